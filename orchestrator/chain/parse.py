@@ -1,0 +1,135 @@
+"""Reads a node's answers: hostile until they have the right type, length and size. Every failure is a ChainNonsense."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import ChainNonsense
+from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, TxHash, checksum
+
+_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+_QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)")
+
+MAX_CODE_BYTES = 1 << 20
+"""Far above EIP-170's 24,576 bytes and what other chains allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What following a chain needs of a block."""
+
+    block: BlockRef
+    parent: BlockHash
+    timestamp: int
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One event log of a mined transaction."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+    block: BlockRef
+    tx_hash: TxHash
+    index: int
+
+
+def show(value: Any) -> str:
+    """A hostile value for a message: short, on one line, never its whole."""
+    if isinstance(value, str):
+        return repr(value[:80]) + ("…" if len(value) > 80 else "")
+    if isinstance(value, list | dict):
+        return f"a {type(value).__name__} of {len(value)}"
+    if value is None or isinstance(value, bool | float):
+        return repr(value)
+    if isinstance(value, int) and abs(value) < 2**64:
+        return repr(value)
+    return f"a {type(value).__name__}"
+
+
+def quantity(value: Any, what: str, bits: int = 64) -> int:
+    """A JSON-RPC quantity of at most ``bits`` bits."""
+    if not isinstance(value, str) or len(value) > 2 + bits // 4 or not _QUANTITY.fullmatch(value):
+        raise ChainNonsense(f"{what}: expected a hex number of at most {bits} bits, got {show(value)}")
+    return int(value, 16)
+
+
+def quantity_or_word(value: Any, what: str) -> int:
+    """A storage value: 32 bytes by the specification, a number from some nodes."""
+    if isinstance(value, str) and len(value) == 66 and _HEX.fullmatch(value):
+        return int(value, 16)
+    return quantity(value, what, 256)
+
+
+def data(value: Any, what: str, *, length: int | None = None, limit: int = MAX_CODE_BYTES) -> bytes:
+    """JSON-RPC data of exactly ``length`` bytes, or of at most ``limit``."""
+    most = limit if length is None else length
+    if not isinstance(value, str) or len(value) > 2 + 2 * most or not _HEX.fullmatch(value):
+        raise ChainNonsense(f"{what}: expected 0x and hex of at most {most} bytes, got {show(value)}")
+    result = bytes.fromhex(value[2:])
+    if length is not None and len(result) != length:
+        raise ChainNonsense(f"{what}: expected {length} bytes, got {len(result)}")
+    return result
+
+
+def hash32(value: Any, what: str) -> str:
+    """32 bytes as 0x and 64 lower-case hex digits."""
+    return "0x" + data(value, what, length=32).hex()
+
+
+def header(value: Any, what: str) -> Header:
+    """A block as ``eth_getBlockBy…`` answers it."""
+    if not isinstance(value, dict):
+        raise ChainNonsense(f"{what}: expected a block, got {show(value)}")
+    number = quantity(value.get("number"), f"{what}.number")
+    return Header(
+        BlockRef(BlockNumber(number), BlockHash(hash32(value.get("hash"), f"{what}.hash"))),
+        BlockHash(hash32(value.get("parentHash"), f"{what}.parentHash")),
+        quantity(value.get("timestamp"), f"{what}.timestamp"),
+    )
+
+
+def logs(value: Any, what: str, *, limit: int = 100_000) -> list[Log]:
+    """``eth_getLogs``'s answer, in the chain's order. A log that is pending or removed is nonsense here."""
+    if not isinstance(value, list) or len(value) > limit:
+        raise ChainNonsense(f"{what}: expected a list of at most {limit} logs, got {show(value)}")
+    result = [_log(entry, f"{what}[{index}]") for index, entry in enumerate(value)]
+    places = [(log.block.number, log.index) for log in result]
+    if len(set(places)) != len(places):
+        raise ChainNonsense(f"{what}: two logs have the same block and index")
+    hashes: dict[int, str] = {}
+    for log in result:
+        known = hashes.setdefault(log.block.number, log.block.hash)
+        if known != log.block.hash:
+            raise ChainNonsense(f"{what}: block {log.block.number} has two hashes: {known} and {log.block.hash}")
+    return sorted(result, key=lambda log: (log.block.number, log.index))
+
+
+def _log(value: Any, what: str) -> Log:
+    if not isinstance(value, dict):
+        raise ChainNonsense(f"{what}: expected a log, got {show(value)}")
+    if value.get("removed"):
+        raise ChainNonsense(f"{what}: expected a log of the canonical chain, got a removed one")
+    topics = value.get("topics")
+    if not isinstance(topics, list) or len(topics) > 4:
+        raise ChainNonsense(f"{what}.topics: expected a list of at most 4, got {show(topics)}")
+    number = quantity(value.get("blockNumber"), f"{what}.blockNumber")
+    return Log(
+        address=checksum(data(value.get("address"), f"{what}.address", length=20).hex()),
+        topics=tuple(data(topic, f"{what}.topics", length=32) for topic in topics),
+        data=data(value.get("data"), f"{what}.data"),
+        block=BlockRef(BlockNumber(number), BlockHash(hash32(value.get("blockHash"), f"{what}.blockHash"))),
+        tx_hash=TxHash(hash32(value.get("transactionHash"), f"{what}.transactionHash")),
+        index=quantity(value.get("logIndex"), f"{what}.logIndex"),
+    )
+
+
+def word_address(word: bytes, what: str) -> Address:
+    """An address out of a 32-byte word of the contract ABI."""
+    if len(word) != 32 or any(word[:12]):
+        raise ChainNonsense(f"{what}: expected an address in a word of 32 bytes, got 0x{word[:32].hex()}")
+    return checksum(word[12:].hex())

@@ -1,0 +1,83 @@
+"""A challenge as issued: the Base64 text, the exact bytes in it, and which kind of text they are."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from eth_hash.auto import keccak
+
+from orchestrator.challenge import eip4361
+from orchestrator.errors import MalformedAnswer
+
+MAX_ISSUED = 8 * 1024
+"""The longest Base64 text that is looked at, in characters. A sign-in message is well under 1,000."""
+
+_UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class ChallengeKind(StrEnum):
+    """What a challenge's bytes are."""
+
+    EIP4361 = "eip4361"
+    """Announces itself as a Sign-In with Ethereum message in its first line. It may still break the grammar."""
+    UUID = "uuid"
+    """Exactly one canonical lower-case UUID, 36 characters, and nothing else."""
+    OPAQUE = "opaque"
+    """Anything else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A challenge, made by ``Challenge.parse``.
+
+    ``issued`` is the platform's Base64 text, which goes back to it byte for byte; ``decoded`` is what is signed.
+    """
+
+    issued: str
+    decoded: bytes = field(repr=False)
+    kind: ChallengeKind
+
+    @property
+    def digest(self) -> str:
+        """keccak256 of the decoded bytes, 0x and 64 lower-case hex digits: what the chain's commitment is made of."""
+        return "0x" + keccak(self.decoded).hex()
+
+    @classmethod
+    def parse(cls, issued: str) -> Challenge:
+        """Base64 of RFC 4648 section 4, canonical: padded, no white space, no stray bits; 1 to 8,192 characters.
+
+        Raises MalformedAnswer (code ``challenge_malformed``).
+        """
+        if not issued:
+            raise _malformed("expected Base64 text, got an empty challenge")
+        if len(issued) > MAX_ISSUED:
+            raise _malformed(f"expected at most {MAX_ISSUED} characters of Base64, got {len(issued)}")
+        try:
+            decoded = base64.b64decode(issued, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise _malformed(f"expected Base64 (RFC 4648, with padding), got {_excerpt(issued)}: {error}") from None
+        canonical = base64.b64encode(decoded).decode("ascii")
+        if canonical != issued:
+            # Two texts for the same bytes would make "the challenge that was issued" ambiguous.
+            raise _malformed(f"expected canonical Base64 {_excerpt(canonical)}, got {_excerpt(issued)}")
+        return cls(issued=issued, decoded=decoded, kind=_kind(decoded))
+
+
+def _kind(decoded: bytes) -> ChallengeKind:
+    if _UUID.fullmatch(decoded):
+        return ChallengeKind.UUID
+    if eip4361.announces_itself(decoded):
+        return ChallengeKind.EIP4361
+    return ChallengeKind.OPAQUE
+
+
+def _excerpt(text: str) -> str:
+    return ascii(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _malformed(message: str) -> MalformedAnswer:
+    return MalformedAnswer(f"field challenge: {message}", code="challenge_malformed")

@@ -1,0 +1,132 @@
+"""``orchestrator demo``: an account's whole life on a devnet of its own, told step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.certificate import show
+from orchestrator.cli.context import options
+from orchestrator.cli.output import DONE, EXIT_CODES, FAILED, clean, emit, err, out
+from orchestrator.cli.run import progress
+from orchestrator.models import Outcome
+
+if TYPE_CHECKING:
+    from orchestrator.app import Orchestrator
+    from orchestrator.closure.verifier import CertificateReport
+    from orchestrator.devnet.devnet import Devnet
+    from orchestrator.report import OperationReport
+
+_TIMEOUT = 120.0
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the demo has shown so far."""
+
+    started: float = field(default_factory=time.monotonic)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    failed: int = DONE
+
+    def step(self, name: str, detail: str, seconds: float) -> None:
+        self.steps.append({"step": name, "detail": detail, "seconds": round(seconds, 2)})
+        if not options.json:
+            number = len(self.steps)
+            out().print(
+                f"[green]✓[/] [bold]{number}. {name}[/]  [dim]{seconds:.1f} s[/]\n   {clean(detail)}", soft_wrap=True
+            )
+
+
+def run() -> int:
+    """The demo. Returns the exit code."""
+    told = _Told()
+    err().print("starting a local chain, the contracts and the platform simulator …")
+    from orchestrator.devnet.devnet import devnet
+
+    with tempfile.TemporaryDirectory(prefix="orchestrator-demo-") as folder, devnet() as net:
+        told.step(
+            "Devnet",
+            f"Anvil at {net.anvil.url} (eip155:{net.anvil.chain_id}), platform at {net.programme.url}, "
+            f"factory {net.contracts.factory}",
+            time.monotonic() - told.started,
+        )
+        with progress() as watch:
+            certificate = asyncio.run(_live(net, Path(folder), told, watch))
+    if certificate is not None and not options.json:
+        console = out()
+        show(console, certificate)
+        console.print(
+            "\nWhat is proven: at a finalized block the wallet has its contract's code and a closed wallet's storage."
+            "\nWhat is not yet: that no call can ever change that (analysis: not_run), so this is never called"
+            " irreversible.",
+            style="dim",
+        )
+        console.print(f"done in {time.monotonic() - told.started:.1f} s")
+    if options.json:
+        document = {"steps": told.steps, "certificate": certificate.to_json() if certificate else None}
+        emit(document, lambda _console: None)
+    return told.failed
+
+
+async def _live(net: Devnet, folder: Path, told: _Told, watch: Callable[[str, str], None]) -> CertificateReport | None:
+    from orchestrator.app import Orchestrator
+    from orchestrator.closure.verifier import verify
+    from orchestrator.settings import load_settings
+
+    settings = load_settings(
+        net.environment,
+        overrides={"database_url": f"sqlite:///{folder / 'journal.db'}", "certificates": folder / "certificates"},
+    )
+    async with Orchestrator.open(settings, watch=watch) as orchestrator:
+        began = time.monotonic()
+        account = await orchestrator.create_account(net.programme.customer_id, "EUR", reference="demo")
+        told.step("Create", f"account {account.account_id} is {account.status}", time.monotonic() - began)
+        identifier = account.account_id
+        operations: tuple[tuple[str, Callable[[], Awaitable[OperationReport]]], ...] = (
+            ("Activate: challenge, signature, deployment", lambda: orchestrator.activate(identifier, timeout=_TIMEOUT)),
+            ("Deactivate", lambda: orchestrator.deactivate(identifier, timeout=_TIMEOUT)),
+            ("Reactivate", lambda: orchestrator.reactivate(identifier, timeout=_TIMEOUT)),
+            ("Close and prove", lambda: orchestrator.close(identifier, timeout=_TIMEOUT)),
+        )
+        for name, operation in operations:
+            began = time.monotonic()
+            report = await operation()
+            if report.outcome is not Outcome.DONE:
+                told.failed = EXIT_CODES[report.outcome]
+                why = f"{report.error.code}: {report.error.message}" if report.error else report.waiting_for
+                err().print(f"[red]{name}: {report.outcome}[/] {clean(str(why))}")
+                return None
+            told.step(name, _sides(report), time.monotonic() - began)
+        return await _verified(orchestrator, report, told, verify)
+
+
+async def _verified(
+    orchestrator: Orchestrator,
+    report: OperationReport,
+    told: _Told,
+    verify: Callable[[bytes], CertificateReport],
+) -> CertificateReport:
+    began = time.monotonic()
+    data = await asyncio.to_thread(Path(report.certificate or "").read_bytes)
+    certificate = verify(data)
+    milliseconds = (time.monotonic() - began) * 1000
+    journal = await orchestrator.journal.verify()
+    detail = (
+        f"{len(data)} bytes, checked in {milliseconds:.0f} ms without a network: "
+        f"{'valid' if certificate.valid else 'INVALID'}, {certificate.claim}; "
+        f"journal of {journal.events} events: {'whole' if journal.valid else 'BROKEN'}"
+    )
+    told.step("Certificate verified offline", detail, time.monotonic() - began)
+    if not certificate.valid or not journal.valid:
+        told.failed = FAILED
+    return certificate
+
+
+def _sides(report: OperationReport) -> str:
+    block = f"block {report.block.number} is {report.block.finality}" if report.block else "no block"
+    return f"the platform says {report.status}; the chain agrees: {report.address}, {block}"

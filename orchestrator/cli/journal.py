@@ -1,0 +1,105 @@
+"""``journal``: the audit trail, its check and its export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.output import DONE, FAILED, clean, emit
+from orchestrator.cli.run import with_orchestrator
+from orchestrator.errors import SettingsError
+from orchestrator.models import to_uuid
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.app import Orchestrator
+    from orchestrator.lifecycle.events import Recorded
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the root."""
+    app.command()(journal)
+
+
+def journal(
+    account_id: Annotated[str | None, typer.Argument(metavar="[ACCOUNT_ID]")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the hash chain over all events.")] = False,
+    export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file, an event a line.")] = None,
+) -> int:
+    """The audit trail: every fact, in order, as it was written.
+
+    Example: `orchestrator journal 5df359f0-d299-40a1-8023-17c77a50144c`
+    """
+    if verify:
+        return _verify()
+    events = with_orchestrator(lambda o: _events(o, account_id))
+    documents = [_document(item) for item in events]
+    if export is not None:
+        try:
+            export.write_text("".join(json.dumps(document) + "\n" for document in documents))
+        except OSError as error:
+            raise SettingsError(f"cannot write {export}: {error.strerror}", code="export_unwritable") from error
+
+    def human(console: Console) -> None:
+        if export is not None:
+            console.print(f"{len(documents)} events written to {clean(str(export))}")
+            return
+        for item in events:
+            data = item.event.model_dump(mode="json", exclude={"type"}, exclude_none=True)
+            facts = "  ".join(f"[dim]{name}[/] {clean(_short(value))}" for name, value in data.items())
+            console.print(f"{item.seq:>5}  {item.at:%Y-%m-%d %H:%M:%S}  [bold]{item.event.type}[/]  {facts}")
+        if not events:
+            console.print("no events")
+
+    emit({"accountId": account_id, "events": documents}, human)
+    return DONE
+
+
+def _verify() -> int:
+    checked = with_orchestrator(lambda o: o.journal.verify())
+    document = {
+        "valid": checked.valid,
+        "events": checked.events,
+        "head": checked.head,
+        "firstBad": checked.first_bad,
+    }
+
+    def human(console: Console) -> None:
+        if checked.valid:
+            console.print(f"[green]whole[/]: {checked.events} events, head {checked.head}")
+        else:
+            console.print(f"[red]broken[/] at event {checked.first_bad}; {checked.events} events before it are whole")
+
+    emit(document, human)
+    return DONE if checked.valid else FAILED
+
+
+async def _events(orchestrator: Orchestrator, account_id: str | None) -> list[Recorded]:
+    if account_id is not None:
+        return await orchestrator.journal.read(to_uuid(account_id, "an account's id"))
+    events: list[Recorded] = []
+    while page := await orchestrator.journal.read_all(events[-1].seq if events else 0):
+        events += page
+    return events
+
+
+def _document(item: Recorded) -> dict[str, Any]:
+    """``stream`` is the account's id, or ``reference:…`` for a creation."""
+    return {
+        "seq": item.seq,
+        "stream": item.stream,
+        "at": item.at.isoformat().replace("+00:00", "Z"),
+        "type": item.event.type,
+        "data": item.event.model_dump(mode="json", exclude={"type"}),
+        "hash": item.hash,
+        "previous": item.previous,
+    }
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 48 else f"{text[:30]}…{text[-10:]}"

@@ -1,0 +1,134 @@
+"""``orchestrator``: the root command, and how an error becomes an exit code.
+
+The options of the root (``--json``, ``--config`` and the settings) may stand before or after the command: they are
+moved to the front before the arguments are parsed. Commands are imported when they run, so that help is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from orchestrator.cli import accounts, certificate, checks, devnet, journal, keys, operations
+from orchestrator.cli.context import options
+from orchestrator.cli.output import FAILED, OPERATOR, USAGE, debugging, err, fail
+from orchestrator.errors import OrchestratorError, SettingsError
+
+app = typer.Typer(
+    name="orchestrator",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Takes blockchain accounts of a card platform from their creation to a proven end.",
+    epilog="Exit codes: 0 done · 1 failed · 2 usage or settings · 3 an operator must decide · 75 still in progress.",
+)
+
+_FLAGS = ("--json",)
+_VALUES = ("--config", "--database-url", "--keystore", "--platform-url", "--rpc-url", "--factory", "--confirmations")
+_OWN_RPC_URL = (("certificate", "verify"), ("verify-closure",))
+"""Commands that have an ``--rpc-url`` of their own."""
+
+
+@app.callback()
+def root(
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")] = False,
+    config: Annotated[Path | None, typer.Option(help="Settings in a TOML file; the environment wins over it.")] = None,
+    database_url: Annotated[str | None, typer.Option(help="The journal: sqlite:///ABSOLUTE/PATH.")] = None,
+    keystore: Annotated[Path | None, typer.Option(help="The folder of the managed keys.")] = None,
+    platform_url: Annotated[str | None, typer.Option(help="The platform's base URL, with /v1.")] = None,
+    rpc_url: Annotated[str | None, typer.Option(help="The node's JSON-RPC URL.")] = None,
+    factory: Annotated[str | None, typer.Option(help="The address of the platform's wallet factory.")] = None,
+    confirmations: Annotated[int | None, typer.Option(help="Blocks, the block itself counted.")] = None,
+) -> None:
+    """The options that every command takes, before it or after it."""
+    options.json = json
+    options.config = config
+    options.overrides = {
+        "database_url": database_url,
+        "keystore": keystore,
+        "platform_url": platform_url,
+        "rpc_url": rpc_url,
+        "factory": factory,
+        "confirmations": confirmations,
+    }
+
+
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(certificate.app, name="certificate")
+app.add_typer(devnet.app, name="devnet")
+app.add_typer(keys.app, name="keys")
+operations.register(app)
+journal.register(app)
+checks.register(app)
+devnet.register(app)
+
+
+def hoist(arguments: list[str]) -> list[str]:
+    """The arguments with the root's options moved to the front."""
+    words = [word for word in arguments if not word.startswith("-")]
+    own_rpc_url = any(tuple(words[: len(command)]) == command for command in _OWN_RPC_URL)
+    values = tuple(name for name in _VALUES if not (own_rpc_url and name == "--rpc-url"))
+    front: list[str] = []
+    rest: list[str] = []
+    position = 0
+    while position < len(arguments):
+        word = arguments[position]
+        if word == "--":
+            rest += arguments[position:]
+            break
+        if word in values and position + 1 < len(arguments):
+            front += arguments[position : position + 2]
+            position += 1
+        elif word in _FLAGS or word.split("=", 1)[0] in values:
+            front.append(word)
+        else:
+            rest.append(word)
+        position += 1
+    return front + rest
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script. Exits with the code of the interface; never shows a traceback unless asked to."""
+    given = hoist(sys.argv[1:] if arguments is None else arguments)
+    options.json = "--json" in given
+    sys.exit(_run(given))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        outcome = app(arguments, standalone_mode=False)
+    except click.exceptions.Exit as done:
+        return int(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as usage:
+        usage.show()
+        return USAGE
+    except click.ClickException as usage:
+        text = usage.format_message().strip() or "wrong usage"
+        if not options.json and isinstance(usage, click.UsageError) and usage.ctx is not None:
+            err().print(usage.ctx.get_usage(), markup=False)
+        return fail(SettingsError(text, code="usage"), waiting=False)
+    except (click.Abort, KeyboardInterrupt):
+        err().print("interrupted: nothing is lost, run the command again")
+        return 130
+    except OrchestratorError as error:
+        return fail(error, waiting=False)
+    except BrokenPipeError:
+        return FAILED
+    except Exception as surprise:
+        if debugging():
+            raise
+        text = (
+            f"{type(surprise).__name__}: this is a defect; nothing journaled is lost; ORCHESTRATOR_DEBUG=1 shows where"
+        )
+        fail(OrchestratorError(text), waiting=False)
+        return OPERATOR
+    return outcome if isinstance(outcome, int) else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""``activate``, ``deactivate``, ``reactivate``, ``close``, ``status``, ``resume``, ``resolve``."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli.context import options
+from orchestrator.cli.output import EXIT_CODES, FAILED, USAGE, clean, emit, err, exit_code, fail, worst
+from orchestrator.cli.run import progress, with_orchestrator
+from orchestrator.errors import Disposition, OrchestratorError, SettingsError
+from orchestrator.models import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.app import Orchestrator
+    from orchestrator.report import OperationReport
+
+Ids = Annotated[list[str], typer.Argument(metavar="ACCOUNT_ID…", help="Ids of accounts, or - for one a line on stdin.")]
+OptionalIds = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT_ID]…", help="Ids of accounts; none: all.")]
+Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Give up waiting after this; nothing is lost.")]
+Operation = Callable[["Orchestrator", str], Awaitable["OperationReport"]]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the root."""
+    for command in (activate, deactivate, reactivate, close, status, resume, resolve):
+        app.command()(command)
+
+
+def activate(account_ids: Ids, timeout: Timeout = 600) -> int:
+    """Sign the account's challenge and follow the deployment until it is final.
+
+    Example: `orchestrator activate 5df359f0-d299-40a1-8023-17c77a50144c`
+    """
+    return _operate(account_ids, lambda o, account: o.activate(account, timeout=timeout))
+
+
+def deactivate(account_ids: Ids, timeout: Timeout = 600) -> int:
+    """Suspend accounts, checked on the platform and on the chain.
+
+    Example: `orchestrator deactivate 5df359f0-d299-40a1-8023-17c77a50144c`
+    """
+    return _operate(account_ids, lambda o, account: o.deactivate(account, timeout=timeout))
+
+
+def reactivate(account_ids: Ids, timeout: Timeout = 600) -> int:
+    """End a suspension, checked on the platform and on the chain.
+
+    Example: `orchestrator reactivate 5df359f0-d299-40a1-8023-17c77a50144c`
+    """
+    return _operate(account_ids, lambda o, account: o.reactivate(account, timeout=timeout))
+
+
+def close(
+    account_ids: Ids,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    certificate: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the certificate goes.")] = None,
+    timeout: Timeout = 600,
+) -> int:
+    """Close accounts for ever, prove it, and write the certificate.
+
+    Example: `orchestrator close 5df359f0-d299-40a1-8023-17c77a50144c --certificate closed.json`
+    """
+    ids = _ids(account_ids)
+    if certificate is not None and len(ids) > 1:
+        raise SettingsError(f"--certificate names one file, {len(ids)} accounts were given", code="usage")
+    if not yes:
+        _confirm(ids)
+    return _operate(ids, lambda o, account: o.close(account, certificate=certificate, timeout=timeout))
+
+
+def status(account_ids: OptionalIds = None) -> int:
+    """Where each account stands, what it waits for, since when and until when.
+
+    Example: `orchestrator status`
+    """
+    ids = _ids(account_ids or [])
+    reports = with_orchestrator(lambda o: o.status(ids))
+    if len(ids) == 1:
+        emit(reports[0].document(), lambda console: show(console, reports[0]))
+    else:
+        _emit_all(reports)
+    return 0
+
+
+def resume(timeout: Timeout = 600) -> int:
+    """Drive every unfinished account of the journal to its end.
+
+    Example: `orchestrator resume --timeout 3600`
+    """
+    with progress() as watch:
+        try:
+            reports = with_orchestrator(lambda o: o.resume(timeout=timeout), watch=watch)
+        except OrchestratorError as error:
+            return fail(error, waiting=True)
+    _emit_all(reports)
+    return worst([EXIT_CODES[report.outcome] for report in reports])
+
+
+def resolve(
+    account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")],
+    reason: Annotated[str, typer.Option(help="Why; it is journaled.")],
+    retry: Annotated[bool, typer.Option("--retry", help="Let the operation go on.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="End it as done, on your word.")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="End it as failed.")] = False,
+) -> int:
+    """Decide for an account that waits for an operator.
+
+    Example: `orchestrator resolve 5df359f0-d299-40a1-8023-17c77a50144c --retry --reason "the platform mended it"`
+    """
+    chosen = [name for name, given in (("retry", retry), ("accept", accept), ("abandon", abandon)) if given]
+    if len(chosen) != 1:
+        raise SettingsError("expected exactly one of --retry, --accept, --abandon", code="usage")
+    decision: Any = chosen[0]
+    report = with_orchestrator(lambda o: o.resolve(account_id, decision, reason=reason, by=getpass.getuser()))
+    emit(report.document(), lambda console: show(console, report))
+    return 0
+
+
+def _operate(account_ids: list[str], operation: Operation) -> int:
+    ids = _ids(account_ids)
+    if not ids:
+        raise SettingsError("expected at least one account id", code="usage")
+    if len(ids) == 1:
+        return _operate_one(ids[0], operation)
+
+    import asyncio
+
+    async def work(orchestrator: Orchestrator) -> list[int]:
+        return await asyncio.gather(*(_told(orchestrator, account, operation) for account in ids))
+
+    with progress() as watch:
+        return worst(with_orchestrator(work, watch=watch))
+
+
+def _operate_one(account_id: str, operation: Operation) -> int:
+    try:
+        with progress() as watch:
+            report = with_orchestrator(lambda o: operation(o, account_id), watch=watch)
+    except OrchestratorError as error:
+        return fail(error, waiting=True)
+    emit(report.document(), lambda console: show(console, report))
+    return EXIT_CODES[report.outcome]
+
+
+async def _told(orchestrator: Orchestrator, account_id: str, operation: Operation) -> int:
+    """One of several accounts: its document on a line, also where it is an error."""
+    try:
+        report = await operation(orchestrator, account_id)
+    except OrchestratorError as error:
+        message = f"[red]{clean(account_id)}: {error.code}: {clean(error.message)}[/]"
+        emit({"accountId": account_id, **_failed(error)}, lambda console: console.print(message))
+        code = exit_code(error, waiting=True)
+        # A key or a setting may be wrong for one account only, so it counts as that account's failure.
+        return FAILED if code == USAGE else code
+    emit(report.document(), lambda console: show(console, report))
+    return EXIT_CODES[report.outcome]
+
+
+def _failed(error: OrchestratorError) -> dict[str, Any]:
+    outcomes = {Disposition.RETRY: "waiting", Disposition.OPERATOR: "operator", Disposition.STOP: "failed"}
+    empty = ("operation", "status", "address", "block", "waitingFor", "since", "deadline", "certificate")
+    return {
+        **dict.fromkeys(empty),
+        "outcome": outcomes[error.disposition],
+        "error": {"code": error.code, "message": error.message},
+    }
+
+
+def _ids(given: list[str]) -> list[str]:
+    ids: list[str] = []
+    for word in given:
+        ids += [line.strip() for line in sys.stdin if line.strip()] if word == "-" else [word]
+    return list(dict.fromkeys(ids))
+
+
+def _confirm(ids: list[str]) -> None:
+    if options.json or not sys.stdin.isatty() or not sys.stderr.isatty():
+        raise SettingsError(
+            "closing is final: say --yes, or run this on a terminal and without --json to be asked",
+            code="confirmation_needed",
+        )
+    console = err()
+    for account_id in ids:
+        account, left = with_orchestrator(lambda o, a=account_id: o.preflight(a))  # type: ignore[misc]
+        console.print(f"[bold]{account.account_id}[/] is {account.status}; wallet {account.address or 'not deployed'}")
+        for what, amount in left.items():
+            console.print(f"  {clean(what)}: {clean(amount)}")
+        if left.get("wei", "0") != "0" or any(name.startswith("token") for name in left):
+            console.print("  [yellow]what the platform does not send out on closing, or arrives later, is locked[/]")
+    if not typer.confirm(f"Close {len(ids)} account(s) for ever?", err=True):
+        raise typer.Abort
+
+
+def _emit_all(reports: list[OperationReport]) -> None:
+    def human(console: Console) -> None:
+        if not reports:
+            console.print("no accounts in the journal")
+        for report in reports:
+            show(console, report)
+
+    emit({"accounts": [report.document() for report in reports]}, human)
+
+
+_COLOURS = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.WAITING: "yellow", Outcome.OPERATOR: "magenta"}
+
+
+def show(console: Console, report: OperationReport) -> None:
+    """A report as a person reads it: a headline, then only the lines that say something."""
+    colour = _COLOURS[report.outcome]
+    console.print(
+        f"[bold]{report.account_id}[/]  {report.operation or 'no operation'} [{colour}]{report.outcome}[/]"
+        f"  (platform: {report.status or 'unknown'})",
+        soft_wrap=True,
+    )
+    lines: dict[str, str | None] = {
+        "wallet": report.address,
+        "block": f"{report.block.number} {report.block.hash} ({report.block.finality})" if report.block else None,
+        "waiting for": report.waiting_for,
+        "since": f"{report.since:%Y-%m-%d %H:%M:%S} UTC" if report.since and report.waiting_for else None,
+        "until": f"{report.deadline:%Y-%m-%d %H:%M:%S} UTC" if report.deadline else None,
+        "error": f"{report.error.code}: {report.error.message}" if report.error else None,
+        "certificate": report.certificate,
+    }
+    for name, text in lines.items():
+        if text is not None:
+            console.print(f"  {name:<12} {clean(text)}", soft_wrap=True)
+    if report.outcome is Outcome.OPERATOR:
+        console.print(
+            f"  decide with  orchestrator resolve {report.account_id} --retry|--accept|--abandon --reason TEXT",
+            markup=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,95 @@
+"""Where output goes: on stdout the document or what a person reads, on stderr everything else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.cli.context import options
+from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
+from orchestrator.models import Outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DONE, FAILED, USAGE, OPERATOR, IN_PROGRESS = 0, 1, 2, 3, 75
+
+EXIT_CODES = {
+    Outcome.DONE: DONE,
+    Outcome.FAILED: FAILED,
+    Outcome.OPERATOR: OPERATOR,
+    Outcome.WAITING: IN_PROGRESS,
+}
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def worst(codes: list[int]) -> int:
+    """The exit code of several accounts: the worst, in the order 1, 3, 75, 0."""
+    return next((code for code in (FAILED, OPERATOR, IN_PROGRESS) if code in codes), DONE)
+
+
+def emit(document: dict[str, Any], human: Callable[[Console], None]) -> None:
+    """With ``--json`` the document, on one line; else what ``human`` prints."""
+    if options.json:
+        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.flush()
+    else:
+        human(out())
+
+
+def out() -> Console:
+    """The console of stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, emoji=False)
+
+
+def err() -> Console:
+    """The console of stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, emoji=False)
+
+
+def clean(text: str) -> str:
+    """Text of others (platform, chain, files) for a terminal: no control or bidirectional characters, no markup."""
+    from rich.markup import escape
+
+    return escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+
+
+def fail(error: OrchestratorError, *, waiting: bool) -> int:
+    """Tells an error and returns its exit code. ``waiting``: the command waits, so passing trouble is 75, not 1."""
+    if options.json:
+        document = {"error": {"code": error.code, "message": error.message}}
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        err().print(f"[bold red]{error.code}[/]: {clean(error.message)}")
+    return exit_code(error, waiting=waiting)
+
+
+def exit_code(error: OrchestratorError, *, waiting: bool) -> int:
+    """The exit code that an error stands for."""
+    if isinstance(error, (SettingsError, KeyUnavailable)) or error.code in _SETTINGS_CODES:
+        return USAGE
+    match error.disposition:
+        case Disposition.RETRY:
+            return IN_PROGRESS if waiting else FAILED
+        case Disposition.OPERATOR:
+            return OPERATOR
+        case Disposition.STOP:
+            return FAILED
+
+
+_SETTINGS_CODES = frozenset({"platform_login_refused", "clock_skew", "request_signature_refused"})
+"""Refusals of the platform that only other settings, or another clock, mend."""
+
+
+def debugging() -> bool:
+    """Whether a surprise shows its traceback."""
+    return bool(os.environ.get("ORCHESTRATOR_DEBUG"))

@@ -1,0 +1,385 @@
+"""A real Anvil node as a child process: started on a port that the system chooses, ready when it answers, surely ended.
+
+The ending holds for a parent that is killed with -9 too: a watchdog (a shell that waits on a pipe) ends the node when
+the parent's end of the pipe closes. Linux's PR_SET_PDEATHSIG would be shorter, but it fires when the THREAD that forked
+ends, so a node started from a worker thread would die early; and it needs a preexec function, unsafe beside threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import ssl
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self, overload
+
+import httpx
+
+from orchestrator.devnet import toolchain
+from orchestrator.errors import ChainError, ChainUnreachable, OrchestratorError
+from orchestrator.models import checksum
+
+__all__ = ["DEV_ACCOUNTS", "Anvil", "DevAccount"]
+
+_START_TIMEOUT: Final = 30.0
+"""Seconds until the node answers: a tenth is usual, a busy machine takes longer."""
+_STOP_TIMEOUT: Final = 10.0
+"""Seconds between asking the node to end and killing it: it writes its state file first."""
+_RPC_TIMEOUT: Final = 30.0
+_POLL: Final = 0.01
+
+# Waits for the node's process id, then for a line (an orderly end) or for the end of the pipe (the parent is gone).
+_WATCHDOG: Final = """
+read -r pid || exit 0
+read -r line && exit 0
+kill "$pid" 2>/dev/null || exit 0
+for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; kill -0 "$pid" 2>/dev/null || exit 0; done
+kill -9 "$pid" 2>/dev/null
+"""
+
+
+class Anvil:
+    """An Anvil node of one's own; a synchronous and an asynchronous context manager.
+
+    ``block_time``: seconds between blocks, or None for a block with each transaction (``finalized`` then stands still
+    until :meth:`mine` or :meth:`finalize`). ``slots_in_an_epoch``: ``safe`` and ``finalized`` are one and two epochs
+    behind ``latest``. ``state``: a file to start from, if it exists, and to write on an orderly end. ``log``: a file
+    that gets the node's output, overwritten. ``port``: 0 lets the system choose. ``binary``: default is
+    :func:`orchestrator.devnet.toolchain.ensure`, which may install it.
+
+    The helpers raise ChainUnreachable if the node does not answer, and ChainError (code ``rpc_error``) if it refuses.
+    """
+
+    def __init__(
+        self,
+        *,
+        block_time: float | None = None,
+        slots_in_an_epoch: int = 1,
+        chain_id: int = 31337,
+        state: Path | None = None,
+        log: Path | None = None,
+        port: int = 0,
+        binary: Path | None = None,
+    ) -> None:
+        self.block_time = block_time
+        self.slots_in_an_epoch = slots_in_an_epoch
+        self.chain_id = chain_id
+        self._state = state
+        self._log_path = log
+        self._wanted_port = port
+        self._binary = binary
+        self._running: _Running | None = None
+        # Without the system's certificates: the node is on loopback, and loading them takes longer than most calls.
+        self._ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    @property
+    def url(self) -> str:
+        """The JSON-RPC address, ``http://127.0.0.1:<port>``."""
+        return f"http://127.0.0.1:{self._started().port}"
+
+    @property
+    def pid(self) -> int:
+        """The node's process id."""
+        return self._started().process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._running is not None and self._running.process.poll() is None
+
+    # ------------------------------------------------------------------------------------------------ start and end
+
+    def start(self) -> Self:
+        """Starts the node and returns when it answers. Raises ChainUnreachable with its output if it does not.
+
+        SIDE EFFECTS: two processes, the node and its watchdog; see :func:`orchestrator.devnet.toolchain.ensure`.
+        """
+        if self._running is not None:
+            raise AssertionError("this node has been started before and not been stopped")
+        binary = self._binary or toolchain.ensure("anvil")
+        with contextlib.ExitStack() as undo:
+            log = undo.enter_context(_open_log(self._log_path))
+            watchdog = _start(["/bin/sh", "-c", _WATCHDOG], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            undo.callback(_end_watchdog, watchdog)
+            process = _start([str(binary), *self._arguments()], stdin=subprocess.DEVNULL, stdout=log)
+            undo.callback(_end, process)
+            _write_line(watchdog, str(process.pid))
+            self._running = running = _Running(process, watchdog, log, undo)
+            undo.callback(self._forget)
+            self._wait_until_ready(running)
+            running.undo = undo.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """Ends the node: asks it to, then kills it; returns when it is gone. Does nothing if it is not started."""
+        if self._running is not None:
+            self._running.undo.close()
+
+    async def astart(self) -> Self:
+        """:meth:`start` for a running event loop. A cancelled start leaves nothing behind."""
+        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OrchestratorError):
+                await starting
+            await self.astop()
+            raise
+        return self
+
+    async def astop(self) -> None:
+        """:meth:`stop` for a running event loop."""
+        await asyncio.shield(asyncio.to_thread(self.stop))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await self.astart()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.astop()
+
+    # ------------------------------------------------------------------------------------------------------ JSON-RPC
+
+    async def rpc(self, method: str, *params: object) -> Any:
+        """One JSON-RPC call. A connection for each, so that one node serves any number of event loops."""
+        try:
+            async with httpx.AsyncClient(trust_env=False, verify=self._ssl, timeout=_RPC_TIMEOUT) as client:
+                answer = await client.post(self.url, json=_request(method, params))
+                return _result(method, answer)
+        except httpx.HTTPError as error:
+            raise self._unreachable(method, error) from error
+
+    def rpc_sync(self, method: str, *params: object) -> Any:
+        """:meth:`rpc` without an event loop."""
+        try:
+            with httpx.Client(trust_env=False, verify=self._ssl, timeout=_RPC_TIMEOUT) as client:
+                return _result(method, client.post(self.url, json=_request(method, params)))
+        except httpx.HTTPError as error:
+            raise self._unreachable(method, error) from error
+
+    async def block_number(self, tag: str = "latest") -> int:
+        """The number of the block that ``tag`` names."""
+        block = await self.rpc("eth_getBlockByNumber", tag, False)
+        return int(block["number"], 16)
+
+    async def mine(self, blocks: int = 1) -> int:
+        """Mines ``blocks`` blocks now, whatever ``block_time`` is; returns the newest one's number."""
+        await self.rpc("anvil_mine", hex(blocks))
+        return await self.block_number()
+
+    async def finalize(self) -> int:
+        """Mines until what is latest now is at or below ``finalized``; returns the finalized block's number."""
+        target = await self.block_number()
+        while (finalized := await self.block_number("finalized")) < target:
+            await self.mine(target - finalized)
+        return finalized
+
+    async def reorg(self, depth: int) -> None:
+        """Replaces the newest ``depth`` blocks by as many empty ones, PAST ``finalized`` if so deep."""
+        await self.rpc("anvil_reorg", depth, [])
+
+    async def rollback(self, depth: int = 1) -> None:
+        """Takes the newest ``depth`` blocks away, PAST ``finalized`` if so deep."""
+        await self.rpc("anvil_rollback", depth)
+
+    async def warp(self, seconds: int) -> None:
+        """Moves the chain's clock ahead and mines a block there."""
+        await self.rpc("evm_increaseTime", seconds)
+        await self.mine()
+
+    async def snapshot(self) -> str:
+        """Keeps the chain's present state; the answer is for :meth:`revert`."""
+        return str(await self.rpc("evm_snapshot"))
+
+    async def revert(self, snapshot: str) -> None:
+        """Goes back to a snapshot, which is used up by it (take a new one to come back again)."""
+        if await self.rpc("evm_revert", snapshot) is not True:
+            raise ChainError(f"anvil has no snapshot {snapshot}: it was used before, or never taken", code="rpc_error")
+
+    async def set_balance(self, address: str, wei: int) -> None:
+        await self.rpc("anvil_setBalance", address, hex(wei))
+
+    # ----------------------------------------------------------------------------------------------------- internals
+
+    def _arguments(self) -> Iterator[str]:
+        yield from ("--host", "127.0.0.1", "--port", str(self._wanted_port), "--chain-id", str(self.chain_id))
+        yield from ("--slots-in-an-epoch", str(self.slots_in_an_epoch))
+        if self.block_time is not None:
+            yield from ("--block-time", f"{self.block_time:g}")
+        if self._state is not None:
+            yield from ("--state", str(self._state))
+
+    def _started(self) -> _Running:
+        if self._running is None:
+            raise AssertionError("this node is not started, or has been stopped")
+        return self._running
+
+    def _forget(self) -> None:
+        self._running = None
+
+    def _wait_until_ready(self, running: _Running) -> None:
+        deadline = time.monotonic() + _START_TIMEOUT
+        while True:
+            if running.process.poll() is not None:
+                raise _no_start(f"ended with exit code {running.process.returncode}", running)
+            if running.port == 0 and (line := re.search(r"Listening on 127\.0\.0\.1:(\d+)", running.output())):
+                running.port = int(line[1])
+            if running.port:
+                with contextlib.suppress(ChainUnreachable):
+                    self.rpc_sync("eth_chainId")
+                    return
+            if time.monotonic() > deadline:
+                raise _no_start(f"did not answer within {_START_TIMEOUT:g} s", running)
+            time.sleep(_POLL)
+
+    def _unreachable(self, method: str, error: httpx.HTTPError) -> ChainUnreachable:
+        return ChainUnreachable(f"anvil at {self.url} did not answer {method}: {type(error).__name__} {error}".rstrip())
+
+
+@dataclass(slots=True)
+class _Running:
+    process: subprocess.Popen[bytes]
+    watchdog: subprocess.Popen[bytes]
+    log: IO[bytes]
+    undo: contextlib.ExitStack
+    port: int = 0
+
+    def output(self) -> str:
+        # The node writes through the same open file, so its position must stay: read by offset.
+        size = os.fstat(self.log.fileno()).st_size
+        return os.pread(self.log.fileno(), size, 0).decode(errors="replace")
+
+
+def _open_log(path: Path | None) -> IO[bytes]:
+    return tempfile.TemporaryFile("w+b") if path is None else path.open("w+b")
+
+
+def _start(command: list[str], *, stdin: int, stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C in a terminal is for the parent, which then ends its node in order.
+    return subprocess.Popen(  # noqa: S603 - arguments of this module
+        command, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _write_line(watchdog: subprocess.Popen[bytes], line: str) -> None:
+    assert watchdog.stdin is not None
+    watchdog.stdin.write(f"{line}\n".encode())
+    watchdog.stdin.flush()
+
+
+def _end_watchdog(watchdog: subprocess.Popen[bytes]) -> None:
+    """Runs after the node is gone: the line tells the watchdog that there is nothing left to end."""
+    with contextlib.suppress(BrokenPipeError):
+        _write_line(watchdog, "ended")
+    assert watchdog.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        watchdog.stdin.close()
+    watchdog.wait()
+
+
+def _no_start(what: str, running: _Running) -> ChainUnreachable:
+    last = " ".join(running.output().split())[-500:] or "no output"
+    return ChainUnreachable(f"anvil {what}: {last}", code="anvil_not_started")
+
+
+def _request(method: str, params: tuple[object, ...]) -> dict[str, object]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+
+
+def _result(method: str, answer: httpx.Response) -> Any:
+    document = answer.raise_for_status().json()
+    if "error" in document:
+        error = document["error"]
+        raise ChainError(f"anvil refused {method}: {error.get('message')} ({error.get('code')})", code="rpc_error")
+    return document["result"]
+
+
+# -------------------------------------------------------------------------------------------------- the dev accounts
+
+
+@dataclass(frozen=True, slots=True)
+class DevAccount:
+    """An account that Anvil funds at its start. The key is public knowledge: for local chains only."""
+
+    address: str
+    """EIP-55."""
+    private_key: str = field(repr=False)
+    """``0x`` and 64 hex digits."""
+
+
+class _DevAccounts(Sequence[DevAccount]):
+    """Anvil's ten accounts, derived on first use (BIP-39, BIP-32; path m/44'/60'/0'/0/i)."""
+
+    def __len__(self) -> int:
+        return 10
+
+    @overload
+    def __getitem__(self, index: int) -> DevAccount: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[DevAccount]: ...
+
+    def __getitem__(self, index: int | slice) -> DevAccount | Sequence[DevAccount]:
+        return _derive(len(self))[index]
+
+
+DEV_ACCOUNTS: Final[Sequence[DevAccount]] = _DevAccounts()
+"""Anvil's well-known accounts, each with 10,000 ether on a fresh node."""
+
+_MNEMONIC: Final = "test test test test test test test test test test test junk"
+_HARDENED: Final = 1 << 31
+
+
+@cache
+def _derive(count: int) -> tuple[DevAccount, ...]:
+    seed = hashlib.pbkdf2_hmac("sha512", _MNEMONIC.encode(), b"mnemonic", 2048)
+    node = hmac.digest(b"Bitcoin seed", seed, "sha512")
+    for index in (44 | _HARDENED, 60 | _HARDENED, _HARDENED, 0):
+        node = _child(node, index)
+    return tuple(_account(_child(node, index)[:32]) for index in range(count))
+
+
+def _child(node: bytes, index: int) -> bytes:
+    """BIP-32's private child key derivation; a node is the key and then the chain code, 32 bytes each."""
+    from coincurve import PrivateKey
+
+    key = PrivateKey(node[:32])
+    parent = b"\0" + node[:32] if index & _HARDENED else key.public_key.format(compressed=True)
+    digest = hmac.digest(node[32:], parent + index.to_bytes(4, "big"), "sha512")
+    return key.add(digest[:32]).secret + digest[32:]
+
+
+def _account(secret: bytes) -> DevAccount:
+    from coincurve import PrivateKey
+    from eth_hash.auto import keccak
+
+    public = PrivateKey(secret).public_key.format(compressed=False)
+    return DevAccount(checksum(keccak(public[1:])[-20:].hex()), f"0x{secret.hex()}")

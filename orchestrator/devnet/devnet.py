@@ -1,0 +1,137 @@
+"""A whole devnet: Anvil, the contracts, the platform simulator, and a keystore with the customer's key."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.devnet.anvil import Anvil
+from orchestrator.devnet.contracts import OPERATOR, OWNER, Contracts, deploy_contracts
+from orchestrator.devnet.simulator import Options, Programme, SimulatorConfig, SimulatorThread
+from orchestrator.models import to_address
+from orchestrator.signers.keystore import Keystore
+from orchestrator.signers.passwords import FilePassword
+from orchestrator.signers.secret import Secret
+
+BLOCK_TIME = 1.0
+"""Seconds between blocks: an Anvil that mines only with transactions never finalizes the last one."""
+_LIGHT_SCRYPT = 2**12
+"""Keys of a devnet are public knowledge, so their files are quick to open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Devnet:
+    """A running devnet. Made by ``devnet`` (which ends it) or by the pytest fixtures."""
+
+    anvil: Anvil
+    simulator: SimulatorThread
+    programme: Programme
+    contracts: Contracts
+    folder: Path
+    """0700. Holds the keystore, its password, the PEM of the request-signing key and the simulator's state."""
+
+    @property
+    def keystore(self) -> Path:
+        return self.folder / "keystore"
+
+    @property
+    def password_file(self) -> Path:
+        return self.folder / "keystore-password"
+
+    @property
+    def signing_key_file(self) -> Path:
+        return self.folder / "signing-key.pem"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """``ORCHESTRATOR_*``: all that another command needs, but for a journal's database of its own."""
+        credentials = self.programme.credentials
+        return {
+            "ORCHESTRATOR_PLATFORM_URL": self.programme.url,
+            "ORCHESTRATOR_API_KEY": credentials.api_key,
+            "ORCHESTRATOR_API_SECRET": credentials.api_secret,
+            "ORCHESTRATOR_SIGNING_KEY_FILE": str(self.signing_key_file),
+            "ORCHESTRATOR_SIGNING_KEY_ID": credentials.signing_key_id,
+            "ORCHESTRATOR_RPC_URL": self.anvil.url,
+            "ORCHESTRATOR_FACTORY": self.contracts.factory,
+            "ORCHESTRATOR_TOKENS": self.contracts.token,
+            "ORCHESTRATOR_KEYSTORE": str(self.keystore),
+            "ORCHESTRATOR_KEYSTORE_PASSWORD_FILE": str(self.password_file),
+            "ORCHESTRATOR_CERTIFICATE_KEY": "certificate",
+            "ORCHESTRATOR_POLL_INTERVAL": "0.5",
+            "ORCHESTRATOR_DEVNET_URL": self.programme.admin_url,
+            "ORCHESTRATOR_DEVNET_TOKEN": self.programme.admin_token,
+        }
+
+    def document(self) -> dict[str, Any]:
+        """What ``devnet up --json`` prints."""
+        credentials = self.programme.credentials
+        return {
+            "rpcUrl": self.anvil.url,
+            "chainId": f"eip155:{self.anvil.chain_id}",
+            "platformUrl": self.programme.url,
+            "apiKey": credentials.api_key,
+            "apiSecret": credentials.api_secret,
+            "signingKey": str(self.signing_key_file),
+            "signingKeyId": credentials.signing_key_id,
+            "keystore": str(self.keystore),
+            "keystorePassword": str(self.password_file),
+            "customerId": self.programme.customer_id,
+            "owner": self.programme.owner,
+            "factory": self.contracts.factory,
+            "escrow": self.contracts.escrow,
+            "token": self.contracts.token,
+            "env": self.environment,
+        }
+
+
+@contextlib.contextmanager
+def devnet(
+    *,
+    anvil: Anvil | None = None,
+    contracts: Contracts | None = None,
+    folder: Path | None = None,
+    options: Options | None = None,
+    block_time: float = BLOCK_TIME,
+) -> Iterator[Devnet]:
+    """Starts what is not given, and ends what it started.
+
+    ``anvil``: a running node to use; ``contracts``: those already deployed on it; ``folder``: an empty one to keep the
+    state in (default: a temporary one). Raises SettingsError if Anvil cannot be found or installed.
+    """
+    with contextlib.ExitStack() as stack:
+        if anvil is None:
+            anvil = stack.enter_context(Anvil(block_time=block_time))
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-devnet-")))
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        contracts = contracts or deploy_contracts(anvil)
+        config = SimulatorConfig(
+            database=folder / "platform.db",
+            rpc_url=anvil.url,
+            factory=contracts.factory,
+            operator_key=OPERATOR.private_key,
+            escrow=contracts.escrow,
+            tokens=(contracts.token,),
+            chain_id=anvil.chain_id,
+            options=options or Options(),
+        )
+        simulator = stack.enter_context(SimulatorThread(config))
+        programme = simulator.bootstrap(to_address(OWNER.address))
+        made = Devnet(anvil, simulator, programme, contracts, folder)
+        _write_private(made.password_file, "devnet\n")
+        _write_private(made.signing_key_file, programme.credentials.signing_key)
+        keys = Keystore(made.keystore, FilePassword(made.password_file), work_factor=_LIGHT_SCRYPT)
+        keys.import_key("owner", Secret(OWNER.private_key))
+        keys.create("certificate")
+        yield made
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

@@ -1,0 +1,157 @@
+"""Pytest fixtures: a real chain and a real platform for each test, on ports that the system chose.
+
+Loaded by pytest where the package is installed. One Anvil serves a test process (``xdist``-safe: each worker has its
+own); each test sees a fresh chain, by snapshot and revert, and a fresh platform.
+
+    async def test_an_account_becomes_active(orchestrator, devnet):
+        account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
+        report = await orchestrator.activate(account.account_id)
+        assert report.outcome == "done"
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from orchestrator.app import Orchestrator
+    from orchestrator.devnet.anvil import Anvil
+    from orchestrator.devnet.contracts import Contracts
+    from orchestrator.devnet.devnet import Devnet
+    from orchestrator.devnet.simulator import SimulatorThread
+    from orchestrator.settings import Settings
+
+_BLOCK_SECONDS = 0.05
+
+
+@pytest.fixture(scope="session")
+def anvil() -> Iterator[Anvil]:
+    """An Anvil of this process, which mines a block with each transaction; chain 31337, one slot per epoch."""
+    from orchestrator.devnet.anvil import Anvil
+
+    with Anvil() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def contracts(anvil: Anvil) -> Contracts:
+    """The factory, an escrow and a token, deployed once on ``anvil``."""
+    from orchestrator.devnet.contracts import deploy_contracts
+
+    return deploy_contracts(anvil)
+
+
+@pytest.fixture
+def chain(anvil: Anvil, contracts: Contracts) -> Iterator[Anvil]:  # noqa: ARG001  (deployed before the snapshot)
+    """``anvil`` for one test: what the test does to the chain is undone after it."""
+    snapshot = anvil.rpc_sync("evm_snapshot")
+    yield anvil
+    anvil.rpc_sync("evm_revert", snapshot)
+
+
+@pytest.fixture
+def devnet(chain: Anvil, contracts: Contracts, tmp_path: Path) -> Iterator[Devnet]:
+    """A whole devnet for one test: chain, contracts, a fresh platform, a keystore. Blocks come 20 times a second, so
+    that finality does too."""
+    from orchestrator.devnet.devnet import devnet as start
+
+    with start(anvil=chain, contracts=contracts, folder=tmp_path / "devnet") as made, _blocks(chain):
+        yield made
+
+
+@pytest.fixture
+def platform(devnet: Devnet) -> SimulatorThread:
+    """The platform simulator of ``devnet``: ``fault(…)``, ``records()``, ``clear_faults()``."""
+    return devnet.simulator
+
+
+@pytest.fixture
+def orchestrator_settings(devnet: Devnet, tmp_path: Path) -> Settings:
+    """Settings for ``devnet``, with a journal and a folder for certificates of the test's own."""
+    from orchestrator.settings import load_settings
+
+    return load_settings(
+        devnet.environment,
+        overrides={
+            "database_url": f"sqlite:///{tmp_path / 'journal.db'}",
+            "certificates": tmp_path / "certificates",
+            "poll_interval": 0.1,
+        },
+    )
+
+
+@pytest.fixture
+async def orchestrator(orchestrator_settings: Settings) -> AsyncIterator[Orchestrator]:
+    """An open ``Orchestrator`` on ``devnet``. (Needs pytest-asyncio or anyio to run the test's coroutine.)"""
+    from orchestrator.app import Orchestrator
+
+    async with Orchestrator.open(orchestrator_settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def mine(chain: Anvil) -> Callable[..., None]:
+    """``mine(blocks=1)``: mines blocks now."""
+    return lambda blocks=1: _ignore(chain.rpc_sync("anvil_mine", hex(blocks)))
+
+
+@pytest.fixture
+def finalize(chain: Anvil) -> Callable[[], None]:
+    """``finalize()``: mines until what is latest now is final."""
+
+    def run() -> None:
+        target = _number(chain, "latest")
+        while _number(chain, "finalized") < target:
+            chain.rpc_sync("anvil_mine", "0x1")
+
+    return run
+
+
+@pytest.fixture
+def reorg(chain: Anvil) -> Callable[[int], None]:
+    """``reorg(depth)``: replaces the newest blocks by empty ones, past ``finalized`` if so deep."""
+    return lambda depth: _ignore(chain.rpc_sync("anvil_reorg", depth, []))
+
+
+@pytest.fixture
+def warp(chain: Anvil) -> Callable[[int], None]:
+    """``warp(seconds)``: moves the chain's clock ahead and mines a block there."""
+
+    def run(seconds: int) -> None:
+        chain.rpc_sync("evm_increaseTime", seconds)
+        chain.rpc_sync("anvil_mine", "0x1")
+
+    return run
+
+
+class _blocks:  # noqa: N801  (reads as a statement where it is used)
+    """Mines in the background while the block runs."""
+
+    def __init__(self, anvil: Anvil) -> None:
+        self._anvil = anvil
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._mine, name="blocks", daemon=True)
+
+    def _mine(self) -> None:
+        while not self._stop.wait(_BLOCK_SECONDS):
+            self._anvil.rpc_sync("anvil_mine", "0x1")
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def _number(chain: Anvil, tag: str) -> int:
+    return int(chain.rpc_sync("eth_getBlockByNumber", tag, False)["number"], 16)
+
+
+def _ignore(_value: Any) -> None:
+    return None

@@ -1,0 +1,218 @@
+"""Who may call: API credentials, JWTs, request-signing keys, and the verification of each signed request."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import uuid
+from typing import TYPE_CHECKING
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from .answers import Answer, ApiError
+from .http_signatures import Message, SignatureRefused, verify_content_digest, verify_message
+
+if TYPE_CHECKING:
+    from .platform import Call, Platform
+
+__all__ = [
+    "delete_credentials",
+    "delete_signing_key",
+    "issue_token",
+    "put_credentials",
+    "put_signing_key",
+    "token",
+    "verify_request",
+]
+
+ALWAYS_COVERED = ("@method", "@target-uri", "authorization")
+COVERED_WHEN_PRESENT = ("content-digest", "content-type", "idempotency-key")
+
+
+def _unauthorized(code: str, message: str) -> ApiError:
+    return ApiError(401, code, message, keep=False, headers={"www-authenticate": "Bearer"})
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+# --- tokens --------------------------------------------------------------------------------------------------------
+
+
+def _secret(platform: Platform) -> str:
+    secret = platform.store.setting("jwt_secret")
+    if secret is None:
+        secret = secrets.token_hex(32)
+        with platform.store.transaction():
+            platform.store.put_setting("jwt_secret", secret)
+    return secret
+
+
+def expire_all_tokens(platform: Platform) -> None:
+    """Ends every token at once. Inside a transaction."""
+    platform.store.put_setting("token_generation", str(_generation(platform) + 1))
+
+
+def _generation(platform: Platform) -> int:
+    return int(platform.store.setting("token_generation") or 0)
+
+
+def issue_token(platform: Platform, api_key: str) -> tuple[str, int]:
+    """A new JWT, and its end in unix seconds."""
+    now = int(platform.clock.seconds())
+    expires = now + int(platform.options.token_lifetime)
+    claims = {
+        "iss": platform.options.domain,
+        "sub": api_key,
+        "iat": now,
+        "exp": expires,
+        "jti": str(uuid.uuid4()),
+        "generation": _generation(platform),
+    }
+    return jwt.encode(claims, _secret(platform), algorithm="HS256"), expires
+
+
+def _check_token(platform: Platform, header: str | None) -> None:
+    scheme, _, text = (header or "").partition(" ")
+    if scheme.lower() != "bearer" or not text:
+        raise _unauthorized("token_missing", "the request needs the header Authorization: Bearer <token>")
+    try:
+        claims = jwt.decode(
+            text,
+            _secret(platform),
+            algorithms=["HS256"],
+            # The times are checked below, against the platform's own clock, which tests may move.
+            options={"verify_exp": False, "verify_iat": False, "require": ["exp", "iat", "sub"]},
+        )
+    except jwt.PyJWTError as error:
+        raise _unauthorized("token_invalid", "the token was not issued by this platform") from error
+    if claims["exp"] <= platform.clock.seconds():
+        raise _unauthorized("token_expired", "the token has expired")
+    if claims.get("generation") != _generation(platform):
+        raise _unauthorized("token_expired", "the token was invalidated by a change of credentials")
+
+
+async def token(platform: Platform, call: Call) -> Answer:
+    """POST /auth/token."""
+    body = call.json("ApiCredentials")
+    row = platform.store.one(
+        "SELECT secret_hash FROM credentials WHERE api_key = ? AND active = 1", body["apiKey"].lower()
+    )
+    expected = "" if row is None else str(row["secret_hash"])
+    if not hmac.compare_digest(_hash(body["apiSecret"]), expected):
+        raise _unauthorized("credentials_invalid", "apiKey or apiSecret is wrong")
+    text, expires = issue_token(platform, body["apiKey"].lower())
+    return Answer.of(200, {"token": text, "expiresAt": expires, "tokenType": "Bearer"})
+
+
+# --- credentials ---------------------------------------------------------------------------------------------------
+
+
+def set_credentials(platform: Platform, api_key: str, api_secret: str) -> None:
+    """Replaces the API credentials and ends all tokens. Inside a transaction."""
+    platform.store.write("UPDATE credentials SET active = 0")
+    platform.store.write(
+        "INSERT OR REPLACE INTO credentials (api_key, secret_hash, active, created_at) VALUES (?, ?, 1, ?)",
+        api_key.lower(),
+        _hash(api_secret),
+        platform.clock.iso(),
+    )
+    expire_all_tokens(platform)
+
+
+async def put_credentials(platform: Platform, call: Call) -> Answer:
+    """PUT /auth/credentials: the caller chooses the new pair."""
+    body = call.json("ApiCredentials")
+    with platform.store.transaction():
+        set_credentials(platform, body["apiKey"], body["apiSecret"])
+        return call.answer(204)
+
+
+async def delete_credentials(platform: Platform, call: Call) -> Answer:
+    """DELETE /auth/credentials."""
+    with platform.store.transaction():
+        platform.store.write("UPDATE credentials SET active = 0")
+        expire_all_tokens(platform)
+        return call.answer(204)
+
+
+# --- request-signing keys ------------------------------------------------------------------------------------------
+
+
+def set_signing_key(platform: Platform, pem: bytes) -> str:
+    """Registers the one request-signing key and returns its id. Inside a transaction. Raises ApiError 400."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ApiError(400, "signing_key_invalid", "publicKey: expected a public key as PEM, in Base64") from error
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+        raise ApiError(400, "signing_key_invalid", "publicKey: expected an ECDSA key on the curve P-384")
+    key_id = str(uuid.uuid4())
+    platform.store.write("UPDATE signing_keys SET active = 0")
+    platform.store.insert("signing_keys", id=key_id, pem=pem.decode(), active=1, created_at=platform.clock.iso())
+    return key_id
+
+
+async def put_signing_key(platform: Platform, call: Call) -> Answer:
+    """PUT /auth/signing."""
+    pem = base64.b64decode(call.json("SigningKeyUpload")["publicKey"], validate=True)
+    with platform.store.transaction():
+        return call.answer(200, {"keyId": set_signing_key(platform, pem)})
+
+
+async def delete_signing_key(platform: Platform, call: Call) -> Answer:
+    """DELETE /auth/signing."""
+    with platform.store.transaction():
+        platform.store.write("UPDATE signing_keys SET active = 0")
+        return call.answer(204)
+
+
+# --- each request --------------------------------------------------------------------------------------------------
+
+
+def verify_request(platform: Platform, call: Call) -> None:
+    """Token, content digest and signature of an authenticated request. Raises ApiError 401."""
+    message = call.message
+    authorization = message.values("authorization")
+    _check_token(platform, authorization[0] if len(authorization) == 1 else None)
+    row = platform.store.one("SELECT id, pem FROM signing_keys WHERE active = 1")
+    if row is None and call.operation.first_key:
+        return  # the first key has nothing to be signed with
+    required = set(ALWAYS_COVERED)
+    required.update(name for name in COVERED_WHEN_PRESENT if message.values(name))
+    if call.body:
+        required.add("content-digest")
+
+    def key_for(key_id: str) -> ec.EllipticCurvePublicKey | None:
+        if row is None or key_id != row["id"]:
+            return None
+        key = serialization.load_pem_public_key(row["pem"].encode())
+        return key if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+    try:
+        if call.body or message.values("content-digest"):
+            verify_content_digest(message.field("content-digest"), call.body)
+        verify_message(
+            message,
+            key_for=key_for,
+            now=platform.clock.seconds(),
+            required=required,
+            window=platform.options.signature_window,
+        )
+    except SignatureRefused as error:
+        raise _unauthorized(error.code, error.message) from error
+
+
+def request_message(method: str, target_uri: str, headers: list[tuple[bytes, bytes]]) -> Message:
+    """An ASGI request as the verifier sees it."""
+    return Message(
+        method=method,
+        target_uri=target_uri,
+        headers=[(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers],
+    )

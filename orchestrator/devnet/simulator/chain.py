@@ -1,0 +1,269 @@
+"""The chain as the platform's operator uses it: plain JSON-RPC, the contracts' calls, and signed transactions.
+
+Knows nothing of accounts or jobs. ``eth_account`` and ``eth_abi`` are imported when first used.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import ssl
+import uuid
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import httpx
+
+__all__ = ["CallReverted", "Chain", "ChainDown", "Deployed", "NonceUsed", "deploy_contracts"]
+
+ENTRY_POINT = "0x0000000071727De22E5E9d8BAf0edAc6f37da032"
+CREATION, DELETION = 0, 1
+CREATED, ACTIVE, INACTIVE, CLOSED = 0, 1, 2, 3
+
+
+class ChainDown(Exception):
+    """The node did not answer, or not with JSON-RPC: passing trouble."""
+
+
+class NonceUsed(Exception):
+    """Another transaction has taken this nonce; this one will never be mined."""
+
+
+class CallReverted(Exception):
+    """A call or transaction reverts; the message names the contract's error."""
+
+
+@cache
+def artifact(name: str) -> dict[str, Any]:
+    """A compiled contract as the package ships it."""
+    text = resources.files("orchestrator.artifacts").joinpath(f"{name}.json").read_text()
+    value: dict[str, Any] = json.loads(text)
+    return value
+
+
+def _keccak(data: bytes) -> bytes:
+    from eth_utils.crypto import keccak
+
+    return keccak(data)
+
+
+def selector(signature: str) -> bytes:
+    return _keccak(signature.encode())[:4]
+
+
+def encode_call(signature: str, *values: object) -> str:
+    """Call data for ``name(type,…)`` as 0x-hex."""
+    from eth_abi.abi import encode
+
+    types = signature[signature.index("(") + 1 : -1]
+    return "0x" + (selector(signature) + encode(types.split(",") if types else [], values)).hex()
+
+
+@cache
+def _errors() -> dict[bytes, str]:
+    names = {selector("Error(string)"): "Error(string)", selector("Panic(uint256)"): "Panic(uint256)"}
+    for contract in ("SmartWallet", "SmartWalletFactory", "TestToken", "TestEscrow"):
+        for item in artifact(contract)["abi"]:
+            if item["type"] == "error":
+                signature = f"{item['name']}({','.join(part['type'] for part in item['inputs'])})"
+                names[selector(signature)] = signature
+    return names
+
+
+def revert_reason(data: object) -> str:
+    """The contract's error with its values, as far as it is known."""
+    from eth_abi.abi import decode
+    from eth_abi.exceptions import DecodingError
+
+    if not isinstance(data, str) or len(data) < 10:
+        return "without a reason"
+    raw = bytes.fromhex(data[2:])
+    signature = _errors().get(raw[:4])
+    if signature is None:
+        return f"unknown error 0x{raw[:4].hex()}"
+    name, _, types = signature.partition("(")
+    try:
+        values = decode(types[:-1].split(","), raw[4:]) if types != ")" else ()
+    except DecodingError:
+        return signature
+    return f"{name}({', '.join(str(value) for value in values)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A signed transaction that has not necessarily been sent."""
+
+    nonce: int
+    hash: str
+    raw: str
+
+
+class Chain:
+    """One node, one operator key, one factory."""
+
+    def __init__(self, rpc_url: str, operator_key: str, factory: str, escrow: str) -> None:
+        self.rpc_url = rpc_url
+        self.factory = factory
+        self.escrow = escrow
+        self._key = operator_key
+        # Without the system's certificates, whose loading takes longer than most calls: the node is on loopback.
+        self._client = httpx.AsyncClient(timeout=30, trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._ids = itertools.count(1)
+        self._operator: str | None = None
+
+    async def stop(self) -> None:
+        await self._client.aclose()
+
+    @property
+    def operator(self) -> str:
+        """The operator's address (EIP-55)."""
+        if self._operator is None:
+            from eth_account import Account
+
+            self._operator = str(Account.from_key(self._key).address)
+        return self._operator
+
+    async def rpc(self, method: str, *parameters: object) -> Any:
+        """One JSON-RPC call. Raises ChainDown, CallReverted, NonceUsed."""
+        request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": parameters}
+        try:
+            answer = (await self._client.post(self.rpc_url, json=request)).json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise ChainDown(f"{method}: {type(error).__name__}: {error}") from error
+        if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
+            raise ChainDown(f"{method}: the node's answer is not JSON-RPC")
+        if "error" not in answer:
+            return answer["result"]
+        problem = answer["error"]
+        message = str(problem.get("message", "")) if isinstance(problem, dict) else str(problem)
+        lowered = message.lower()
+        if "nonce too low" in lowered or "replacement transaction underpriced" in lowered:
+            raise NonceUsed(message)
+        if "revert" in lowered or (isinstance(problem, dict) and problem.get("code") == 3):
+            raise CallReverted(revert_reason(problem.get("data") if isinstance(problem, dict) else None))
+        raise ChainDown(f"{method}: {message}")
+
+    async def call(self, to: str, signature: str, *values: object) -> str:
+        """``eth_call`` at the latest block, as 0x-hex."""
+        return str(await self.rpc("eth_call", {"to": to, "data": encode_call(signature, *values)}, "latest"))
+
+    # --- what the platform reads ---------------------------------------------------------------------------------
+
+    async def predict(self, owner: str, account_id: str) -> str:
+        """The address that the factory gives the account's wallet (EIP-55)."""
+        from eth_utils.address import to_checksum_address
+
+        signature = "predictSmartWallet(address,address,bytes16)"
+        result = await self.call(self.factory, signature, owner, self.escrow, uuid.UUID(account_id).bytes)
+        return str(to_checksum_address("0x" + result[-40:]))
+
+    async def has_code(self, address: str) -> bool:
+        return len(str(await self.rpc("eth_getCode", address, "latest"))) > 2
+
+    async def state(self, wallet: str) -> int:
+        """The wallet's state, 0 to 3."""
+        return int(await self.call(wallet, "state()"), 16)
+
+    async def committed(self, wallet: str, challenge: bytes) -> bool:
+        """Whether the wallet holds the commitment to this deletion challenge."""
+        wanted = await self.call(wallet, "computeCommitment(uint8,bytes32)", DELETION, _keccak(challenge))
+        return await self.call(wallet, "challengeCommitment(uint8)", DELETION) == wanted
+
+    async def tokens_held(self, wallet: str, tokens: list[str]) -> list[str]:
+        """Those of ``tokens`` of which the wallet has a balance; an address without code is none."""
+        return [
+            token
+            for token in tokens
+            if await self.has_code(token) and int(await self.call(token, "balanceOf(address)", wallet), 16)
+        ]
+
+    async def block_number(self) -> int:
+        return int(await self.rpc("eth_blockNumber"), 16)
+
+    async def receipt(self, tx_hash: str) -> dict[str, Any] | None:
+        value = await self.rpc("eth_getTransactionReceipt", tx_hash)
+        return value if isinstance(value, dict) else None
+
+    # --- what the operator sends ---------------------------------------------------------------------------------
+
+    def deploy_data(self, owner: str, account_id: str, challenge: bytes) -> str:
+        signature = "deploySmartWallet(address,address,bytes16,bytes32)"
+        return encode_call(signature, owner, self.escrow, uuid.UUID(account_id).bytes, _keccak(challenge))
+
+    def commit_data(self, challenge: bytes) -> str:
+        return encode_call("commitChallenge(uint8,bytes32)", DELETION, _keccak(challenge))
+
+    async def sign(self, to: str | None, data: str) -> Signed:
+        """Signs the operator's next transaction (EIP-1559) without sending it. One at a time: the nonce is the chain's.
+
+        Raises CallReverted where the node foresees that it fails.
+        """
+        from eth_account import Account
+
+        call = {"from": self.operator, "data": data} | ({} if to is None else {"to": to})
+        gas = int(await self.rpc("eth_estimateGas", call), 16)
+        nonce = int(await self.rpc("eth_getTransactionCount", self.operator, "pending"), 16)
+        head = await self.rpc("eth_getBlockByNumber", "latest", False)
+        chain_id = int(await self.rpc("eth_chainId"), 16)
+        tip = 10**9
+        transaction = {
+            "type": 2,
+            "chainId": chain_id,
+            "nonce": nonce,
+            "gas": gas * 13 // 10 + 20_000,
+            "maxPriorityFeePerGas": tip,
+            "maxFeePerGas": 2 * int(head.get("baseFeePerGas", "0x0"), 16) + tip,
+            "value": 0,
+            "data": data,
+        } | ({} if to is None else {"to": to})
+        signed = Account.sign_transaction(transaction, self._key)
+        return Signed(nonce, "0x" + bytes(signed.hash).hex(), "0x" + bytes(signed.raw_transaction).hex())
+
+    async def send(self, raw: str) -> None:
+        """Sends (again) a signed transaction; one that the node knows already is no error."""
+        try:
+            await self.rpc("eth_sendRawTransaction", raw)
+        except ChainDown as error:
+            lowered = str(error).lower()
+            if "already known" not in lowered and "already imported" not in lowered:
+                raise
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """The addresses of the platform's contracts on a fresh chain (EIP-55)."""
+
+    factory: str
+    escrow: str
+    token: str
+
+
+async def deploy_contracts(rpc_url: str, operator_key: str, *, poll: float = 0.05) -> Deployed:
+    """SIDE EFFECTS: deploys factory, escrow and a test token with the operator's key, and waits for their receipts."""
+    import asyncio
+
+    from eth_abi.abi import encode
+    from eth_utils.address import to_checksum_address
+
+    chain = Chain(rpc_url, operator_key, "", "")
+    addresses: list[str] = []
+    try:
+        for name in ("SmartWalletFactory", "TestEscrow", "TestToken"):
+            contract = artifact(name)
+            constructors = [item for item in contract["abi"] if item["type"] == "constructor"]
+            inputs: list[dict[str, str]] = constructors[0]["inputs"] if constructors else []
+            given = {"address": [chain.operator, ENTRY_POINT], "string": ["Test Token", "TEST"]}
+            values = [given[part["type"]].pop(0) for part in inputs]
+            arguments = encode([part["type"] for part in inputs], values).hex()
+            signed = await chain.sign(None, contract["bytecode"] + arguments)
+            await chain.send(signed.raw)
+            while (receipt := await chain.receipt(signed.hash)) is None:  # noqa: ASYNC110  # the node tells nobody
+                await asyncio.sleep(poll)
+            if int(receipt["status"], 16) != 1:
+                raise CallReverted(f"the deployment of {name} reverted")
+            addresses.append(str(to_checksum_address(receipt["contractAddress"])))
+    finally:
+        await chain.stop()
+    return Deployed(*addresses)

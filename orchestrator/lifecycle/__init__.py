@@ -1,0 +1,4 @@
+"""The life of an account, pure: facts (``events``), their sum (``fold``), what comes next (``stages``, ``decide``).
+
+Nothing here reads a clock, a file or the network. A step of the runner turns what is decided into effects and facts.
+"""

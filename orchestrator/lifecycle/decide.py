@@ -1,0 +1,177 @@
+"""What comes next for an account: one pure function over the folded state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from orchestrator.lifecycle.fold import AccountState
+from orchestrator.lifecycle.stages import STAGES, Facts, Rules, Step
+from orchestrator.models import AccountStatus, ChainAccount, OperationKind, WalletState
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Carry out this step now."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do now: what is waited for, since when, and until when before an operator is asked."""
+
+    waits_for: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A person must decide; the message shows both sides."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The operation is over."""
+
+    outcome: Literal["done", "failed"]
+    code: str | None = None
+    message: str | None = None
+
+
+Action = Act | Wait | Halt | End
+
+_FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
+
+
+def next_action(state: AccountState, now: datetime, rules: Rules) -> Action:
+    """The next action of the account's current operation.
+
+    ``state`` must hold a fresh observation of platform and chain (the runner reads both back first) and an operation
+    that has not ended.
+    """
+    op = state.operation
+    if op is None or op.ended is not None or state.platform is None:
+        raise AssertionError("next_action needs an unfinished operation and the platform's word on the account")
+    refused = _refusal(state, op.kind)
+    if refused is not None:
+        return refused
+    disagreement = _disagreement(state)
+    if disagreement is not None:
+        return disagreement
+    facts = Facts(state, op, now, rules)
+    for stage in STAGES[op.kind]:
+        if stage.holds(facts):
+            continue
+        if stage.step in _FOR_A_SIGNATURE and op.refusals >= rules.refusals:
+            return Halt(
+                "signature_refused",
+                f"the platform refused {op.refusals} signatures in a row (limit {rules.refusals}); "
+                f"the last one: {op.last_refusal}",
+            )
+        if stage.step is not None:
+            return Act(stage.step)
+        since = op.touched_at or op.started_at
+        return _wait(stage.waits_for, since, now, rules, state)
+    return End("done")
+
+
+def _wait(waits_for: str, since: datetime, now: datetime, rules: Rules, state: AccountState) -> Wait | Halt:
+    until = since + rules.patience
+    if now < until:
+        return Wait(waits_for, since, until)
+    platform = state.status.value if state.status else "unknown"
+    chain = state.wallet.state.value if state.wallet else "no wallet"
+    return Halt(
+        "overdue",
+        f"waited since {since:%Y-%m-%dT%H:%M:%SZ} for {waits_for}: "
+        f"the platform says {platform}, the chain says {chain}",
+    )
+
+
+def _refusal(state: AccountState, kind: OperationKind) -> Action | None:
+    """Operations that the platform's status rules out from the start."""
+    status = state.status
+    match kind, status:
+        case _, AccountStatus.FAILED:
+            return End("failed", "account_failed", "the platform failed the account's creation request, finally")
+        case OperationKind.CLOSE, AccountStatus.CLOSED if state.deployed is None:
+            return Halt(
+                "closed_without_contract",
+                "the platform says closed, and the chain shows no wallet for this account: there is no contract whose "
+                "end could be proven",
+            )
+        case OperationKind.CLOSE, _:
+            return None
+        case _, AccountStatus.CLOSED:
+            return End("failed", "account_closed", f"cannot {kind} a closed account: closing is final")
+        case OperationKind.ACTIVATE, AccountStatus.INACTIVE:
+            return End(
+                "failed",
+                "suspended_use_reactivate",
+                "the account was deployed and is suspended: use reactivate, not activate",
+            )
+        case (
+            (OperationKind.DEACTIVATE | OperationKind.REACTIVATE),
+            (AccountStatus.INITIATING | AccountStatus.PENDING),
+        ):
+            return End("failed", "not_active_yet", f"cannot {kind} an account that is {status}: activate it first")
+        case _:
+            return None
+
+
+def _disagreement(state: AccountState) -> Halt | None:
+    """Two sides that must agree and do not."""
+    if state.finality_violated is not None:
+        block = state.finality_violated
+        return Halt(
+            "finality_violation",
+            f"block {block.number} ({block.hash}) was final and has left the canonical chain: what rested on it is "
+            "taken back; the node or the chain cannot be trusted until a person has looked",
+        )
+    deployed, platform = state.deployed, state.platform
+    if deployed is None or platform is None:
+        return None
+    if platform.wallet is not None:
+        claimed = ChainAccount.parse(platform.wallet)
+        if claimed.address != deployed.wallet or str(claimed.chain) != deployed.chain_id:
+            return Halt(
+                "address_disagreement",
+                f"the platform says the wallet is {platform.wallet}, the factory's event on the chain says "
+                f"{deployed.chain_id}:{deployed.wallet}",
+            )
+    if deployed.create2 != deployed.wallet:
+        return Halt(
+            "create2_mismatch",
+            f"the factory's event names {deployed.wallet}, CREATE2 gives {deployed.create2} for this account",
+        )
+    if not deployed.code_matches:
+        return Halt(
+            "code_mismatch",
+            f"the code at {deployed.wallet} (hash {deployed.code_hash}) is not the wallet contract's artifact",
+        )
+    expected = ChainAccount.parse(platform.owner).address
+    for source, owner in (("the code", deployed.owner), ("the factory's event", deployed.event_owner)):
+        if owner != expected:
+            return Halt(
+                "owner_disagreement",
+                f"the platform's customer has the wallet {expected}, "
+                f"{source} at {deployed.wallet} names the owner {owner}",
+            )
+    if state.signed_digests and deployed.challenge_hash not in state.signed_digests:
+        return Halt(
+            "challenge_disagreement",
+            f"the challenge signed here hashes to {' or '.join(sorted(state.signed_digests))}, "
+            f"the factory was given {deployed.challenge_hash}",
+        )
+    if platform.status is AccountStatus.INITIATING and state.wallet and state.wallet.state is not WalletState.CREATED:
+        return Halt(
+            "status_disagreement",
+            f"the platform says {platform.status}, the chain says {state.wallet.state}",
+        )
+    return None

@@ -1,0 +1,282 @@
+"""The facts that the journal keeps, one class each.
+
+An event is written once and never changed; a field may be added with a default, none may be renamed or removed. The
+names of the types are part of the interface (``orchestrator journal``). Times are aware, in UTC; amounts of wei and of
+tokens are decimal strings in JSON, because they exceed what JSON readers keep exact.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from orchestrator.models import AccountStatus, OperationKind, WalletState
+
+
+class Fact(BaseModel):
+    """The base of all events: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BlockFact(Fact):
+    """A block that a fact rests on."""
+
+    number: int
+    hash: str
+
+
+# --- creation: the stream of a reference ----------------------------------------------------------------------------
+
+
+class CreationIntended(Fact):
+    """An account is about to be created under this idempotency key. Written BEFORE the request."""
+
+    type: Literal["creation_intended"] = "creation_intended"
+    reference: str
+    customer_id: str
+    currency: str
+    key: str
+
+
+class CreationAnswered(Fact):
+    """The platform has created the account; ``found`` tells how it was learnt."""
+
+    type: Literal["creation_answered"] = "creation_answered"
+    account_id: str
+    found: Literal["answer", "read_back"] = "answer"
+
+
+class CreationRefused(Fact):
+    """The platform's final refusal of the request."""
+
+    type: Literal["creation_refused"] = "creation_refused"
+    code: str
+    message: str
+
+
+# --- what the two sides say ------------------------------------------------------------------------------------------
+
+
+class PlatformObserved(Fact):
+    """The platform's word on the account and on its customer. ``wallet`` and ``owner`` are CAIP-10 account ids."""
+
+    type: Literal["platform_observed"] = "platform_observed"
+    customer_id: str
+    status: AccountStatus
+    wallet: str | None
+    owner: str
+    updated_at: datetime
+
+
+class WalletDeployed(Fact):
+    """The chain's word: the factory's event, and the code that stands at its address."""
+
+    type: Literal["wallet_deployed"] = "wallet_deployed"
+    chain_id: str
+    wallet: str
+    owner: str
+    event_owner: str
+    create2: str
+    code_matches: bool
+    code_hash: str
+    challenge_hash: str
+    block: BlockFact
+    tx_hash: str
+
+
+class WalletStateSeen(Fact):
+    """The chain's word: the wallet's state, and the block that made it so. ``final`` once that block is final."""
+
+    type: Literal["wallet_state_seen"] = "wallet_state_seen"
+    state: WalletState
+    block: BlockFact
+    tx_hash: str
+    finality: Literal["latest", "safe", "finalized"]
+    final: bool
+
+
+class ChainFactsWithdrawn(Fact):
+    """A block that facts rested on has left the canonical chain; what it told is taken back."""
+
+    type: Literal["chain_facts_withdrawn"] = "chain_facts_withdrawn"
+    block: BlockFact
+    was_final: bool
+
+
+# --- an operation ----------------------------------------------------------------------------------------------------
+
+
+class OperationStarted(Fact):
+    """Somebody asked for an operation on the account."""
+
+    type: Literal["operation_started"] = "operation_started"
+    operation: OperationKind
+
+
+class ChallengeFetched(Fact):
+    """The challenge that the platform offers, byte for byte as issued (Base64)."""
+
+    type: Literal["challenge_fetched"] = "challenge_fetched"
+    purpose: Literal["creation", "deletion"]
+    challenge: str
+    kind: str
+    digest: str
+
+
+class ChallengeSigned(Fact):
+    """A signature was made; it is the intent of its submission and is written before that."""
+
+    type: Literal["challenge_signed"] = "challenge_signed"
+    purpose: Literal["creation", "deletion"]
+    digest: str
+    signer: str
+    signature: str
+
+
+class SubmissionIntended(Fact):
+    """The signature is about to be submitted under this idempotency key."""
+
+    type: Literal["submission_intended"] = "submission_intended"
+    digest: str
+    key: str
+
+
+class SubmissionAccepted(Fact):
+    """The platform took the signature, or was seen to have taken it."""
+
+    type: Literal["submission_accepted"] = "submission_accepted"
+    digest: str
+
+
+class SubmissionRefused(Fact):
+    """The platform's final refusal: the signature is dead, a new challenge is to be fetched."""
+
+    type: Literal["submission_refused"] = "submission_refused"
+    digest: str
+    code: str
+    message: str
+
+
+class ChallengeLapsed(Fact):
+    """The platform offers another challenge than the one signed: that signature can no longer be used."""
+
+    type: Literal["challenge_lapsed"] = "challenge_lapsed"
+    digest: str
+
+
+class RequestIntended(Fact):
+    """A modifying request (deactivate, reactivate, close) is about to be sent under this idempotency key."""
+
+    type: Literal["request_intended"] = "request_intended"
+    operation: OperationKind
+    key: str
+
+
+class RequestAccepted(Fact):
+    """The platform took the request, or was seen to have taken it."""
+
+    type: Literal["request_accepted"] = "request_accepted"
+    operation: OperationKind
+
+
+class PreflightTaken(Fact):
+    """What the wallet held and which cards were live before closing."""
+
+    type: Literal["preflight_taken"] = "preflight_taken"
+    wei: str
+    tokens: dict[str, str]
+    cards: dict[str, str]
+
+
+class ClosureProven(Fact):
+    """State and code of the closed wallet, proven at a finalized block, are in a certificate."""
+
+    type: Literal["closure_proven"] = "closure_proven"
+    claim: str
+    block: BlockFact
+    code_hash: str
+    certificate_sha256: str
+    certificate: str
+
+
+class OperationHalted(Fact):
+    """The operation goes no further without a person."""
+
+    type: Literal["operation_halted"] = "operation_halted"
+    code: str
+    message: str
+
+
+class OperationContinued(Fact):
+    """What had halted the operation no longer holds: it goes on."""
+
+    type: Literal["operation_continued"] = "operation_continued"
+
+
+class OperatorResolved(Fact):
+    """A person's decision on a halted operation, with the reason given."""
+
+    type: Literal["operator_resolved"] = "operator_resolved"
+    decision: Literal["retry", "accept", "abandon"]
+    reason: str
+    by: str
+
+
+class OperationEnded(Fact):
+    """The operation's end."""
+
+    type: Literal["operation_ended"] = "operation_ended"
+    outcome: Literal["done", "failed"]
+    code: str | None = None
+    message: str | None = None
+
+
+Event = Annotated[
+    CreationIntended
+    | CreationAnswered
+    | CreationRefused
+    | PlatformObserved
+    | WalletDeployed
+    | WalletStateSeen
+    | ChainFactsWithdrawn
+    | OperationStarted
+    | ChallengeFetched
+    | ChallengeSigned
+    | SubmissionIntended
+    | SubmissionAccepted
+    | SubmissionRefused
+    | ChallengeLapsed
+    | RequestIntended
+    | RequestAccepted
+    | PreflightTaken
+    | ClosureProven
+    | OperationHalted
+    | OperationContinued
+    | OperatorResolved
+    | OperationEnded,
+    Field(discriminator="type"),
+]
+"""Any fact of the journal."""
+
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def parse_event(data: dict[str, Any]) -> Event:
+    """An event from its JSON form. Raises pydantic's ValidationError (a ValueError)."""
+    return _ADAPTER.validate_python(data)
+
+
+class Recorded(BaseModel):
+    """An event with its place in the journal: ``seq`` over all streams, time, hash and the previous event's hash."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    stream: str
+    at: datetime
+    event: Event
+    hash: str
+    previous: str

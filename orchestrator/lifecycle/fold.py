@@ -1,0 +1,234 @@
+"""The state of an account, folded from its events. State is never stored.
+
+``fold`` is total: it takes any sequence that the journal may hold. What an event means is said here once; what follows
+from it is said in ``decide``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from orchestrator.lifecycle import events as e
+from orchestrator.models import AccountStatus, OperationKind
+
+
+PURPOSE: dict[OperationKind, Literal["creation", "deletion"]] = {
+    OperationKind.ACTIVATE: "creation",
+    OperationKind.CLOSE: "deletion",
+}
+"""What the challenge of an operation is for; other operations need no signature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The live signature of an operation, and how far its submission is."""
+
+    digest: str
+    signer: str
+    signature: str
+    at: datetime
+    key: str | None = None
+    key_at: datetime | None = None
+    accepted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A modifying request of an operation: its idempotency key, and whether the platform took it."""
+
+    key: str
+    at: datetime
+    accepted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """The current or the last operation of an account."""
+
+    kind: OperationKind
+    started_at: datetime
+    challenge: e.ChallengeFetched | None = None
+    challenge_at: datetime | None = None
+    signed: Signed | None = None
+    refusals: int = 0
+    """Signatures that the platform refused since the start or the last ``resolve --retry``."""
+    last_refusal: str | None = None
+    request: Request | None = None
+    preflight: e.PreflightTaken | None = None
+    proven: e.ClosureProven | None = None
+    halted: e.OperationHalted | None = None
+    ended: e.OperationEnded | None = None
+    touched_at: datetime | None = None
+    """When this operation last moved: what it waits for now, it has waited for since then."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """All that the journal knows of an account."""
+
+    platform: e.PlatformObserved | None = None
+    platform_at: datetime | None = None
+    deployed: e.WalletDeployed | None = None
+    wallet: e.WalletStateSeen | None = None
+    finality_violated: e.BlockFact | None = None
+    digests: frozenset[str] = frozenset()
+    """Digests of all creation challenges seen: none of them may be signed as a deletion challenge."""
+    signed_digests: frozenset[str] = frozenset()
+    """Digests of all creation challenges signed here: the factory must have been given one of them."""
+    dead_digests: frozenset[str] = frozenset()
+    """Digests of challenges whose signature was refused or lapsed: none of them is signed again."""
+    operation: Operation | None = None
+    earlier: tuple[Operation, ...] = ()
+    """The last operation of each other kind: what it left behind may still take effect."""
+    closure: e.ClosureProven | None = None
+    """The last proof of closure, whichever operation made it."""
+
+    @property
+    def status(self) -> AccountStatus | None:
+        return self.platform.status if self.platform else None
+
+    @property
+    def unfinished(self) -> bool:
+        return self.operation is not None and self.operation.ended is None
+
+
+def fold(recorded: Iterable[e.Recorded], state: AccountState | None = None) -> AccountState:
+    """The state after all these events of ONE stream, in order."""
+    state = state or AccountState()
+    for item in recorded:
+        state = _apply(state, item.event, item.at)
+    return state
+
+
+def _apply(state: AccountState, event: e.Event, at: datetime) -> AccountState:
+    match event:
+        case e.PlatformObserved():
+            moved = state.platform is None or state.platform.status != event.status
+            return _touch(replace(state, platform=event, platform_at=at), at if moved else None)
+        case e.WalletDeployed():
+            return _touch(replace(state, deployed=event), at)
+        case e.WalletStateSeen():
+            return _touch(replace(state, wallet=event), at)
+        case e.ChainFactsWithdrawn():
+            return _touch(_withdraw(state, event), at)
+        case e.OperationStarted():
+            return _start(state, event.operation, at)
+        case e.ClosureProven():
+            state = replace(state, closure=event)
+        case e.ChallengeFetched(purpose="creation"):
+            state = replace(state, digests=state.digests | {event.digest})
+        case e.ChallengeSigned(purpose="creation"):
+            state = replace(state, signed_digests=state.signed_digests | {event.digest})
+        case e.SubmissionRefused() | e.ChallengeLapsed():
+            state = replace(state, dead_digests=state.dead_digests | {event.digest})
+        case e.OperatorResolved(decision="retry"):
+            state = replace(state, finality_violated=None)
+        case _:
+            pass
+    if state.operation is None or state.operation.ended is not None:
+        return state
+    return replace(state, operation=_advance(state.operation, event, at))
+
+
+def _start(state: AccountState, kind: OperationKind, at: datetime) -> AccountState:
+    """A new operation, with what the last one of its kind left to it, operations of other kinds in between or not.
+
+    A live signature is always left, because the journal allows no second one beside it. Of an operation that did not
+    end well the challenge and the acceptance stay too: they may still take effect on the platform. A request is left
+    only where it may be in flight and nothing else was asked since, or is one-way.
+    """
+    last = state.operation
+    known = {op.kind: op for op in (*state.earlier, *((last,) if last is not None else ()))}
+    before = known.pop(kind, None)
+    op = Operation(kind=kind, started_at=at, touched_at=at)
+    if before is not None and before.ended is not None and before.ended.outcome == "done":
+        if before.signed is not None:
+            op = replace(op, signed=replace(before.signed, key=None, key_at=None, accepted_at=None))
+    elif before is not None:
+        request = before.request
+        in_flight = request is not None and request.accepted_at is None and before is last
+        op = replace(
+            op,
+            challenge=before.challenge,
+            challenge_at=before.challenge_at,
+            signed=before.signed,
+            request=request if in_flight or kind is OperationKind.CLOSE else None,
+        )
+    return replace(state, operation=op, earlier=tuple(known.values()))
+
+
+def _advance(op: Operation, event: e.Event, at: datetime) -> Operation:
+    match event:
+        case e.OperationHalted():  # not a move: what was overdue before it is overdue after it
+            return replace(op, halted=event)
+        case e.OperationContinued():
+            return replace(op, halted=None)
+        case _:
+            op = replace(op, touched_at=at)
+    match event:
+        case e.ChallengeFetched() if event.purpose == PURPOSE.get(op.kind):
+            return replace(op, challenge=event, challenge_at=at)
+        case e.ChallengeSigned():
+            signed = Signed(digest=event.digest, signer=event.signer, signature=event.signature, at=at)
+            return replace(op, signed=signed)
+        case e.SubmissionIntended() if op.signed:
+            return replace(op, signed=replace(op.signed, key=event.key, key_at=at))
+        case e.SubmissionAccepted() if op.signed:
+            return replace(op, signed=replace(op.signed, accepted_at=at))
+        case e.SubmissionRefused():
+            last = f"{event.code}: {event.message}"
+            return replace(op, signed=None, challenge=None, refusals=op.refusals + 1, last_refusal=last)
+        case e.ChallengeLapsed():
+            return replace(op, signed=None, challenge=None)
+        case e.RequestIntended():
+            return replace(op, request=Request(key=event.key, at=at))
+        case e.RequestAccepted() if op.request:
+            return replace(op, request=replace(op.request, accepted_at=at))
+        case e.PreflightTaken():
+            return replace(op, preflight=event)
+        case e.ClosureProven():
+            return replace(op, proven=event)
+        case e.OperatorResolved(decision="retry"):
+            return _retry(op)
+        case e.OperationEnded():
+            return replace(op, ended=event, halted=None)
+        case _:
+            return op
+
+
+def _retry(op: Operation) -> Operation:
+    """What nothing rests on is asked for anew: an unsigned challenge, a request that has led nowhere in its time."""
+    fruitless = op.signed is None and op.halted is not None and op.halted.code == "overdue"
+    return replace(
+        op,
+        halted=None,
+        refusals=0,
+        last_refusal=None,
+        challenge=op.challenge if op.signed is not None else None,
+        request=None if fruitless else op.request,
+    )
+
+
+def _touch(state: AccountState, at: datetime | None) -> AccountState:
+    if at is None or state.operation is None or state.operation.ended is not None:
+        return state
+    return replace(state, operation=replace(state.operation, touched_at=at))
+
+
+def _withdraw(state: AccountState, event: e.ChainFactsWithdrawn) -> AccountState:
+    """Takes back whatever rested on the block or on a later one: later blocks are its children or nothing."""
+    deployed, wallet, closure, op = state.deployed, state.wallet, state.closure, state.operation
+    gone = event.block.number
+    if deployed is not None and deployed.block.number >= gone:
+        deployed = None
+    if wallet is not None and wallet.block.number >= gone:
+        wallet = None
+    if closure is not None and closure.block.number >= gone:
+        closure = None
+    if op is not None and op.proven is not None and op.proven.block.number >= gone:
+        op = replace(op, proven=None)
+    violated = event.block if event.was_final else state.finality_violated
+    return replace(state, deployed=deployed, wallet=wallet, closure=closure, operation=op, finality_violated=violated)

@@ -1,0 +1,183 @@
+"""The stages of an account's life, as tables: what must hold, in order, and what is done or waited for until it holds.
+
+    activation    registered → challenge fetched → signed → submitted → pending → deployed → final → active
+    suspension    requested → changed on the platform → changed on the chain → final
+    closure       preflight → requested → challenge → signed → submitted → closed on the platform
+                  → closed on the chain → final → proven
+
+A stage reads the folded state only. The first stage that does not hold decides (``decide.next_action``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from orchestrator.lifecycle.fold import AccountState, Operation
+from orchestrator.models import AccountStatus, OperationKind, WalletState
+
+
+class Step(StrEnum):
+    """An effect that a step carries out (``orchestrator.steps``)."""
+
+    PREFLIGHT = "preflight"
+    REQUEST = "request"
+    FETCH_CHALLENGE = "fetch_challenge"
+    SIGN = "sign"
+    SUBMIT = "submit"
+    PROVE = "prove"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The times that decisions use. A key and a challenge live one hour on the platform (platform API); both are
+    taken as dead five minutes before that, so that a slow clock or a slow request never meets the edge."""
+
+    challenge_life: timedelta = timedelta(minutes=55)
+    key_life: timedelta = timedelta(minutes=55)
+    patience: timedelta = timedelta(hours=24)
+    """How long one stage may be waited for before an operator is asked."""
+    clock_skew: timedelta = timedelta(seconds=60)
+    """How far the platform's clock may be ahead of ours."""
+    refusals: int = 3
+    """How many signatures of one operation the platform may refuse before an operator is asked."""
+
+    def is_young(self, at: datetime, now: datetime, life: timedelta) -> bool:
+        """Whether what was noted at ``at`` still lives. A time to come means that the clock was set back: how old the
+        thing really is cannot be told, so it counts as dead."""
+        return -self.clock_skew <= now - at < life
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a stage sees: the state, its operation, the time, the rules."""
+
+    state: AccountState
+    op: Operation
+    now: datetime
+    rules: Rules
+
+    @property
+    def status(self) -> AccountStatus | None:
+        return self.state.status
+
+    def wallet_is(self, *states: WalletState) -> bool:
+        return self.state.wallet is not None and self.state.wallet.state in states
+
+    @property
+    def wallet_is_final(self) -> bool:
+        return self.state.wallet is not None and self.state.wallet.final
+
+    @property
+    def has_challenge(self) -> bool:
+        """A challenge to sign or one already taken: fresh, or with a signature that the platform accepted."""
+        if self.op.signed is not None and self.op.signed.accepted_at is not None:
+            return True
+        if self.op.challenge is None or self.op.challenge_at is None:
+            return False
+        return self.rules.is_young(self.op.challenge_at, self.now, self.rules.challenge_life)
+
+    @property
+    def signed(self) -> bool:
+        return self.op.signed is not None
+
+    @property
+    def submitted(self) -> bool:
+        return self.op.signed is not None and self.op.signed.accepted_at is not None
+
+    @property
+    def requested(self) -> bool:
+        return self.op.request is not None and self.op.request.accepted_at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``holds`` tells whether the stage is passed; if not, ``step`` is done, or ``waits_for`` is waited for."""
+
+    name: str
+    holds: Callable[[Facts], bool]
+    step: Step | None = None
+    waits_for: str = ""
+
+
+_S, _W = AccountStatus, WalletState
+
+_FINAL = Stage("final", lambda f: f.wallet_is_final, waits_for="the block of the wallet's last change to be final")
+
+
+def _past_signature(f: Facts) -> bool:
+    return f.status in (_S.PENDING, _S.ACTIVE)
+
+
+ACTIVATION = (
+    Stage("challenge fetched", lambda f: _past_signature(f) or f.has_challenge, step=Step.FETCH_CHALLENGE),
+    Stage("signed", lambda f: _past_signature(f) or f.signed, step=Step.SIGN),
+    Stage("submitted", lambda f: _past_signature(f) or f.submitted, step=Step.SUBMIT),
+    Stage("pending", _past_signature, waits_for="the platform to verify the signature"),
+    Stage(
+        "deployed",
+        lambda f: f.state.deployed is not None,
+        waits_for="the wallet to be deployed on the chain",
+    ),
+    Stage(
+        "active on the chain",
+        lambda f: f.wallet_is(_W.ACTIVE),
+        waits_for="the wallet to become active on the chain",
+    ),
+    _FINAL,
+    Stage("active", lambda f: f.status is _S.ACTIVE, waits_for="the platform to say active"),
+)
+
+DEACTIVATION = (
+    Stage("requested", lambda f: f.status is _S.INACTIVE or f.requested, step=Step.REQUEST),
+    Stage("inactive on the platform", lambda f: f.status is _S.INACTIVE, waits_for="the platform to say inactive"),
+    Stage(
+        "inactive on the chain",
+        lambda f: f.wallet_is(_W.INACTIVE),
+        waits_for="the wallet to become inactive on the chain",
+    ),
+    _FINAL,
+)
+
+REACTIVATION = (
+    Stage("requested", lambda f: f.status is _S.ACTIVE or f.requested, step=Step.REQUEST),
+    Stage("active on the platform", lambda f: f.status is _S.ACTIVE, waits_for="the platform to say active"),
+    Stage(
+        "active on the chain",
+        lambda f: f.wallet_is(_W.ACTIVE),
+        waits_for="the wallet to become active on the chain",
+    ),
+    _FINAL,
+)
+
+
+def _closed(f: Facts) -> bool:
+    """Nothing is left to sign once the chain says closed; the platform's word alone does not settle that."""
+    return f.wallet_is(_W.CLOSED) or (f.state.deployed is None and f.status is _S.CLOSED)
+
+
+CLOSURE = (
+    Stage(
+        "settled",
+        lambda f: f.status is not _S.PENDING or f.op.request is not None,
+        waits_for="the platform to finish the deployment, as an account that is being deployed cannot be closed",
+    ),
+    Stage("preflight", lambda f: f.status is _S.CLOSED or f.op.preflight is not None, step=Step.PREFLIGHT),
+    Stage("requested", lambda f: f.status is _S.CLOSED or f.requested, step=Step.REQUEST),
+    Stage("challenge fetched", lambda f: _closed(f) or f.has_challenge, step=Step.FETCH_CHALLENGE),
+    Stage("signed", lambda f: _closed(f) or f.signed, step=Step.SIGN),
+    Stage("submitted", lambda f: _closed(f) or f.submitted, step=Step.SUBMIT),
+    Stage("closed on the platform", lambda f: f.status is _S.CLOSED, waits_for="the platform to say closed"),
+    Stage("closed on the chain", lambda f: f.wallet_is(_W.CLOSED), waits_for="the wallet to close on the chain"),
+    _FINAL,
+    Stage("proven", lambda f: f.state.closure is not None, step=Step.PROVE),
+)
+
+STAGES: dict[OperationKind, tuple[Stage, ...]] = {
+    OperationKind.ACTIVATE: ACTIVATION,
+    OperationKind.DEACTIVATE: DEACTIVATION,
+    OperationKind.REACTIVATE: REACTIVATION,
+    OperationKind.CLOSE: CLOSURE,
+}

@@ -1,0 +1,163 @@
+"""What an answer of the platform means: bodies as strict JSON, refusals as PlatformRefused with a stable code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from orchestrator.errors import Disposition, MalformedAnswer, PlatformRefused
+from orchestrator.platform.transport import Answer, Call
+
+__all__ = ["Refusal", "clock_offset", "parse_json", "refusal_of", "retry_after"]
+
+_CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
+_BY_STATUS: Final = {
+    400: "platform_bad_request",
+    401: "platform_unauthorized",
+    403: "platform_forbidden",
+    404: "not_found",
+    409: "platform_conflict",
+    422: "idempotency_mismatch",
+    429: "platform_rate_limited",
+}
+
+
+class Refusal(PlatformRefused):
+    """A 4xx answer, with the platform's own words beside the stable code."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str,
+        words: str = "",
+        platform_code: str = "",
+        disposition: Disposition | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, disposition=disposition)
+        self.words = words
+        """The platform's code and message, shortened and without secrets; may be empty."""
+        self.platform_code = platform_code
+
+    def mentions(self, *parts: str) -> bool:
+        """Whether the platform's words contain one of these."""
+        text = self.words.lower()
+        return any(part in text for part in parts)
+
+    def recoded(self, code: str, remark: str = "") -> Refusal:
+        """The same refusal under a more telling code."""
+        message = f"{self.message}; {remark}" if remark else self.message
+        return Refusal(
+            message,
+            status=self.status,
+            code=code,
+            words=self.words,
+            platform_code=self.platform_code,
+            disposition=self.disposition,
+        )
+
+
+def refusal_of(answer: Answer, call: Call, scrub: Callable[[str], str]) -> Refusal:
+    """The refusal that a 4xx answer is. Its code: what the documentation says the status means for every call, then
+    the platform's own where it is well-formed, then one for the status."""
+    platform_code, words = _words(answer, scrub)
+    code = _BY_STATUS.get(answer.status, "platform_refused")
+    if answer.status in (400, 403, 409, 422) and platform_code:
+        code = platform_code
+    if answer.status == 422 and (not platform_code or "idempot" in words.lower()):
+        code = "idempotency_mismatch"
+    message = f"{call}: refused with HTTP {answer.status}" + (f": {words}" if words else "")
+    if code == "idempotency_mismatch":
+        message += "; the idempotency key was used before for another payload"
+    busy = answer.status == 409 and any(part in words.lower() for part in ("in progress", "in_progress"))
+    passing = busy or answer.status in (408, 425, 429)
+    return Refusal(
+        message,
+        status=answer.status,
+        code=code,
+        words=words,
+        platform_code=platform_code,
+        disposition=Disposition.RETRY if passing else None,
+    )
+
+
+def _words(answer: Answer, scrub: Callable[[str], str]) -> tuple[str, str]:
+    """The platform's error code and its words. The shape of error bodies is silent in the documentation."""
+    try:
+        value = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return "", ""
+    if isinstance(value, dict) and isinstance(value.get("error"), dict):
+        value = value["error"]
+    if not isinstance(value, dict):
+        return "", ""
+
+    def text(*names: str) -> str:
+        found = next((value[name] for name in names if isinstance(value.get(name), str)), "")
+        return "".join(c if c.isprintable() else " " for c in scrub(found)).strip()[:300]
+
+    code = text("code", "error", "errorCode", "type")
+    message = text("message", "detail", "description", "error_description", "title")
+    words = ": ".join(part for part in (code, message if message != code else "") if part)
+    normal = code.lower().replace("-", "_")
+    return (normal if _CODE.fullmatch(normal) else ""), words
+
+
+def parse_json(answer: Answer, call: Call) -> Any:
+    """The JSON of an answer. Raises MalformedAnswer for another content type, for what is no JSON (NaN, bytes outside
+    of UTF-8 and too deep nesting included), and for an object that names a field twice."""
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        raise MalformedAnswer(
+            f"{call}: header Content-Type: expected application/json, got {kind[:60]!r} (HTTP {answer.status})"
+        )
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for name, value in items:
+            if name in result:
+                raise ValueError(f"field {name[:60]!r} occurs twice in one object")
+            result[name] = value
+        return result
+
+    def constant(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON number")
+
+    try:
+        return json.loads(answer.body.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
+    except UnicodeDecodeError:
+        raise MalformedAnswer(f"{call}: the answer is not UTF-8 text (HTTP {answer.status})") from None
+    except json.JSONDecodeError as error:
+        raise MalformedAnswer(
+            f"{call}: the answer is no JSON: {error.msg} at byte {error.pos} of {len(answer.body)} "
+            f"(HTTP {answer.status})"
+        ) from None
+    except RecursionError:
+        raise MalformedAnswer(f"{call}: the answer's JSON is nested too deeply") from None
+    except ValueError as error:
+        raise MalformedAnswer(f"{call}: the answer's JSON cannot be used: {error}") from None
+
+
+def clock_offset(answer: Answer) -> timedelta | None:
+    """The platform's clock minus ours, by the ``Date`` header (whole seconds); None without a readable one."""
+    try:
+        moment = parsedate_to_datetime(answer.headers.get("date", ""))
+    except (ValueError, TypeError, IndexError):
+        return None
+    if moment.tzinfo is None:
+        return None
+    # The header cuts off its fraction: half a second is the fair guess.
+    return moment + timedelta(seconds=0.5) - datetime.fromtimestamp(answer.received_at, UTC)
+
+
+def retry_after(answer: Answer, *, most: float) -> float | None:
+    """Seconds that the answer asks to wait, at most ``most``; None where it asks for nothing readable."""
+    text = answer.headers.get("retry-after", "").strip()
+    if not text.isascii() or not text.isdigit():
+        return None
+    return float(min(int(text[:6]), most))

@@ -1,0 +1,69 @@
+"""What all calls of the client share: the session, reading an answer, and the code of a 404."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from orchestrator.errors import MalformedAnswer, PlatformRefused
+from orchestrator.platform.answers import Refusal, parse_json
+from orchestrator.platform.clock import Clock, SystemClock
+from orchestrator.platform.session import Session
+from orchestrator.platform.settings import PlatformSettings
+from orchestrator.platform.transport import Answer
+
+__all__ = ["Calls", "missing_as"]
+
+
+class Calls:
+    """One session with the platform, and how its answers are read."""
+
+    def __init__(self, settings: PlatformSettings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._session = Session(settings, clock or SystemClock())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._settings.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._session.close()
+
+    def _what(self, method: str, segments: Sequence[str]) -> str:
+        return str(self._session.describe(method, segments))
+
+    def _value(self, answer: Answer, method: str, segments: Sequence[str]) -> tuple[Any, str]:
+        """An answer's JSON and the words for its call, as ``read`` takes them."""
+        call = self._session.describe(method, segments)
+        return parse_json(answer, call), str(call)
+
+    def _same(
+        self, actual: str, expected: str, method: str, segments: Sequence[str], *, field_name: str = "id"
+    ) -> None:
+        if actual != expected:
+            raise MalformedAnswer(
+                f"{self._what(method, segments)}: field {field_name}: expected {expected}, got {actual}"
+            )
+
+    async def _get(self, segments: Sequence[str], *, missing: str) -> Any:
+        try:
+            value, _ = await self._session.json("GET", segments)
+        except Refusal as refusal:
+            raise missing_as(refusal, missing) from None
+        return value
+
+    async def _modify(self, method: str, segments: Sequence[str], key: str) -> Answer:
+        return await self._session.call(method, segments, key=key)
+
+
+def missing_as(refusal: Refusal, code: str) -> PlatformRefused:
+    return refusal.recoded(code) if refusal.status == 404 else refusal

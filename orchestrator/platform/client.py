@@ -1,0 +1,261 @@
+"""The card platform's API, call by call: implements ``orchestrator.ports.Platform`` and the rest of the API.
+
+Stable codes of PlatformRefused: ``account_not_found``, ``customer_not_found``, ``customer_not_active``,
+``customer_exists``, ``webhook_not_found``, ``signature_refused``, ``challenge_expired``, ``idempotency_mismatch``,
+``platform_login_refused``, ``platform_unauthorized``, ``request_signature_refused``, ``clock_skew``,
+``platform_forbidden``, ``platform_rate_limited``; else the platform's own, where it is snake_case.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Sequence
+
+from orchestrator.errors import PlatformError, SettingsError
+from orchestrator.models import AccountId, ChainAccount, CustomerId, to_uuid
+from orchestrator.platform.answers import Refusal
+from orchestrator.platform.calls import missing_as
+from orchestrator.platform.lists import read_all
+from orchestrator.platform.programme import PlatformWebhook, ProgrammeCalls
+from orchestrator.platform.transport import Answer
+from orchestrator.platform.wire import (
+    AccountWire,
+    CardWire,
+    ChallengeWire,
+    CreatedAccountWire,
+    CreatedCustomerWire,
+    CustomerWire,
+    read,
+    read_list,
+)
+from orchestrator.ports import PlatformAccount, PlatformCard, PlatformCustomer, Submission
+
+__all__ = ["PlatformClient", "PlatformWebhook"]
+
+
+class PlatformClient(ProgrammeCalls):
+    """The platform, over HTTP. Use as an async context manager, within one event loop.
+
+    Every call raises PlatformUnreachable, UncertainAnswer, PlatformRefused or MalformedAnswer (UnsupportedChain where
+    an answer names another blockchain namespace than eip155). ``key`` is the idempotency key, UUID text, which the
+    caller journaled before; a modifying call is repeated inside only where it was surely not processed.
+    """
+
+    # --- customers -------------------------------------------------------------------------------------------------
+
+    async def create_customer(
+        self, wallet: ChainAccount, external_id: str, *, key: str
+    ) -> tuple[PlatformCustomer, str | None]:
+        """``POST /customers``: the customer, and its EIP-4361 challenge in Base64 where the answer carries one."""
+        body = {"chainId": str(wallet), "externalId": external_id}
+        try:
+            answer = await self._session.call("POST", ("customers",), body=body, key=key)
+        except Refusal as refusal:
+            if refusal.status == 409:
+                raise refusal.recoded("customer_exists") from None
+            raise
+        created = read(CreatedCustomerWire, *self._value(answer, "POST", ("customers",)))
+        return created.customer(), created.challenge
+
+    async def customer(self, customer_id: CustomerId) -> PlatformCustomer:
+        """``GET /customers/{id}``. An unknown one: code ``customer_not_found``."""
+        segments = ("customers", _customer(customer_id))
+        value = await self._get(segments, missing="customer_not_found")
+        found = read(CustomerWire, value, self._what("GET", segments)).customer()
+        self._same(found.id, segments[1], "GET", segments)
+        return found
+
+    async def customer_challenge(self, customer_id: CustomerId) -> str | None:
+        """``GET /customers/{id}/challenge``: Base64 as issued; None where none is offered."""
+        segments = ("customers", _customer(customer_id), "challenge")
+        return await self._challenge(segments, lambda: self.customer(customer_id))
+
+    async def sign_customer(
+        self, customer_id: CustomerId, submission: Submission, *, key: str
+    ) -> PlatformCustomer | None:
+        """``POST /customers/{id}/challenge/sign``. None where the answer has no body."""
+        segments = ("customers", _customer(customer_id), "challenge", "sign")
+        answer = await self._submit(segments, submission, key, "customer_not_found")
+        if not answer.body.strip():
+            return None
+        found = read(CustomerWire, *self._value(answer, "POST", segments)).customer()
+        self._same(found.id, segments[1], "POST", segments)
+        return found
+
+    async def verify_simulator_customer(self, customer_id: CustomerId, *, key: str) -> None:
+        """``PATCH /simulator/customers/{id}/verify``, sandbox only."""
+        await self._modify("PATCH", ("simulator", "customers", _customer(customer_id), "verify"), key)
+
+    # --- accounts --------------------------------------------------------------------------------------------------
+
+    async def account(self, account_id: AccountId) -> PlatformAccount:
+        """``GET /accounts/{id}``. An unknown one: code ``account_not_found``."""
+        segments = ("accounts", _account(account_id))
+        value = await self._get(segments, missing="account_not_found")
+        found = read(AccountWire, value, self._what("GET", segments)).account()
+        self._same(found.id, segments[1], "GET", segments)
+        return found
+
+    async def accounts(self) -> list[PlatformAccount]:
+        """``GET /accounts``: all of the programme."""
+        return await self._accounts(("accounts",))
+
+    async def customer_accounts(self, customer_id: CustomerId) -> list[PlatformAccount]:
+        """``GET /customers/{id}/accounts``. An unknown customer: code ``customer_not_found``."""
+        segments = ("customers", _customer(customer_id), "accounts")
+        try:
+            found = await self._accounts(segments)
+        except Refusal as refusal:
+            raise missing_as(refusal, "customer_not_found") from None
+        for account in found:
+            self._same(account.customer_id, segments[1], "GET", segments, field_name="customerId")
+        return found
+
+    async def cards(self, account_id: AccountId) -> list[PlatformCard]:
+        """``GET /accounts/{id}/cards``. An unknown account: code ``account_not_found``."""
+        segments = ("accounts", _account(account_id), "cards")
+        try:
+            values = await read_all(self._session, self._settings, segments)
+        except Refusal as refusal:
+            raise missing_as(refusal, "account_not_found") from None
+        return [card.card() for card in read_list(CardWire, values, self._what("GET", segments))]
+
+    async def create_account(
+        self, customer_id: CustomerId, currency: str, *, key: str
+    ) -> tuple[PlatformAccount, str | None]:
+        """``POST /customers/{id}/accounts``: the account, and its challenge where the answer carries one.
+
+        ``currency``: ISO-4217. Codes ``customer_not_found``, ``customer_not_active`` (found by reading the customer
+        back), else the platform's.
+        """
+        segments = ("customers", _customer(customer_id), "accounts")
+        body = {"type": self._settings.account_type, "currencies": [currency]}
+        try:
+            answer = await self._session.call("POST", segments, body=body, key=key)
+        except Refusal as refusal:
+            if refusal.status == 404:
+                raise missing_as(refusal, "customer_not_found") from None
+            if refusal.status in (400, 403, 409, 422) and refusal.code != "idempotency_mismatch":
+                raise await self._why_no_account(refusal, customer_id) from None
+            raise
+        created = read(CreatedAccountWire, *self._value(answer, "POST", segments))
+        self._same(created.customer_id, segments[1], "POST", segments, field_name="customerId")
+        return created.account(), created.challenge
+
+    async def challenge(self, account_id: AccountId) -> str | None:
+        """``GET /accounts/{id}/challenge``: the Base64 text exactly as issued; None where none is offered.
+
+        An unknown account: code ``account_not_found``.
+        """
+        return await self._challenge(("accounts", _account(account_id), "challenge"), lambda: self.account(account_id))
+
+    async def submit(self, account_id: AccountId, submission: Submission, *, key: str) -> PlatformAccount | None:
+        """``POST /accounts/{id}/challenge/sign``. None where the answer has no body (204).
+
+        Codes ``signature_refused`` (a new challenge is to be fetched), ``challenge_expired``, ``account_not_found``.
+        """
+        segments = ("accounts", _account(account_id), "challenge", "sign")
+        answer = await self._submit(segments, submission, key, "account_not_found")
+        return self._account_in(answer, "POST", segments)
+
+    async def deactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
+        """``PATCH /accounts/{id}/deactivate``. None where the answer has no body."""
+        return await self._change("PATCH", ("accounts", _account(account_id), "deactivate"), key)
+
+    async def activate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
+        """``PATCH /accounts/{id}/activate``: undoes a deactivation. None where the answer has no body."""
+        return await self._change("PATCH", ("accounts", _account(account_id), "activate"), key)
+
+    async def close(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
+        """``DELETE /accounts/{id}``: closes the account, for good. None where the answer has no body."""
+        return await self._change("DELETE", ("accounts", _account(account_id)), key)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    async def _accounts(self, segments: Sequence[str]) -> list[PlatformAccount]:
+        values = await read_all(self._session, self._settings, segments)
+        return [one.account() for one in read_list(AccountWire, values, self._what("GET", segments))]
+
+    async def _change(self, method: str, segments: Sequence[str], key: str) -> PlatformAccount | None:
+        try:
+            answer = await self._modify(method, segments, key)
+        except Refusal as refusal:
+            raise missing_as(refusal, "account_not_found") from None
+        return self._account_in(answer, method, segments)
+
+    def _account_in(self, answer: Answer, method: str, segments: Sequence[str]) -> PlatformAccount | None:
+        if not answer.body.strip():
+            return None
+        found = read(AccountWire, *self._value(answer, method, segments)).account()
+        self._same(found.id, segments[1], method, segments)
+        return found
+
+    async def _challenge(self, segments: Sequence[str], owner: Callable[[], Awaitable[object]]) -> str | None:
+        try:
+            answer = await self._session.call("GET", segments)
+        except Refusal as refusal:
+            if refusal.status == 404:
+                await owner()  # raises where it is the account or customer that is unknown
+                return None
+            if refusal.status == 409:
+                return None
+            raise
+        if not answer.body.strip():
+            return None
+        return read(ChallengeWire, *self._value(answer, "GET", segments)).challenge
+
+    async def _submit(self, segments: Sequence[str], submission: Submission, key: str, missing: str) -> Answer:
+        signature = submission.signature
+        if len(signature) != 65 or signature[64] not in (27, 28):
+            raise AssertionError(f"a signature has 65 bytes and ends with 27 or 28, got {len(signature)} bytes")
+        body = {
+            "chainId": str(submission.signer),
+            "challenge": submission.challenge,
+            "signature": base64.b64encode(b"0x" + signature.hex().encode()).decode(),
+        }
+        try:
+            return await self._session.call("POST", segments, body=body, key=key)
+        except Refusal as refusal:
+            if refusal.status in (400, 403, 409, 410, 422) and refusal.code not in (
+                "idempotency_mismatch",
+                "clock_skew",
+            ):
+                raise await self._why_not_signed(refusal, segments[:-1], submission.challenge) from None
+            raise missing_as(refusal, missing) from None
+
+    async def _why_not_signed(self, refusal: Refusal, segments: Sequence[str], challenge: str) -> Refusal:
+        """The platform does not say how it refuses a signature, only that it then issues a NEW challenge."""
+        if refusal.mentions("expire"):
+            return refusal.recoded("challenge_expired", "fetch the new challenge")
+        if refusal.status in (400, 403, 422) and refusal.mentions("signature"):
+            return refusal.recoded("signature_refused", "fetch the new challenge")
+        if refusal.mentions("mismatch", "signer", "chainid", "state", "progress"):
+            return refusal  # about something else, and it says so
+        try:
+            value, _ = await self._session.json("GET", segments)
+            current = read(ChallengeWire, value, self._what("GET", segments)).challenge
+        except PlatformError:
+            return refusal
+        if current is None or current == challenge:
+            return refusal
+        return refusal.recoded("signature_refused", "a new challenge has been issued")
+
+    async def _why_no_account(self, refusal: Refusal, customer_id: CustomerId) -> Refusal:
+        """Only an active customer can get an account: reads the customer back to say so."""
+        try:
+            customer = await self.customer(customer_id)
+        except (PlatformError, SettingsError):
+            return refusal
+        if customer.status.lower() == "active":
+            return refusal
+        return refusal.recoded(
+            "customer_not_active", f"the customer's status is {customer.status[:40]!r}, expected 'active'"
+        )
+
+
+def _account(account_id: str) -> str:
+    return to_uuid(account_id, "account id")
+
+
+def _customer(customer_id: str) -> str:
+    return to_uuid(customer_id, "customer id")

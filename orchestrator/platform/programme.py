@@ -1,0 +1,118 @@
+"""The calls about the programme itself: credentials, the request-signing key, webhooks."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from orchestrator.errors import MalformedAnswer
+from orchestrator.models import to_uuid
+from orchestrator.platform.answers import Refusal, parse_json
+from orchestrator.platform.calls import Calls, missing_as
+from orchestrator.platform.lists import read_all
+from orchestrator.platform.wire import WebhookWire, read, read_list
+
+__all__ = ["PlatformWebhook", "ProgrammeCalls"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformWebhook:
+    """A webhook that the platform will call. The URL can hold an unguessable token: it is not in the repr."""
+
+    id: str
+    callback_url: str = field(repr=False)
+    types: tuple[str, ...]
+
+
+class ProgrammeCalls(Calls):
+    """Credentials, the request-signing key, webhooks."""
+
+    # --- authentication --------------------------------------------------------------------------------------------
+
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """The platform's clock minus this machine's, by the last answer; None before the first."""
+        return self._session.clock_offset
+
+    async def login(self) -> None:
+        """Gets a token if none is held: tells whether the credentials are right.
+
+        Raises PlatformRefused (``platform_login_refused``) or PlatformUnreachable.
+        """
+        await self._session.tokens.token()
+
+    async def replace_credentials(self, api_key: str, api_secret: SecretStr, *, key: str) -> None:
+        """``PUT /auth/credentials``. SIDE EFFECTS: invalidates every token; this client goes on with the new ones."""
+        body = {"apiKey": to_uuid(api_key, "the new API key"), "apiSecret": api_secret.get_secret_value()}
+        await self._session.call("PUT", ("auth", "credentials"), body=body, key=key)
+        self._session.use_credentials(api_key, api_secret)
+
+    async def revoke_credentials(self, *, key: str) -> None:
+        """``DELETE /auth/credentials``. SIDE EFFECTS: no further login is possible."""
+        await self._session.call("DELETE", ("auth", "credentials"), key=key)
+        self._session.tokens.forget()
+
+    async def upload_signing_key(self, public_key_pem: str, *, key: str) -> str:
+        """``PUT /auth/signing``: the public key (PEM); answers its id, to be the setting ``signing_key_id``.
+
+        Without a key id in the settings the request goes unsigned, as it must for the first key. Call
+        ``use_signing_key`` with the id to sign with the settings' private key from now on.
+        """
+        body = {self._settings.signing_key_field: base64.b64encode(public_key_pem.encode()).decode()}
+        answer = await self._session.call("PUT", ("auth", "signing"), body=body, key=key)
+        call = self._session.describe("PUT", ("auth", "signing"))
+        value = parse_json(answer, call)
+        name = self._settings.signing_key_id_field
+        key_id = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(key_id, str) or not key_id.isascii() or not key_id.isprintable() or len(key_id) > 500:
+            raise MalformedAnswer(f"{call}: field {name}: expected the key id as text")
+        return key_id
+
+    def use_signing_key(self, key_id: str) -> None:
+        """Signs requests under this key id from now on."""
+        self._session.use_signing_key(key_id)
+
+    async def remove_signing_key(self, *, key: str) -> None:
+        """``DELETE /auth/signing``."""
+        await self._session.call("DELETE", ("auth", "signing"), key=key)
+
+    # --- webhooks --------------------------------------------------------------------------------------------------
+
+    async def put_webhook(
+        self, callback_url: str, types: Sequence[str], *, webhook_id: str | None = None, key: str
+    ) -> PlatformWebhook | None:
+        """``PUT /webhooks``: creates one, or updates the one with ``webhook_id``. None where there is no body."""
+        body: dict[str, Any] = {"callbackUrl": callback_url, "types": list(types)}
+        if webhook_id is not None:
+            body["id"] = to_uuid(webhook_id, "webhook id")
+        answer = await self._session.call("PUT", ("webhooks",), body=body, key=key)
+        if not answer.body.strip():
+            return None
+        return _webhook(read(WebhookWire, *self._value(answer, "PUT", ("webhooks",))))
+
+    async def webhooks(self) -> list[PlatformWebhook]:
+        """``GET /webhooks``."""
+        values = await read_all(self._session, self._settings, ("webhooks",))
+        return [_webhook(one) for one in read_list(WebhookWire, values, self._what("GET", ("webhooks",)))]
+
+    async def webhook(self, webhook_id: str) -> PlatformWebhook:
+        """``GET /webhooks/{id}``. An unknown one: code ``webhook_not_found``."""
+        segments = ("webhooks", to_uuid(webhook_id, "webhook id"))
+        value = await self._get(segments, missing="webhook_not_found")
+        return _webhook(read(WebhookWire, value, self._what("GET", segments)))
+
+    async def delete_webhook(self, webhook_id: str, *, key: str) -> None:
+        """``DELETE /webhooks/{id}``."""
+        try:
+            await self._modify("DELETE", ("webhooks", to_uuid(webhook_id, "webhook id")), key)
+        except Refusal as refusal:
+            raise missing_as(refusal, "webhook_not_found") from None
+
+
+def _webhook(wire: WebhookWire) -> PlatformWebhook:
+    return PlatformWebhook(id=wire.id, callback_url=wire.callback_url, types=tuple(wire.types))

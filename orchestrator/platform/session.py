@@ -1,0 +1,305 @@
+"""One authenticated, signed request to the platform, with the repeats that are safe, and no others.
+
+read                    repeated on no answer and on 5xx, 429; with jittered backoff, within a small budget
+modifying call          repeated only where it was surely not sent; after 401 (it was not processed) once; after
+                        409 (its key is in flight) with the SAME key; all else is for the caller to read back
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import SecretStr
+
+from orchestrator.errors import (
+    MalformedAnswer,
+    OrchestratorError,
+    PlatformRefused,
+    PlatformUnreachable,
+    UncertainAnswer,
+)
+from orchestrator.models import to_uuid
+from orchestrator.platform.answers import Refusal, clock_offset, parse_json, refusal_of, retry_after
+from orchestrator.platform.auth import Token, TokenKeeper
+from orchestrator.platform.clock import Clock
+from orchestrator.platform.settings import PlatformSettings
+from orchestrator.platform.signing import RequestSigner
+from orchestrator.platform.transport import Answer, Call, Http, canonical_url
+from orchestrator.platform.wire import TokenWire, read
+
+__all__ = ["Session"]
+
+_WRITING = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class Session:
+    """Token, signature and connection for all calls of one client."""
+
+    def __init__(self, settings: PlatformSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._base = canonical_url(settings.base_url.rstrip("/"))
+        self._host = urlsplit(self._base).netloc
+        self._path = urlsplit(self._base).path.rstrip("/")
+        self._api_key = settings.api_key
+        self._api_secret = settings.api_secret
+        self._signer: RequestSigner | None = None
+        self.use_signing_key(settings.signing_key_id)
+        self._http = Http(
+            timeout_seconds=settings.timeout_seconds,
+            connect_timeout_seconds=settings.connect_timeout_seconds,
+            keepalive_seconds=settings.keepalive_seconds,
+            max_connections=settings.max_connections,
+            max_answer_bytes=settings.max_answer_bytes,
+        )
+        self.tokens = TokenKeeper(
+            self._login, clock, margin=settings.refresh_margin_seconds, hold=settings.login_hold_seconds
+        )
+        self.clock_offset: timedelta | None = None
+        """The platform's clock minus ours, as of the last answer; None before the first."""
+        self._random = random.SystemRandom()
+
+    def use_signing_key(self, key_id: str) -> None:
+        """Signs with the settings' key under this id from now on; an empty id: not at all."""
+        settings = self._settings
+        self._signer = (
+            RequestSigner(
+                settings.signing_key_pem.get_secret_value().encode(),
+                key_id=key_id,
+                components=settings.covered_components,
+                label=settings.signature_label,
+                digest_algorithm=settings.digest_algorithm,
+            )
+            if key_id
+            else None
+        )
+
+    def use_signature_settings(self, settings: PlatformSettings) -> None:
+        """Signs as these settings say from now on; for the probe, which tries one after the other."""
+        self._settings = settings
+        self.use_signing_key(settings.signing_key_id)
+
+    def use_credentials(self, api_key: str, api_secret: SecretStr) -> None:
+        """Logs in with these from now on."""
+        self._api_key, self._api_secret = api_key, api_secret
+        self.tokens.forget()
+
+    async def close(self) -> None:
+        await self.tokens.close()
+        await self._http.close()
+
+    # --- calls -----------------------------------------------------------------------------------------------------
+
+    def describe(self, method: str, segments: Sequence[str]) -> Call:
+        path = self._path + "".join(f"/{quote(segment, safe='')}" for segment in segments)
+        return Call(method, self._host, path, modifying=method in _WRITING)
+
+    async def call(
+        self,
+        method: str,
+        segments: Sequence[str],
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: Any = None,
+        key: str | None = None,
+    ) -> Answer:
+        """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
+
+        Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer.
+        """
+        call = self.describe(method, segments)
+        if call.modifying == (key is None):
+            raise AssertionError(f"{call}: a modifying call needs an idempotency key, a read must have none")
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "offblocks-orchestrator"}
+        if key is not None:
+            headers["Idempotency-Key"] = to_uuid(key, "idempotency key")
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = json.dumps(body, separators=(",", ":")).encode()
+        parts = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
+        url = canonical_url(f"{self._base}{call.path[len(self._path) :]}" + (f"?{parts}" if parts else ""))
+        return await self._settled(call, url, headers, content)
+
+    async def json(
+        self, method: str, segments: Sequence[str], *, query: Sequence[tuple[str, str]] = ()
+    ) -> tuple[Any, Answer]:
+        """A read's JSON, and the answer that it came in."""
+        answer = await self.call(method, segments, query=query)
+        return parse_json(answer, self.describe(method, segments)), answer
+
+    async def _settled(self, call: Call, url: str, headers: dict[str, str], content: bytes | None) -> Answer:
+        """Repeats a request whose idempotency key is in flight, with the same key, a bounded number of times."""
+        for attempt in itertools.count(1):
+            answer = await self._repeated(call, url, headers, content)
+            if answer.status < 400:
+                return self._expect_success(answer, call)
+            if answer.status >= 500:
+                raise self._broken(answer, call)
+            refusal = self._refusal(answer, call)
+            if not _in_flight(refusal, call):
+                raise refusal
+            if attempt >= self._settings.in_flight_attempts:
+                break
+            wait = retry_after(answer, most=2.0)
+            await self._clock.sleep(self._backoff(attempt) if wait is None else wait)
+        if not refusal.words:
+            raise refusal  # a 409 that never said what it was about
+        raise UncertainAnswer(
+            f"{call}: the first request with this idempotency key is still in flight after {attempt} tries: "
+            f"repeat it later with the SAME key ({refusal.words})",
+            code="idempotency_in_flight",
+        )
+
+    async def _repeated(self, call: Call, url: str, headers: dict[str, str], content: bytes | None) -> Answer:
+        """The safe repeats after trouble on the way."""
+        settings = self._settings
+        attempts = settings.attempts if settings.retry_reads or call.modifying else 1
+        until = self._clock.monotonic() + settings.retry_budget_seconds
+        for attempt in itertools.count(1):
+            answer: Answer | None = None
+            failure: PlatformUnreachable | None = None
+            pause = self._backoff(attempt)
+            try:
+                answer = await self._authorised(call, url, headers, content)
+            except PlatformUnreachable as error:
+                failure = error
+            else:
+                if call.modifying or (answer.status < 500 and answer.status != 429):
+                    return answer
+                pause = retry_after(answer, most=settings.retry_budget_seconds) or pause
+            if attempt >= attempts or self._clock.monotonic() + pause > until:
+                break
+            await self._clock.sleep(pause)
+        if answer is not None:
+            return answer
+        assert failure is not None, f"{call}: neither an answer nor a failure"
+        raise failure
+
+    async def _authorised(self, call: Call, url: str, headers: dict[str, str], content: bytes | None) -> Answer:
+        """One request with a token; after 401 one more with another token."""
+        token = await self.tokens.token()
+        answer = await self._signed(call, url, headers, content, token)
+        if answer.status != 401 or _about_signature(refusal_of(answer, call, self.scrub)):
+            return answer
+        token = await self.tokens.token(refused=token)
+        return await self._signed(call, url, headers, content, token)
+
+    async def _signed(self, call: Call, url: str, headers: dict[str, str], content: bytes | None, token: str) -> Answer:
+        complete = headers | {"Authorization": f"Bearer {token}"}
+        if self._signer is not None:
+            complete = self._signer.sign(
+                call.method, url, complete, content, created=datetime.fromtimestamp(self._clock.now(), UTC)
+            )
+        answer = await self._http.exchange(call, url, complete, content)
+        self._note_clock(answer)
+        return answer
+
+    # --- login -----------------------------------------------------------------------------------------------------
+
+    async def _login(self) -> Token:
+        """SIDE EFFECTS: ``POST /auth/token``. It changes nothing that matters, so it is repeated like a read."""
+        call = Call("POST", self._host, f"{self._path}/auth/token", modifying=False)
+        secret = self._api_secret.get_secret_value()
+        content = json.dumps({"apiKey": self._api_key, "apiSecret": secret}).encode()
+        headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": "offblocks-orchestrator",
+        }
+        url = canonical_url(f"{self._base}/auth/token")
+        answer = await self._http.exchange(call, url, headers, content)
+        self._note_clock(answer)
+        if answer.status in (429, 408, 425) or answer.status >= 500:
+            raise PlatformUnreachable(f"{call}: no login now, HTTP {answer.status}; it may be tried again")
+        if answer.status >= 400:
+            refusal = refusal_of(answer, call, self.scrub)
+            raise PlatformRefused(
+                f"{refusal.message}: the platform refuses the API key {self._api_key} with its secret; "
+                f"check both, and that they belong to this environment",
+                status=answer.status,
+                code="platform_login_refused",
+            )
+        self._expect_success(answer, call)
+        found = read(TokenWire, parse_json(answer, call), str(call))
+        # Life is counted by the platform's own clock where it tells it, so that ours may be wrong.
+        offset = clock_offset(answer)
+        lifetime = found.expires_at - answer.received_at - (offset.total_seconds() if offset else 0.0)
+        if lifetime <= 0:
+            raise MalformedAnswer(
+                f"{call}: field expiresAt: expected a time to come, got {found.expires_at}, "
+                f"{-lifetime:.0f} s ago by {'the platform' if offset else 'this machine'}'s clock"
+            )
+        return Token(found.token, lifetime)
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+
+    def scrub(self, text: str) -> str:
+        """``text`` without the API secret and the token, should the platform quote them."""
+        for secret in (self._api_secret.get_secret_value(), self.tokens.known()):
+            if secret:
+                text = text.replace(secret, "[secret]")
+        return text
+
+    def _note_clock(self, answer: Answer) -> None:
+        offset = clock_offset(answer)
+        if offset is not None:
+            self.clock_offset = offset
+
+    def _refusal(self, answer: Answer, call: Call) -> Refusal:
+        refusal = refusal_of(answer, call, self.scrub)
+        if answer.status not in (401, 403):
+            return refusal
+        offset = self.clock_offset
+        if offset is not None and abs(offset.total_seconds()) > self._settings.clock_tolerance_seconds:
+            ours = datetime.fromtimestamp(answer.received_at, UTC)
+            return refusal.recoded(
+                "clock_skew",
+                f"the platform's clock says {(ours + offset).isoformat(timespec='seconds')}, this machine's "
+                f"{ours.isoformat(timespec='seconds')}: set this machine's clock (NTP), then run it again",
+            )
+        if answer.status == 401:
+            return refusal.recoded(
+                "request_signature_refused" if _about_signature(refusal) else "platform_unauthorized",
+                "no token helps: check the request-signing key, its id and what signatures must cover",
+            )
+        return refusal
+
+    def _broken(self, answer: Answer, call: Call) -> OrchestratorError:
+        if call.modifying:
+            return UncertainAnswer(
+                f"{call}: HTTP {answer.status}; the request may have had its effect, so it must be read back"
+            )
+        return PlatformUnreachable(f"{call}: HTTP {answer.status}; a read, so it may be repeated")
+
+    def _expect_success(self, answer: Answer, call: Call) -> Answer:
+        if not 200 <= answer.status < 300:
+            raise MalformedAnswer(f"{call}: expected HTTP 2xx or an error, got {answer.status}")
+        return answer
+
+    def _backoff(self, attempt: int) -> float:
+        """Full jitter, doubling up to one second."""
+        return self._random.uniform(0, min(1.0, self._settings.backoff_seconds * 2 ** (attempt - 1)))
+
+
+def _in_flight(refusal: Refusal, call: Call) -> bool:
+    """Whether a 409 says that the idempotency key is in flight. One without words may say so: a repeat with the same
+    key is always safe."""
+    if refusal.status != 409 or not call.modifying:
+        return False
+    return not refusal.words or refusal.mentions("idempot", "in flight", "in_flight", "in-flight")
+
+
+def _about_signature(refusal: Refusal) -> bool:
+    """Whether a 401 is about the request's signature: then another token cannot help, and each call of a service with
+    a wrong key would make a login more."""
+    return refusal.mentions("signature", "signing", "digest", "keyid") and not refusal.mentions(
+        "token", "jwt", "bearer"
+    )

@@ -1,0 +1,263 @@
+"""The platform's JSON as typed models: camelCase outside, checked field by field, unknown fields ignored.
+
+A value that does not fit is refused with its FIELD named (MalformedAnswer); an identifier of another blockchain
+namespace than ``eip155`` is refused with UnsupportedChain, which names the namespace.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import total_ordering
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from orchestrator.errors import MalformedAnswer, UnsupportedChain
+from orchestrator.models import AccountId, AccountStatus, ChainAccount, CustomerId
+from orchestrator.ports import PlatformAccount, PlatformCard, PlatformCustomer
+
+__all__ = [
+    "AccountWire",
+    "CardWire",
+    "ChallengeWire",
+    "CreatedAccountWire",
+    "CreatedCustomerWire",
+    "CustomerWire",
+    "Instant",
+    "TokenWire",
+    "WebhookWire",
+    "read",
+    "read_list",
+]
+
+_TIME: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+)
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_CHALLENGE: Final = 64 * 1024
+"""Characters of Base64."""
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A time of the platform with all of its nine digits, which decide what came later."""
+
+    ns: int
+    """Nanoseconds since 1970 in UTC."""
+
+    @property
+    def moment(self) -> datetime:
+        """In UTC, cut to microseconds."""
+        return _EPOCH + timedelta(microseconds=self.ns // 1000)
+
+    def __lt__(self, other: Instant) -> bool:
+        return self.ns < other.ns
+
+    @classmethod
+    def parse(cls, text: str) -> Instant:
+        """ISO-8601 with a zone and at most nine fractional digits. Raises ValueError."""
+        match = _TIME.fullmatch(text)
+        if match is None:
+            raise ValueError(f"expected an ISO-8601 time in UTC with at most nine fractional digits, got {text[:60]!r}")
+        *parts, fraction, zone = match.groups()
+        year, month, day, hour, minute, second = (int(part) for part in parts)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        if zone not in "Zz":
+            away = timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
+            moment -= away if zone[0] == "+" else -away
+        seconds = (moment - _EPOCH) // timedelta(seconds=1)
+        return cls(seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0")))
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise ValueError(f"expected a UUID, got {text[:60]!r}") from None
+
+
+def _instant(value: object) -> Instant:
+    if isinstance(value, Instant):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"expected an ISO-8601 time as text, got {type(value).__name__}")
+    return Instant.parse(value)
+
+
+def _chain_account(value: object) -> ChainAccount:
+    if isinstance(value, ChainAccount):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"expected a CAIP-10 account id as text, got {type(value).__name__}")
+    return ChainAccount.parse(value)  # UnsupportedChain passes through pydantic, which knows only ValueError
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _status(value: object) -> AccountStatus:
+    try:
+        return AccountStatus(str(value))
+    except ValueError:
+        raise ValueError(f"expected one of {', '.join(AccountStatus)}, got {str(value)[:60]!r}") from None
+
+
+def _challenge(text: str) -> str:
+    if len(text) > MAX_CHALLENGE or not _BASE64.fullmatch(text):
+        raise ValueError(f"expected at most {MAX_CHALLENGE} characters of Base64, got {len(text)} characters")
+    return text
+
+
+def _currency(text: str) -> str:
+    if len(text) != 3 or not text.isascii() or not text.isalpha() or not text.isupper():
+        raise ValueError(f"expected an ISO-4217 code of three capital letters, got {text[:20]!r}")
+    return text
+
+
+Uuid = Annotated[str, AfterValidator(_uuid)]
+Time = Annotated[Instant, BeforeValidator(_instant)]
+Wallet = Annotated[ChainAccount, BeforeValidator(_chain_account)]
+Challenge = Annotated[str, AfterValidator(_challenge)]
+Currency = Annotated[str, AfterValidator(_currency)]
+Short = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=False,
+        extra="ignore",
+        frozen=True,
+        strict=True,
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+
+class TokenWire(_Wire):
+    """``POST /auth/token``."""
+
+    token: str = Field(min_length=1, max_length=16_384, pattern=r"^[\x21-\x7e]+$", repr=False)
+    expires_at: int = Field(ge=0, le=253_402_300_799)
+    """Unix seconds."""
+    token_type: Annotated[str, BeforeValidator(_lower), Field(pattern="^bearer$")]
+
+
+class AccountWire(_Wire):
+    """An account, in an answer or in a webhook."""
+
+    id: Uuid
+    customer_id: Uuid
+    chain_id: Wallet | None = None
+    status: Annotated[AccountStatus, BeforeValidator(_status)]
+    type: Annotated[str, BeforeValidator(_lower), Field(pattern="^card_account$")]
+    currencies: list[Currency] = Field(min_length=1, max_length=200)
+    created_at: Time
+    updated_at: Time
+
+    def account(self) -> PlatformAccount:
+        return PlatformAccount(
+            id=AccountId(self.id),
+            customer_id=CustomerId(self.customer_id),
+            status=self.status,
+            wallet=self.chain_id,
+            currencies=tuple(self.currencies),
+            created_at=self.created_at.moment,
+            updated_at=self.updated_at.moment,
+        )
+
+
+class CreatedAccountWire(AccountWire):
+    """``POST /customers/{id}/accounts``: the account, and the challenge where the answer carries one."""
+
+    challenge: Challenge | None = None
+
+
+class ChallengeWire(_Wire):
+    """``GET …/challenge``. Null: none is offered."""
+
+    challenge: Challenge | None
+
+
+class CustomerWire(_Wire):
+    """A customer."""
+
+    id: Uuid
+    chain_id: Wallet
+    status: Short
+
+    def customer(self) -> PlatformCustomer:
+        return PlatformCustomer(id=CustomerId(self.id), status=self.status, wallet=self.chain_id)
+
+
+class CreatedCustomerWire(CustomerWire):
+    """``POST /customers``."""
+
+    challenge: Challenge | None = None
+
+
+class CardWire(_Wire):
+    """A card of an account."""
+
+    id: Uuid
+    status: Short
+
+    def card(self) -> PlatformCard:
+        return PlatformCard(id=self.id, status=self.status)
+
+
+class WebhookWire(_Wire):
+    """A webhook that the platform will call. The URL can hold an unguessable token: it is not in the repr."""
+
+    id: Uuid
+    callback_url: str = Field(min_length=1, max_length=4096, repr=False)
+    types: list[Short] = Field(max_length=100)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read(model: type[Model], value: object, what: str, *, at: str = "") -> Model:
+    """``value`` as ``model``. ``what`` names the call in the message, ``at`` the place of the value in the answer.
+
+    Raises MalformedAnswer with the field, and UnsupportedChain with field and namespace.
+    """
+    if not isinstance(value, dict):
+        where = f"field {at}: " if at else ""
+        raise MalformedAnswer(f"{what}: {where}expected a JSON object, got {_kind(value)}")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in ([at] if at else []) + list(first["loc"]))
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise MalformedAnswer(f"{what}: field {place}: {reason}{more}") from None
+    except UnsupportedChain as error:
+        place = f"{at}.chainId" if at else "chainId"
+        raise UnsupportedChain(f"{what}: field {place}: {error.message}") from None
+
+
+def read_list(model: type[Model], values: Iterable[Any], what: str) -> list[Model]:
+    """Each of ``values`` as ``model``. Raises as ``read`` does, with the index, and for an id that occurs twice."""
+    found: dict[str, Model] = {}
+    for index, value in enumerate(values):
+        one = read(model, value, what, at=f"[{index}]")
+        identifier: str = getattr(one, "id")  # noqa: B009 every listed model has one
+        if identifier in found:
+            raise MalformedAnswer(f"{what}: field [{index}].id: {identifier} occurs twice in the list")
+        found[identifier] = one
+    return list(found.values())
+
+
+def _kind(value: object) -> str:
+    kinds: list[tuple[type, str]] = [(bool, "a boolean"), (str, "text"), (list, "an array"), (int, "a number")]
+    return next((name for kind, name in kinds if isinstance(value, kind)), "null" if value is None else "a number")

@@ -1,0 +1,233 @@
+"""The narrow ports between the runner and the outside: what a step may ask of the platform, the chain and a signer.
+
+Each port has one implementation that alone imports its library (``orchestrator.platform``, ``orchestrator.chain``,
+``orchestrator.signers``, ``orchestrator.journal``). Values only, no foreign types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from orchestrator.models import (
+    AccountId,
+    AccountStatus,
+    Address,
+    BlockNumber,
+    BlockRef,
+    ChainAccount,
+    ChainId,
+    CustomerId,
+    Finality,
+    TxHash,
+    WalletState,
+    Wei,
+)
+
+# --- the platform --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformAccount:
+    """An account as the platform has it. ``wallet`` is its CAIP-10 ``chainId``, None until it is deployed."""
+
+    id: AccountId
+    customer_id: CustomerId
+    status: AccountStatus
+    wallet: ChainAccount | None
+    currencies: tuple[str, ...]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformCustomer:
+    """A customer as the platform has it. ``wallet`` is the customer's own account: the owner of its smart wallets."""
+
+    id: CustomerId
+    status: str
+    wallet: ChainAccount
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformCard:
+    """A card of an account."""
+
+    id: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A signed challenge on its way to the platform. ``challenge`` is the issued Base64 text, byte for byte."""
+
+    signer: ChainAccount
+    challenge: str
+    signature: bytes
+    """65 bytes r, s, v (27 or 28)."""
+
+
+class Platform(Protocol):
+    """The platform's calls (platform API). All raise PlatformError's subclasses; a modifying call takes the
+    idempotency key (UUID text) that the caller journaled before, and is never repeated blindly inside."""
+
+    async def account(self, account_id: AccountId) -> PlatformAccount: ...
+
+    async def accounts(self) -> list[PlatformAccount]: ...
+
+    async def customer_accounts(self, customer_id: CustomerId) -> list[PlatformAccount]: ...
+
+    async def customer(self, customer_id: CustomerId) -> PlatformCustomer: ...
+
+    async def cards(self, account_id: AccountId) -> list[PlatformCard]: ...
+
+    async def create_account(
+        self, customer_id: CustomerId, currency: str, *, key: str
+    ) -> tuple[PlatformAccount, str | None]:
+        """The account, and the Base64 challenge where the answer carries one."""
+        ...
+
+    async def challenge(self, account_id: AccountId) -> str | None:
+        """The current challenge, Base64 as issued; None where none is offered (404 or 409 of this path)."""
+        ...
+
+    async def submit(self, account_id: AccountId, submission: Submission, *, key: str) -> PlatformAccount | None: ...
+
+    async def deactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None: ...
+
+    async def activate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None: ...
+
+    async def close(self, account_id: AccountId, *, key: str) -> PlatformAccount | None: ...
+
+
+# --- the chain -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the factory's event and the code at its address say about an account's wallet."""
+
+    wallet: Address
+    owner: Address
+    """The owner in the code's immutables."""
+    block: BlockRef
+    tx_hash: TxHash
+    create2: Address
+    """The address recomputed from factory, salt and init code (EIP-1014)."""
+    event_owner: Address
+    code_matches: bool
+    """Whether the code, with immutables masked, equals the artifact's."""
+    code_hash: str
+    challenge_hash: str
+    """keccak256 of the creation challenge that the factory was given, 0x and 64 hex digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """The wallet's state now, and the block and transaction that made it so."""
+
+    state: WalletState
+    block: BlockRef
+    tx_hash: TxHash
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """One account's wallet, read at ONE block (``head``)."""
+
+    head: BlockRef
+    safe: BlockNumber | None
+    finalized: BlockNumber | None
+    """None where the node does not know the tag ``finalized``."""
+    deployment: Deployment | None
+    change: StateChange | None
+
+    def finality(self, block: BlockRef) -> Finality:
+        if self.finalized is not None and block.number <= self.finalized:
+            return Finality.FINALIZED
+        if self.safe is not None and block.number <= self.safe:
+            return Finality.SAFE
+        return Finality.LATEST
+
+    def is_final(self, block: BlockRef, confirmations: int) -> bool:
+        """At or below the node's ``finalized`` block (where it has that tag) AND at least ``confirmations`` deep.
+
+        A block that is the head itself is 1 deep.
+        """
+        deep = self.head.number - block.number + 1 >= confirmations
+        return deep and (self.finalized is None or block.number <= self.finalized)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBalance:
+    token: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a wallet holds at the head: wei, and ERC-20 tokens (found by Transfer logs to it, and the named ones)."""
+
+    wei: Wei
+    tokens: tuple[TokenBalance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenAccount:
+    """Raw material of a proof at one finalized block, already verified locally (``orchestrator.closure.proof``)."""
+
+    block: BlockRef
+    header: dict[str, Any]
+    """The header as the node gave it, in the node's own field names and hex values."""
+    account_proof: dict[str, Any]
+    """``eth_getProof``'s answer (EIP-1186) for the address, pinned by the block's hash."""
+    code: bytes
+
+
+class Chain(Protocol):
+    """The RPC node. All reads raise ChainUnreachable, ChainNonsense or ProofInvalid; nothing is written."""
+
+    async def chain_id(self) -> ChainId: ...
+
+    async def view(self, account_id: AccountId) -> ChainView:
+        """The wallet of an account by the factory's event, all at one block."""
+        ...
+
+    async def is_canonical(self, block: BlockRef) -> bool: ...
+
+    async def holdings(self, wallet: Address, named: tuple[Address, ...] = ()) -> Holdings: ...
+
+    async def prove(self, wallet: Address, slots: tuple[int, ...]) -> ProvenAccount:
+        """Header, account proof and code at the ``finalized`` block, verified locally before they are returned."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# --- keys ----------------------------------------------------------------------------------------------------------
+
+
+class Signer(Protocol):
+    """One managed key. It sees only EIP-191 personal messages that policy has allowed."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign_message(self, message: bytes) -> bytes:
+        """65 bytes r, s, v over EIP-191's personal message; the recovered address was compared with ``address``.
+
+        Raises KeyUnavailable (wrong password, unreadable file) or SigningError.
+        """
+        ...
+
+
+class Keyring(Protocol):
+    """The managed keys."""
+
+    def signer_for(self, address: Address) -> Signer:
+        """The enabled key with this address. Raises KeyUnavailable that names the address and the folder."""
+        ...

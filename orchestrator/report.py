@@ -1,0 +1,129 @@
+"""What is told of an account: the document that every operation and ``status`` answer with. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.lifecycle.decide import Wait
+from orchestrator.lifecycle.fold import AccountState
+from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
+from orchestrator.ports import PlatformAccount
+
+
+class _Document(BaseModel):
+    """A ``--json`` document: camelCase, times in ISO-8601 UTC."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form, as a dict."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class ErrorNote(_Document):
+    code: str
+    message: str
+
+
+class BlockNote(_Document):
+    number: int
+    hash: str
+    finality: Finality
+
+
+class OperationReport(_Document):
+    """Where an account's current or last operation stands."""
+
+    account_id: AccountId
+    operation: OperationKind | None
+    outcome: Outcome
+    status: AccountStatus | None
+    address: str | None
+    """CAIP-10, once the chain shows the wallet."""
+    block: BlockNote | None
+    """The block of the wallet's last change of state."""
+    waiting_for: str | None = None
+    since: datetime | None = None
+    deadline: datetime | None = None
+    error: ErrorNote | None = None
+    certificate: str | None = None
+
+
+class AccountReport(_Document):
+    """An account as the platform has it."""
+
+    account_id: AccountId
+    customer_id: str
+    status: AccountStatus
+    currencies: list[str]
+    address: str | None
+    created_at: datetime
+    journal: OperationReport | None = None
+    """What the journal says of it, and so what was last read from the chain."""
+
+
+def report(
+    account_id: AccountId,
+    state: AccountState,
+    *,
+    wait: Wait | None = None,
+    trouble: OrchestratorError | None = None,
+    patience: timedelta | None = None,
+) -> OperationReport:
+    """The report of an account from its folded state; ``wait`` and ``trouble`` as the runner returned them."""
+    op, wallet, deployed = state.operation, state.wallet, state.deployed
+    address = f"{deployed.chain_id}:{deployed.wallet}" if deployed else None
+    values: dict[str, Any] = {
+        "account_id": account_id,
+        "operation": op.kind if op else None,
+        "outcome": Outcome.DONE,
+        "status": state.status,
+        "address": address,
+        "block": BlockNote(number=wallet.block.number, hash=wallet.block.hash, finality=Finality(wallet.finality))
+        if wallet
+        else None,
+        "certificate": state.closure.certificate if state.closure else None,
+    }
+    if op is None:
+        return OperationReport(**values)
+    values["since"] = (op.ended and op.touched_at) or op.touched_at or op.started_at
+    if op.ended is not None:
+        values["outcome"] = Outcome(op.ended.outcome)
+        if op.ended.code is not None:
+            values["error"] = ErrorNote(code=op.ended.code, message=op.ended.message or op.ended.code)
+        if op.ended.outcome == "done":
+            values["error"] = None
+        return OperationReport(**values)
+    if op.halted is not None:
+        values["outcome"] = Outcome.OPERATOR
+        values["waiting_for"] = "an operator's decision (orchestrator resolve)"
+        values["error"] = ErrorNote(code=op.halted.code, message=op.halted.message)
+        return OperationReport(**values)
+    values["outcome"] = Outcome.WAITING
+    if wait is not None:
+        values |= {"waiting_for": wait.waits_for, "since": wait.since, "deadline": wait.until}
+    else:
+        since = op.touched_at or op.started_at
+        values |= {"waiting_for": "its next step (orchestrator resume)", "since": since}
+        values["deadline"] = since + patience if patience is not None else None
+    if trouble is not None:
+        values["error"] = ErrorNote(code=trouble.code, message=trouble.message)
+    return OperationReport(**values)
+
+
+def account_report(account: PlatformAccount, journal: OperationReport | None = None) -> AccountReport:
+    """The report of an account as the platform gave it, beside the journal's."""
+    return AccountReport(
+        account_id=account.id,
+        customer_id=account.customer_id,
+        status=account.status,
+        currencies=list(account.currencies),
+        address=str(account.wallet) if account.wallet else None,
+        created_at=account.created_at.astimezone(UTC),
+        journal=journal,
+    )

@@ -1,0 +1,104 @@
+"""Moves one account as far as it can go now: observe → decide → act → record, until it must wait or is over.
+
+There is no other way through: an account that starts, one that was interrupted and one that was woken take the same
+path, because what was done before is in the journal and what became of it is read back first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from orchestrator.errors import Disposition, OrchestratorError
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import Act, Action, End, Halt, Wait, next_action
+from orchestrator.lifecycle.stages import Step
+from orchestrator.models import AccountId
+from orchestrator.steps.challenge import fetch_challenge, sign
+from orchestrator.steps.closure import preflight, prove
+from orchestrator.steps.observe import observe
+from orchestrator.steps.submit import request, submit
+from orchestrator.steps.world import Working, World
+
+STEPS: dict[Step, Callable[[Working], Awaitable[Action | None]]] = {
+    Step.PREFLIGHT: preflight,
+    Step.REQUEST: request,
+    Step.FETCH_CHALLENGE: fetch_challenge,
+    Step.SIGN: sign,
+    Step.SUBMIT: submit,
+    Step.PROVE: prove,
+}
+
+_READ_BACK_AFTER = frozenset({Step.REQUEST, Step.SUBMIT})
+"""Steps that change the other side: nothing is decided on the answer, the sides are read back."""
+
+_STEPS_AT_ONCE = 50
+"""More steps than any operation has: reaching this means that a step makes no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """How far an account came: a ``Wait`` (perhaps because of ``trouble``), a ``Halt`` or an ``End``."""
+
+    working: Working
+    action: Wait | Halt | End
+    trouble: OrchestratorError | None = None
+
+
+class Runner:
+    """Advances accounts, one call at a time per account (``orchestrator.dispatch`` sees to that)."""
+
+    def __init__(self, world: World, *, watch: Callable[[AccountId, str], None] | None = None) -> None:
+        self._world = world
+        self._watch = watch or (lambda _account, _step: None)
+
+    async def advance(self, account_id: AccountId) -> Advanced:
+        """Moves the account's unfinished operation on.
+
+        Passing trouble is returned as a wait with its error. Raises OrchestratorError for what the caller must mend
+        (settings, keys): the operation stays as it is. SIDE EFFECTS: those of the steps.
+        """
+        working = await Working.load(account_id, self._world)
+        try:
+            action = await self._advance(working)
+        except OrchestratorError as error:
+            match error.disposition:
+                case Disposition.RETRY:
+                    since = working.op.touched_at or working.op.started_at
+                    wait = Wait("trouble to pass", since, since + self._world.rules.patience)
+                    return Advanced(working, wait, error)
+                case Disposition.OPERATOR if error.code != "journal_conflict":
+                    action = Halt(error.code, error.message)
+                case _:
+                    raise
+        await self._record(working, action)
+        return Advanced(working, action)
+
+    async def _advance(self, working: Working) -> Wait | Halt | End:
+        await observe(working)
+        for _ in range(_STEPS_AT_ONCE):
+            action = next_action(working.state, working.now(), self._world.rules)
+            if isinstance(action, Act):
+                self._watch(working.account_id, action.step.value.replace("_", " "))
+                outcome = await STEPS[action.step](working)
+                if outcome is None:
+                    if action.step in _READ_BACK_AFTER:
+                        await observe(working)
+                    continue
+                action = outcome
+            if isinstance(action, Act):
+                raise AssertionError(f"step {action.step} may not ask for another step")
+            return action
+        raise AssertionError(f"account {working.account_id}: {_STEPS_AT_ONCE} steps without reaching a wait or an end")
+
+    async def _record(self, working: Working, action: Wait | Halt | End) -> None:
+        halted = working.op.halted
+        match action:
+            case Halt(code, message):
+                if halted is None or (halted.code, halted.message) != (code, message):
+                    await working.record(e.OperationHalted(code=code, message=message))
+            case End(outcome, code, message):
+                await working.record(e.OperationEnded(outcome=outcome, code=code, message=message))
+            case Wait():
+                if halted is not None:
+                    await working.record(e.OperationContinued())

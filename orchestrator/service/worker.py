@@ -1,0 +1,280 @@
+"""The background worker: looks at every account that a webhook, a new block or a due time speaks of.
+
+A look is short and never waits: an unfinished operation is moved on as far as it goes now, any other account is read
+back and what is new is journaled. Between two looks an account is a row in the journal and a line in the schedule, no
+task. Operations that another process has started, and left, are found in the journal and driven on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from orchestrator.app import Orchestrator
+from orchestrator.chain.rpc import Rpc
+from orchestrator.chain.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
+from orchestrator.connect import open_platform
+from orchestrator.errors import Disposition, OrchestratorError
+from orchestrator.models import AccountId, Outcome
+from orchestrator.report import OperationReport
+from orchestrator.service.backlog import Backlog, Schedule
+from orchestrator.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+_AT_ONCE = 16
+"""Looks at the same time."""
+_GROWTH = 1.5
+_LONGEST = 15
+"""The longest pause between two looks at one account, in poll intervals: 30 s by default."""
+_WOKEN_BY_A_BLOCK = 256
+"""Accounts that one new block wakes, the longest unseen first; the next block wakes the next ones."""
+_STOP_SECONDS = 30.0
+"""How long looks under way may take to finish when the service stops. What is cut off later is resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What was last known of the outside: "ok", "not_checked", or the code of the trouble."""
+
+    platform: str = "not_checked"
+    chain: str = "not_checked"
+
+
+class Worker:
+    """Runs as an async context manager, within one event loop. Raises SettingsError when it is made."""
+
+    def __init__(self, orchestrator: Orchestrator, settings: Settings) -> None:
+        settings.need("rpc_url")
+        assert settings.rpc_url is not None, "the settings were asked for it"
+        self._orchestrator = orchestrator
+        self._interval = settings.poll_interval
+        self._platform = open_platform(settings)
+        self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
+        self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
+        self._backlog = Backlog(orchestrator.journal)
+        self._schedule = Schedule()
+        self._hints: dict[str, set[str]] = {}
+        """By account: webhooks in the inbox that have had no look yet."""
+        self._waiting: dict[str, None] = {}
+        """Accounts that a new block may move, the longest unseen first."""
+        self._looks: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()
+        self._pauses: dict[str, float] = {}
+        self._told: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self.condition = Condition()
+
+    # --- from outside --------------------------------------------------------------------------------------------
+
+    def hint(self, event_id: str, account_id: AccountId) -> None:
+        """A webhook of this account has been committed to the inbox."""
+        self._hints.setdefault(account_id, set()).add(event_id)
+        self._pauses.pop(account_id, None)
+        if account_id in self._backlog:
+            self._orchestrator.wakes.wake(account_id)  # a task of this process may hold the account and wait
+        self._look_soon(account_id)
+
+    async def __aenter__(self) -> Self:
+        self._watcher.subscribe(self._chain_changed)
+        await self._watcher.start()
+        self._tasks = [
+            asyncio.create_task(self._run(), name="worker"),
+            asyncio.create_task(self._probe(), name="platform-probe"),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Lets the looks under way finish; starts no further one."""
+        self._stopping = True
+        self._wake.set()
+        run, probe = self._tasks
+        probe.cancel()
+        with suppress(asyncio.CancelledError):
+            await probe
+        await self._watcher.stop()
+        await run
+        if self._looks:
+            _done, late = await asyncio.wait(self._looks.values(), timeout=_STOP_SECONDS)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+                _log.warning("stopped_in_the_middle", accounts=len(late), message="they are resumed at the next start")
+        await self._platform.aclose()
+        await self._rpc.close()
+
+    # --- the loop ------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        recovered = False
+        follow_at = 0.0
+        while not self._stopping:
+            self._wake.clear()
+            now = time.monotonic()
+            if now >= follow_at:
+                follow_at = now + self._interval
+                try:
+                    if not recovered:
+                        await self._recover()
+                        recovered = True
+                    for stream in await self._backlog.follow():
+                        self._look_soon(stream)
+                except OrchestratorError as error:
+                    self._tell("journal", "journal_trouble", error)
+            while len(self._looks) < _AT_ONCE and (name := self._schedule.take(now)) is not None:
+                self._looks[name] = asyncio.create_task(self._look(name), name=f"look-{name}")
+            due = self._schedule.next() if len(self._looks) < _AT_ONCE else None
+            until = follow_at if due is None else min(due, follow_at)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                    await self._wake.wait()
+
+    async def _recover(self) -> None:
+        """Webhooks that were committed before a crash and have had no look."""
+        for event_id, account_id in await self._orchestrator.journal.unhandled():
+            if account_id is not None:
+                self.hint(event_id, AccountId(account_id))
+
+    def _look_soon(self, name: str) -> None:
+        if name in self._looks:
+            self._again.add(name)
+        else:
+            self._schedule.at(name, time.monotonic())
+            self._wake.set()
+
+    async def _look(self, name: str) -> None:
+        self._waiting.pop(name, None)
+        hints = self._hints.pop(name, set())
+        pause: float | None = None
+        try:
+            pause = await self._looked_at(name)
+        except OrchestratorError as error:
+            self._tell(name, "look_failed", error)
+            if error.disposition is Disposition.RETRY:
+                self._hints.setdefault(name, set()).update(hints)
+                hints = set()
+                pause = self._interval if error.code == "account_busy" else self._grown(name)
+                if name in self._backlog:
+                    self._waiting[name] = None
+            elif name in self._backlog:
+                pause = self._interval * _LONGEST  # somebody may mend the setting or the key meanwhile
+        except Exception as surprise:  # noqa: BLE001  a broken invariant of one account must not stop the others
+            _log.error("look_broken", account=name, error=type(surprise).__name__, exc_info=True)
+            pause = self._interval * _LONGEST if name in self._backlog else None
+        await self._mark_handled(name, hints)
+        self._looks.pop(name, None)
+        if name in self._again:
+            self._again.discard(name)
+            pause = 0.0
+        elif pause is None and self._hints.get(name):
+            pause = self._interval
+        if pause is None:
+            for known in (self._pauses, self._told):
+                known.pop(name, None)
+        else:
+            self._schedule.at(name, time.monotonic() + pause * random.uniform(0.8, 1.0))  # noqa: S311  jitter
+        self._wake.set()
+
+    async def _looked_at(self, name: str) -> float | None:
+        """Seconds until the next look, or None where nothing is unfinished. Raises OrchestratorError."""
+        creation = self._backlog.creations.get(name)
+        if creation is not None:
+            account = await self._orchestrator.create_account(
+                creation.customer_id, creation.currency, reference=creation.reference, timeout=0
+            )
+            _log.info("creation_settled", reference=creation.reference, account=account.account_id)
+            return None
+        report = await self._orchestrator.hint(name)
+        self._tell_report(name, report)
+        if report.outcome is Outcome.OPERATOR:
+            return self._interval * _LONGEST
+        if report.outcome is Outcome.WAITING:
+            self._waiting[name] = None
+            return self._grown(name)
+        return None
+
+    async def _mark_handled(self, name: str, hints: set[str]) -> None:
+        for event_id in sorted(hints):
+            try:
+                await self._orchestrator.journal.handled(event_id, datetime.now(UTC))
+            except OrchestratorError as error:
+                self._hints.setdefault(name, set()).add(event_id)
+                self._tell(name, "inbox_trouble", error)
+
+    def _grown(self, name: str) -> float:
+        pause = self._pauses.get(name, self._interval)
+        self._pauses[name] = min(pause * _GROWTH, self._interval * _LONGEST)
+        return pause
+
+    # --- the outside ---------------------------------------------------------------------------------------------
+
+    def _chain_changed(self, change: Change) -> None:
+        match change:
+            case NewHead():
+                self._chain_is("ok")
+                self._orchestrator.wakes.wake_all()
+                for name in list(self._waiting)[:_WOKEN_BY_A_BLOCK]:
+                    self._look_soon(name)
+            case Reorg(dropped=dropped):
+                _log.warning("reorg", blocks=len(dropped), first=dropped[0].number)
+            case FinalityViolation(finalized=block):
+                _log.error("finality_violation", block=block.number, hash=block.hash)
+            case Outage(error=error):
+                self._chain_is(error.code)
+            case Restored(seconds=seconds):
+                self._chain_is("ok")
+                _log.info("chain_restored", seconds=round(seconds, 1))
+
+    def _chain_is(self, chain: str) -> None:
+        self.condition = Condition(self.condition.platform, chain)
+
+    async def _probe(self) -> None:
+        """Asks the platform for something small, again and again: login, signature and connection in one."""
+        while True:
+            try:
+                await self._platform.login()
+                await self._platform.webhooks()
+                platform = "ok"
+            except OrchestratorError as error:
+                platform = error.code
+                if platform != self.condition.platform:
+                    _log.warning("platform_trouble", code=error.code, message=error.message)
+            if platform == "ok" and self.condition.platform not in ("ok", "not_checked"):
+                _log.info("platform_restored")
+            self.condition = Condition(platform, self.condition.chain)
+            await asyncio.sleep(self._interval * _LONGEST)
+
+    # --- the log: each change once -------------------------------------------------------------------------------
+
+    def _tell(self, name: str, event: str, error: OrchestratorError) -> None:
+        if self._told.get(name) != error.code:
+            self._told[name] = error.code
+            _log.warning(event, account=name, code=error.code, message=error.message)
+
+    def _tell_report(self, name: str, report: OperationReport) -> None:
+        code = report.error.code if report.error else None
+        summary = f"{report.operation} {report.outcome} {report.status} {report.waiting_for} {code}"
+        if self._told.get(name) != summary:
+            self._told[name] = summary
+            _log.info(
+                "account",
+                account=name,
+                operation=report.operation,
+                outcome=report.outcome,
+                status=report.status,
+                waiting_for=report.waiting_for,
+                code=code,
+            )

@@ -1,0 +1,191 @@
+"""The settings: environment ``ORCHESTRATOR_*``, then a TOML file. Secrets also as ``…_FILE``, a path.
+
+Every choice that the platform's documentation leaves open is a setting here, with a safe default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from orchestrator.errors import SettingsError
+from orchestrator.models import Address, to_address
+
+PREFIX = "ORCHESTRATOR_"
+
+
+def _state_directory() -> Path:
+    return platformdirs.user_state_path("offblocks-orchestrator")
+
+
+def _words(value: Any) -> Any:
+    """A list from TOML, or words separated by commas from the environment."""
+    return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
+
+
+def _address(value: Any) -> Any:
+    return to_address(value) if isinstance(value, str) else value
+
+
+AddressSetting = Annotated[Address, BeforeValidator(_address)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
+Addresses = Annotated[tuple[AddressSetting, ...], BeforeValidator(_words)]
+
+
+class Settings(BaseModel):
+    """All settings. A command asks for those that it needs with ``need``; the others may stay unset."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    platform_url: str | None = None
+    """The platform's base URL with ``/v1``."""
+    api_key: str | None = None
+    api_secret: SecretStr | None = None
+    signing_key: SecretStr | None = None
+    """The request-signing key: PEM text, EC P-384."""
+    signing_key_id: str | None = None
+    rpc_url: SecretStr | None = None
+    """The node's JSON-RPC URL. Kept as a secret, because hosted nodes carry their key in it."""
+    factory: AddressSetting | None = None
+    """The factory that deploys the platform's wallets."""
+    factory_block: int = Field(default=0, ge=0)
+    """The block of the factory's deployment: no event is older."""
+    database_url: str = Field(default_factory=lambda: f"sqlite:///{_state_directory() / 'journal.db'}")
+    keystore: Path = Field(default_factory=lambda: _state_directory() / "keystore")
+    keystore_password: SecretStr | None = None
+    keystore_password_file: Path | None = None
+    """Read when a key is unlocked, and refused if others can read it. With neither, a terminal is asked."""
+    certificates: Path = Field(default_factory=lambda: _state_directory() / "certificates")
+    """Where ``close`` writes certificates that were not given a file."""
+    certificate_key: str | None = None
+    """The name of the key that signs certificates."""
+    policy: Path | None = None
+    confirmations: int = Field(default=1, ge=1)
+    """Blocks, the block itself counted."""
+    tokens: Addresses = ()
+    """ERC-20 tokens that preflight looks at besides those that it finds by their Transfer logs."""
+    challenge_domains: Words = ("api.offblocks.xyz", "api.sandbox.offblocks.xyz")
+    """Domains that an EIP-4361 challenge may name."""
+
+    request_timeout: float = Field(default=30, gt=0)
+    """Seconds for one request to the platform or the node."""
+    poll_interval: float = Field(default=2, gt=0)
+    """Seconds between two looks at what an account waits for: the safety net below webhooks and new blocks."""
+    patience: float = Field(default=86_400, gt=0)
+    """Seconds that one stage may be waited for before an operator is asked."""
+    clock_tolerance: float = Field(default=60, gt=0)
+    """Seconds that the local clock may differ from the platform's."""
+
+    covered_components: Words = (
+        "@method",
+        "@target-uri",
+        "authorization",
+        "content-digest",
+        "content-type",
+        "idempotency-key",
+    )
+    """Components that a request signature covers, where they are present (RFC 9421)."""
+    signature_label: str = "sig"
+    digest_algorithm: Literal["sha-256", "sha-512"] = "sha-256"
+    account_type: str = "card_account"
+    pagination: Literal["none", "page", "cursor"] = "none"
+    list_field: str = ""
+    page_parameter: str = "page"
+    page_size_parameter: str = "size"
+    first_page: int = Field(default=0, ge=0)
+    page_size: int = Field(default=100, ge=1)
+    cursor_parameter: str = "cursor"
+    cursor_field: str = "nextCursor"
+    signing_key_field: str = "publicKey"
+    signing_key_id_field: str = "keyId"
+
+    webhook_token: SecretStr | None = None
+    """The unguessable last part of the webhooks' path."""
+    webhook_verification_key: str | None = None
+    """PEM of the key that signs the platform's webhooks, where it signs them."""
+    webhook_verification_key_id: str | None = None
+
+    def need(self, *names: str) -> None:
+        """Raises SettingsError naming every one of these settings that is unset, and how to set it."""
+        missing = [name for name in names if getattr(self, name) in (None, "")]
+        if missing:
+            listed = ", ".join(PREFIX + name.upper() for name in missing)
+            raise SettingsError(f"missing setting: {listed} (environment or --config FILE)", code="settings_missing")
+
+
+SECRETS = frozenset({"api_secret", "signing_key", "rpc_url", "webhook_token"})
+"""Settings that may also be given as ``…_FILE``."""
+
+
+def load_settings(
+    environment: Mapping[str, str] | None = None,
+    config: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Settings from overrides (the command line), the environment, then the TOML file, in that order.
+
+    Raises SettingsError that names the setting, never with a secret's value.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    if config is not None:
+        values |= _from_toml(config)
+    values |= _from_environment(environment)
+    values |= {name: value for name, value in (overrides or {}).items() if value is not None}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"setting {PREFIX}{name.upper()}: {first['msg']}", code="settings_invalid"
+        ) from None  # the cause may show a secret
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    known = set(Settings.model_fields)
+    values: dict[str, Any] = {}
+    for variable, text in environment.items():
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or text == "":
+            continue
+        if name in known:
+            values[name] = text
+        elif name.removesuffix("_file") in SECRETS and name.endswith("_file"):
+            values.setdefault(name.removesuffix("_file"), _read_secret(variable, Path(text)))
+    for name in SECRETS:
+        direct = environment.get(PREFIX + name.upper())
+        if direct:
+            values[name] = direct
+    return values
+
+
+def _from_toml(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"cannot read --config {path}: {error.strerror}", code="settings_invalid") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--config {path} is not TOML: {error}", code="settings_invalid") from error
+    for name in SECRETS:
+        given = data.pop(f"{name}_file", None)
+        if given is not None and name not in data:
+            data[name] = _read_secret(f"{name}_file", path.parent / str(given))
+    unknown = sorted(set(data) - set(Settings.model_fields))
+    if unknown:
+        raise SettingsError(f"--config {path}: unknown setting {', '.join(unknown)}", code="settings_invalid")
+    return data
+
+
+def _read_secret(name: str, path: Path) -> str:
+    try:
+        return path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise SettingsError(f"{name}: cannot read {path}: {reason}", code="settings_invalid") from error

@@ -1,0 +1,68 @@
+"""EIP-191 personal messages (version 0x45): hash, sign and recover, on secp256k1 by libsecp256k1.
+
+The nonce of a signature is RFC 6979's, so the same key and message give the same bytes; ``s`` is in the lower half
+(EIP-2), and ``v`` is 27 or 28.
+"""
+
+from __future__ import annotations
+
+from coincurve import PrivateKey, PublicKey
+from eth_hash.auto import keccak
+
+from orchestrator.errors import SigningError
+from orchestrator.models import Address, checksum
+
+ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+"""The order of secp256k1's group (SEC 2). A private key is 1 to ORDER - 1."""
+
+
+def personal_hash(message: bytes) -> bytes:
+    """keccak256 of 0x19, "Ethereum Signed Message:", LF, the length in decimal, and the message."""
+    return bytes(keccak(b"\x19Ethereum Signed Message:\n%d" % len(message) + message))
+
+
+def address_of(public_key: PublicKey) -> Address:
+    """The EIP-55 address of a public key."""
+    return checksum(keccak(public_key.format(compressed=False)[1:])[12:].hex())
+
+
+def sign(key: PrivateKey, public_key: bytes, message: bytes) -> bytes:
+    """65 bytes r, s, v (27 or 28) over the personal message; the public key recovered from them is compared first.
+
+    ``public_key``: the expected one, 65 bytes uncompressed. Comparing keys is comparing addresses without a further
+    hash. Raises SigningError if the signature does not recover to it, as after a fault in memory.
+    """
+    digest = personal_hash(message)
+    signature = key.sign_recoverable(digest, hasher=None)
+    recovered = PublicKey.from_signature_and_message(signature, digest, hasher=None).format(compressed=False)
+    if recovered != public_key:
+        expected, actual = address_of(PublicKey(public_key)), address_of(PublicKey(recovered))
+        raise SigningError(
+            f"the signature does not leave: expected it to recover to {expected}, got {actual}",
+            code="signature_mismatch",
+        )
+    return signature[:64] + bytes((27 + signature[64],))
+
+
+def recover(message: bytes, signature: bytes) -> Address:
+    """Who signed a personal message. ``signature``: 65 bytes r, s, v with v 27 or 28 and a low s.
+
+    Raises SigningError, code ``signature_malformed``.
+    """
+    if len(signature) != 65:
+        raise _malformed("65 bytes", f"{len(signature)} bytes")
+    if signature[64] not in (27, 28):
+        raise _malformed("v of 27 or 28", f"v of {signature[64]}")
+    if int.from_bytes(signature[32:64], "big") > ORDER // 2:
+        raise _malformed("an s in the lower half (EIP-2)", "a high s")
+    try:
+        public_key = PublicKey.from_signature_and_message(
+            signature[:64] + bytes((signature[64] - 27,)), personal_hash(message), hasher=None
+        )
+    except ValueError:
+        raise _malformed("a signature that recovers to a key", "values r and s that do not") from None
+    return address_of(public_key)
+
+
+def _malformed(expected: str, actual: str) -> SigningError:
+    return SigningError(f"signature: expected {expected}, got {actual}", code="signature_malformed")

@@ -1,0 +1,153 @@
+"""Reads both sides back, the chain first and then the platform, and journals what is new.
+
+The order matters: the platform's word is then never older than the chain's, so that "active there, nothing here" can
+only mean that the chain is to be waited for.
+"""
+
+from __future__ import annotations
+
+from orchestrator.errors import ChainUnreachable, SettingsError
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.fold import PURPOSE
+from orchestrator.models import AccountStatus, BlockHash, BlockNumber, BlockRef, ChainAccount, ChainId, OperationKind
+from orchestrator.ports import ChainView
+from orchestrator.steps.submit import offered_challenge
+from orchestrator.steps.world import Working
+
+
+async def observe(working: Working) -> None:
+    """SIDE EFFECTS: journals changed facts, those taken back by a reorg included.
+
+    Raises SettingsError ``wrong_chain`` if the node serves another chain than the customer's wallet is on.
+    """
+    chain_id = await working.world.chain.chain_id()
+    view = await working.world.chain.view(working.account_id)
+    account = await working.world.platform.account(working.account_id)
+    customer = await working.world.customer(account.customer_id)
+    if customer.wallet.chain != chain_id:
+        raise SettingsError(
+            f"wrong chain: customer {customer.id} has its wallet on {customer.wallet.chain}, the node at "
+            f"ORCHESTRATOR_RPC_URL serves {chain_id}",
+            code="wrong_chain",
+        )
+    await _withdraw_reorged(working, view)
+    news: list[e.Event] = []
+    platform = e.PlatformObserved(
+        customer_id=account.customer_id,
+        status=account.status,
+        wallet=str(account.wallet) if account.wallet else None,
+        owner=str(customer.wallet),
+        updated_at=account.updated_at,
+    )
+    if platform != working.state.platform:
+        news.append(platform)
+    news += _chain_news(working, view, chain_id)
+    if news:
+        await working.record(*news)
+    await _notice_reissue(working)
+
+
+def _chain_news(working: Working, view: ChainView, chain_id: ChainId) -> list[e.Event]:
+    news: list[e.Event] = []
+    if view.deployment is not None:
+        found = view.deployment
+        deployed = e.WalletDeployed(
+            chain_id=str(chain_id),
+            wallet=found.wallet,
+            owner=found.owner,
+            event_owner=found.event_owner,
+            create2=found.create2,
+            code_matches=found.code_matches,
+            code_hash=found.code_hash,
+            challenge_hash=found.challenge_hash,
+            block=_block(found.block),
+            tx_hash=found.tx_hash,
+        )
+        if deployed != working.state.deployed:
+            news.append(deployed)
+    if view.change is not None:
+        block = view.change.block
+        seen = e.WalletStateSeen(
+            state=view.change.state,
+            block=_block(block),
+            tx_hash=view.change.tx_hash,
+            finality=view.finality(block).value,
+            final=view.is_final(block, working.world.confirmations),
+        )
+        if seen != working.state.wallet:
+            news.append(seen)
+    return news
+
+
+async def _withdraw_reorged(working: Working, view: ChainView) -> None:
+    """Takes back facts whose block is no longer canonical. Costs nothing while the view confirms what is known."""
+    state = working.state
+    confirmed = {view.deployment.block if view.deployment else None, view.change.block if view.change else None}
+    resting: list[tuple[e.BlockFact, bool]] = []
+    if state.deployed is not None:
+        settled = (
+            state.wallet is not None and state.wallet.final and state.wallet.block.number >= state.deployed.block.number
+        )
+        resting.append((state.deployed.block, settled))
+    if state.wallet is not None:
+        resting.append((state.wallet.block, state.wallet.final))
+    if state.closure is not None:
+        resting.append((state.closure.block, True))
+    for fact, _ in sorted(resting, key=lambda pair: pair[0].number):
+        block = BlockRef(BlockNumber(fact.number), BlockHash(fact.hash))
+        if block in confirmed:
+            continue
+        if fact.number > view.head.number:  # absence is no reorg, not even of a final block: nodes lag and resync
+            raise ChainUnreachable(
+                f"the node is behind: its head is block {view.head.number}, block {fact.number} was seen before",
+                code="chain_behind",
+            )
+        if not await working.world.chain.is_canonical(block):
+            # Later blocks are children of this one or gone with it: one withdrawal takes back all above it.
+            lost_final = any(final for later, final in resting if later.number >= fact.number)
+            await working.record(e.ChainFactsWithdrawn(block=fact, was_final=lost_final))
+            return
+
+
+async def _notice_reissue(working: Working) -> None:
+    """A platform that took a signature with 202 may refuse it later: it then offers another challenge (API page).
+
+    Only looked at while the account still stands where the signature should have moved it from.
+    """
+    op = working.state.operation
+    if op is None or op.ended is not None or op.signed is None or op.signed.accepted_at is None or op.challenge is None:
+        return
+    if not await _still_unmoved(working):
+        return
+    offered = await offered_challenge(working)
+    if offered is None or offered.digest in working.state.dead_digests | {op.signed.digest}:
+        return
+    again = await working.world.platform.account(working.account_id)
+    if working.state.platform is not None and again.status is working.state.platform.status:
+        await working.record(
+            e.SubmissionRefused(
+                digest=op.signed.digest,
+                code="challenge_reissued",
+                message="the platform took the signature and then offered a new challenge instead",
+            )
+        )
+
+
+async def _still_unmoved(working: Working) -> bool:
+    op, status = working.op, working.state.status
+    if op.kind not in PURPOSE:
+        return False
+    if op.kind is OperationKind.CLOSE:
+        return status in (AccountStatus.INITIATING, AccountStatus.ACTIVE, AccountStatus.INACTIVE)
+    return status is AccountStatus.INITIATING
+
+
+def owner_of(working: Working) -> ChainAccount:
+    """The wallet of the account's customer: the owner of its smart wallet, and the only one who may sign for it."""
+    if working.state.platform is None:
+        raise AssertionError("the platform's word is read before anything is signed")
+    return ChainAccount.parse(working.state.platform.owner)
+
+
+def _block(block: BlockRef) -> e.BlockFact:
+    return e.BlockFact(number=block.number, hash=block.hash)

@@ -1,0 +1,121 @@
+"""What a step works with: the outside systems (``World``) and one account's journaled state (``Working``)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from orchestrator.lifecycle.events import Event, Recorded
+from orchestrator.lifecycle.fold import AccountState, Operation, fold
+from orchestrator.lifecycle.stages import Rules
+from orchestrator.models import AccountId, Address, ChainId, CustomerId
+from orchestrator.ports import (
+    Chain,
+    ChainView,
+    Holdings,
+    Keyring,
+    Platform,
+    PlatformAccount,
+    PlatformCard,
+    PlatformCustomer,
+    ProvenAccount,
+)
+
+
+class Facts(Protocol):
+    """The part of the journal that steps use."""
+
+    async def append(self, stream: str, new: Sequence[Event], *, after: int, at: datetime) -> list[Recorded]: ...
+
+    async def read(self, stream: str) -> list[Recorded]: ...
+
+    async def claimed_accounts(self) -> set[str]: ...
+
+    async def open_creations(self) -> list[Recorded]: ...
+
+    async def keep_certificate(self, account_id: str, body: bytes) -> str: ...
+
+
+class Certifier(Protocol):
+    """Makes and files the certificate of a proven closure."""
+
+    @property
+    def proven_slots(self) -> tuple[int, ...]: ...
+
+    def certify(
+        self,
+        *,
+        chain: ChainId,
+        account: PlatformAccount,
+        view: ChainView,
+        proven: ProvenAccount,
+        left: Holdings,
+        cards: Sequence[PlatformCard],
+    ) -> bytes:
+        """The certificate's canonical bytes."""
+        ...
+
+    def write(self, account_id: AccountId, certificate: bytes) -> str:
+        """Writes the file; returns its path."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The outside, the clock and the rules. One per process."""
+
+    platform: Platform
+    chain: Chain
+    keyring: Keyring
+    journal: Facts
+    certifier: Certifier
+    clock: Callable[[], datetime]
+    rules: Rules
+    confirmations: int
+    tokens: tuple[Address, ...] = ()
+    challenge_domains: tuple[str, ...] = ()
+    customers: dict[CustomerId, PlatformCustomer] = field(default_factory=dict)
+    """Customers read so far: the wallet of a customer never changes."""
+
+    async def customer(self, customer_id: CustomerId) -> PlatformCustomer:
+        if customer_id not in self.customers:
+            self.customers[customer_id] = await self.platform.customer(customer_id)
+        return self.customers[customer_id]
+
+
+@dataclass(slots=True)
+class Working:
+    """One account while it is worked on: its state is always the fold of what is in the journal."""
+
+    account_id: AccountId
+    state: AccountState
+    length: int
+    world: World
+
+    @classmethod
+    async def load(cls, account_id: AccountId, world: World) -> Working:
+        recorded = await world.journal.read(account_id)
+        return cls(account_id, fold(recorded), len(recorded), world)
+
+    @property
+    def op(self) -> Operation:
+        if self.state.operation is None:
+            raise AssertionError(f"account {self.account_id} has no operation to work on")
+        return self.state.operation
+
+    def now(self) -> datetime:
+        return self.world.clock()
+
+    async def record(self, *events: Event) -> None:
+        """SIDE EFFECTS: commits the events to the journal, then folds them into the state."""
+        recorded = await self.world.journal.append(self.account_id, list(events), after=self.length, at=self.now())
+        self.length += len(recorded)
+        self.state = fold(recorded, self.state)
+
+
+def new_key() -> str:
+    """A fresh idempotency key (a random UUID)."""
+    return str(uuid.uuid4())

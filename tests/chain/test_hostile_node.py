@@ -1,0 +1,297 @@
+"""A node that answers valid JSON-RPC and lies: what is proven is caught by the proof, all else by types and sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+
+import pytest
+
+from orchestrator.chain.canonical import verify_canonical
+from orchestrator.chain.reader import ChainReader
+from orchestrator.chain.watcher import ChainWatcher
+from orchestrator.errors import (
+    ChainError,
+    ChainNonsense,
+    ChainUnreachable,
+    Disagreement,
+    OrchestratorError,
+    ProofInvalid,
+)
+from orchestrator.models import WalletState
+
+
+@pytest.fixture
+async def wallet(wallets, anvil, account_id):
+    address, _ = await wallets.deploy(account_id)
+    await wallets.close(address)
+    await anvil.finalize()
+    return address
+
+
+@pytest.fixture
+def hearsay(liar_rpc, wallets):
+    """A reader that asks the lying node."""
+    return ChainReader(liar_rpc, wallets.factory)
+
+
+def lie(method, value, *, when=lambda request: True):
+    """Changes the result of one method: to a value, or by a function of the true one."""
+
+    def change(request, answer):
+        if request["method"] == method and when(request) and "result" in answer:
+            return {**answer, "result": value(answer["result"]) if callable(value) else value}
+        return answer
+
+    return change
+
+
+def refuse(when, code=-32000, message="unknown block"):
+    def change(request, answer):
+        if when(request):
+            return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}
+        return answer
+
+    return change
+
+
+async def test_a_changed_proof(liar, hearsay, wallet):
+    def value(proof):
+        proof["storageProof"][0]["value"] = "0x1"
+        return proof
+
+    liar.change = lie("eth_getProof", value)
+    with pytest.raises(ProofInvalid, match="the proof shows 0x3, the node says 0x1"):
+        await hearsay.prove(wallet, (0, 1, 2))
+
+    def node(proof):
+        proof["accountProof"][-1] = proof["accountProof"][-1][:-2] + "00"
+        return proof
+
+    liar.change = lie("eth_getProof", node)
+    with pytest.raises(ProofInvalid, match="wrong hash"):
+        await hearsay.prove(wallet, (0, 1, 2))
+
+
+@pytest.mark.parametrize("field", ["stateRoot", "timestamp", "hash", "extraData", "requestsHash"])
+async def test_a_changed_header(liar, hearsay, wallet, field):
+    liar.change = lie(
+        "eth_getBlockByNumber",
+        lambda block: {**block, field: "0x" + "11" * 32 if len(block[field]) == 66 else "0x11"},
+        when=lambda request: request["params"][0] == "finalized",
+    )
+    with pytest.raises(ProofInvalid, match=r"header\.hash"):
+        await hearsay.prove(wallet, (0,))
+
+
+async def test_other_code_than_proven(liar, hearsay, wallet):
+    liar.change = lie("eth_getCode", "0x00")
+    with pytest.raises(ProofInvalid, match="code: expected the hash"):
+        await hearsay.prove(wallet, (0,))
+
+
+async def test_a_node_without_the_tags(liar, hearsay, wallet, account_id):
+    liar.change = refuse(lambda request: request["params"][:1] in (["finalized"], ["safe"]), -32602)
+    view = await hearsay.view(account_id)
+    assert (view.safe, view.finalized) == (None, None)
+    assert view.change is not None
+    assert view.change.state is WalletState.CLOSED
+    with pytest.raises(ChainNonsense, match="expected a finalized block") as caught:
+        await hearsay.prove(wallet, (0,))
+    assert caught.value.code == "no_finalized_block"
+    watcher = ChainWatcher(hearsay._rpc)
+    await watcher.poll()
+    assert watcher.head is not None
+    assert watcher.head.finalized is None
+
+
+async def test_a_node_without_block_hash_parameters_is_asked_by_number(liar, hearsay, wallet, account_id):
+    liar.change = refuse(
+        lambda request: any(isinstance(param, dict) and "blockHash" in param for param in request["params"]),
+        -32602,
+        "invalid argument 1: hex string expected",
+    )
+    view = await hearsay.view(account_id)
+    assert view.change is not None
+    assert view.change.state is WalletState.CLOSED
+    proven = await hearsay.prove(wallet, (0, 1, 2))
+    assert proven.block.number == view.finalized
+
+
+async def test_a_head_that_is_replaced_during_the_read_is_read_again(liar, hearsay, wallet, account_id):
+    first = itertools.count()
+
+    def once(block):
+        return {**block, "hash": "0x" + "11" * 32} if next(first) == 0 else block
+
+    by_number = {"when": lambda request: request["params"][0].startswith("0x")}
+    liar.change = lie("eth_getBlockByNumber", once, **by_number)
+    view = await hearsay.view(account_id)
+    assert view.deployment is not None
+    liar.change = lie("eth_getBlockByNumber", lambda block: {**block, "hash": "0x" + "11" * 32}, **by_number)
+    with pytest.raises(ChainUnreachable) as caught:
+        await hearsay.view(account_id)
+    assert caught.value.code == "chain_moving"
+
+
+async def test_finalized_above_latest(liar, hearsay, wallet, account_id):
+    liar.change = lie(
+        "eth_getBlockByNumber",
+        lambda block: {**block, "number": "0x7fffffffffffffff"},
+        when=lambda request: request["params"][0] == "finalized",
+    )
+    with pytest.raises(ChainError):
+        await hearsay.view(account_id)
+    with pytest.raises(ChainNonsense, match="above the latest"):
+        await ChainWatcher(hearsay._rpc).poll()
+
+
+async def test_two_deployments_of_one_account(liar, hearsay, wallet, account_id):
+    def twice(logs):
+        return [*logs, *({**log, "logIndex": "0x77", "transactionHash": "0x" + "22" * 32} for log in logs)]
+
+    liar.change = lie("eth_getLogs", twice)
+    with pytest.raises(Disagreement, match="expected one SmartWalletCreated") as caught:
+        await hearsay.view(account_id)
+    assert caught.value.code == "deployed_twice"
+
+
+async def test_a_log_that_was_not_asked_for(liar, hearsay, wallet, account_id):
+    liar.change = lie("eth_getLogs", lambda logs: [{**log, "address": "0x" + "33" * 20} for log in logs])
+    with pytest.raises(ChainNonsense, match="got another log"):
+        await hearsay.view(account_id)
+
+
+async def test_state_logs_left_out(liar, hearsay, wallets, wallet, account_id):
+    liar.change = lie(
+        "eth_getLogs", [], when=lambda request: request["params"][0].get("address", "").lower() == wallet.lower()
+    )
+    with pytest.raises(Disagreement, match=r"storage has the state 3.*says 0 \(created\)"):
+        await hearsay.view(account_id)
+
+
+async def test_transfer_logs_that_cannot_be_read_do_not_hide_the_ether(liar, hearsay, wallet):
+    liar.change = refuse(
+        lambda request: request["method"] == "eth_getLogs", -32602, "query returned more than 10000 results"
+    )
+    holdings = await hearsay.holdings(wallet)
+    assert holdings.wei == 0
+    assert holdings.incomplete is not None
+    assert "10000 results" in holdings.incomplete
+
+
+VALUES = [
+    None,
+    True,
+    5,
+    2**4000,
+    1.5,
+    "",
+    "0x",
+    "0xzz",
+    "0x0",
+    "0x" + "f" * 64,
+    "0x" + "f" * 65,
+    "0x" + "f" * 100_000,
+    [],
+    {},
+    [None],
+    [{}],
+    [[]],
+    {"number": "0x1"},
+    {"number": "0x" + "f" * 30, "hash": "0x" + "11" * 32, "parentHash": "0x" + "11" * 32, "timestamp": "0x0"},
+    {"number": "0x1", "hash": "0x" + "11" * 32, "parentHash": "0x" + "11" * 32, "timestamp": "0x0"},
+    "\ud800",
+]
+METHODS = [
+    "eth_chainId",
+    "eth_getBlockByNumber",
+    "eth_getLogs",
+    "eth_getCode",
+    "eth_getStorageAt",
+    "eth_getBalance",
+    "eth_call",
+    "eth_getProof",
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_any_value_for_any_answer_is_a_named_error_or_no_harm(liar, hearsay, wallets, wallet, account_id, method):
+    token = await wallets.create("TestToken")
+    await wallets.do(token, "mint(address,uint256)", wallet, 1)
+    for value in VALUES:
+        liar.change = lie(method, lambda _, value=value: value)
+        watcher = ChainWatcher(hearsay._rpc)
+        for read in (
+            lambda: hearsay.view(account_id),
+            lambda: hearsay.prove(wallet, (0, 1, 2)),
+            lambda: hearsay.holdings(wallet),
+            watcher.poll,
+            hearsay.chain_id,
+        ):
+            with contextlib.suppress(OrchestratorError):  # whose messages are never empty
+                await read()
+
+
+def _paths(value, path=()):
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _paths(inner, (*path, name))
+    elif isinstance(value, list) and value:
+        yield from _paths(value[0], (*path, 0))
+    yield path
+
+
+@pytest.mark.parametrize("method", ["eth_getBlockByNumber", "eth_getLogs", "eth_getProof"])
+async def test_any_value_inside_of_any_answer(liar, hearsay, wallet, account_id, anvil, method):
+    if method == "eth_getProof":
+        sample = await anvil.rpc(method, wallet, ["0x" + "00" * 32], "latest")
+    elif method == "eth_getLogs":
+        sample = await anvil.rpc(method, {"fromBlock": "0x0", "toBlock": "latest"})
+    else:
+        sample = dict.fromkeys(("number", "hash", "parentHash", "timestamp", "stateRoot", "nonce", "extraData"), "")
+    for path in _paths(sample):
+        for value in (None, 5, "0x", "0x" + "f" * 65, [], {}):
+
+            def put(answer, path=path, value=value):
+                if not path:
+                    return value
+                target = answer
+                for part in path[:-1]:
+                    if not target:
+                        return answer
+                    target = target[part]
+                if target:
+                    target[path[-1]] = value
+                return answer
+
+            liar.change = lie(method, put)
+            for read in (lambda: hearsay.view(account_id), lambda: hearsay.prove(wallet, (0,))):
+                with contextlib.suppress(OrchestratorError):
+                    await read()
+
+
+async def test_canonical_is_none_where_a_node_cannot_tell(liar, closed_report, account_id):
+    report = closed_report
+    assert (await verify_canonical(report, [liar.url])).canonical is True
+    liar.change = lie("eth_getBlockByNumber", 5)
+    assert (await verify_canonical(report, [liar.url])).canonical is None
+    liar.change = lie("eth_chainId", "0x1")
+    told = await verify_canonical(report, [liar.url])
+    assert told.canonical is None
+    assert "is of eip155:1" in told.checks[-1].detail
+    liar.change = lie("eth_getBlockByNumber", None)
+    assert (await verify_canonical(report, [liar.url])).canonical is None
+    liar.change = lie("eth_getBlockByNumber", lambda block: {**block, "hash": "0x" + "11" * 32})
+    told = await verify_canonical(report, [liar.url])
+    assert told.canonical is False
+    assert (told.valid, told.reason, told.claim) == (False, "not_canonical", None)
+    two = await verify_canonical(report, [liar.target, liar.url])
+    assert two.canonical is False
+
+
+@pytest.fixture
+async def closed_report(hearsay, wallet, account_id, certify):
+    from orchestrator.closure.verifier import verify
+
+    return verify(await certify(hearsay, wallet, account_id))

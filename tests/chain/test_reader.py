@@ -1,0 +1,200 @@
+"""One account's wallet read off a real Anvil, through its whole life, reorgs and disagreements."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from eth_hash.auto import keccak
+
+from orchestrator.artifacts import load
+from orchestrator.chain.reader import ChainReader
+from orchestrator.closure.proof import verify_header
+from orchestrator.errors import ChainNonsense, Disagreement
+from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, Finality, WalletState
+from orchestrator.ports import Chain
+
+OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+OPERATOR = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+
+
+def test_reader_is_the_port(reader):
+    port: Chain = reader
+    assert port is reader
+
+
+async def test_no_wallet_is_an_empty_view_in_one_round_trip(reader, rpc, account_id, anvil):
+    await rpc.chain_id()
+    before = rpc.round_trips
+    view = await reader.view(account_id)
+    assert view.deployment is None
+    assert view.change is None
+    assert view.head.number == await anvil.block_number()
+    assert rpc.round_trips - before == 1
+
+
+async def test_the_whole_life_of_a_wallet(reader, rpc, wallets, anvil, account_id):
+    other_id = str(uuid.uuid4())
+    await wallets.deploy(other_id)
+    wallet, created = await wallets.deploy(account_id, b"the creation challenge")
+
+    before = rpc.round_trips
+    view = await reader.view(account_id)
+    assert rpc.round_trips - before == 2
+    assert view.deployment is not None
+    assert view.deployment.wallet == view.deployment.create2 == wallet
+    assert view.deployment.owner == view.deployment.event_owner == OWNER
+    assert view.deployment.code_matches
+    assert view.deployment.tx_hash == created
+    assert view.deployment.challenge_hash == "0x" + keccak(b"the creation challenge").hex()
+    code = await anvil.rpc("eth_getCode", wallet, "latest")
+    assert view.deployment.code_hash == "0x" + keccak(bytes.fromhex(code[2:])).hex()
+    assert view.deployment.block == view.head
+    assert view.change is not None
+    assert (view.change.state, view.change.tx_hash) == (WalletState.CREATED, created)
+    assert view.finality(view.deployment.block) is Finality.LATEST
+    deployment = view.deployment
+
+    steps = [
+        (wallets.activate(wallet, b"the creation challenge"), WalletState.ACTIVE),
+        (wallets.do(wallet, "deactivate()"), WalletState.INACTIVE),
+        (wallets.do(wallet, "reactivate()"), WalletState.ACTIVE),
+        (wallets.close(wallet), WalletState.CLOSED),
+    ]
+    for step, state in steps:
+        tx_hash = await step
+        view = await reader.view(account_id)
+        assert view.deployment == deployment
+        assert view.change is not None
+        assert (view.change.state, view.change.tx_hash, view.change.block) == (state, tx_hash, view.head)
+
+    closed_in = view.head
+    await anvil.finalize()
+    view = await reader.view(account_id)
+    assert view.finality(closed_in) is Finality.FINALIZED
+    assert view.is_final(closed_in, 1)
+    assert await reader.is_canonical(closed_in)
+    other = await reader.view(other_id)
+    assert other.change is not None
+    assert other.change.state is WalletState.CREATED
+
+
+async def test_a_session_key_in_the_same_slot_does_not_hide_the_state(reader, wallets, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    await wallets.activate(wallet)
+    await wallets.do(wallet, "setSessionKey(address)", OPERATOR, sender=OWNER)
+    view = await reader.view(account_id)
+    assert view.change is not None
+    assert view.change.state is WalletState.ACTIVE
+
+
+async def test_a_reorg_takes_the_deployment_back(reader, wallets, anvil, account_id):
+    await wallets.deploy(account_id)
+    deployed = (await reader.view(account_id)).deployment
+    assert deployed is not None
+    assert await reader.is_canonical(deployed.block)
+    await anvil.reorg(1)
+    assert (await reader.view(account_id)).deployment is None
+    assert not await reader.is_canonical(deployed.block)
+
+
+async def test_a_block_that_is_not_there_yet_is_not_canonical(reader):
+    assert not await reader.is_canonical(BlockRef(BlockNumber(1_000_000), BlockHash("0x" + "11" * 32)))
+
+
+async def test_storage_and_logs_must_agree_and_both_are_shown(reader, wallets, anvil, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    await wallets.activate(wallet)
+    await anvil.rpc("anvil_setStorageAt", wallet, "0x" + "00" * 32, "0x" + "00" * 31 + "03")
+    await anvil.mine()
+    with pytest.raises(Disagreement, match=r"storage has the state 3.*says 1 \(active\)"):
+        await reader.view(account_id)
+
+
+async def test_other_code_at_the_wallets_address_is_told_and_its_storage_not_read(reader, wallets, anvil, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    code = bytearray(bytes.fromhex((await anvil.rpc("eth_getCode", wallet, "latest"))[2:]))
+    code[100] ^= 1
+    for changed in (bytes(code), b"", bytes(code[:-1])):
+        await anvil.rpc("anvil_setCode", wallet, "0x" + changed.hex())
+        await anvil.mine()
+        view = await reader.view(account_id)
+        assert view.deployment is not None
+        assert not view.deployment.code_matches
+        assert view.change is None
+
+
+async def test_one_changed_copy_of_an_immutable_is_not_the_wallets_code(reader, wallets, anvil, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    code = bytearray(bytes.fromhex((await anvil.rpc("eth_getCode", wallet, "latest"))[2:]))
+    start, length = load("SmartWallet").immutable_references["owner"][1]
+    code[start : start + length] = bytes(12) + b"\xbb" * 20
+    await anvil.rpc("anvil_setCode", wallet, "0x" + code.hex())
+    await anvil.mine()
+    view = await reader.view(account_id)
+    assert view.deployment is not None
+    assert not view.deployment.code_matches
+
+
+@pytest.mark.parametrize("name", ["operator", "escrow"])
+async def test_another_operator_or_escrow_than_expected_is_a_disagreement(rpc, wallets, account_id, name):
+    await wallets.deploy(account_id)
+    reader = ChainReader(rpc, wallets.factory, **{name: OWNER})
+    with pytest.raises(Disagreement, match=f"expected the {name} {OWNER}, its code has 0x") as caught:
+        await reader.view(account_id)
+    assert caught.value.code == f"wrong_{name}"
+
+
+async def test_the_wrong_chain_is_named(rpc, wallets, account_id):
+    reader = ChainReader(rpc, wallets.factory, expected_chain=ChainId(1))
+    with pytest.raises(ChainNonsense, match="expected the chain eip155:1, the node is of eip155:31337"):
+        await reader.view(account_id)
+    assert await reader.chain_id() == ChainId(31337)
+
+
+async def test_holdings_find_tokens_by_their_logs_and_name_those_that_cannot_be_read(
+    reader, wallets, anvil, account_id
+):
+    wallet, _ = await wallets.deploy(account_id)
+    token, empty, broken, silent = [await wallets.create("TestToken") for _ in range(4)]
+    for some in (token, broken, silent):
+        await wallets.do(some, "mint(address,uint256)", wallet, 7)
+    await anvil.rpc("anvil_setCode", broken, "0x5f5ffd")  # reverts
+    await anvil.rpc("anvil_setCode", silent, "0x00")  # answers nothing
+    await wallets.send(wallet, value=5)
+    holdings = await reader.holdings(wallet, (empty,))
+    assert holdings.wei == 5
+    assert [(balance.token, balance.amount) for balance in holdings.tokens] == [(token, 7)]
+    assert {one.token for one in holdings.unreadable} == {broken, silent}
+    assert all(one.reason for one in holdings.unreadable)
+    assert holdings.incomplete is None
+
+
+async def test_holdings_of_a_closed_wallet_are_what_the_operator_left_out(reader, wallets, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    token, left = [await wallets.create("TestToken") for _ in range(2)]
+    for some in (token, left):
+        await wallets.do(some, "mint(address,uint256)", wallet, 9)
+    await wallets.close(wallet, (token,))
+    holdings = await reader.holdings(wallet)
+    assert [balance.token for balance in holdings.tokens] == [left]
+    assert holdings.wei == 0
+
+
+async def test_prove_gives_a_verified_account_at_the_finalized_block(reader, rpc, wallets, anvil, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    await wallets.close(wallet)
+    await anvil.finalize()
+    before = rpc.round_trips
+    proven = await reader.prove(wallet, (0, 1, 2))
+    assert rpc.round_trips - before == 2
+    assert proven.block.number == await anvil.block_number("finalized")
+    assert verify_header(proven.header).block == proven.block
+    assert load("SmartWallet").matches(proven.code)
+    assert [entry["value"] for entry in proven.account_proof["storageProof"]] == ["0x3", "0x0", "0x0"]
+
+
+async def test_prove_an_address_without_an_account(reader, anvil):
+    await anvil.finalize()  # Anvil's genesis block has no proofs
+    proven = await reader.prove("0x00000000000000000000000000000000000000aa", (0,))
+    assert proven.code == b""

@@ -1,0 +1,189 @@
+"""Following a real Anvil's head: blocks, gaps, reorgs, broken finality, outages."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from orchestrator.chain.rpc import Rpc
+from orchestrator.chain.watcher import ChainWatcher, FinalityViolation, NewHead, Outage, Reorg, Restored
+from orchestrator.devnet.anvil import Anvil
+from orchestrator.errors import ChainNonsense
+
+
+@pytest.fixture
+def watcher(rpc):
+    return ChainWatcher(rpc, interval=0.02)
+
+
+@pytest.fixture
+def seen(watcher):
+    changes = []
+    watcher.subscribe(changes.append)
+    return changes
+
+
+async def test_a_new_block_costs_one_round_trip(watcher, seen, anvil, rpc):
+    await watcher.poll()
+    for _ in range(3):
+        await anvil.mine()
+        before = rpc.round_trips
+        await watcher.poll()
+        assert rpc.round_trips - before == 1
+    assert [change.head.number for change in seen] == [0, 1, 2, 3]
+    assert seen[-1] == NewHead(seen[-1].head, 2, 1)
+    await watcher.poll()
+    assert len(seen) == 4, "the same head is not told again"
+
+
+async def test_a_gap_costs_one_more(watcher, seen, anvil, rpc):
+    await watcher.poll()
+    await anvil.mine(50)
+    before = rpc.round_trips
+    await watcher.poll()
+    assert rpc.round_trips - before == 2
+    assert [change.head.number for change in seen] == [0, 50]
+
+
+async def test_a_gap_wider_than_the_window(rpc, anvil):
+    watcher = ChainWatcher(rpc, window=8)
+    seen = []
+    watcher.subscribe(seen.append)
+    await watcher.poll()
+    await anvil.mine(100)
+    await watcher.poll()
+    assert [type(change) for change in seen] == [NewHead, NewHead]
+    await anvil.reorg(3)
+    await watcher.poll()
+    assert isinstance(seen[2], Reorg)
+    assert [block.number for block in seen[2].dropped] == [98, 99, 100]
+
+
+async def test_a_reorg_names_what_was_dropped():
+    async with Anvil(slots_in_an_epoch=10) as anvil, Rpc(anvil.url) as rpc:
+        watcher = ChainWatcher(rpc)
+        seen = []
+        watcher.subscribe(seen.append)
+        for _ in range(4):
+            await anvil.mine()
+            await watcher.poll()
+        old = [change.head for change in seen]
+        await anvil.reorg(2)
+        await watcher.poll()
+        assert seen[4] == Reorg((old[2], old[3]), old[1])
+        assert isinstance(seen[5], NewHead)
+        assert seen[5].head.number == 4
+        assert seen[5].head.hash != old[3].hash
+        assert len(seen) == 6
+        await anvil.mine()
+        await watcher.poll()
+        assert len(seen) == 7
+
+
+async def test_a_reorg_behind_a_gap_is_seen():
+    async with Anvil(slots_in_an_epoch=10) as anvil, Rpc(anvil.url) as rpc:
+        watcher = ChainWatcher(rpc)
+        seen = []
+        watcher.subscribe(seen.append)
+        await anvil.mine(4)
+        await watcher.poll()
+        await anvil.reorg(1)
+        await anvil.mine(5)
+        await watcher.poll()
+        reorg = seen[1]
+        assert isinstance(reorg, Reorg)
+        assert reorg.dropped == (seen[0].head,)
+        assert seen[2].head.number == 9
+
+
+async def test_a_reorg_past_finalized_is_a_violation(watcher, seen, anvil):
+    for _ in range(6):
+        await anvil.mine()
+        await watcher.poll()
+    finalized = seen[-1].finalized
+    assert finalized == 4
+    heads = {change.head.number: change.head for change in seen}
+    await anvil.reorg(4)
+    await watcher.poll()
+    assert isinstance(seen[6], Reorg)
+    assert seen[6].common_ancestor == heads[2]
+    assert seen[7] == FinalityViolation(heads[4], heads[2])
+    assert isinstance(seen[8], NewHead)
+
+
+async def test_a_head_that_goes_back_is_a_lagging_node_first_and_then_a_reorg(watcher, seen, anvil):
+    for _ in range(6):
+        await anvil.mine()
+        await watcher.poll()
+    await anvil.rollback(1)
+    await watcher.poll()
+    await watcher.poll()
+    assert len(seen) == 6
+    await watcher.poll()
+    assert isinstance(seen[6], Reorg)
+    assert [block.number for block in seen[6].dropped] == [6]
+    assert not any(isinstance(change, FinalityViolation) for change in seen)
+    await anvil.rollback(3)
+    for _ in range(3):
+        await watcher.poll()
+    assert any(isinstance(change, FinalityViolation) for change in seen)
+
+
+async def test_waiting_for_a_block(watcher, anvil):
+    async with watcher:
+        assert await watcher.wait_for_block_after(-1, 10) is not None
+        waiting = asyncio.create_task(watcher.wait_for_block_after(0, 10))
+        await anvil.mine()
+        found = await waiting
+        assert found is not None
+        assert found.head.number == 1
+        assert await watcher.wait_for_block_after(1, 0.05) is None
+
+
+async def test_an_outage_is_told_once_and_survived(liar, liar_rpc, anvil):
+    tried = asyncio.Event()
+    times = 0
+
+    async def drop(request):
+        nonlocal times
+        times += 1
+        if times > 6:
+            tried.set()
+        request.transport.abort()
+        return web.Response()
+
+    async with ChainWatcher(liar_rpc, interval=0.01, outage_interval=0.02) as watcher, asyncio.timeout(30):
+        changes = watcher.changes()
+        assert isinstance(await anext(changes), NewHead)
+        liar.raw = drop
+        outage = await anext(changes)
+        assert isinstance(outage, Outage)
+        assert "broke off" in outage.error.message
+        await tried.wait()
+        liar.raw = None
+        assert isinstance(await anext(changes), Restored)
+        await anvil.mine()
+        head = await anext(changes)
+        assert isinstance(head, NewHead)
+        assert head.head.number == 1
+        await changes.aclose()
+
+
+async def test_another_chain_behind_the_same_url_is_named(watcher, anvil):
+    await watcher.poll()
+    await anvil.rpc("anvil_setChainId", 5)
+    with pytest.raises(ChainNonsense, match="was of chain 31337 and is now of 5"):
+        await watcher.poll()
+
+
+async def test_one_subscribers_mistake_does_not_stop_the_others(watcher, anvil):
+    def bad(change):
+        raise ValueError("a mistake")
+
+    good = []
+    watcher.subscribe(bad)
+    watcher.subscribe(good.append)
+    await watcher.poll()
+    assert len(good) == 1

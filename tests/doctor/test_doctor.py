@@ -1,0 +1,219 @@
+"""What ``doctor`` finds on a healthy devnet, and what it says about each thing that is broken."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from jsonschema import Draft202012Validator
+
+from orchestrator import doctor, schemas
+from orchestrator.app import Orchestrator
+from orchestrator.devnet.devnet import Devnet
+from orchestrator.devnet.simulator import SimulatorThread
+from orchestrator.doctor import Check, examine
+from orchestrator.journal.store import Journal
+from orchestrator.lifecycle import events as e
+from orchestrator.models import AccountStatus
+from orchestrator.settings import Settings
+
+SECRETS = ("api_secret", "signing_key", "keystore_password")
+
+
+def changed(settings: Settings, **changes: Any) -> Settings:
+    return Settings.model_validate(settings.model_dump() | changes)
+
+
+async def failing(settings: Settings) -> dict[str, Check]:
+    """The checks that fail; every one says what to do, in a document that fits its schema, without a secret."""
+    checks = await examine(settings)
+    document = {"ok": all(check.ok for check in checks), "checks": [asdict(check) for check in checks]}
+    Draft202012Validator(json.loads(schemas.text("doctor"))).validate(document)
+    for name in SECRETS:
+        value = getattr(settings, name)
+        assert value is None or value.get_secret_value() not in json.dumps(document)
+    return {check.name: check for check in checks if not check.ok}
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """A URL of this machine where nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
+    orchestrator_settings: Settings, devnet: Devnet
+) -> None:
+    assert await failing(orchestrator_settings) == {}
+    assert not Path(orchestrator_settings.database_url.removeprefix("sqlite:///")).exists(), "nothing is made"
+    async with Orchestrator.open(orchestrator_settings) as opened:
+        account = await opened.create_account(devnet.programme.customer_id, "EUR")
+        await opened.activate(account.account_id, timeout=60)
+    details = {check.name: check.detail for check in await examine(orchestrator_settings) if check.ok}
+    assert len(details) == 14
+    assert "as the journal's customers" in details["chain_id"]
+    assert "is finalized" in details["finality"]
+    assert "with the code that this package ships" in details["factory"]
+    assert "2 opened with the password" in details["keys"]
+    assert "the hash chain is whole" in details["journal"]
+
+
+async def test_nothing_set_is_told_by_name_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'journal.db'}", keystore=tmp_path / "keys")
+    found = await failing(settings)
+    assert "ORCHESTRATOR_API_SECRET" in found["settings"].detail
+    assert "ORCHESTRATOR_RPC_URL" in found["rpc"].detail
+    assert "orchestrator keys create" in (found["keys"].fix or "")
+    assert not {"database", "disk", "locks"} & set(found)
+
+
+async def test_platform_and_node_that_do_not_answer(orchestrator_settings: Settings, nowhere: str) -> None:
+    found = await failing(changed(orchestrator_settings, platform_url=f"{nowhere}/v1", rpc_url=f"{nowhere}/secret-key"))
+    assert set(found) == {
+        "platform_login",
+        "request_signing",
+        "clock",
+        "rpc",
+        "chain_id",
+        "chain_clock",
+        "finality",
+        "factory",
+    }
+    assert "ORCHESTRATOR_PLATFORM_URL" in (found["platform_login"].fix or "")
+    assert "ORCHESTRATOR_RPC_URL" in (found["rpc"].fix or "")
+    assert "secret-key" not in repr(found)
+
+
+async def test_wrong_credentials(orchestrator_settings: Settings) -> None:
+    found = await failing(changed(orchestrator_settings, api_secret="not-the-secret"))
+    assert found["platform_login"].detail.startswith("platform_login_refused")
+    assert "ORCHESTRATOR_API_SECRET" in (found["platform_login"].fix or "")
+    assert "rpc" not in found
+
+
+async def test_a_signing_key_that_the_platform_does_not_know(orchestrator_settings: Settings) -> None:
+    found = await failing(changed(orchestrator_settings, signing_key=_pem(ec.SECP384R1())))
+    assert set(found) == {"request_signing"}
+    assert "ORCHESTRATOR_SIGNING_KEY_ID" in (found["request_signing"].fix or "")
+
+
+async def test_a_signing_key_on_another_curve_or_none_at_all(orchestrator_settings: Settings) -> None:
+    found = await failing(changed(orchestrator_settings, signing_key=_pem(ec.SECP256R1())))
+    assert "secp256r1" in found["request_signing"].detail
+    found = await failing(changed(orchestrator_settings, signing_key="no pem"))
+    assert "no PEM" in found["request_signing"].detail
+    assert "P-384" in (found["request_signing"].fix or "")
+
+
+def _pem(curve: ec.EllipticCurve) -> str:
+    return (
+        ec.generate_private_key(curve)
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        .decode()
+    )
+
+
+async def test_a_clock_that_differs_from_the_platforms(
+    orchestrator_settings: Settings, platform: SimulatorThread
+) -> None:
+    platform.fault("skew_clock", seconds=3600)
+    found = await failing(orchestrator_settings)
+    assert "3600 s behind" in found["clock"].detail or "3599 s behind" in found["clock"].detail
+    assert "NTP" in (found["clock"].fix or "")
+
+
+async def test_another_chain_than_the_journals(orchestrator_settings: Settings) -> None:
+    owner = "eip155:1:0x52908400098527886E0F7030069857D2E4169EE7"
+    async with await Journal.open(orchestrator_settings.database_url) as journal:
+        observed = e.PlatformObserved(
+            customer_id="c", status=AccountStatus.ACTIVE, wallet=None, owner=owner, updated_at=datetime.now(UTC)
+        )
+        await journal.append("account", [observed], after=0, at=datetime.now(UTC))
+    found = await failing(orchestrator_settings)
+    assert set(found) == {"chain_id"}
+    assert "eip155:31337" in found["chain_id"].detail
+    assert "eip155:1" in found["chain_id"].detail
+
+
+async def test_a_factory_that_is_none(orchestrator_settings: Settings, devnet: Devnet) -> None:
+    nobody = "0x52908400098527886E0F7030069857D2E4169EE7"
+    found = await failing(changed(orchestrator_settings, factory=nobody))
+    assert "no contract" in found["factory"].detail
+    found = await failing(changed(orchestrator_settings, factory=devnet.contracts.token))
+    assert "not a factory" in found["factory"].detail
+    found = await failing(changed(orchestrator_settings, factory_block=10**9))
+    assert "factory_block" in found["factory"].detail
+
+
+async def test_keys_that_cannot_be_used(orchestrator_settings: Settings, devnet: Devnet, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not the password")
+    wrong.chmod(0o600)
+    found = await failing(changed(orchestrator_settings, keystore_password_file=wrong))
+    assert found["keys"].detail.startswith("wrong_password")
+    found = await failing(changed(orchestrator_settings, certificate_key="nobody"))
+    assert "'nobody'" in found["keys"].detail
+    (devnet.keystore / "owner.json").chmod(0o644)
+    found = await failing(orchestrator_settings)
+    assert "chmod 600" in found["keys"].detail
+    (devnet.keystore / "owner.json").chmod(0o600)
+    found = await failing(changed(orchestrator_settings, keystore_password_file=None))
+    assert "keys" not in found, "without a password nothing is opened, and nobody is asked"
+
+
+async def test_a_journal_that_was_changed_from_outside(orchestrator_settings: Settings) -> None:
+    started = e.OperationContinued()
+    async with await Journal.open(orchestrator_settings.database_url) as journal:
+        await journal.append("account", [started, started, started], after=0, at=datetime.now(UTC))
+    with contextlib.closing(sqlite3.connect(orchestrator_settings.database_url.removeprefix("sqlite:///"))) as database:
+        database.execute("UPDATE events SET at = '2020-01-01T00:00:00.000000Z' WHERE seq = 2")
+        database.commit()
+    found = await failing(orchestrator_settings)
+    assert set(found) == {"journal"}
+    assert "event 2" in found["journal"].detail
+
+
+async def test_databases_that_cannot_be_used(orchestrator_settings: Settings, tmp_path: Path) -> None:
+    found = await failing(changed(orchestrator_settings, database_url="postgresql://user:secret-word@host/db"))
+    assert {"database", "journal"} <= set(found)
+    assert "secret-word" not in repr(found)
+    newer = tmp_path / "newer.db"
+    with contextlib.closing(sqlite3.connect(newer)) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        database.commit()
+    found = await failing(changed(orchestrator_settings, database_url=f"sqlite:///{newer}"))
+    assert found["database"].detail.startswith("database_newer")
+    (tmp_path / "file").write_text("")
+    found = await failing(changed(orchestrator_settings, database_url=f"sqlite:///{tmp_path / 'file' / 'journal.db'}"))
+    assert "database" in found
+
+
+async def test_a_full_disk_and_a_place_without_locks(
+    orchestrator_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await Journal.open(orchestrator_settings.database_url):
+        pass
+    Path(orchestrator_settings.database_url.removeprefix("sqlite:///") + ".locks").write_text("in the way")
+    monkeypatch.setattr(doctor, "LEAST_SPACE", 2**80)
+    found = await failing(orchestrator_settings)
+    assert set(found) == {"disk", "locks"}
+    assert "Free some space" in (found["disk"].fix or "")
+
+
+async def test_an_rpc_that_answers_nonsense(orchestrator_settings: Settings, platform: SimulatorThread) -> None:
+    found = await failing(changed(orchestrator_settings, rpc_url=platform.url))
+    assert {"rpc", "chain_id", "chain_clock", "finality", "factory"} == set(found)
+    assert all(check.fix for check in found.values())

@@ -1,0 +1,12 @@
+"""The command line on a devnet of the test's own."""
+
+import pytest
+
+from tests.e2e.commands import CommandLine
+
+
+@pytest.fixture
+def cli(devnet, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    return CommandLine(devnet.environment, home)

@@ -1,0 +1,399 @@
+"""Each call: what is sent, and what its answers become."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from urllib.parse import parse_qs
+
+import pytest
+
+from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer, UnsupportedChain
+from orchestrator.models import AccountStatus, ChainAccount
+from orchestrator.platform import Pagination, PlatformClient
+from orchestrator.ports import Submission
+
+ID = "4f4b3c1e-4c3a-4a57-9b1e-3c1f6f8c0a11"
+CUSTOMER = "9d2e7d7a-51c5-4c55-8d5c-0a8f1a1b2c3d"
+OWNER = "eip155:31337:0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+ACCOUNT = f"/accounts/{ID}"
+
+
+def key() -> str:
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def submission(challenge_text):
+    return Submission(ChainAccount.parse(OWNER), challenge_text, bytes(range(64)) + b"\x1b")
+
+
+# --- accounts ------------------------------------------------------------------------------------------------------
+
+
+async def test_account(server, client, reply, account_json):
+    server.on(
+        "GET", ACCOUNT, reply(value=account_json(ID, type="CARD_ACCOUNT", status="active", chainId=OWNER.lower()))
+    )
+    account = await client.account(ID)
+    assert account.status is AccountStatus.ACTIVE
+    assert str(account.wallet) == OWNER
+    assert account.updated_at.isoformat() == "2024-01-12T15:07:17.358440+00:00"
+    assert account.currencies == ("EUR",)
+
+
+async def test_unknown_account(client):
+    with pytest.raises(PlatformRefused) as caught:
+        await client.account(ID)
+    assert (caught.value.code, caught.value.status) == ("account_not_found", 404)
+    assert f"GET /v1{ACCOUNT} at 127.0.0.1" in caught.value.message
+
+
+async def test_an_answer_about_another_account_is_refused(server, client, reply, account_json):
+    server.on("GET", ACCOUNT, reply(value=account_json()))
+    with pytest.raises(MalformedAnswer, match=f"field id: expected {ID}"):
+        await client.account(ID)
+
+
+async def test_create_account(server, client, reply, account_json, challenge_text):
+    path = f"/customers/{CUSTOMER}/accounts"
+    server.on("POST", path, reply(201, account_json(ID, customerId=CUSTOMER, challenge=challenge_text)))
+    used = key()
+    account, challenge = await client.create_account(CUSTOMER, "EUR", key=used)
+    assert account.id == ID
+    assert challenge == challenge_text
+    (seen,) = server.calls("POST", path)
+    assert json.loads(seen.body) == {"type": "card_account", "currencies": ["EUR"]}
+    assert seen.header("idempotency-key") == used
+    assert seen.header("content-type") == "application/json"
+
+
+async def test_create_account_refusals(server, client, reply):
+    path = f"/customers/{CUSTOMER}/accounts"
+    with pytest.raises(PlatformRefused) as caught:
+        await client.create_account(CUSTOMER, "EUR", key=key())
+    assert caught.value.code == "customer_not_found"
+    customer = {"id": CUSTOMER, "externalId": "x", "chainId": OWNER, "status": "initiating"}
+    server.on("GET", f"/customers/{CUSTOMER}", reply(value=customer))
+    server.on("POST", path, reply(400, {"message": "cannot"}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.create_account(CUSTOMER, "EUR", key=key())
+    assert caught.value.code == "customer_not_active"
+    assert "'initiating', expected 'active'" in caught.value.message
+    server.on("GET", f"/customers/{CUSTOMER}", reply(value=customer | {"status": "active"}))
+    server.on("POST", path, reply(400, {"code": "currency_unsupported", "message": "cannot"}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.create_account(CUSTOMER, "XXX", key=key())
+    assert caught.value.code == "currency_unsupported"
+
+
+@pytest.mark.parametrize(
+    ("method", "verb", "suffix"),
+    [("deactivate", "PATCH", "/deactivate"), ("activate", "PATCH", "/activate"), ("close", "DELETE", "")],
+)
+async def test_changes(server, client, reply, account_json, method, verb, suffix):
+    path = ACCOUNT + suffix
+    with pytest.raises(PlatformRefused) as caught:
+        await getattr(client, method)(ID, key=key())
+    assert caught.value.code == "account_not_found"
+    for status in (200, 202):
+        server.on(verb, path, reply(status, account_json(ID)))
+        assert (await getattr(client, method)(ID, key=key())).id == ID
+    for answer in (reply(204), reply(202)):
+        server.on(verb, path, answer)
+        assert await getattr(client, method)(ID, key=key()) is None
+    server.on(verb, path, reply(500, {"message": "oh"}))
+    with pytest.raises(UncertainAnswer, match="HTTP 500"):
+        await getattr(client, method)(ID, key=key())
+    assert len(server.calls(verb, path)) == 6
+
+
+async def test_cards(server, client, reply):
+    cards = [{"id": str(uuid.uuid4()), "status": "active", "last4": "1"}]
+    server.on("GET", f"{ACCOUNT}/cards", reply(value=cards))
+    assert [(card.id, card.status) for card in await client.cards(ID)] == [(cards[0]["id"], "active")]
+
+
+# --- challenges ----------------------------------------------------------------------------------------------------
+
+
+async def test_challenge_is_the_issued_text(server, client, reply):
+    for text in ("NWRmMzU5ZjA=", "NWRmMzU5ZjA", "-_-_"):
+        server.on("GET", f"{ACCOUNT}/challenge", reply(value={"challenge": text, "expiresAt": "later"}))
+        assert await client.challenge(ID) == text
+
+
+@pytest.mark.parametrize("status", [404, 409])
+async def test_no_challenge_offered(server, client, reply, account_json, status):
+    server.on("GET", ACCOUNT, reply(value=account_json(ID)))
+    server.on("GET", f"{ACCOUNT}/challenge", reply(status, {"message": "none"}))
+    assert await client.challenge(ID) is None
+
+
+async def test_challenge_of_an_unknown_account(client):
+    with pytest.raises(PlatformRefused) as caught:
+        await client.challenge(ID)
+    assert caught.value.code == "account_not_found"
+
+
+@pytest.mark.parametrize(
+    "value", [{"challenge": ""}, {"challenge": "a b"}, {"challenge": 5}, {}, {"challenge": "A" * 70_000}]
+)
+async def test_malformed_challenges(server, client, reply, value):
+    server.on("GET", f"{ACCOUNT}/challenge", reply(value=value))
+    with pytest.raises(MalformedAnswer, match="field challenge"):
+        await client.challenge(ID)
+
+
+async def test_submit(server, client, reply, account_json, submission):
+    path = f"{ACCOUNT}/challenge/sign"
+    for answer, expected in (
+        (reply(200, account_json(ID)), ID),
+        (reply(202, account_json(ID)), ID),
+        (reply(204), None),
+    ):
+        server.on("POST", path, answer)
+        account = await client.submit(ID, submission, key=key())
+        assert (account.id if account else None) == expected
+    sent = json.loads(server.calls("POST", path)[0].body)
+    assert sent["chainId"] == OWNER
+    assert sent["challenge"] == submission.challenge
+    assert base64.b64decode(sent["signature"], validate=True) == b"0x" + submission.signature.hex().encode()
+
+
+async def test_submit_refused(server, client, reply, submission):
+    path = f"{ACCOUNT}/challenge/sign"
+    cases = [
+        (reply(400, {"code": "invalid_signature", "message": "does not validate"}), "signature_refused"),
+        (reply(422, {"code": "signature_invalid", "message": "no"}), "signature_refused"),
+        (reply(400, {"code": "challenge_expired", "message": "expired"}), "challenge_expired"),
+        (reply(422, {"message": "other payload"}), "idempotency_mismatch"),
+        (reply(404, {}), "account_not_found"),
+    ]
+    for answer, code in cases:
+        server.on("POST", path, answer)
+        with pytest.raises(PlatformRefused) as caught:
+            await client.submit(ID, submission, key=key())
+        assert caught.value.code == code
+
+
+async def test_submit_refused_without_a_reason_is_told_by_the_new_challenge(server, client, reply, submission):
+    server.on("POST", f"{ACCOUNT}/challenge/sign", reply(400, {"message": "bad request"}))
+    server.on("GET", f"{ACCOUNT}/challenge", reply(value={"challenge": "bmV3"}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.submit(ID, submission, key=key())
+    assert caught.value.code == "signature_refused"
+    server.on("GET", f"{ACCOUNT}/challenge", reply(value={"challenge": submission.challenge}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.submit(ID, submission, key=key())
+    assert caught.value.code == "platform_bad_request"
+
+
+async def test_what_is_no_signature_is_never_sent(server, client, submission):
+    for wrong in (b"", submission.signature[:64], submission.signature[:64] + b"\x00"):
+        with pytest.raises(AssertionError):
+            await client.submit(ID, Submission(submission.signer, submission.challenge, wrong), key=key())
+    assert not server.seen
+
+
+# --- idempotency ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_in_flight_is_repeated_with_the_same_key(server, client, reply):
+    busy = reply(409, {"code": "idempotency_key_in_flight", "message": "in progress"}, headers={"retry-after": "0"})
+    server.on("DELETE", ACCOUNT, busy, busy, reply(204))
+    used = key()
+    assert await client.close(ID, key=used) is None
+    assert [one.header("idempotency-key") for one in server.calls("DELETE", ACCOUNT)] == [used] * 3
+
+
+async def test_a_key_in_flight_for_too_long_is_uncertain(server, client, reply):
+    server.on("DELETE", ACCOUNT, reply(409, {"message": "idempotency key in use"}, headers={"retry-after": "0"}))
+    with pytest.raises(UncertainAnswer, match="SAME key") as caught:
+        await client.close(ID, key=key())
+    assert caught.value.code == "idempotency_in_flight"
+    assert len(server.calls("DELETE", ACCOUNT)) == 6
+
+
+async def test_another_409_is_refused_at_once(server, client, reply):
+    server.on(
+        "PATCH", f"{ACCOUNT}/activate", reply(409, {"code": "account_closed", "message": "the account is closed"})
+    )
+    with pytest.raises(PlatformRefused) as caught:
+        await client.activate(ID, key=key())
+    assert caught.value.code == "account_closed"
+    assert len(server.calls("PATCH", f"{ACCOUNT}/activate")) == 1
+
+
+async def test_422(server, client, reply):
+    server.on("DELETE", ACCOUNT, reply(422, {"message": "same key, other payload"}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.close(ID, key=key())
+    assert (caught.value.code, caught.value.status) == ("idempotency_mismatch", 422)
+
+
+# --- reads ---------------------------------------------------------------------------------------------------------
+
+
+async def test_reads_are_repeated_a_few_times(server, client, reply, account_json):
+    server.on("GET", ACCOUNT, reply(503), reply(429, headers={"retry-after": "0"}), reply(value=account_json(ID)))
+    assert (await client.account(ID)).id == ID
+    server.on("GET", ACCOUNT, reply(503))
+    with pytest.raises(PlatformUnreachable, match="HTTP 503"):
+        await client.account(ID)
+    assert len(server.calls("GET", ACCOUNT)) == 6
+
+
+async def test_reads_are_not_repeated_where_the_setting_says_so(server, settings, reply):
+    server.on("GET", ACCOUNT, reply(503))
+    async with PlatformClient(settings(retry_reads=False)) as client:
+        with pytest.raises(PlatformUnreachable):
+            await client.account(ID)
+    assert len(server.calls("GET", ACCOUNT)) == 1
+
+
+async def test_a_long_retry_after_is_not_waited_for(server, client, reply):
+    server.on("GET", ACCOUNT, reply(429, headers={"retry-after": "3600"}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.account(ID)
+    assert caught.value.code == "platform_rate_limited"
+    assert caught.value.disposition == "retry"
+
+
+# --- lists ---------------------------------------------------------------------------------------------------------
+
+
+async def test_lists(server, client, reply, account_json):
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+    server.on("GET", "/accounts", reply(value=[account_json(one) for one in ids]))
+    assert [one.id for one in await client.accounts()] == ids
+    server.on("GET", f"/customers/{CUSTOMER}/accounts", reply(value=[account_json(ids[0], customerId=CUSTOMER)]))
+    assert [one.id for one in await client.customer_accounts(CUSTOMER)] == ids[:1]
+    server.on("GET", "/accounts", reply(value=[account_json(ids[0]), account_json(ids[0])]))
+    with pytest.raises(MalformedAnswer, match=r"\[1\]\.id.*twice"):
+        await client.accounts()
+    server.on("GET", "/accounts", reply(value={"data": []}))
+    with pytest.raises(MalformedAnswer, match="expected a JSON array, got an object"):
+        await client.accounts()
+
+
+async def test_customer_accounts_of_an_unknown_customer(client):
+    with pytest.raises(PlatformRefused) as caught:
+        await client.customer_accounts(CUSTOMER)
+    assert caught.value.code == "customer_not_found"
+
+
+async def test_a_list_that_goes_on_is_never_taken_for_the_whole(server, client, settings, reply, account_json):
+    link = {"link": '<https://x/accounts?page=2>; rel="next"'}
+    server.on("GET", "/accounts", reply(value=[account_json()], headers=link))
+    with pytest.raises(MalformedAnswer, match="pagination"):
+        await client.accounts()
+    server.on("GET", "/accounts", reply(value={"items": [], "nextCursor": "x"}))
+    async with PlatformClient(settings(list_field="items")) as other:
+        with pytest.raises(MalformedAnswer, match="nextCursor"):
+            await other.accounts()
+
+
+async def test_numbered_pages(server, settings, reply, account_json):
+    ids = [str(uuid.uuid4()) for _ in range(5)]
+
+    def page(seen):
+        query = dict(part.split("=") for part in seen.target.partition("?")[2].split("&"))
+        start = int(query["page"]) * int(query["size"])
+        return reply(value=[account_json(one) for one in ids[start : start + int(query["size"])]])
+
+    server.on("GET", "/accounts", page)
+    async with PlatformClient(settings(pagination=Pagination.PAGE, page_size=2)) as client:
+        assert [one.id for one in await client.accounts()] == ids
+
+
+async def test_cursors(server, settings, reply, account_json):
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    server.on(
+        "GET",
+        "/accounts",
+        reply(value={"data": [account_json(ids[0])], "nextCursor": "a b+c/=&?é"}),
+        reply(value={"data": [account_json(ids[1])], "nextCursor": None}),
+    )
+    async with PlatformClient(settings(pagination=Pagination.CURSOR, list_field="data")) as client:
+        assert [one.id for one in await client.accounts()] == ids
+    assert parse_qs(server.calls("GET", "/accounts")[1].target.partition("?")[2]) == {"cursor": ["a b+c/=&?é"]}
+
+
+# --- customers, webhooks, keys -------------------------------------------------------------------------------------
+
+
+async def test_customers(server, client, reply, challenge_text, submission):
+    value = {"id": CUSTOMER, "externalId": "me", "chainId": OWNER, "status": "initiating", "challenge": challenge_text}
+    server.on("POST", "/customers", reply(201, value))
+    customer, challenge = await client.create_customer(ChainAccount.parse(OWNER), "me", key=key())
+    assert (customer.id, str(customer.wallet), challenge) == (CUSTOMER, OWNER, challenge_text)
+    assert json.loads(server.calls("POST", "/customers")[0].body) == {"chainId": OWNER, "externalId": "me"}
+    server.on("POST", "/customers", reply(409, {"code": "exists", "message": "the customer exists"}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.create_customer(ChainAccount.parse(OWNER), "me", key=key())
+    assert caught.value.code == "customer_exists"
+    with pytest.raises(PlatformRefused) as caught:
+        await client.customer_challenge(CUSTOMER)
+    assert caught.value.code == "customer_not_found"
+    server.on("GET", f"/customers/{CUSTOMER}/challenge", reply(value={"challenge": challenge_text}))
+    assert await client.customer_challenge(CUSTOMER) == challenge_text
+    server.on("POST", f"/customers/{CUSTOMER}/challenge/sign", reply(202, value), reply(204))
+    assert (await client.sign_customer(CUSTOMER, submission, key=key())).id == CUSTOMER
+    assert await client.sign_customer(CUSTOMER, submission, key=key()) is None
+    server.on("PATCH", f"/simulator/customers/{CUSTOMER}/verify", reply(202))
+    await client.verify_simulator_customer(CUSTOMER, key=key())
+
+
+async def test_a_customer_on_another_chain_is_refused_by_namespace(server, client, reply):
+    value = {"id": CUSTOMER, "chainId": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:7S3P4", "status": "active"}
+    server.on("GET", f"/customers/{CUSTOMER}", reply(value=value))
+    with pytest.raises(UnsupportedChain, match="solana"):
+        await client.customer(CUSTOMER)
+
+
+async def test_webhooks(server, client, reply):
+    one = {"id": ID, "callbackUrl": "https://me.example/webhooks/unguessable", "types": ["account.updated"]}
+    server.on("PUT", "/webhooks", reply(200, one))
+    made = await client.put_webhook(one["callbackUrl"], one["types"], key=key())
+    assert made.callback_url == one["callbackUrl"]
+    assert "unguessable" not in repr(made)
+    await client.put_webhook(one["callbackUrl"], one["types"], webhook_id=ID, key=key())
+    first, second = (json.loads(seen.body) for seen in server.calls("PUT", "/webhooks"))
+    assert "id" not in first
+    assert second["id"] == ID
+    server.on("GET", "/webhooks", reply(value=[one]))
+    assert [hook.id for hook in await client.webhooks()] == [ID]
+    server.on("GET", f"/webhooks/{ID}", reply(value=one))
+    assert (await client.webhook(ID)).types == ("account.updated",)
+    server.on("DELETE", f"/webhooks/{ID}", reply(204))
+    await client.delete_webhook(ID, key=key())
+    with pytest.raises(PlatformRefused) as caught:
+        await client.webhook(CUSTOMER)
+    assert caught.value.code == "webhook_not_found"
+
+
+async def test_the_first_signing_key_is_uploaded_unsigned(server, settings, signing_keys, reply, account_json):
+    server.on("PUT", "/auth/signing", reply(value={"keyId": "k-7"}))
+    server.on("DELETE", "/auth/signing", reply(204))
+    server.on("GET", ACCOUNT, reply(value=account_json(ID)))
+    async with PlatformClient(settings(signing_key_id="")) as client:
+        key_id = await client.upload_signing_key(signing_keys.public_pem, key=key())
+        client.use_signing_key(key_id)
+        await client.account(ID)
+        await client.remove_signing_key(key=key())
+    (upload,) = server.calls("PUT", "/auth/signing")
+    assert upload.header("signature") is None
+    assert base64.b64decode(json.loads(upload.body)["publicKey"]).decode() == signing_keys.public_pem
+    assert 'keyid="k-7"' in server.calls("GET", ACCOUNT)[0].header("signature-input")
+
+
+@pytest.mark.parametrize("wrong", ["", "../accounts", "x" * 36])
+async def test_identifiers_are_checked_before_anything_is_sent(server, client, wrong):
+    for method in ("account", "challenge", "cards", "customer", "customer_accounts", "webhook"):
+        with pytest.raises(Exception, match="expected a UUID"):
+            await getattr(client, method)(wrong)
+    with pytest.raises(Exception, match="idempotency key"):
+        await client.close(ID, key=wrong)
+    assert not server.calls("DELETE", ACCOUNT)

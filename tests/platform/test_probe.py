@@ -1,0 +1,117 @@
+"""The probe of the platform's open choices, as its user runs it: a process, against servers on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "probe_platform.py"
+
+
+@pytest.fixture
+def run(settings):
+    """Runs the probe against the loopback platform: exit code, stdout, stderr."""
+
+    async def run(*arguments, **environment):
+        made = settings()
+        given = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+        given |= {
+            "ORCHESTRATOR_PLATFORM_URL": made.base_url,
+            "ORCHESTRATOR_API_KEY": made.api_key,
+            "ORCHESTRATOR_API_SECRET": made.api_secret.get_secret_value(),
+            "ORCHESTRATOR_SIGNING_KEY": made.signing_key_pem.get_secret_value(),
+            "ORCHESTRATOR_SIGNING_KEY_ID": made.signing_key_id,
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(SCRIPT),
+            *arguments,
+            env=given | environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+        for secret in ("s3cret-that-must-never-show", "PRIVATE KEY", "token-1"):
+            assert secret not in out.decode() + err.decode()
+        return process.returncode, out.decode(), err.decode()
+
+    return run
+
+
+def lines_of(out):
+    return dict(line.split("=", 1) for line in out.splitlines() if not line.startswith("#"))
+
+
+async def test_help(run):
+    code, out, _ = await run("--help")
+    assert code == 0
+    for word in ("--yes-modify", "exit codes", "example", "ORCHESTRATOR_API_KEY"):
+        assert word in out
+
+
+async def test_the_defaults_work(server, run, reply):
+    server.on("GET", "/accounts", reply(value=[]))
+    code, out, err = await run()
+    assert code == 0
+    assert lines_of(out)["ORCHESTRATOR_COVERED_COMPONENTS"].startswith("@method,@target-uri,authorization")
+    assert lines_of(out)["ORCHESTRATOR_PAGINATION"] == "none"
+    assert "nothing is changed" in err
+    assert {seen.method for seen in server.seen if not seen.path.endswith("/auth/token")} == {"GET"}
+
+
+async def test_other_choices_are_found(server, run, reply, account_json):
+    ids = [str(uuid.uuid4()) for _ in range(3)]
+
+    def accounts(seen):
+        given = seen.header("signature-input")
+        if not given.startswith("sig1=(") or "@target-uri" in given:
+            return reply(401, {"code": "signature_invalid"})
+        shown = ids[:1] if "limit=1" in seen.target else ids
+        return reply(value={"items": [account_json(one) for one in shown], "total": 3})
+
+    server.on("GET", "/accounts", accounts)
+    code, out, _ = await run()
+    assert code == 0
+    found = lines_of(out)
+    assert found["ORCHESTRATOR_SIGNATURE_LABEL"] == "sig1"
+    assert "@path" in found["ORCHESTRATOR_COVERED_COMPONENTS"]
+    assert found["ORCHESTRATOR_LIST_FIELD"] == "items"
+    assert found["ORCHESTRATOR_PAGINATION"] == "page"
+    assert found["ORCHESTRATOR_PAGE_SIZE_PARAMETER"] == "limit"
+
+
+async def test_the_digest_is_tried_with_leave_only(server, run, reply, monkeypatch):
+    server.on("GET", "/accounts", reply(value=[]))
+    posts = []
+
+    async def only_sha512(seen):
+        posts.append(seen)
+        good = seen.header("content-digest").startswith("sha-512")
+        return reply(404, {"code": "account_not_found"}) if good else reply(401, {"code": "digest_invalid"})
+
+    monkeypatch.setattr(server, "fallback", only_sha512)
+    code, out, _ = await run("--yes-modify")
+    assert code == 0
+    assert lines_of(out)["ORCHESTRATOR_DIGEST_ALGORITHM"] == "sha-512"
+    assert posts
+
+
+async def test_its_exit_codes(server, run, reply):
+    server.on("GET", "/accounts", reply(401, {"code": "signature_invalid"}))
+    code, out, err = await run()
+    assert (code, out) == (1, "")
+    assert "no choice" in err
+    code, _, err = await run(ORCHESTRATOR_API_SECRET="other")
+    assert code == 3
+    assert "platform_login_refused" in err
+    code, _, err = await run(ORCHESTRATOR_PLATFORM_URL="")
+    assert code == 2
+    code, _, err = await run("--account", "x")
+    assert code == 2
+    assert "--yes-modify" in err
+    assert "Traceback" not in err

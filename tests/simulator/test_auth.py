@@ -1,0 +1,187 @@
+"""Tokens, credentials, signing keys, and what an unsigned, wrong or late request gets."""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from orchestrator.devnet.simulator.http_signatures import content_digest
+
+
+def refused(response, code, status=401):
+    assert (response.status_code, response.json()["code"]) == (status, code), response.text
+    assert response.json()["message"]
+
+
+def pem_of(key):
+    return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+async def test_a_token_is_a_jwt_of_one_hour(world):
+    body = {"apiKey": world.programme.credentials.api_key, "apiSecret": world.programme.credentials.api_secret}
+    response = await world.client.http.post(f"{world.client.url}/auth/token", json=body)
+    token = response.json()
+    claims = jwt.decode(token["token"], options={"verify_signature": False})
+    assert token["tokenType"] == "Bearer"
+    assert token["expiresAt"] == claims["exp"]
+    assert 3590 <= token["expiresAt"] - time.time() <= 3600
+    assert (await world.client.request("GET", "/accounts")).status_code == 200
+
+
+async def test_wrong_credentials(world):
+    for change in ({"apiSecret": "x" * 40}, {"apiKey": str(uuid.uuid4())}):
+        body = {"apiKey": world.programme.credentials.api_key, "apiSecret": world.programme.credentials.api_secret}
+        response = await world.client.http.post(f"{world.client.url}/auth/token", json=body | change)
+        refused(response, "credentials_invalid")
+
+
+@pytest.mark.parametrize("header", [None, "Bearer", "Basic abc", "Bearer not-a-token", "Bearer a.b.c"])
+async def test_a_bad_token(world, header):
+    response = await world.client.request("GET", "/accounts", extra={"authorization": header})
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_token_signed_by_somebody_else(world):
+    claims = {"sub": "x", "iat": int(time.time()), "exp": int(time.time()) + 60, "generation": 1}
+    forged = jwt.encode(claims, "another secret that is long enough", algorithm="HS256")
+    refused(
+        await world.client.request("GET", "/accounts", extra={"authorization": f"Bearer {forged}"}), "token_invalid"
+    )
+    unsigned = jwt.encode(claims, None, algorithm="none")
+    refused(
+        await world.client.request("GET", "/accounts", extra={"authorization": f"Bearer {unsigned}"}), "token_invalid"
+    )
+
+
+async def test_a_token_ends_with_its_hour_and_with_the_credentials(world):
+    await world.client.login()
+    world.simulator.fault("skew_clock", seconds=3601)
+    now = time.time() + 3601
+    refused(await world.client.request("GET", "/accounts", created=now), "token_expired")
+    world.simulator.clear_faults()
+    assert (await world.client.request("GET", "/accounts")).status_code == 200
+
+    fresh = {"apiKey": str(uuid.uuid4()), "apiSecret": "a new secret of some length"}
+    response = await world.client.request("PUT", "/auth/credentials", fresh)
+    assert (response.status_code, response.content) == (204, b"")
+    refused(await world.client.request("GET", "/accounts"), "token_expired")
+    old = {"apiKey": world.programme.credentials.api_key, "apiSecret": world.programme.credentials.api_secret}
+    refused(await world.client.http.post(f"{world.client.url}/auth/token", json=old), "credentials_invalid")
+    world.client.token = (await world.client.http.post(f"{world.client.url}/auth/token", json=fresh)).json()["token"]
+    assert (await world.client.request("GET", "/accounts")).status_code == 200
+    assert (await world.client.request("DELETE", "/auth/credentials")).status_code == 204
+    refused(await world.client.request("GET", "/accounts"), "token_expired")
+    refused(await world.client.http.post(f"{world.client.url}/auth/token", json=fresh), "credentials_invalid")
+
+
+async def test_all_tokens_can_be_expired_by_a_fault(world):
+    await world.client.login()
+    world.simulator.fault("expire_tokens")
+    refused(await world.client.request("GET", "/accounts"), "token_expired")
+    await world.client.login()
+    assert (await world.client.request("GET", "/accounts")).status_code == 200
+
+
+async def test_signing_keys_are_replaced_and_removed(world):
+    key = ec.generate_private_key(ec.SECP384R1())
+    upload = {"publicKey": base64.b64encode(pem_of(key)).decode()}
+    answer = await world.client.ok("PUT", "/auth/signing", upload)
+    refused(await world.client.request("GET", "/accounts"), "signature_key_unknown")
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    from dataclasses import replace
+
+    world.client.credentials = replace(world.client.credentials, signing_key=private, signing_key_id=answer["keyId"])
+    assert (await world.client.request("GET", "/accounts")).status_code == 200
+    assert (await world.client.request("DELETE", "/auth/signing")).status_code == 204
+    refused(await world.client.request("GET", "/accounts"), "signature_key_unknown")
+    # Without any key, the first one may come unsigned; nothing else may.
+    headers = {"authorization": f"Bearer {world.client.token}"}
+    refused(await world.client.http.get(f"{world.client.url}/accounts", headers=headers), "signature_missing")
+    headers["idempotency-key"] = str(uuid.uuid4())
+    response = await world.client.http.put(f"{world.client.url}/auth/signing", headers=headers, json=upload)
+    assert response.status_code == 200
+    headers["idempotency-key"] = str(uuid.uuid4())
+    response = await world.client.http.put(f"{world.client.url}/auth/signing", headers=headers, json=upload)
+    refused(response, "content_digest_missing")
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP521R1()])
+async def test_a_key_on_another_curve_is_refused(world, curve):
+    upload = {"publicKey": base64.b64encode(pem_of(ec.generate_private_key(curve))).decode()}
+    refused(await world.client.request("PUT", "/auth/signing", upload), "signing_key_invalid", 400)
+
+
+async def test_an_unsigned_request(world):
+    await world.client.login()
+    headers = {"authorization": f"Bearer {world.client.token}"}
+    refused(await world.client.http.get(f"{world.client.url}/accounts", headers=headers), "signature_missing")
+
+
+@pytest.mark.parametrize("age", [-301, 302])
+async def test_a_signature_outside_of_the_window(world, age):
+    refused(await world.client.request("GET", "/accounts", created=time.time() - age), "signature_expired")
+
+
+async def test_a_signature_of_another_request(world):
+    await world.client.login()
+    url = f"{world.client.url}/accounts"
+    headers = world.client.headers("GET", url, b"")
+    assert (await world.client.http.get(url, headers=headers)).status_code == 200
+    other = f"{url}/{uuid.uuid4()}"
+    refused(await world.client.http.get(other, headers=headers), "signature_wrong")
+    refused(await world.client.http.get(f"{url}?page=2", headers=headers), "signature_wrong")
+
+
+async def test_a_changed_body_or_digest(world):
+    await world.client.login()
+    url = f"{world.client.url}/customers/{world.programme.customer_id}/accounts"
+    body, other = b'{"type":"card_account","currencies":["EUR"]}', b'{"type":"card_account","currencies":["USD"]}'
+    headers = world.client.headers("POST", url, body, key=str(uuid.uuid4()))
+    refused(await world.client.http.post(url, headers=headers, content=other), "content_digest_wrong")
+    changed = headers | {"content-digest": content_digest(other)}
+    refused(await world.client.http.post(url, headers=changed, content=other), "signature_wrong")
+    changed = headers | {"idempotency-key": str(uuid.uuid4())}
+    refused(await world.client.http.post(url, headers=changed, content=body), "signature_wrong")
+    assert world.simulator.records()["accounts"] == []
+
+
+@pytest.mark.parametrize(
+    "left_out", ["@method", "@target-uri", "authorization", "content-digest", "content-type", "idempotency-key"]
+)
+async def test_each_required_component_must_be_covered(world, left_out):
+    everything = ["@method", "@target-uri", "authorization", "content-digest", "content-type", "idempotency-key"]
+    response = await world.client.request(
+        "POST",
+        f"/customers/{world.programme.customer_id}/accounts",
+        {"type": "card_account", "currencies": ["EUR"]},
+        covered=[name for name in everything if name != left_out],
+    )
+    refused(response, "signature_incomplete")
+    assert left_out in response.json()["message"]
+
+
+async def test_a_body_needs_a_digest(world):
+    response = await world.client.request(
+        "POST",
+        f"/customers/{world.programme.customer_id}/accounts",
+        {"type": "card_account", "currencies": ["EUR"]},
+        extra={"content-digest": None},
+    )
+    refused(response, "content_digest_missing")
+
+
+async def test_the_admins_calls_need_the_admins_token(world):
+    await world.client.login()
+    for token in ("", "Bearer wrong", f"Bearer {world.client.token}"):
+        response = await world.client.http.get(f"{world.simulator.admin_url}/records", headers={"authorization": token})
+        refused(response, "admin_token_invalid")
+    assert (await world.admin("GET", "/records")).status_code == 200

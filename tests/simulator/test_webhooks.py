@@ -1,0 +1,180 @@
+"""Webhooks: subscribed, delivered at least once, retried with patience, kept over a restart, signed on wish."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from orchestrator.devnet.simulator import Options
+from orchestrator.devnet.simulator.http_signatures import Message, verify_content_digest, verify_message
+
+FAST = Options(chain_wait=0, webhook_first_delay=1, webhook_time_scale=0.01)
+
+
+class Receiver:
+    """A receiver of webhooks on a real socket, which answers as it is told."""
+
+    def __init__(self):
+        self.statuses = []
+        self.requests = []
+        self.arrived = asyncio.Condition()
+
+    async def start(self):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/hooks/secret"
+        return self
+
+    async def stop(self):
+        self.server.close()
+        await self.server.wait_closed()
+
+    async def _serve(self, reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            lines = head.split("\r\n")
+            headers = [tuple(part.strip() for part in line.split(":", 1)) for line in lines[1:] if line]
+            headers = [(name.lower(), value) for name, value in headers]
+            body = await reader.readexactly(int(dict(headers).get("content-length", 0)))
+            status = self.statuses.pop(0) if self.statuses else 204
+            writer.write(f"HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+            await writer.drain()
+            async with self.arrived:
+                self.requests.append((headers, body, status))
+                self.arrived.notify_all()
+        writer.close()
+
+    async def wait(self, count):
+        async with asyncio.timeout(20), self.arrived:
+            await self.arrived.wait_for(lambda: len(self.requests) >= count)
+
+    def events(self):
+        return [json.loads(body) for _, body, _ in self.requests]
+
+
+@pytest.fixture
+async def receiver():
+    receiver = await Receiver().start()
+    yield receiver
+    await receiver.stop()
+
+
+async def subscribe(world, receiver, *types):
+    return await world.client.ok("PUT", "/webhooks", {"callbackUrl": receiver.url, "types": list(types)})
+
+
+async def test_subscriptions_are_created_read_updated_and_deleted(world):
+    body = {"callbackUrl": "https://example.org/hook", "types": ["account.updated"]}
+    created = await world.client.request("PUT", "/webhooks", body)
+    assert created.status_code == 201
+    webhook = created.json()
+    assert await world.client.ok("GET", "/webhooks") == [webhook]
+    changed = await world.client.request("PUT", "/webhooks", body | {"id": webhook["id"], "types": ["card.updated"]})
+    assert changed.status_code == 200
+    assert changed.json()["types"] == ["card.updated"]
+    assert (await world.client.request("DELETE", f"/webhooks/{webhook['id']}")).status_code == 204
+    assert await world.client.ok("GET", "/webhooks") == []
+    assert (await world.client.request("PUT", "/webhooks", body | {"id": webhook["id"]})).status_code == 404
+
+
+@pytest.mark.parametrize("url", ["ftp://x/", "javascript:alert(1)", "http://", "http://user:pw@host/", "/relative", ""])
+async def test_urls_that_cannot_be_called(world, url):
+    response = await world.client.request("PUT", "/webhooks", {"callbackUrl": url, "types": ["account.updated"]})
+    assert response.status_code == 400
+
+
+async def test_an_event_has_all_fields_of_the_account(make, receiver):
+    world = await make(FAST)
+    await subscribe(world, receiver, "account.updated", "transaction.updated")
+    account = await world.create()
+    await receiver.wait(1)
+    (event,) = receiver.events()
+    assert event["webhookType"] == "account.updated"
+    assert {name: event[name] for name in account if name != "challenge"} == {
+        name: value for name, value in account.items() if name != "challenge"
+    }
+    assert "challenge" not in event
+    assert re.search(r"\.\d{9}Z$", event["updatedAt"])
+    await world.client.ok("DELETE", f"/accounts/{account['id']}")
+    await receiver.wait(2)
+    first, second = receiver.events()
+    assert second["status"] == "closed"
+    assert first["eventId"] != second["eventId"]
+    assert first["updatedAt"] < second["updatedAt"]
+
+
+async def test_a_refused_delivery_is_repeated_with_growing_delays(make, receiver):
+    world = await make(FAST)
+    await subscribe(world, receiver, "account.updated")
+    receiver.statuses = [500, 404, 302, 204]
+    await world.create()
+    await receiver.wait(4)
+    assert len({event["eventId"] for event in receiver.events()}) == 1
+    async with asyncio.timeout(10):
+        while world.simulator.records()["deliveries"][0]["state"] != "delivered":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert world.simulator.records()["deliveries"][0]["attempts"] == 4
+
+
+async def test_a_delivery_is_given_up_after_24_hours(make, receiver):
+    world = await make(Options(chain_wait=0, webhook_first_delay=0.01, webhook_longest_delay=0.01))
+    await subscribe(world, receiver, "account.updated")
+    receiver.statuses = [500] * 10_000
+    await world.create()
+    await receiver.wait(3)
+    assert world.simulator.records()["deliveries"][0]["state"] == "waiting"
+    world.simulator.fault("skew_clock", seconds=24 * 3600 + 60)
+    async with asyncio.timeout(10):
+        while world.simulator.records()["deliveries"][0]["state"] != "abandoned":  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_what_is_undelivered_survives_a_crash(make, receiver):
+    world = await make(FAST)
+    await subscribe(world, receiver, "account.updated")
+    world.simulator.fault("hold_webhooks")
+    account = await world.create()
+    await world.restart(crash=True)
+    await receiver.wait(1)
+    assert receiver.events()[0]["id"] == account["id"]
+
+
+async def test_duplicates_and_wrong_order_can_be_ordered(make, receiver):
+    world = await make(FAST)
+    await subscribe(world, receiver, "account.updated")
+    world.simulator.fault("duplicate_webhooks")
+    await world.create()
+    await receiver.wait(2)
+    assert len({event["eventId"] for event in receiver.events()}) == 1
+    hold = world.simulator.fault("hold_webhooks")
+    world.simulator.fault("reorder_webhooks")
+    account = await world.create()
+    await world.client.ok("DELETE", f"/accounts/{account['id']}")
+    assert (await world.admin("DELETE", f"/faults/{hold['id']}")).status_code == 204
+    await receiver.wait(4)
+    assert [event["status"] for event in receiver.events()[2:]] == ["closed", "initiating"]
+
+
+async def test_a_delivery_can_be_signed(make, receiver):
+    world = await make(Options(chain_wait=0, sign_webhooks=True))
+    await subscribe(world, receiver, "account.updated")
+    await world.create()
+    await receiver.wait(1)
+    headers, body, _ = receiver.requests[0]
+    message = Message("POST", receiver.url, headers)
+    verify_content_digest(message.field("content-digest"), body)
+    key = load_pem_public_key(world.simulator.webhook_public_key.encode())
+    verified = verify_message(
+        message,
+        key_for=lambda key_id: key if key_id == world.simulator.webhook_key_id else None,
+        now=time.time(),
+        required={"@method", "@target-uri", "content-digest"},
+        window=60,
+    )
+    assert verified.label == "sig1"
