@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
@@ -45,7 +46,7 @@ async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack) -
         rules=rules(settings),
         confirmations=settings.confirmations,
         tokens=settings.tokens,
-        challenge_domains=settings.challenge_domains,
+        challenge_domains=settings.challenge_domains or (urlsplit(settings.platform_url or "").netloc,),
     )
 
 

@@ -119,6 +119,7 @@ _FIXES = {
     "wrong_password": "Check ORCHESTRATOR_KEYSTORE_PASSWORD_FILE: this password does not open the key.",
     "keystore_permissions": "Type the command that is named.",
     "database_url": "Set ORCHESTRATOR_DATABASE_URL to sqlite:///ABSOLUTE/PATH.",
+    "database_foreign": "Set ORCHESTRATOR_DATABASE_URL to the journal's own database.",
     "database_newer": "Install the release that wrote the database, or a newer one.",
     "journal_unreadable": "Run orchestrator journal --verify, and restore the database from a backup.",
 }
@@ -283,7 +284,7 @@ class _Chain:
             listed = ", ".join(sorted(map(str, known)))
             raise _Bad(
                 f"the node serves {found}, the journal's customers and wallets are on {listed}",
-                "Set ORCHESTRATOR_RPC_URL to a node of that chain, or ORCHESTRATOR_DATABASE_URL to a journal of this one.",
+                "Set ORCHESTRATOR_RPC_URL to a node of that chain, or ORCHESTRATOR_DATABASE_URL to this one's journal.",
             )
         return f"the node serves {found}, as the journal's customers and wallets have it"
 

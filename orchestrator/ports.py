@@ -166,11 +166,24 @@ class TokenBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableToken:
+    """A token whose balance could not be read; it may hold something."""
+
+    token: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a wallet holds at the head: wei, and ERC-20 tokens (found by Transfer logs to it, and the named ones)."""
+    """What a wallet holds at a block: wei, ERC-20 tokens (found by Transfer logs to it, and the named ones), and what
+    could not be told."""
 
     wei: Wei
     tokens: tuple[TokenBalance, ...]
+    block: BlockRef
+    unreadable: tuple[UnreadableToken, ...] = ()
+    incomplete: str | None = None
+    """Why tokens may be missing from the list, or None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,8 @@ class Settings(BaseModel):
     """Blocks, the block itself counted."""
     tokens: Addresses = ()
     """ERC-20 tokens that preflight looks at besides those that it finds by their Transfer logs."""
-    challenge_domains: Words = ("api.offblocks.xyz", "api.sandbox.offblocks.xyz")
-    """Domains that an EIP-4361 challenge may name."""
+    challenge_domains: Words = ()
+    """Domains that an EIP-4361 challenge may name. Default: the host of ``platform_url``, and no other."""
 
     request_timeout: float = Field(default=30, gt=0)
     """Seconds for one request to the platform or the node."""

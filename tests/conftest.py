@@ -1,0 +1,17 @@
+"""Hypothesis profiles: a small fixed slice by default, the full count with ORCHESTRATOR_TEST_PROFILE=full."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SLOW_HERE = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+settings.register_profile(
+    "default", max_examples=40, stateful_step_count=30, derandomize=True, database=None, deadline=None,
+    suppress_health_check=_SLOW_HERE,
+)  # fmt: skip
+settings.register_profile(
+    "full", max_examples=1000, stateful_step_count=60, database=None, deadline=None, print_blob=True,
+    suppress_health_check=_SLOW_HERE,
+)  # fmt: skip
+settings.load_profile("full" if os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full" else "default")

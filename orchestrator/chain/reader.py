@@ -20,7 +20,15 @@ from orchestrator.closure.proof import MAX_SLOTS, header_fields, verify_account,
 from orchestrator.closure.wallet import STATE_SLOT, Immutables, account_word, wallet_address, wallet_immutables
 from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement, ProofInvalid
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId, WalletState, Wei
-from orchestrator.ports import ChainView, Deployment, Holdings, ProvenAccount, StateChange, TokenBalance
+from orchestrator.ports import (
+    ChainView,
+    Deployment,
+    Holdings,
+    ProvenAccount,
+    StateChange,
+    TokenBalance,
+    UnreadableToken,
+)
 
 ZERO_ADDRESS: Final = Address("0x" + "0" * 40)
 CREATED_TOPIC: Final = keccak(b"SmartWalletCreated(address,address,bytes16,address,bytes32,bytes32)")
@@ -31,24 +39,6 @@ _ATTEMPTS: Final = 4
 """Reads of a view before a head that keeps moving counts as trouble with the node."""
 MAX_TOKENS: Final = 1000
 """Tokens whose balance is asked. Anyone can send any number of worthless tokens to a wallet."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableToken:
-    """A token whose balance could not be read; it may hold something."""
-
-    token: Address
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class WalletHoldings(Holdings):
-    """Holdings, and what could not be told."""
-
-    block: BlockRef
-    unreadable: tuple[UnreadableToken, ...] = ()
-    incomplete: str | None = None
-    """Why tokens may be missing from the list, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +241,7 @@ class ChainReader:
         now = self._optional_header(answer, f"block {block.number}")
         return now is not None and now.block == block
 
-    async def holdings(self, wallet: Address, named: tuple[Address, ...] = ()) -> WalletHoldings:
+    async def holdings(self, wallet: Address, named: tuple[Address, ...] = ()) -> Holdings:
         """Wei and ERC-20 balances above zero at the head, in 3 round trips (more for hundreds of tokens).
 
         Tokens are found by ``Transfer`` logs to the wallet since ``from_block``, so one that moves without logs is
@@ -266,7 +256,7 @@ class ChainReader:
             f"{self._rpc.endpoint}: the chain's head was replaced during each of {_ATTEMPTS} reads", code="chain_moving"
         )
 
-    async def _holdings(self, wallet: Address, named: tuple[Address, ...]) -> WalletHoldings:
+    async def _holdings(self, wallet: Address, named: tuple[Address, ...]) -> Holdings:
         head = self._heads(await self._rpc.batch(_HEAD_CALLS)).head.block
         to_wallet = [TRANSFER_TOPIC, None, bytes(12) + bytes.fromhex(wallet[2:])]
         incomplete: str | None = None
@@ -291,7 +281,7 @@ class ChainReader:
         asked = list(tokens)[:MAX_TOKENS]
         balances, unreadable = await self._balances(wallet, asked, head)
         wei = Wei(parse.quantity(self._rpc.demand(balance), "eth_getBalance", 256))
-        return WalletHoldings(wei, balances, head, unreadable, incomplete)
+        return Holdings(wei, balances, head, unreadable, incomplete)
 
     async def _balances(
         self, wallet: Address, tokens: Sequence[Address], head: BlockRef

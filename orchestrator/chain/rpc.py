@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlsplit
 
 from orchestrator.chain.parse import quantity, show
-from orchestrator.closure.encoding import MAX_JSON_DEPTH, too_deep
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
+from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
 from orchestrator.models import ChainId
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ def create(
 ) -> int:
     """Create an account on the platform, without activating it.
 
-    Example: `orchestrator accounts create --customer 6f0c… --currency EUR --reference order-4711`
+    Example: orchestrator accounts create --customer 6f0c… --currency EUR --reference order-4711
     """
     try:
         with progress() as watch:
@@ -48,7 +48,7 @@ def list_accounts(
 ) -> int:
     """All accounts of the programme as the platform has them, beside what the journal and the chain say.
 
-    Example: `orchestrator accounts list --json`
+    Example: orchestrator accounts list --json
     """
     accounts = with_orchestrator(lambda o: o.accounts(customer))
 
@@ -71,7 +71,7 @@ def list_accounts(
 def show(account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")]) -> int:
     """One account as the platform has it, beside what the journal and the chain say.
 
-    Example: `orchestrator accounts show 5df359f0-d299-40a1-8023-17c77a50144c`
+    Example: orchestrator accounts show 5df359f0-d299-40a1-8023-17c77a50144c
     """
     account = with_orchestrator(lambda o: o.account(account_id))
     emit(account.document(), lambda console: _show(console, account))

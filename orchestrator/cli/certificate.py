@@ -38,7 +38,7 @@ def verify(
 ) -> int:
     """Check a certificate: everything in it is computed again, nothing that it claims is believed.
 
-    Example: `orchestrator certificate verify closed.json --rpc-url http://127.0.0.1:8545`
+    Example: orchestrator certificate verify closed.json --rpc-url http://127.0.0.1:8545
     """
     try:
         demanded = to_address(signer) if signer is not None else None

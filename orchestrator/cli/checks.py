@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def doctor() -> int:
     """Check settings, clock, platform, node, keys and database, and say what to do about each.
 
-    Example: `orchestrator doctor`
+    Example: orchestrator doctor
     """
     import asyncio
 
@@ -52,7 +52,7 @@ def schema(
 ) -> int:
     """Print the JSON Schema of a --json document.
 
-    Example: `orchestrator schema operation`
+    Example: orchestrator schema operation
     """
     from orchestrator import schemas
 
@@ -66,7 +66,7 @@ def serve(
 ) -> int:
     """Receive the platform's webhooks and drive every unfinished account, until stopped.
 
-    Example: `ORCHESTRATOR_WEBHOOK_TOKEN_FILE=token orchestrator serve --port 8080`
+    Example: ORCHESTRATOR_WEBHOOK_TOKEN_FILE=token orchestrator serve --port 8080
     """
     import asyncio
 

@@ -33,7 +33,7 @@ def up(
 ) -> int:
     """Start Anvil, the contracts and the platform simulator, until interrupted.
 
-    Example: `orchestrator devnet up --json > devnet.json`
+    Example: orchestrator devnet up --json > devnet.json
     """
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -66,7 +66,7 @@ def up(
 def mine(blocks: Annotated[int, typer.Argument(min=1)] = 1) -> int:
     """Mine blocks now.
 
-    Example: `orchestrator devnet mine 5`
+    Example: orchestrator devnet mine 5
     """
     return _told(_remote().mine(blocks))
 
@@ -75,7 +75,7 @@ def mine(blocks: Annotated[int, typer.Argument(min=1)] = 1) -> int:
 def finalize() -> int:
     """Mine until what is latest now is final.
 
-    Example: `orchestrator devnet finalize`
+    Example: orchestrator devnet finalize
     """
     return _told(_remote().finalize())
 
@@ -84,7 +84,7 @@ def finalize() -> int:
 def reorg(depth: Annotated[int, typer.Argument(min=1)]) -> int:
     """Replace the newest blocks by empty ones, past finality if so deep.
 
-    Example: `orchestrator devnet reorg 3`
+    Example: orchestrator devnet reorg 3
     """
     return _told(_remote().reorg(depth))
 
@@ -93,7 +93,7 @@ def reorg(depth: Annotated[int, typer.Argument(min=1)]) -> int:
 def warp(seconds: Annotated[int, typer.Argument(min=1)]) -> int:
     """Move the chain's clock ahead.
 
-    Example: `orchestrator devnet warp 3600`
+    Example: orchestrator devnet warp 3600
     """
     return _told(_remote().warp(seconds))
 
@@ -106,7 +106,7 @@ def faults(
 ) -> int:
     """Order, list or end faults of the platform simulator.
 
-    Example: `orchestrator devnet faults drop_after method=POST path=/challenge/sign count=1`
+    Example: orchestrator devnet faults drop_after method=POST path=/challenge/sign count=1
     """
     remote = _remote()
     if clear:
@@ -119,7 +119,7 @@ def faults(
 def demo() -> int:
     """Show the whole lifecycle of an account on an embedded devnet, step by step.
 
-    Example: `orchestrator demo`
+    Example: orchestrator demo
     """
     from orchestrator.cli.demo import run
 

@@ -32,7 +32,7 @@ def journal(
 ) -> int:
     """The audit trail: every fact, in order, as it was written.
 
-    Example: `orchestrator journal 5df359f0-d299-40a1-8023-17c77a50144c`
+    Example: orchestrator journal 5df359f0-d299-40a1-8023-17c77a50144c
     """
     if verify:
         return _verify()

@@ -30,7 +30,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 of a-z 0-9 . 
 def create(name: Name) -> None:
     """Make a new key, encrypted under the keystore's password.
 
-    Example: `orchestrator keys create alice`
+    Example: orchestrator keys create alice
     """
     _emit([_keystore().create(name)])
 
@@ -48,7 +48,7 @@ def import_(
 ) -> None:
     """Take over a key: from a file, or (neither option given) a private key from the terminal or standard input.
 
-    Example: `orchestrator keys import alice --keystore-file ./UTC--2026-01-01T00-00-00Z--0123abcd`
+    Example: orchestrator keys import alice --keystore-file ./UTC--2026-01-01T00-00-00Z--0123abcd
     """
     if private_key_file is not None and keystore_file is not None:
         raise SettingsError("expected one of --private-key-file and --keystore-file, got both", code="usage")
@@ -64,7 +64,7 @@ def import_(
 def list_() -> None:
     """List names and addresses; needs no password. Files that cannot be read are named, and do not hide the others.
 
-    Example: `orchestrator keys list --json`
+    Example: orchestrator keys list --json
     """
     scan = _keystore().scan()
     _emit(scan.keys, [{"code": error.code, "message": error.message} for error in scan.unreadable])
@@ -74,7 +74,7 @@ def list_() -> None:
 def show(name: Name) -> None:
     """Show one key's address and state; needs no password, and never shows the private key.
 
-    Example: `orchestrator keys show alice`
+    Example: orchestrator keys show alice
     """
     _emit([_keystore().get(name)])
 
@@ -88,7 +88,7 @@ def rotate(
 ) -> None:
     """Encrypt keys under a new password; the addresses stay. Rotate all keys of a keystore, then change the setting.
 
-    Example: `orchestrator keys rotate alice bob --new-password-file ./new-password`
+    Example: orchestrator keys rotate alice bob --new-password-file ./new-password
     """
     keystore, password = _keystore(), _password(new_password_file)
     for name in names:
@@ -100,7 +100,7 @@ def rotate(
 def disable(name: Name) -> None:
     """Take a key out of use; it stays on disk. Needs no password.
 
-    Example: `orchestrator keys disable alice`
+    Example: orchestrator keys disable alice
     """
     _emit([_keystore().disable(name)])
 
@@ -109,7 +109,7 @@ def disable(name: Name) -> None:
 def enable(name: Name) -> None:
     """Put a disabled key back into use. Needs no password.
 
-    Example: `orchestrator keys enable alice`
+    Example: orchestrator keys enable alice
     """
     _emit([_keystore().enable(name)])
 

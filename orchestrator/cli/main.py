@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from orchestrator.cli import accounts, certificate, checks, devnet, journal, keys, operations
 from orchestrator.cli.context import options
-from orchestrator.cli.output import FAILED, OPERATOR, USAGE, debugging, err, fail
+from orchestrator.cli.output import FAILED, INTERRUPTED, OPERATOR, USAGE, debugging, err, fail
 from orchestrator.errors import OrchestratorError, SettingsError
 
 app = typer.Typer(
@@ -27,6 +26,10 @@ app = typer.Typer(
     help="Takes blockchain accounts of a card platform from their creation to a proven end.",
     epilog="Exit codes: 0 done · 1 failed · 2 usage or settings · 3 an operator must decide · 75 still in progress.",
 )
+
+_USAGE_ERROR: Any = typer.BadParameter.__base__
+"""The base of all errors that the parser has with its arguments; typer exports only this child of it."""
+_HELP = "a command is missing: orchestrator --help lists them"
 
 _FLAGS = ("--json",)
 _VALUES = ("--config", "--database-url", "--keystore", "--platform-url", "--rpc-url", "--factory", "--confirmations")
@@ -102,19 +105,17 @@ def main(arguments: list[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     try:
         outcome = app(arguments, standalone_mode=False)
-    except click.exceptions.Exit as done:
+    except typer.Exit as done:
         return int(done.exit_code)
-    except click.exceptions.NoArgsIsHelpError as usage:
-        usage.show()
-        return USAGE
-    except click.ClickException as usage:
-        text = usage.format_message().strip() or "wrong usage"
-        if not options.json and isinstance(usage, click.UsageError) and usage.ctx is not None:
-            err().print(usage.ctx.get_usage(), markup=False)
-        return fail(SettingsError(text, code="usage"), waiting=False)
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         err().print("interrupted: nothing is lost, run the command again")
-        return 130
+        return INTERRUPTED
+    except _USAGE_ERROR as usage:
+        text = usage.format_message().strip()
+        if text.startswith("Usage:") and not options.json:  # a group without a command: its help is the answer
+            err().print(text, markup=False)
+            return USAGE
+        return fail(SettingsError(_HELP if text.startswith("Usage:") else text, code="usage"), waiting=False)
     except OrchestratorError as error:
         return fail(error, waiting=False)
     except BrokenPipeError:

@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def activate(account_ids: Ids, timeout: Timeout = 600) -> int:
     """Sign the account's challenge and follow the deployment until it is final.
 
-    Example: `orchestrator activate 5df359f0-d299-40a1-8023-17c77a50144c`
+    Example: orchestrator activate 5df359f0-d299-40a1-8023-17c77a50144c
     """
     return _operate(account_ids, lambda o, account: o.activate(account, timeout=timeout))
 
@@ -45,7 +45,7 @@ def activate(account_ids: Ids, timeout: Timeout = 600) -> int:
 def deactivate(account_ids: Ids, timeout: Timeout = 600) -> int:
     """Suspend accounts, checked on the platform and on the chain.
 
-    Example: `orchestrator deactivate 5df359f0-d299-40a1-8023-17c77a50144c`
+    Example: orchestrator deactivate 5df359f0-d299-40a1-8023-17c77a50144c
     """
     return _operate(account_ids, lambda o, account: o.deactivate(account, timeout=timeout))
 
@@ -53,7 +53,7 @@ def deactivate(account_ids: Ids, timeout: Timeout = 600) -> int:
 def reactivate(account_ids: Ids, timeout: Timeout = 600) -> int:
     """End a suspension, checked on the platform and on the chain.
 
-    Example: `orchestrator reactivate 5df359f0-d299-40a1-8023-17c77a50144c`
+    Example: orchestrator reactivate 5df359f0-d299-40a1-8023-17c77a50144c
     """
     return _operate(account_ids, lambda o, account: o.reactivate(account, timeout=timeout))
 
@@ -66,7 +66,7 @@ def close(
 ) -> int:
     """Close accounts for ever, prove it, and write the certificate.
 
-    Example: `orchestrator close 5df359f0-d299-40a1-8023-17c77a50144c --certificate closed.json`
+    Example: orchestrator close 5df359f0-d299-40a1-8023-17c77a50144c --certificate closed.json
     """
     ids = _ids(account_ids)
     if certificate is not None and len(ids) > 1:
@@ -79,7 +79,7 @@ def close(
 def status(account_ids: OptionalIds = None) -> int:
     """Where each account stands, what it waits for, since when and until when.
 
-    Example: `orchestrator status`
+    Example: orchestrator status
     """
     ids = _ids(account_ids or [])
     reports = with_orchestrator(lambda o: o.status(ids))
@@ -93,7 +93,7 @@ def status(account_ids: OptionalIds = None) -> int:
 def resume(timeout: Timeout = 600) -> int:
     """Drive every unfinished account of the journal to its end.
 
-    Example: `orchestrator resume --timeout 3600`
+    Example: orchestrator resume --timeout 3600
     """
     with progress() as watch:
         try:
@@ -113,7 +113,7 @@ def resolve(
 ) -> int:
     """Decide for an account that waits for an operator.
 
-    Example: `orchestrator resolve 5df359f0-d299-40a1-8023-17c77a50144c --retry --reason "the platform mended it"`
+    Example: orchestrator resolve 5df359f0-d299-40a1-8023-17c77a50144c --retry --reason "the platform mended it"
     """
     chosen = [name for name, given in (("retry", retry), ("accept", accept), ("abandon", abandon)) if given]
     if len(chosen) != 1:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DONE, FAILED, USAGE, OPERATOR, IN_PROGRESS = 0, 1, 2, 3, 75
+INTERRUPTED = 130
+"""What shells give a process that Ctrl-C ended."""
 
 EXIT_CODES = {
     Outcome.DONE: DONE,

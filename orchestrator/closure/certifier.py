@@ -34,6 +34,9 @@ class ClosureCertifier:
         residue = [Residue("token", f"{balance.amount} of {balance.token}") for balance in left.tokens]
         if left.wei:
             residue.insert(0, Residue("ether", f"{left.wei} wei"))
+        residue += [Residue("token", f"balance of {item.token} unknown: {item.reason}") for item in left.unreadable]
+        if left.incomplete is not None:
+            residue.append(Residue("token", f"there may be more tokens: {left.incomplete}"))
         residue += [Residue("card", f"{card.id} is {card.status}") for card in cards if card.status == "active"]
         return build_certificate(
             chain=chain, platform=account, view=view, proven=proven, residue=residue, signer=self.signer

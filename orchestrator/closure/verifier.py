@@ -14,11 +14,11 @@ from importlib import resources
 from typing import Any, Final, Literal, NoReturn
 
 from orchestrator.artifacts import Artifact, load
-from orchestrator.closure.encoding import MAX_JSON_DEPTH, too_deep
 from orchestrator.closure.proof import ProvenHeader, ProvenState, verify_account, verify_code, verify_header
-from orchestrator.closure.signature import recover_signer
 from orchestrator.closure.wallet import CLOSED_SLOTS, Immutables, wallet_address, wallet_immutables, wallet_salt
-from orchestrator.errors import ProofInvalid
+from orchestrator.eip191 import recover
+from orchestrator.errors import ProofInvalid, SigningError
+from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
 from orchestrator.models import AccountId, Address, BlockHash, BlockNumber, BlockRef, to_address
 
 MAX_BYTES: Final = 4 * 1024 * 1024
@@ -199,9 +199,9 @@ class _Verification:
                 raise _Failed(f"the content's SHA-256 is {actual}, the certificate says {signature['sha256']}")
             return "unsigned; the content has the stated SHA-256, which anyone could compute again"
         try:
-            actual_signer = recover_signer(message, bytes.fromhex(signature["value"][2:]))
-        except ValueError as error:
-            raise _Failed(str(error)) from error
+            actual_signer = recover(message, bytes.fromhex(signature["value"][2:]))
+        except SigningError as error:
+            raise _Failed(error.message) from error
         if actual_signer != signature["signer"]:
             raise _Failed(f"the certificate says {signature['signer']}, the signature is of {actual_signer}")
         self.signer, self.signed = actual_signer, True

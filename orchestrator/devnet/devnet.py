@@ -63,6 +63,7 @@ class Devnet:
             "ORCHESTRATOR_KEYSTORE": str(self.keystore),
             "ORCHESTRATOR_KEYSTORE_PASSWORD_FILE": str(self.password_file),
             "ORCHESTRATOR_CERTIFICATE_KEY": "certificate",
+            "ORCHESTRATOR_CHALLENGE_DOMAINS": self.simulator.simulator.config.options.domain,
             "ORCHESTRATOR_POLL_INTERVAL": "0.5",
             "ORCHESTRATOR_DEVNET_URL": self.programme.admin_url,
             "ORCHESTRATOR_DEVNET_TOKEN": self.programme.admin_token,

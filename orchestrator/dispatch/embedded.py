@@ -43,7 +43,7 @@ class Wakes:
 
     async def wait(self, account_id: AccountId, seconds: float) -> None:
         """Returns at the next wake-up of the account, or after so many seconds."""
-        event = self._events[account_id]
+        event = self._events.setdefault(account_id, asyncio.Event())
         with suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
         event.clear()

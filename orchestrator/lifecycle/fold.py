@@ -14,7 +14,6 @@ from typing import Literal
 from orchestrator.lifecycle import events as e
 from orchestrator.models import AccountStatus, OperationKind
 
-
 PURPOSE: dict[OperationKind, Literal["creation", "deletion"]] = {
     OperationKind.ACTIVATE: "creation",
     OperationKind.CLOSE: "deletion",

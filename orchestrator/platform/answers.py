@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from orchestrator.errors import Disposition, MalformedAnswer, PlatformRefused
+from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
 from orchestrator.platform.transport import Answer, Call
 
 __all__ = ["Refusal", "clock_offset", "parse_json", "refusal_of", "retry_after"]
@@ -89,8 +90,8 @@ def refusal_of(answer: Answer, call: Call, scrub: Callable[[str], str]) -> Refus
 def _words(answer: Answer, scrub: Callable[[str], str]) -> tuple[str, str]:
     """The platform's error code and its words. The shape of error bodies is silent in the documentation."""
     try:
-        value = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        value = None if too_deep(answer.body) else json.loads(answer.body)
+    except ValueError:
         return "", ""
     if isinstance(value, dict) and isinstance(value.get("error"), dict):
         value = value["error"]
@@ -117,6 +118,9 @@ def parse_json(answer: Answer, call: Call) -> Any:
             f"{call}: header Content-Type: expected application/json, got {kind[:60]!r} (HTTP {answer.status})"
         )
 
+    if too_deep(answer.body):
+        raise MalformedAnswer(f"{call}: the answer nests deeper than {MAX_JSON_DEPTH} levels (HTTP {answer.status})")
+
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for name, value in items:
@@ -137,8 +141,6 @@ def parse_json(answer: Answer, call: Call) -> Any:
             f"{call}: the answer is no JSON: {error.msg} at byte {error.pos} of {len(answer.body)} "
             f"(HTTP {answer.status})"
         ) from None
-    except RecursionError:
-        raise MalformedAnswer(f"{call}: the answer's JSON is nested too deeply") from None
     except ValueError as error:
         raise MalformedAnswer(f"{call}: the answer's JSON cannot be used: {error}") from None
 

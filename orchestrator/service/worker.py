@@ -134,6 +134,8 @@ class Worker:
                         self._look_soon(stream)
                 except OrchestratorError as error:
                     self._tell("journal", "journal_trouble", error)
+                except Exception as surprise:  # noqa: BLE001  whatever the database does, the worker stays
+                    _log.error("journal_trouble", error=type(surprise).__name__, exc_info=True)
             while len(self._looks) < _AT_ONCE and (name := self._schedule.take(now)) is not None:
                 self._looks[name] = asyncio.create_task(self._look(name), name=f"look-{name}")
             due = self._schedule.next() if len(self._looks) < _AT_ONCE else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.signers.eip191 import personal_hash, recover
+from orchestrator.eip191 import personal_hash, recover
 from orchestrator.signers.keystore import KeyInfo, Keystore, KeystoreSigner
 from orchestrator.signers.passwords import FilePassword, FixedPassword, NoPassword, PasswordSource, PromptPassword
 from orchestrator.signers.secret import Secret

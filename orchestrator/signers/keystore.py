@@ -20,9 +20,10 @@ from typing import Final, NoReturn
 
 from coincurve import PrivateKey
 
+from orchestrator import eip191
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
-from orchestrator.signers import eip191, files, v3
+from orchestrator.signers import files, v3
 from orchestrator.signers.passwords import PasswordSource
 from orchestrator.signers.secret import Secret
 

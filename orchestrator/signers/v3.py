@@ -14,9 +14,9 @@ from typing import Any, Final, NoReturn, cast
 
 from coincurve import PrivateKey
 
+from orchestrator.eip191 import ORDER, address_of
 from orchestrator.errors import KeyUnavailable
 from orchestrator.models import Address, to_address
-from orchestrator.signers.eip191 import ORDER, address_of
 from orchestrator.signers.secret import Secret
 
 MAX_BYTES: Final = 16 * 1024

@@ -97,7 +97,7 @@ async def _read_back(
     candidates = [account for account in found if account.id not in claimed]
     if candidates and rivals:
         raise JournalError(
-            f"account {candidates[0].id} may be of {stream} or of {', '.join(rivals)}: expected those to be settled first",
+            f"account {candidates[0].id} may be of {stream} or of {', '.join(rivals)}: those are to be settled first",
             code="creation_unsettled",
             disposition=Disposition.RETRY,
         )

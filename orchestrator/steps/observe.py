@@ -39,7 +39,10 @@ async def observe(working: Working) -> None:
         owner=str(customer.wallet),
         updated_at=account.updated_at,
     )
-    if platform != working.state.platform:
+    known = working.state.platform
+    if known is not None and platform.updated_at < known.updated_at:
+        platform = known  # an older answer, from a replica that lags: an account never moves backwards
+    if platform != known:
         news.append(platform)
     news += _chain_news(working, view, chain_id)
     if news:

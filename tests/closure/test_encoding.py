@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.closure.encoding import decode, encode, too_deep
+from orchestrator.closure.encoding import decode, encode
 from orchestrator.errors import ProofInvalid
+from orchestrator.json_depth import too_deep
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(alphabet='a"\\[]{}é'),

@@ -30,6 +30,10 @@ from orchestrator.settings import Settings
 SECRETS = ("api_secret", "signing_key", "keystore_password")
 
 
+def database_file(settings: Settings) -> Path:
+    return Path(settings.database_url.removeprefix("sqlite:///"))
+
+
 def changed(settings: Settings, **changes: Any) -> Settings:
     return Settings.model_validate(settings.model_dump() | changes)
 
@@ -57,7 +61,7 @@ async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
     orchestrator_settings: Settings, devnet: Devnet
 ) -> None:
     assert await failing(orchestrator_settings) == {}
-    assert not Path(orchestrator_settings.database_url.removeprefix("sqlite:///")).exists(), "nothing is made"
+    assert not database_file(orchestrator_settings).exists(), "nothing is made"
     async with Orchestrator.open(orchestrator_settings) as opened:
         account = await opened.create_account(devnet.programme.customer_id, "EUR")
         await opened.activate(account.account_id, timeout=60)
@@ -177,7 +181,7 @@ async def test_a_journal_that_was_changed_from_outside(orchestrator_settings: Se
     started = e.OperationContinued()
     async with await Journal.open(orchestrator_settings.database_url) as journal:
         await journal.append("account", [started, started, started], after=0, at=datetime.now(UTC))
-    with contextlib.closing(sqlite3.connect(orchestrator_settings.database_url.removeprefix("sqlite:///"))) as database:
+    with contextlib.closing(sqlite3.connect(database_file(orchestrator_settings))) as database:
         database.execute("UPDATE events SET at = '2020-01-01T00:00:00.000000Z' WHERE seq = 2")
         database.commit()
     found = await failing(orchestrator_settings)
@@ -190,9 +194,10 @@ async def test_databases_that_cannot_be_used(orchestrator_settings: Settings, tm
     assert {"database", "journal"} <= set(found)
     assert "secret-word" not in repr(found)
     newer = tmp_path / "newer.db"
+    async with await Journal.open(f"sqlite:///{newer}"):
+        pass
     with contextlib.closing(sqlite3.connect(newer)) as database:
-        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
-        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.commit()
     found = await failing(changed(orchestrator_settings, database_url=f"sqlite:///{newer}"))
     assert found["database"].detail.startswith("database_newer")
@@ -206,7 +211,8 @@ async def test_a_full_disk_and_a_place_without_locks(
 ) -> None:
     async with await Journal.open(orchestrator_settings.database_url):
         pass
-    Path(orchestrator_settings.database_url.removeprefix("sqlite:///") + ".locks").write_text("in the way")
+    path = database_file(orchestrator_settings)
+    path.with_name(path.name + ".locks").write_text("in the way")
     monkeypatch.setattr(doctor, "LEAST_SPACE", 2**80)
     found = await failing(orchestrator_settings)
     assert set(found) == {"disk", "locks"}

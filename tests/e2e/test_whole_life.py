@@ -105,7 +105,7 @@ async def test_closing_pays_out_and_preflight_names_what_is_left(orchestrator, d
     wallet = ChainAccount.parse(active.address).address
     payer = devnet.programme.owner
     await devnet.anvil.rpc("eth_sendTransaction", {"from": payer, "to": wallet, "value": hex(10**18)})
-    mint = "0x40c10f19" + wallet[2:].lower().rjust(64, "0") + hex(500)[2:].rjust(64, "0")
+    mint = "0x40c10f19" + wallet[2:].lower().rjust(64, "0") + f"{500:x}".rjust(64, "0")
     await devnet.anvil.rpc("eth_sendTransaction", {"from": payer, "to": devnet.contracts.token, "data": mint})
     await devnet.anvil.mine()
     _, left = await orchestrator.preflight(account.account_id)

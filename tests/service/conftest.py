@@ -20,6 +20,7 @@ import uvicorn
 
 from orchestrator.app import Orchestrator
 from orchestrator.devnet.devnet import Devnet
+from orchestrator.errors import JournalError
 from orchestrator.service.webapp import build_app
 from orchestrator.settings import Settings
 
@@ -111,6 +112,23 @@ async def _running(orchestrator: Orchestrator, settings: Settings) -> AsyncItera
 def eventually() -> Any:
     """``await eventually(condition, what, seconds=30)``."""
     return _eventually
+
+
+async def _at_once(operation: Callable[..., Any], account_id: str) -> Any:
+    """Starts an operation and does not wait for it, as soon as the service's own look at the account is over."""
+    while True:
+        try:
+            return await operation(account_id, timeout=0)
+        except JournalError as error:
+            if error.code != "account_busy":
+                raise
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def at_once() -> Any:
+    """``await at_once(orchestrator.activate, account_id)``."""
+    return _at_once
 
 
 @pytest.fixture

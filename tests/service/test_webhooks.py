@@ -183,12 +183,16 @@ async def test_a_journal_that_refuses_is_no_2xx(service: Any, account_event: Any
     path = service.settings.database_url.removeprefix("sqlite:///")
     with contextlib.closing(sqlite3.connect(path)) as database:
         database.execute("DROP TABLE inbox")
+        database.execute("DROP TABLE events")
     answer = await service.post(account_event())
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "journal_database")
+    ready = await service.http.get(f"{service.url}/ready")
+    assert (ready.status_code, ready.json()["checks"]["journal"]) == (503, "journal_database")
+    assert (await service.http.get(f"{service.url}/health")).status_code == 200
 
 
 async def test_signed_deliveries_are_demanded_where_a_key_is_set(
-    chain: Any, contracts: Any, tmp_path: Any, running: Any, account_event: Any, eventually: Any
+    chain: Any, contracts: Any, tmp_path: Any, running: Any, account_event: Any, eventually: Any, at_once: Any
 ) -> None:
     with devnet(
         anvil=chain, contracts=contracts, folder=tmp_path / "signed", options=Options(sign_webhooks=True)
@@ -202,7 +206,7 @@ async def test_signed_deliveries_are_demanded_where_a_key_is_set(
             world = await opened._connected()
             await world.platform.put_webhook(service.hook, ["account.updated"], key=str(uuid.uuid4()))  # type: ignore[attr-defined]
             account = await opened.create_account(made.programme.customer_id, "EUR")
-            await opened.activate(account.account_id, timeout=0)
+            await at_once(opened.activate, account.account_id)
             await eventually(lambda: any(service.inbox().values()), "a signed delivery is taken and handled")
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.app import Orchestrator
-from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.lifecycle import events as e
@@ -39,10 +38,10 @@ async def test_an_operation_that_another_process_left_is_driven_to_its_end(
 
 
 async def test_an_operation_that_starts_while_the_service_runs_is_taken_over(
-    service: Any, service_settings: Settings, account_id: str, eventually: Any
+    service: Any, service_settings: Settings, account_id: str, eventually: Any, at_once: Any
 ) -> None:
     async with Orchestrator.open(service_settings) as other:
-        await other.activate(account_id, timeout=0)
+        await at_once(other.activate, account_id)
 
     async def done() -> bool:
         return await _outcome(service, account_id) == "done"
@@ -51,14 +50,14 @@ async def test_an_operation_that_starts_while_the_service_runs_is_taken_over(
 
 
 async def test_a_webhook_wakes_an_account_that_waits_for_the_platform(
-    service_settings: Settings, devnet: Devnet, platform: SimulatorThread, running: Any, eventually: Any
+    service_settings: Settings, devnet: Devnet, running: Any, eventually: Any, at_once: Any
 ) -> None:
     settings = _slow(service_settings)
     async with Orchestrator.open(settings) as opened, running(opened, settings) as service:
         world = await opened._connected()
         await world.platform.put_webhook(service.hook, ["account.updated"], key=str(uuid.uuid4()))  # type: ignore[attr-defined]
         account = await opened.create_account(devnet.programme.customer_id, "EUR")
-        await opened.activate(account.account_id, timeout=0)
+        await at_once(opened.activate, account.account_id)
 
         async def active() -> bool:
             (report,) = await opened.status([account.account_id])
@@ -150,7 +149,7 @@ async def test_ready_says_what_is_wrong_and_comes_back(
 
 
 async def test_an_account_that_waits_for_an_operator_does_not_stop_the_others(
-    service: Any, devnet: Devnet, platform: SimulatorThread, chain: Anvil, eventually: Any
+    service: Any, devnet: Devnet, platform: SimulatorThread, eventually: Any, at_once: Any
 ) -> None:
     first = await service.orchestrator.create_account(devnet.programme.customer_id, "EUR")
     second = await service.orchestrator.create_account(devnet.programme.customer_id, "EUR")
@@ -158,8 +157,8 @@ async def test_an_account_that_waits_for_an_operator_does_not_stop_the_others(
         await service.orchestrator.activate(account.account_id, timeout=60)
     liar = f"eip155:31337:{devnet.contracts.token}"
     platform.fault("lie", accountId=first.account_id, fields={"chainId": liar})
-    assert (await service.orchestrator.deactivate(first.account_id, timeout=0)).outcome in ("operator", "waiting")
-    await service.orchestrator.deactivate(second.account_id, timeout=0)
+    for account in (first, second):
+        await at_once(service.orchestrator.deactivate, account.account_id)
 
     async def told() -> bool:
         outcomes = [await _outcome(service, account.account_id) for account in (first, second)]
@@ -172,3 +171,30 @@ async def test_an_account_that_waits_for_an_operator_does_not_stop_the_others(
         return await _outcome(service, first.account_id) == "done"
 
     await eventually(done, "the disagreement is gone, so the operation goes on")
+
+
+async def test_stopping_lets_a_look_under_way_finish(
+    service_settings: Settings,
+    devnet: Devnet,
+    platform: SimulatorThread,
+    running: Any,
+    account_event: Any,
+    inbox: Any,
+    eventually: Any,
+) -> None:
+    async with Orchestrator.open(service_settings) as opened:
+        account = await opened.create_account(devnet.programme.customer_id, "EUR")
+        event = account_event(account.account_id)
+        platform.fault("delay_before", seconds=1, method="GET", path=f"/accounts/{account.account_id}$", count=1)
+        async with running(opened, service_settings) as service:
+            assert (await service.post(event)).status_code == 204
+
+            def asked() -> bool:
+                requests = platform.records()["requests"]
+                return any(request["path"].endswith(account.account_id) for request in requests)
+
+            await eventually(asked, "the look is under way")
+            assert inbox(service_settings)[event["eventId"]] is None
+        assert inbox(service_settings)[event["eventId"]] is not None
+        (report,) = await opened.status([account.account_id])
+        assert report.status == "initiating"

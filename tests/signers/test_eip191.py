@@ -12,8 +12,8 @@ from eth_account.messages import encode_defunct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator import eip191
 from orchestrator.errors import SigningError
-from orchestrator.signers import eip191
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "eip191.json").read_text("utf-8"))["vectors"]
 KEYS = st.integers(1, eip191.ORDER - 1).map(lambda number: PrivateKey(number.to_bytes(32, "big")))

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ from orchestrator.devnet.simulator.chain import Deployed, deploy_contracts
 from orchestrator.devnet.simulator.http_signatures import Message, content_digest, sign_message
 
 OPERATOR, OWNER, STRANGER = DEV_ACCOUNTS[0], DEV_ACCOUNTS[1], DEV_ACCOUNTS[2]
+
+
+@lru_cache(maxsize=64)
+def parsed(pem: str) -> Any:
+    return serialization.load_pem_private_key(pem.encode(), password=None)
 
 
 def loopback_client() -> httpx.AsyncClient:
@@ -69,7 +75,7 @@ class Client:
                 headers.pop(name, None)
             else:
                 headers[name] = value
-        private = serialization.load_pem_private_key(self.credentials.signing_key.encode(), password=None)
+        private = parsed(self.credentials.signing_key)
         return headers | sign_message(
             Message(method, target, list(headers.items())),
             key=private,

@@ -241,7 +241,9 @@ async def test_what_a_reorg_took_is_sent_again_on_order(chained, node):
 async def test_many_accounts_side_by_side(chained):
     accounts = await asyncio.gather(*(chained.create() for _ in range(12)))
     await asyncio.gather(*(chained.sign(account) for account in accounts))
-    await asyncio.gather(*(chained.reach(account["id"], "active") for account in accounts))
+    worker = chained.simulator.platform.worker
+    await asyncio.gather(*(worker.settled(account["id"], 60) for account in accounts))
+    assert {row["status"] for row in chained.simulator.records()["accounts"]} == {"active"}
     rows = chained.simulator.records()["transactions"]
     assert sorted(row["step"] for row in rows) == ["activate"] * 12 + ["deploySmartWallet"] * 12
     assert len({row["nonce"] for row in rows}) == 24

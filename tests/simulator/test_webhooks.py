@@ -117,7 +117,7 @@ async def test_a_refused_delivery_is_repeated_with_growing_delays(make, receiver
     await receiver.wait(4)
     assert len({event["eventId"] for event in receiver.events()}) == 1
     async with asyncio.timeout(10):
-        while world.simulator.records()["deliveries"][0]["state"] != "delivered":  # noqa: ASYNC110
+        while world.simulator.records()["deliveries"][0]["state"] != "delivered":
             await asyncio.sleep(0.01)
     assert world.simulator.records()["deliveries"][0]["attempts"] == 4
 
@@ -131,7 +131,7 @@ async def test_a_delivery_is_given_up_after_24_hours(make, receiver):
     assert world.simulator.records()["deliveries"][0]["state"] == "waiting"
     world.simulator.fault("skew_clock", seconds=24 * 3600 + 60)
     async with asyncio.timeout(10):
-        while world.simulator.records()["deliveries"][0]["state"] != "abandoned":  # noqa: ASYNC110
+        while world.simulator.records()["deliveries"][0]["state"] != "abandoned":
             await asyncio.sleep(0.02)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 import uuid
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import jwt
@@ -176,6 +177,12 @@ async def delete_signing_key(platform: Platform, call: Call) -> Answer:
 # --- each request --------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=16)
+def _parsed(pem: str) -> ec.EllipticCurvePublicKey | None:
+    key = serialization.load_pem_public_key(pem.encode())
+    return key if isinstance(key, ec.EllipticCurvePublicKey) else None
+
+
 def verify_request(platform: Platform, call: Call) -> None:
     """Token, content digest and signature of an authenticated request. Raises ApiError 401."""
     message = call.message
@@ -192,8 +199,7 @@ def verify_request(platform: Platform, call: Call) -> None:
     def key_for(key_id: str) -> ec.EllipticCurvePublicKey | None:
         if row is None or key_id != row["id"]:
             return None
-        key = serialization.load_pem_public_key(row["pem"].encode())
-        return key if isinstance(key, ec.EllipticCurvePublicKey) else None
+        return _parsed(row["pem"])
 
     try:
         if call.body or message.values("content-digest"):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from .platform import Platform
 
 __all__ = ["Worker"]
+
+logger = logging.getLogger(__name__)
 
 SIDE_BY_SIDE = 64
 DOWN_PAUSE = 0.5
@@ -119,6 +122,10 @@ class Worker:
             except (JobFailed, CallReverted) as error:
                 self._fail(job, str(error))
                 return
+            except Exception:
+                # A node that answers nonsense must neither end the job nor the worker: it is said, and tried again.
+                logger.exception("the job %s (%s) of account %s failed", job["id"], job["kind"], job["account_id"])
+                await asyncio.sleep(DOWN_PAUSE)
             else:
                 return
 

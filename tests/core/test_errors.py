@@ -1,0 +1,53 @@
+"""The errors: one tree, each with a code, a disposition and a sentence; the tree in the text is the tree in the code."""
+
+import re
+
+import pytest
+
+from orchestrator import errors
+from orchestrator.errors import Disposition, OrchestratorError
+
+CLASSES = {
+    name: found
+    for name, found in vars(errors).items()
+    if isinstance(found, type) and issubclass(found, OrchestratorError)
+}
+
+
+def make(kind, message="a sentence", **options):
+    return kind(message, **({"status": 400} if kind is errors.PlatformRefused else {}), **options)
+
+
+def test_all_is_sorted_and_complete():
+    assert errors.__all__ == sorted(errors.__all__)
+    assert set(errors.__all__) == {*CLASSES, "Disposition"}
+
+
+def test_the_tree_in_the_docstring_is_the_tree():
+    drawn = re.findall(r"^ *[│ ]*[├└]── (\w+) +(retry|stop|operator)?", errors.__doc__, re.MULTILINE)
+    assert {name for name, _ in drawn} == set(CLASSES) - {"OrchestratorError"}
+    for name, disposition in drawn:
+        if disposition:
+            assert CLASSES[name].default_disposition == disposition, name
+
+
+@pytest.mark.parametrize("kind", CLASSES.values())
+def test_every_error_has_a_code_and_a_sentence(kind):
+    error = make(kind)
+    assert re.fullmatch(r"[a-z][a-z0-9_]+", error.code)
+    assert isinstance(error.disposition, Disposition)
+    assert str(error) == error.message == "a sentence"
+    assert repr(error) == f"{kind.__name__}(code={error.code!r}, message='a sentence')"
+    for empty in ("", " \n"):
+        with pytest.raises(AssertionError, match=kind.__name__):
+            make(kind, empty)
+
+
+def test_code_and_disposition_can_be_given():
+    error = make(errors.JournalError, code="account_busy", disposition=Disposition.RETRY)
+    assert (error.code, error.disposition) == ("account_busy", Disposition.RETRY)
+
+
+def test_codes_differ():
+    codes = [kind.default_code for kind in CLASSES.values()]
+    assert len(set(codes)) == len(codes)

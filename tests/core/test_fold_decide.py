@@ -1,0 +1,365 @@
+"""Fold and decision: a row for each stage and each code, and what holds for any events at all."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
+from orchestrator.lifecycle.fold import AccountState, fold
+from orchestrator.lifecycle.stages import STAGES, Rules, Step
+from orchestrator.models import AccountStatus as S
+from orchestrator.models import OperationKind, WalletState, to_address
+
+ACTIVATE, DEACTIVATE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE
+REACTIVATE, CLOSE = OperationKind.REACTIVATE, OperationKind.CLOSE
+START = datetime(2026, 1, 1, tzinfo=UTC)
+OWNER, WALLET, OTHER = (to_address("0x" + digit * 40) for digit in "123")
+CHAIN = "eip155:31337"
+RULES = Rules()
+
+
+def digest(number: int) -> str:
+    return f"0x{number:064x}"
+
+
+def block(number: int) -> e.BlockFact:
+    return e.BlockFact(number=number, hash=digest(number))
+
+
+def platform(status: S, wallet: str | None = None, owner: str = OWNER) -> e.PlatformObserved:
+    return e.PlatformObserved(customer_id="c", status=status, wallet=wallet, owner=f"{CHAIN}:{owner}", updated_at=START)
+
+
+def deployed(**changes) -> e.WalletDeployed:
+    values = {
+        "chain_id": CHAIN, "wallet": WALLET, "owner": OWNER, "event_owner": OWNER, "create2": WALLET,
+        "code_matches": True, "code_hash": digest(9), "challenge_hash": digest(1), "block": block(5),
+        "tx_hash": digest(7),
+    }  # fmt: skip
+    return e.WalletDeployed(**(values | changes))
+
+
+def wallet(state: WalletState, *, final: bool = True, number: int = 6) -> e.WalletStateSeen:
+    finality = "finalized" if final else "latest"
+    return e.WalletStateSeen(state=state, block=block(number), tx_hash=digest(8), finality=finality, final=final)
+
+
+def fetched(number: int = 1, purpose: str = "creation") -> e.ChallengeFetched:
+    return e.ChallengeFetched(purpose=purpose, challenge="dXVpZA==", kind="uuid", digest=digest(number))
+
+
+def signed(number: int = 1, purpose: str = "creation") -> e.ChallengeSigned:
+    return e.ChallengeSigned(purpose=purpose, digest=digest(number), signer=f"{CHAIN}:{OWNER}", signature="0x00")
+
+
+def refusal(number: int = 1) -> e.SubmissionRefused:
+    return e.SubmissionRefused(digest=digest(number), code="signature_refused", message="no")
+
+
+def proof(number: int = 8) -> e.ClosureProven:
+    return e.ClosureProven(
+        claim="state_proven", block=block(number), code_hash=digest(9), certificate_sha256="0", certificate="/c"
+    )
+
+
+STARTED = {kind: e.OperationStarted(operation=kind) for kind in OperationKind}
+INTENDED = e.SubmissionIntended(digest=digest(1), key="k")
+ACCEPTED = e.SubmissionAccepted(digest=digest(1))
+PREFLIGHT = e.PreflightTaken(wei="0", tokens={}, cards={})
+_W = WalletState
+
+
+def asked(kind: OperationKind) -> list[e.Event]:
+    return [e.RequestIntended(operation=kind, key="k"), e.RequestAccepted(operation=kind)]
+
+
+def recorded(events, *, every: timedelta = timedelta(0), start: datetime = START) -> list[e.Recorded]:
+    return [
+        e.Recorded(seq=i + 1, stream="a", at=start + every * i, event=event, hash="", previous="")
+        for i, event in enumerate(events)
+    ]
+
+
+def state_of(*events, every: timedelta = timedelta(0)) -> AccountState:
+    return fold(recorded(events, every=every))
+
+
+def action(*events, after: timedelta = timedelta(minutes=1)):
+    return next_action(state_of(*events), START + after, RULES)
+
+
+# --- a row for each stage -------------------------------------------------
+
+A, D, R, C = STARTED[ACTIVATE], STARTED[DEACTIVATE], STARTED[REACTIVATE], STARTED[CLOSE]
+ON_CHAIN = [deployed(), wallet(_W.ACTIVE)]
+DELETION = [fetched(2, "deletion"), signed(2, "deletion")]
+
+STAGE_ROWS = [
+    (ACTIVATE, "challenge fetched", [platform(S.INITIATING), A], Step.FETCH_CHALLENGE),
+    (ACTIVATE, "signed", [platform(S.INITIATING), A, fetched()], Step.SIGN),
+    (ACTIVATE, "submitted", [platform(S.INITIATING), A, fetched(), signed()], Step.SUBMIT),
+    (ACTIVATE, "pending", [platform(S.INITIATING), A, fetched(), signed(), INTENDED, ACCEPTED], "verify the signature"),
+    (ACTIVATE, "deployed", [platform(S.PENDING), A], "to be deployed"),
+    (ACTIVATE, "active on the chain", [platform(S.PENDING), A, deployed(), wallet(_W.CREATED)], "active on the chain"),
+    (ACTIVATE, "final", [platform(S.ACTIVE), A, deployed(), wallet(_W.ACTIVE, final=False)], "to be final"),
+    (ACTIVATE, "active", [platform(S.PENDING), A, *ON_CHAIN], "platform to say active"),
+    (ACTIVATE, None, [platform(S.ACTIVE), A, *ON_CHAIN], None),
+    (DEACTIVATE, "requested", [platform(S.ACTIVE), D, *ON_CHAIN], Step.REQUEST),
+    (DEACTIVATE, "inactive on the platform", [platform(S.ACTIVE), D, *ON_CHAIN, *asked(DEACTIVATE)], "say inactive"),
+    (DEACTIVATE, "inactive on the chain", [platform(S.INACTIVE), D, *ON_CHAIN], "inactive on the chain"),
+    (DEACTIVATE, "final", [platform(S.INACTIVE), D, deployed(), wallet(_W.INACTIVE, final=False)], "to be final"),
+    (DEACTIVATE, None, [platform(S.INACTIVE), D, deployed(), wallet(_W.INACTIVE)], None),
+    (REACTIVATE, "requested", [platform(S.INACTIVE), R, deployed(), wallet(_W.INACTIVE)], Step.REQUEST),
+    (REACTIVATE, "active on the platform", [platform(S.INACTIVE), R, *asked(REACTIVATE)], "platform to say active"),
+    (REACTIVATE, "active on the chain", [platform(S.ACTIVE), R, deployed(), wallet(_W.INACTIVE)], "to become active"),
+    (REACTIVATE, "final", [platform(S.ACTIVE), R, deployed(), wallet(_W.ACTIVE, final=False)], "to be final"),
+    (REACTIVATE, None, [platform(S.ACTIVE), R, *ON_CHAIN], None),
+    (CLOSE, "settled", [platform(S.PENDING), C], "finish the deployment"),
+    (CLOSE, "preflight", [platform(S.ACTIVE), C, *ON_CHAIN], Step.PREFLIGHT),
+    (CLOSE, "requested", [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT], Step.REQUEST),
+    (CLOSE, "challenge fetched", [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT, *asked(CLOSE)], Step.FETCH_CHALLENGE),
+    (CLOSE, "challenge fetched", [platform(S.CLOSED), C, *ON_CHAIN], Step.FETCH_CHALLENGE),
+    (CLOSE, "signed", [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT, *asked(CLOSE), DELETION[0]], Step.SIGN),
+    (CLOSE, "submitted", [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT, *asked(CLOSE), *DELETION], Step.SUBMIT),
+    (CLOSE, "closed on the platform",
+     [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT, *asked(CLOSE), *DELETION, ACCEPTED], "platform to say closed"),
+    (CLOSE, "closed on the chain", [platform(S.CLOSED), C, *ON_CHAIN, *DELETION, ACCEPTED], "close on the chain"),
+    (CLOSE, "final", [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED, final=False)], "to be final"),
+    (CLOSE, "proven", [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED)], Step.PROVE),
+    (CLOSE, None, [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED), proof()], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "stage", "events", "expected"), STAGE_ROWS, ids=[f"{row[0]}-{row[1] or 'done'}" for row in STAGE_ROWS]
+)  # fmt: skip
+def test_each_stage_decides(kind, stage, events, expected):
+    found = action(*events)
+    match expected:
+        case None:
+            assert found == End("done")
+        case Step():
+            assert found == Act(expected)
+        case str():
+            assert isinstance(found, Wait)
+            assert expected in found.waits_for
+            assert found.since == START
+            assert found.until == START + RULES.patience
+            late = action(*events, after=RULES.patience)
+            assert isinstance(late, Halt)
+            assert late.code == "overdue"
+            assert found.waits_for in late.message
+
+
+def test_the_table_has_a_row_for_every_stage():
+    rows = {(kind, stage) for kind, stage, *_ in STAGE_ROWS if stage}
+    assert rows == {(kind, stage.name) for kind, stages in STAGES.items() for stage in stages}
+
+
+GONE = e.ChainFactsWithdrawn(block=block(5), was_final=True)
+DECISIONS = st.sampled_from(["retry", "accept", "abandon"])
+
+CODE_ROWS = [
+    ("account_failed", End, [platform(S.FAILED), A]),
+    ("account_failed", End, [platform(S.FAILED), C]),
+    ("account_closed", End, [platform(S.CLOSED), A]),
+    ("account_closed", End, [platform(S.CLOSED), R]),
+    ("suspended_use_reactivate", End, [platform(S.INACTIVE), A]),
+    ("not_active_yet", End, [platform(S.INITIATING), D]),
+    ("not_active_yet", End, [platform(S.PENDING), R]),
+    ("closed_without_contract", Halt, [platform(S.CLOSED), C]),
+    ("finality_violation", Halt, [platform(S.ACTIVE), A, *ON_CHAIN, GONE]),
+    ("address_disagreement", Halt, [platform(S.ACTIVE, f"{CHAIN}:{OTHER}"), A, *ON_CHAIN]),
+    ("address_disagreement", Halt, [platform(S.ACTIVE, f"eip155:1:{WALLET}"), A, *ON_CHAIN]),
+    ("create2_mismatch", Halt, [platform(S.ACTIVE), A, deployed(create2=OTHER)]),
+    ("code_mismatch", Halt, [platform(S.ACTIVE), A, deployed(code_matches=False)]),
+    ("owner_disagreement", Halt, [platform(S.ACTIVE), A, deployed(owner=OTHER)]),
+    ("owner_disagreement", Halt, [platform(S.ACTIVE), A, deployed(event_owner=OTHER)]),
+    ("challenge_disagreement", Halt, [platform(S.ACTIVE), A, fetched(2), signed(2), *ON_CHAIN]),
+    ("status_disagreement", Halt, [platform(S.INITIATING), A, *ON_CHAIN]),
+    ("signature_refused", Halt, [platform(S.INITIATING), A, *[f(i) for i in (1, 2, 3) for f in (fetched, signed, refusal)]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "kind", "events"), CODE_ROWS)
+def test_each_code(code, kind, events):
+    found = action(*events)
+    assert isinstance(found, kind)
+    assert found.code == code
+    assert found.message
+    if isinstance(found, End):
+        assert found.outcome == "failed"
+
+
+def test_no_decision_without_an_unfinished_operation_and_a_fresh_look():
+    for events in ([], [A], [platform(S.ACTIVE)], [platform(S.ACTIVE), A, e.OperationEnded(outcome="done")]):
+        with pytest.raises(AssertionError, match="unfinished operation"):
+            action(*events)
+
+
+# --- what is left to the next operation ----------------------------------------------------------------------------
+
+ABANDONED = e.OperationEnded(outcome="failed", code="abandoned", message="m")
+BEGUN = [platform(S.INITIATING), A, fetched(), signed(), INTENDED, ACCEPTED]
+
+
+def test_an_operation_inherits_from_one_that_did_not_end_well():
+    op = state_of(*BEGUN, ABANDONED, A).operation
+    assert (op.signed.digest, op.signed.accepted_at, op.challenge.digest) == (digest(1), START, digest(1))
+    assert (op.ended, op.refusals, op.halted) == (None, 0, None)
+
+
+def test_operations_of_other_kinds_in_between_change_nothing_about_it():
+    between = state_of(*BEGUN, ABANDONED, D, ABANDONED, C, ABANDONED, A)
+    assert between.operation == state_of(*BEGUN, ABANDONED, A).operation
+    assert {op.kind for op in between.earlier} == {DEACTIVATE, CLOSE}
+
+
+def test_a_done_operation_leaves_only_its_live_signature_not_its_acceptance():
+    op = state_of(*BEGUN, e.OperationEnded(outcome="done"), A).operation
+    assert (op.signed.digest, op.signed.accepted_at, op.signed.key, op.challenge) == (digest(1), None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "accepted", "between", "left"),
+    [
+        (DEACTIVATE, False, False, True),
+        (DEACTIVATE, True, False, False),
+        (DEACTIVATE, False, True, False),
+        (CLOSE, False, False, True),
+        (CLOSE, True, False, True),
+        (CLOSE, True, True, True),
+    ],
+)
+def test_which_requests_are_left(kind, accepted, between, left):
+    events = [platform(S.ACTIVE), STARTED[kind], *asked(kind)[: 1 + accepted], ABANDONED]
+    events += [STARTED[ACTIVATE], ABANDONED] if between else []
+    assert (state_of(*events, STARTED[kind]).operation.request is not None) == left
+
+
+def test_halting_is_no_move_and_retry_is():
+    minute = timedelta(minutes=1)
+    halted = e.OperationHalted(code="overdue", message="m")
+    retry = e.OperatorResolved(decision="retry", reason="r", by="b")
+    assert state_of(platform(S.PENDING), A, halted, every=minute).operation.touched_at == START + minute
+    assert state_of(platform(S.PENDING), A, halted, retry, every=minute).operation.touched_at == START + 3 * minute
+
+
+def test_retry_of_a_fruitless_request_asks_again():
+    halted = e.OperationHalted(code="overdue", message="m")
+    retry = e.OperatorResolved(decision="retry", reason="r", by="b")
+    begun = [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT, *asked(CLOSE)]
+    assert action(*begun, halted, retry) == Act(Step.REQUEST)
+    assert action(*begun, *DELETION, halted, retry) == Act(Step.SUBMIT)
+
+
+def test_what_has_ended_stays_as_it_ended():
+    ended = state_of(*BEGUN, ABANDONED)
+    later = state_of(*BEGUN, ABANDONED, refusal(), platform(S.PENDING), every=timedelta(0))
+    assert later.operation == ended.operation
+
+
+# --- for any events at all -------------------------------------------------
+
+NUMBERS = st.integers(1, 3)
+PURPOSES = st.sampled_from(["creation", "deletion"])
+ANY_EVENT = st.one_of(
+    st.builds(platform, st.sampled_from(S), st.sampled_from([None, f"{CHAIN}:{WALLET}"])),
+    st.builds(lambda n: deployed(challenge_hash=digest(n)), NUMBERS),
+    st.builds(lambda s, f, n: wallet(s, final=f, number=n), st.sampled_from(_W), st.booleans(), st.integers(1, 9)),
+    st.builds(lambda n, f: e.ChainFactsWithdrawn(block=block(n), was_final=f), st.integers(1, 9), st.booleans()),
+    st.sampled_from(list(STARTED.values())),
+    st.builds(fetched, NUMBERS, PURPOSES),
+    st.builds(signed, NUMBERS, PURPOSES),
+    st.builds(lambda n: e.SubmissionIntended(digest=digest(n), key="k"), NUMBERS),
+    st.builds(lambda n: e.SubmissionAccepted(digest=digest(n)), NUMBERS),
+    st.builds(refusal, NUMBERS),
+    st.builds(lambda n: e.ChallengeLapsed(digest=digest(n)), NUMBERS),
+    st.builds(lambda k: e.RequestIntended(operation=k, key="k"), st.sampled_from(OperationKind)),
+    st.builds(lambda k: e.RequestAccepted(operation=k), st.sampled_from(OperationKind)),
+    st.builds(proof, st.integers(1, 9)),
+    st.builds(lambda d: e.OperatorResolved(decision=d, reason="r", by="b"), DECISIONS),
+    st.builds(lambda o: e.OperationEnded(outcome=o), st.sampled_from(["done", "failed"])),
+    st.just(PREFLIGHT),
+    st.just(e.OperationHalted(code="overdue", message="m")),
+    st.just(e.OperationContinued()),
+    st.just(e.CreationIntended(reference="r", customer_id="c", currency="EUR", key="k")),
+    st.just(e.CreationAnswered(account_id="a")),
+    st.just(e.CreationRefused(code="c", message="m")),
+)  # fmt: skip
+HISTORIES = st.lists(ANY_EVENT, max_size=30)
+GAPS = st.sampled_from([timedelta(0), timedelta(minutes=7), timedelta(hours=2), timedelta(minutes=-7)])
+
+
+def test_every_event_is_in_the_strategy():
+    kinds = [kind for kind in e.Fact.__subclasses__() if "type" in kind.model_fields]
+    for kind in kinds:
+        find(ANY_EVENT, lambda event, kind=kind: isinstance(event, kind), settings=settings(max_examples=5000))
+
+
+@given(HISTORIES, st.integers(0, 30), GAPS)
+def test_folding_in_two_parts_equals_folding_at_once(events, cut, every):
+    items = recorded(events, every=every)
+    assert fold(items[cut:], fold(items[:cut])) == fold(items)
+
+
+@given(HISTORIES, GAPS, st.timedeltas(timedelta(days=-2), timedelta(days=9)))
+def test_a_decision_is_total_and_asks_for_nothing_twice(events, every, after):
+    state = fold(recorded(events, every=every))
+    if state.platform is None or not state.unfinished:
+        return
+    now = START + after
+    found = next_action(state, now, RULES)
+    assert isinstance(found, Act | Wait | Halt | End)
+    op = state.operation
+    match found:
+        case Act(Step.SIGN | Step.FETCH_CHALLENGE | Step.SUBMIT):
+            assert op.signed is None or op.signed.accepted_at is None, "nothing is signed after an acceptance"
+            assert op.kind in (ACTIVATE, CLOSE)
+            if found.step is Step.SIGN:
+                assert op.signed is None
+                assert op.challenge is not None
+                assert now - op.challenge_at < RULES.challenge_life
+            if found.step is Step.SUBMIT:
+                assert op.signed is not None
+                assert op.challenge is not None
+        case Act(Step.REQUEST):
+            assert op.request is None or op.request.accepted_at is None, "an accepted request is not repeated"
+            assert op.kind is not ACTIVATE
+        case Act(Step.PROVE):
+            assert state.wallet.state is WalletState.CLOSED
+            assert state.wallet.final
+        case Wait():
+            assert found.since < found.until
+            assert now < found.until
+        case End("done"):
+            assert state.wallet.final
+            assert state.finality_violated is None
+        case Halt() | End():
+            assert found.code
+            assert found.message
+
+
+@given(HISTORIES)
+def test_at_most_one_signature_is_live_for_each_purpose_however_operations_follow(events):
+    """What the fold forgets, the journal would go on refusing: a live signature is dropped by its own end only."""
+    live: dict[str, str] = {}
+    state = AccountState()
+    purpose = {ACTIVATE: "creation", CLOSE: "deletion"}
+    for item in recorded(events):
+        event, op = item.event, state.operation
+        running = op is not None and op.ended is None
+        if isinstance(event, e.ChallengeSigned) and (not running or purpose.get(op.kind) != event.purpose):
+            continue  # a step signs for its running operation only
+        if isinstance(event, e.ChallengeSigned):
+            live[event.purpose] = event.digest
+        if isinstance(event, e.SubmissionRefused | e.ChallengeLapsed):
+            if not running or op.signed is None or op.signed.digest != event.digest:
+                continue  # and speaks of its own signature only
+            live.pop(purpose[op.kind])
+        state = fold([item], state)
+        held = {op.kind: op.signed for op in (*state.earlier, *([state.operation] if state.operation else []))}
+        assert {purpose[kind]: signed.digest for kind, signed in held.items() if signed is not None} == live

@@ -1,0 +1,70 @@
+"""The report of an account: the same state always tells the same, and every wait says what, since and until."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator.errors import PlatformUnreachable
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import Wait
+from orchestrator.lifecycle.fold import AccountState, fold
+from orchestrator.models import OperationKind
+from orchestrator.report import report
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+STARTED = e.OperationStarted(operation=OperationKind.ACTIVATE)
+KEYS = {
+    "accountId", "operation", "outcome", "status", "address", "block", "waitingFor", "since", "deadline", "error",
+    "certificate",
+}  # fmt: skip
+
+
+def told(*events, **options):
+    items = [
+        e.Recorded(seq=i, stream="a", at=AT + timedelta(minutes=i), event=event, hash="", previous="")
+        for i, event in enumerate(events)
+    ]
+    document = report("a", fold(items), **options).document()
+    assert set(document) == KEYS
+    return document
+
+
+def test_an_account_that_was_never_worked_on():
+    document = report("a", AccountState()).document()
+    assert (document["operation"], document["outcome"], document["waitingFor"]) == (None, "done", None)
+
+
+def test_a_wait_says_what_since_and_until():
+    document = told(STARTED, wait=Wait("the moon", AT, AT + timedelta(hours=1)))
+    assert (document["outcome"], document["waitingFor"]) == ("waiting", "the moon")
+    assert (document["since"], document["deadline"]) == ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")
+    unknown = told(STARTED, patience=timedelta(hours=2))
+    assert unknown["waitingFor"]
+    assert unknown["deadline"] == "2026-01-01T02:00:00Z"
+
+
+def test_trouble_is_shown_beside_the_wait():
+    trouble = PlatformUnreachable("no connection")
+    document = told(STARTED, wait=Wait("trouble to pass", AT, AT), trouble=trouble)
+    assert document["error"] == {"code": "platform_unreachable", "message": "no connection"}
+
+
+def test_a_halt_asks_for_an_operator():
+    document = told(STARTED, e.OperationHalted(code="overdue", message="too late"))
+    assert document["outcome"] == "operator"
+    assert document["error"] == {"code": "overdue", "message": "too late"}
+    assert "resolve" in document["waitingFor"]
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        (e.OperationEnded(outcome="done"), None),
+        (e.OperationEnded(outcome="done", code="accepted_by_operator", message="m"), None),
+        (e.OperationEnded(outcome="failed", code="abandoned", message="m"), {"code": "abandoned", "message": "m"}),
+    ],
+)
+def test_an_end(end, error):
+    document = told(STARTED, end)
+    assert (document["outcome"], document["error"], document["waitingFor"]) == (end.outcome, error, None)
+    assert document["since"] == "2026-01-01T00:01:00Z"

@@ -1,0 +1,344 @@
+"""Single scenarios of the steps: what a lost answer, a refusal, a kill, a clock or a lagging node leads to."""
+
+from datetime import timedelta
+
+import pytest
+
+from orchestrator.errors import ChainUnreachable, Disposition, JournalError, PlatformRefused, UncertainAnswer
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import End, Halt, Wait
+from orchestrator.models import AccountStatus, OperationKind, WalletState
+
+ACTIVATE, DEACTIVATE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE
+REACTIVATE, CLOSE = OperationKind.REACTIVATE, OperationKind.CLOSE
+
+
+@pytest.fixture
+def here(lab):
+    return lab()
+
+
+@pytest.fixture
+def account(here):
+    return here.create().id
+
+
+@pytest.fixture
+def active(here, account):
+    assert here.complete(account, ACTIVATE) == End("done")
+    return account
+
+
+def signatures(here, account):
+    return here.events(account, e.ChallengeSigned)
+
+
+# --- the straight way ---------------------------------------------------
+
+
+def test_a_whole_life(here, account):
+    for kind in (ACTIVATE, DEACTIVATE, REACTIVATE, CLOSE):
+        assert here.complete(account, kind) == End("done"), kind
+    made = here.account(account)
+    assert made.accepted == ["creation", "deletion"]
+    assert made.deletes == 1
+    assert here.chain.state(account) is WalletState.CLOSED
+    proof = here.state(account).closure
+    assert proof.claim == "state_proven"
+    assert here.run(here.journal.certificate(proof.certificate_sha256)) is not None
+
+
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_done_again_does_nothing(here, active, kind):
+    here.complete(active, kind)
+    before = here.account(active).accepted.copy()
+    here.begin(active, kind)
+    assert here.settle(active) == End("done")
+    assert here.account(active).accepted == before
+
+
+# --- refusals that say nothing about the account -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [DEACTIVATE, CLOSE])
+def test_a_rate_limit_does_not_end_a_request(here, active, kind):
+    here.faults.queue.append(("request", "limited"))
+    advanced = here.start(active, kind)
+    assert isinstance(advanced.action, Wait)
+    assert advanced.trouble.code == "platform_rate_limited"
+    assert here.settle(active) == End("done")
+
+
+def test_a_rate_limit_does_not_ask_for_an_operator(here, account):
+    here.faults.queue.append(("submit", "limited"))
+    assert isinstance(here.start(account, ACTIVATE).action, Wait)
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1
+
+
+def test_another_job_in_progress_does_not_fail_the_closure(here, active):
+    here.account(active).job = "deactivate"
+    assert isinstance(here.start(active, CLOSE).action, Wait)
+    assert here.settle(active) == End("done")
+
+
+@pytest.mark.parametrize("call", ["submit", "request"])
+def test_refused_credentials_leave_the_operation_as_it_is(here, active, monkeypatch, call):
+    kind = DEACTIVATE if call == "request" else CLOSE
+    unauthorized = PlatformRefused("expected a valid token", status=401, code="platform_unauthorized")
+
+    async def refuse(*_args, **_options):
+        raise unauthorized
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.platform, {"request": "deactivate", "submit": "submit"}[call], refuse)
+        with pytest.raises(PlatformRefused, match="valid token"):
+            here.start(active, kind)
+    assert here.state(active).unfinished
+    assert here.settle(active) == End("done")
+
+
+# --- creation ------------------------------------------------------------
+
+
+def lost(here, reference="order-1"):
+    here.faults.queue.append(("create_account", "lost"))
+    with pytest.raises(UncertainAnswer):
+        here.create(reference)
+
+
+@pytest.mark.parametrize("minutes", [1, 54, 56, 61, 600])
+def test_an_uncertain_creation_is_settled_with_one_account(here, minutes):
+    lost(here)
+    here.pass_time(minutes=minutes)
+    found = here.create()
+    assert [found.id] == list(here.platform.accounts_)
+    assert here.create().id == found.id
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "disposition"),
+    [
+        (429, "platform_rate_limited", Disposition.RETRY),
+        (401, "platform_unauthorized", None),
+        (403, "clock_skew", None),
+        (422, "idempotency_mismatch", None),
+    ],
+)
+def test_a_refused_repeat_does_not_give_the_key_up(here, monkeypatch, status, code, disposition):
+    lost(here)
+
+    async def refuse(*_args, **_options):
+        raise PlatformRefused("refused before the key was looked up", status=status, code=code, disposition=disposition)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.platform, "create_account", refuse)
+        with pytest.raises(PlatformRefused):
+            here.create()
+    here.create()
+    assert len(here.platform.accounts_) == 1
+
+
+def test_a_final_refusal_lets_a_corrected_repeat_ask_again(here, monkeypatch):
+    async def refuse(*_args, **_options):
+        raise PlatformRefused("the customer is pending", status=422, code="customer_not_active")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.platform, "create_account", refuse)
+        with pytest.raises(PlatformRefused):
+            here.create()
+    here.create()
+    keys = [event.key for event in here.events("reference:order-1", e.CreationIntended)]
+    assert len(set(keys)) == len(keys) == 2
+
+
+def test_a_clock_set_back_does_not_make_a_dead_key_live(here):
+    here.skew = timedelta(hours=3)
+    lost(here)
+    here.skew = timedelta(0)
+    here.pass_time(minutes=61)
+    here.create()
+    assert len(here.platform.accounts_) == 1
+
+
+def test_an_account_that_may_be_of_another_reference_is_not_taken(here):
+    """Two references of one customer: the first one's request never arrived, the second one's answer was lost."""
+    here.faults.queue.append(("create_account", "unreachable"))
+    with pytest.raises(Exception, match="no connection"):
+        here.create("first")
+    here.pass_time(minutes=61)
+    lost(here, "second")
+    with pytest.raises(JournalError) as raised:
+        here.create("first")
+    assert (raised.value.code, raised.value.disposition) == ("creation_unsettled", Disposition.RETRY)
+    assert here.create("second").id != here.create("first").id
+    assert len(here.platform.accounts_) == 2
+
+
+def test_two_references_that_are_both_stale_get_an_account_each(here):
+    for reference in ("first", "second"):
+        lost(here, reference)
+        here.pass_time(minutes=61)
+    with pytest.raises(JournalError, match="expected at most one") as raised:
+        here.create("first")
+    assert raised.value.code == "creation_ambiguous"
+    assert len(here.platform.accounts_) == 2
+
+
+# --- challenges and signatures --------------------------------------------
+
+
+def killed_at(here, lab, account, call, kind, operation=ACTIVATE):
+    here.faults.queue.append((call, kind))
+    with pytest.raises(BaseException) as raised:  # noqa: PT011
+        here.start(account, operation)
+    assert raised.type is lab.killed
+
+
+def test_a_challenge_that_expires_under_the_signature_is_fetched_anew(here, lab, account):
+    here.pass_time(minutes=30)  # issued at the creation, fetched half an hour later
+    killed_at(here, lab, account, "submit", "killed_before")
+    here.pass_time(minutes=40)  # ours is 40 minutes old, the platform's is dead
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 2
+    assert here.account(account).accepted == ["creation"]
+
+
+def test_a_live_signature_outlives_operations_of_other_kinds(here, lab, account):
+    killed_at(here, lab, account, "submit", "killed_before")
+    here.resolve(account, "abandon")
+    assert here.start(account, DEACTIVATE).action.code == "not_active_yet"
+    here.pass_time(minutes=61)  # the platform offers another challenge by now
+    assert here.complete(account, ACTIVATE) == End("done")
+    assert here.account(account).accepted == ["creation"]
+
+
+def test_a_refused_challenge_that_is_still_on_offer_is_not_signed_again(here, account):
+    offered = here.account(account).offer
+    here.faults.queue.append(("submit", "refuse"))
+    issue = here.platform._issue
+    here.platform._issue = lambda *_: None  # issues late
+    action = here.start(account, ACTIVATE).action
+    assert isinstance(action, Wait)
+    assert "another challenge" in action.waits_for
+    assert here.account(account).offer is offered
+    here.platform._issue = issue
+    here.platform._issue(here.account(account), "creation")
+    assert here.settle(account) == End("done")
+
+
+def test_refusals_ask_for_an_operator_only_while_a_signature_is_needed(here, account):
+    here.faults.queue += [("submit", "refuse")] * 3
+    halt = here.start(account, ACTIVATE).action
+    assert halt.code == "signature_refused"
+    assert here.advance(account).action == halt
+    made = here.account(account)  # somebody had the platform take it by hand
+    made.offer, made.job = None, "deploy"
+    made.creation_hash = signatures(here, account)[-1].digest
+    here.platform.set_status(made, AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+
+
+def test_retry_after_refusals_asks_for_a_new_challenge(here, account):
+    here.faults.queue += [("submit", "refuse")] * 3
+    assert here.start(account, ACTIVATE).action.code == "signature_refused"
+    here.resolve(account, "retry")
+    assert here.settle(account) == End("done")
+
+
+def test_a_signature_that_is_taken_and_later_refused_is_made_anew(here, active):
+    here.start(active, CLOSE)
+    here.platform.work(here.account(active), fail=True)
+    assert here.settle(active) == End("done")
+    assert len([s for s in signatures(here, active) if s.purpose == "deletion"]) == 2
+
+
+def test_an_overdue_wait_stays_overdue_until_somebody_decides(here, account):
+    here.start(account, ACTIVATE)
+    here.account(account).job = None  # the platform has lost its work
+    here.pass_time(hours=25)
+    halt = here.advance(account).action
+    assert isinstance(halt, Halt)
+    assert halt.code == "overdue"
+    here.pass_time(minutes=1)
+    assert here.advance(account).action == halt
+    assert len(here.events(account, e.OperationHalted)) == 1
+    assert here.events(account, e.OperationContinued) == []
+    here.resolve(account, "retry")
+    assert isinstance(here.advance(account).action, Wait)
+
+
+# --- requests -------------------------------------------------------------
+
+
+def test_an_uncertain_delete_is_not_sent_again_where_its_challenge_is_on_offer(here, active):
+    here.faults.queue.append(("request", "lost"))
+    assert isinstance(here.start(active, CLOSE).action, Wait)
+    here.pass_time(minutes=61)  # the key is forgotten
+    assert here.settle(active) == End("done")
+    assert here.account(active).deletes == 1
+
+
+def test_a_repeat_that_is_refused_because_the_first_worked_is_no_failure(here, active, monkeypatch):
+    here.faults.queue.append(("request", "lost"))
+    here.start(active, DEACTIVATE)
+    here.pass_time(minutes=61)
+    deactivate = here.platform.deactivate
+
+    async def in_the_meantime(account_id, *, key):
+        here.platform.work(here.account(account_id))
+        return await deactivate(account_id, key=key)
+
+    monkeypatch.setattr(here.platform, "deactivate", in_the_meantime)
+    assert here.settle(active) == End("done")
+
+
+def test_a_request_of_an_older_operation_is_not_repeated_under_its_key(here, active):
+    """The old key would bring the old answer, and no effect."""
+    here.faults.queue.append(("request", "lost"))
+    here.start(active, DEACTIVATE)
+    here.platform.work(here.account(active))
+    here.resolve(active, "abandon")
+    assert here.complete(active, REACTIVATE) == End("done")
+    assert here.complete(active, DEACTIVATE) == End("done")
+
+
+def test_closed_by_the_platform_alone_asks_for_an_operator(here, active):
+    here.platform.close_alone(here.account(active))
+    assert here.complete(active, CLOSE).code == "closed_without_chain"
+    assert here.complete(active, CLOSE).code == "closed_without_chain"
+
+
+def test_closing_what_was_never_deployed(here, account):
+    assert here.complete(account, CLOSE).code == "closed_without_contract"
+    assert signatures(here, account) == []
+
+
+# --- the chain --------------------------------------------------------------
+
+
+def test_a_reorg_takes_facts_back_and_they_come_again(here, account):
+    here.start(account, ACTIVATE)
+    here.platform.work(here.account(account))
+    here.advance(account)
+    assert here.state(account).wallet.state is WalletState.ACTIVE
+    here.chain.reorg(1)
+    assert here.settle(account) == End("done")
+    withdrawn = here.events(account, e.ChainFactsWithdrawn)
+    assert [fact.was_final for fact in withdrawn] == [False]
+
+
+def test_a_final_block_that_leaves_the_chain_asks_for_an_operator(here, active):
+    here.chain.reorg(len(here.chain.blocks) - 1)
+    assert here.complete(active, CLOSE).code == "finality_violation"
+    here.resolve(active, "retry")
+    assert here.settle(active) == End("done")
+
+
+def test_a_node_that_lags_behind_a_final_block_is_no_finality_violation(here, active):
+    here.chain.behind = len(here.chain.blocks) - 1
+    with pytest.raises(ChainUnreachable, match="behind"):
+        here.begin(active, CLOSE)
+    here.chain.behind = 0
+    assert here.complete(active, CLOSE) == End("done")
+    assert here.events(active, e.ChainFactsWithdrawn) == []

@@ -1,0 +1,208 @@
+"""Opening the database: durability, rights, migrations, and files that are not a journal."""
+
+import asyncio
+import multiprocessing
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import alembic.autogenerate
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import orchestrator.journal
+from orchestrator.errors import SettingsError
+from orchestrator.journal.database import HEAD, open_database
+from orchestrator.journal.schema import metadata
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "journal.db"
+
+
+@pytest.fixture
+async def engine(path):
+    engine = await open_database(f"sqlite:///{path}")
+    yield engine
+    await engine.dispose()
+
+
+async def refusal(path, code: str) -> str:
+    with pytest.raises(SettingsError) as raised:
+        await open_database(f"sqlite:///{path}")
+    assert raised.value.code == code
+    return raised.value.message
+
+
+async def test_every_connection_is_durable(engine):
+    async with engine.connect() as one, engine.connect() as two:
+        for connection in (one, two):
+            for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+                assert (await connection.execute(sa.text(f"PRAGMA {pragma}"))).scalar_one() == expected
+
+
+async def test_only_the_owner_can_read_it(engine, path):
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("CREATE TABLE more (x)"))
+        for file in path.parent.iterdir():
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+async def test_the_migrations_make_the_schema(engine):
+    async with engine.connect() as connection:
+        difference = await connection.run_sync(
+            lambda sync: alembic.autogenerate.compare_metadata(
+                MigrationContext.configure(sync, opts={"compare_type": True, "compare_server_default": True}), metadata
+            )
+        )
+    assert difference == []
+
+
+async def test_indexes_and_constraints_are_those_of_the_schema(engine, tmp_path):
+    """What autogenerate does not compare: primary keys, and the condition of the partial index."""
+
+    def described(connection: sa.Connection) -> set[tuple[str, str]]:
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'alembic%'")
+        return {
+            (name, " ".join((sql or "").split())) for name, sql in rows if not name.startswith("sqlite_autoindex_al")
+        }
+
+    async with engine.connect() as connection:
+        migrated = await connection.run_sync(described)
+    fresh = sa.create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
+    metadata.create_all(fresh)
+    with fresh.connect() as connection:
+        assert migrated == described(connection)
+    fresh.dispose()
+
+
+def test_head_is_the_newest_migration():
+    config = Config()
+    config.set_main_option("script_location", str(Path(orchestrator.journal.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+async def test_opening_again_changes_nothing_and_imports_no_alembic(engine, path):
+    await engine.dispose()
+    before = path.read_bytes()
+    code = (
+        "import asyncio, sys\nfrom orchestrator.journal.store import Journal\n"
+        "async def main():\n    await (await Journal.open(f'sqlite:///{sys.argv[1]}')).close()\n"
+        "asyncio.run(main())\nassert not [name for name in sys.modules if name.startswith('alembic')]"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    assert path.read_bytes() == before
+
+
+def _open(path: str, barrier) -> None:
+    async def run() -> None:
+        await (await open_database(f"sqlite:///{path}")).dispose()
+
+    barrier.wait(60)
+    asyncio.run(run())
+
+
+def test_several_processes_make_one_database(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    racers = [context.Process(target=_open, args=(str(tmp_path / "one.db"), barrier)) for _ in range(4)]
+    for process in racers:
+        process.start()
+    for process in racers:
+        process.join(60)
+    assert [process.exitcode for process in racers] == [0] * 4
+
+
+# --- files that are something else ---------------------------------------------------
+
+
+async def test_a_newer_release_s_database(engine, path):
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    await engine.dispose()
+    message = await refusal(path, "database_newer")
+    assert "9999" in message
+    assert HEAD in message
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "CREATE TABLE customers (id)",
+        "CREATE TABLE events (id)",
+        f"CREATE TABLE alembic_version (version_num); INSERT INTO alembic_version VALUES ('{HEAD}')",
+        "CREATE TABLE alembic_version (version_num); CREATE TABLE events (id)",
+    ],
+)
+async def test_another_program_s_database_is_left_alone(tmp_path, script):
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+    before = path.read_bytes()
+    assert "nothing was changed" in await refusal(path, "database_foreign")
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["other.db"]
+
+
+async def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes, " * 100)
+    before = path.read_bytes()
+    assert "not a database" in await refusal(path, "database_unusable")
+    assert path.read_bytes() == before
+
+
+async def test_a_broken_database(engine, path):
+    await engine.dispose()
+    content = bytearray(path.read_bytes())
+    content[4096:8192] = b"\xff" * 4096
+    path.write_bytes(content)
+    try:
+        opened = await open_database(f"sqlite:///{path}")
+        await opened.dispose()
+    except SettingsError as error:
+        assert error.code in {"database_unusable", "database_foreign"}  # noqa: PT017
+
+
+@pytest.mark.parametrize("where", ["file/journal.db", "/proc/nowhere/journal.db", "folder"])
+async def test_a_place_that_cannot_be(tmp_path, where):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    assert "cannot open" in await refusal(tmp_path / where, "database_unusable")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+async def test_a_folder_without_the_right_to_write(engine, path):
+    await engine.dispose()
+    path.parent.chmod(0o500)
+    try:
+        assert str(path) in await refusal(path, "database_unusable")
+    finally:
+        path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "journal.db", "sqlite://journal.db", "sqlite:///relative.db", "sqlite:///", "mysql:///x", "sqlite:////"],
+)
+async def test_urls_that_are_none(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError) as raised:
+        await open_database(url)
+    assert raised.value.code in {"database_url", "database_unusable"}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_password_in_a_url_is_not_repeated():
+    with pytest.raises(SettingsError) as raised:
+        await open_database("postgresql://user:hunter2@host/db")
+    assert "hunter2" not in raised.value.message

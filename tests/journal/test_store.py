@@ -1,0 +1,340 @@
+"""The journal's promises: what was appended stays, in order, once; what was tampered with is found."""
+
+import asyncio
+import json
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import Disposition, JournalError
+from orchestrator.journal.store import GENESIS, Journal
+from orchestrator.lifecycle import events as e
+from orchestrator.models import OperationKind
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STARTED = e.OperationStarted(operation=OperationKind.ACTIVATE)
+
+
+def signed(digest: str, purpose: str = "creation") -> e.ChallengeSigned:
+    return e.ChallengeSigned(purpose=purpose, digest=digest, signer="eip155:1:0x", signature="0x00")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "journal.db"
+
+
+@pytest.fixture
+async def journal(path):
+    async with await Journal.open(f"sqlite:///{path}") as opened:
+        yield opened
+
+
+async def test_facts_come_back_as_they_were(journal):
+    at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    observed = e.PlatformObserved(
+        customer_id="c", status="active", wallet=None, owner="eip155:1:0x", updated_at=NOW + timedelta(microseconds=7)
+    )
+    written = await journal.append("a", [STARTED, observed], after=0, at=at)
+    assert await journal.read("a") == written
+    assert [(item.seq, item.stream, item.event) for item in written] == [(1, "a", STARTED), (2, "a", observed)]
+    assert written[0].previous == GENESIS
+    assert written[1].previous == written[0].hash
+    assert written[0].at == at
+    assert await journal.append("a", [], after=2, at=at) == []
+
+
+async def test_streams_are_apart_and_the_chain_is_one(journal):
+    await journal.append("a", [STARTED], after=0, at=NOW)
+    await journal.append("b", [STARTED], after=0, at=NOW)
+    (third,) = await journal.append("a", [STARTED], after=1, at=NOW)
+    assert third.seq == 3
+    assert [item.stream for item in await journal.read_all()] == ["a", "b", "a"]
+    assert [item.seq for item in await journal.read_all(after=1, limit=1)] == [2]
+    assert await journal.streams() == ["a", "b"]
+
+
+@pytest.mark.parametrize("after", [0, 2])
+async def test_who_has_not_seen_all_cannot_append(journal, after):
+    await journal.append("a", [STARTED], after=0, at=NOW)
+    with pytest.raises(JournalError, match=f"1 events, expected {after}") as raised:
+        await journal.append("a", [STARTED], after=after, at=NOW)
+    assert raised.value.code == "journal_conflict"
+    assert (await journal.verify()).events == 1
+
+
+# --- signatures and claims ------------------------------------------------------
+
+
+async def test_one_live_signature(journal):
+    await journal.append("a", [signed("0x1")], after=0, at=NOW)
+    for other in (signed("0x2"), signed("0x1")):
+        with pytest.raises(JournalError) as raised:
+            await journal.append("a", [STARTED, other], after=1, at=NOW)
+        assert raised.value.code == "signature_conflict"
+    assert len(await journal.read("a")) == 1, "all or nothing"
+    await journal.append("a", [signed("0x2", "deletion")], after=1, at=NOW)
+    await journal.append("b", [signed("0x1")], after=0, at=NOW)
+
+
+@pytest.mark.parametrize(
+    "dead", [e.ChallengeLapsed(digest="0x1"), e.SubmissionRefused(digest="0x1", code="c", message="m")]
+)
+async def test_a_dead_signature_makes_room_and_is_not_made_again(journal, dead):
+    await journal.append("a", [signed("0x1"), dead], after=0, at=NOW)
+    with pytest.raises(JournalError) as raised:
+        await journal.append("a", [signed("0x1")], after=2, at=NOW)
+    assert raised.value.code == "signature_conflict"
+    await journal.append("a", [signed("0x2")], after=2, at=NOW)
+
+
+async def test_an_account_answers_one_creation_only(journal):
+    await journal.append("reference:r", [e.CreationAnswered(account_id="a")], after=0, at=NOW)
+    with pytest.raises(JournalError) as raised:
+        await journal.append("reference:s", [e.CreationAnswered(account_id="a")], after=0, at=NOW)
+    assert raised.value.code == "account_claimed"
+    assert await journal.claimed_accounts() == {"a"}
+
+
+async def test_open_creations(journal):
+    def intended(reference: str) -> e.CreationIntended:
+        return e.CreationIntended(reference=reference, customer_id="c", currency="EUR", key="k")
+
+    refused = e.CreationRefused(code="c", message="m")
+    await journal.append("reference:r", [intended("r")], after=0, at=NOW)
+    await journal.append("reference:s", [intended("s"), e.CreationAnswered(account_id="a")], after=0, at=NOW)
+    await journal.append("reference:t", [intended("t"), refused], after=0, at=NOW)
+    await journal.append("reference:u", [intended("u"), refused, intended("u")], after=0, at=NOW)
+    assert [item.stream for item in await journal.open_creations()] == ["reference:r", "reference:u"]
+
+
+def _race(path: str, name: int, rounds: int, barrier, results) -> None:
+    async def run() -> list[str]:
+        told = []
+        async with await Journal.open(f"sqlite:///{path}") as journal:
+            for number in range(rounds):
+                barrier.wait(60)
+                try:
+                    # Each has seen all: only the constraint is between them.
+                    await journal.append(f"account-{number}", [signed(f"0x{name}")], after=0, at=NOW)
+                    told.append("won")
+                except JournalError as error:
+                    told.append(error.code)
+        return told
+
+    results.put(asyncio.run(run()))
+
+
+def _constraint_race(path: str, name: int, rounds: int, barrier, results) -> None:
+    """Past the check of the stream's length: the rows of the signatures alone decide."""
+    told = []
+    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
+        for number in range(rounds):
+            barrier.wait(60)
+            try:
+                row = (f"account-{number}", "deletion", f"0x{name}", True)
+                connection.execute(
+                    "INSERT INTO signatures (account_id, purpose, digest, live) VALUES (?, ?, ?, ?)", row
+                )
+                told.append("won")
+            except sqlite3.IntegrityError:
+                told.append("lost")
+    results.put(told)
+
+
+@pytest.mark.parametrize("racer", [_race, _constraint_race])
+def test_of_two_processes_exactly_one_signs(path, racer):
+    asyncio.run(_prepared(path))
+    rounds = 30
+    context = multiprocessing.get_context("spawn")
+    barrier, results = context.Barrier(2), context.Queue()
+    racers = [context.Process(target=racer, args=(str(path), name, rounds, barrier, results)) for name in (1, 2)]
+    for process in racers:
+        process.start()
+    told = [results.get(timeout=120) for _ in racers]
+    for process in racers:
+        process.join(60)
+    results.close()
+    results.join_thread()
+    for number, pair in enumerate(zip(*told, strict=True)):
+        assert sorted(pair, key=lambda one: one == "won") == [min(set(pair) - {"won"}), "won"], (
+            f"round {number}: {pair}"
+        )
+
+
+async def _prepared(path) -> None:
+    await (await Journal.open(f"sqlite:///{path}")).close()
+
+
+# --- tampering -------------------------------------------------------------------
+
+EVENTS = 5
+TAMPERINGS = {
+    "at": "UPDATE events SET at = '2027-01-01T00:00:00.000000Z' WHERE seq = 3",
+    "type": "UPDATE events SET type = 'operation_continued' WHERE seq = 3",
+    "data": 'UPDATE events SET data = \'{"operation":"close"}\' WHERE seq = 3',
+    "data's form": "UPDATE events SET data = data || ' ' WHERE seq = 3",
+    "data as bytes": "UPDATE events SET data = CAST(data AS BLOB) WHERE seq = 3",
+    "data of no encoding": "UPDATE events SET data = CAST(x'22ff22' AS TEXT) WHERE seq = 3",
+    "data of no type": "UPDATE events SET data = '[]' WHERE seq = 3",
+    "stream": "UPDATE events SET stream = 'b' WHERE seq = 3",
+    "stream_seq": "UPDATE events SET stream_seq = 30 WHERE seq = 3",
+    "previous": "UPDATE events SET previous = hash WHERE seq = 3",
+    "hash": "UPDATE events SET hash = previous WHERE seq = 3",
+    "seq": "UPDATE events SET seq = 30 WHERE seq = 3",
+    "seq below": "UPDATE events SET seq = -1 WHERE seq = 3",
+    "seq as text": "UPDATE events SET seq = 'three' WHERE seq = 3",
+    "deleted": "DELETE FROM events WHERE seq = 3",
+    "deleted and closed up": "DELETE FROM events WHERE seq = 3; UPDATE events SET seq = seq - 1 WHERE seq > 3",
+    "swapped": "UPDATE events SET seq = 30 WHERE seq = 3; UPDATE events SET seq = 3 WHERE seq = 4; "
+    "UPDATE events SET seq = 4 WHERE seq = 30",
+    "inserted": "UPDATE events SET seq = seq + 1000 WHERE seq >= 3; UPDATE events SET seq = seq - 999 WHERE seq > 999; "
+    "INSERT INTO events SELECT 3, 'b', 1, at, type, data, previous, hash FROM events WHERE seq = 4",
+}
+
+
+@pytest.mark.parametrize("name", TAMPERINGS)
+async def test_tampering_is_found(journal, path, name):
+    await journal.append("a", [STARTED] * EVENTS, after=0, at=NOW)
+    before = await journal.verify()
+    assert (before.valid, before.events, before.first_bad) == (True, EVENTS, None)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(TAMPERINGS[name])
+    after = await journal.verify()
+    assert not after.valid
+    assert after.first_bad == 3
+    assert after.events == 2
+    assert after.head == (await journal.read_all(limit=2))[-1].hash
+
+
+async def test_the_last_event_moved_below_the_first_is_found(journal, path):
+    await journal.append("a", [STARTED] * EVENTS, after=0, at=NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"UPDATE events SET seq = -1 WHERE seq = {EVENTS}")
+    assert not (await journal.verify()).valid
+
+
+async def test_what_is_cut_off_shows_in_the_head(journal, path):
+    written = await journal.append("a", [STARTED] * EVENTS, after=0, at=NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"DELETE FROM events WHERE seq = {EVENTS}")
+    after = await journal.verify()
+    assert (after.valid, after.events, after.head) == (True, EVENTS - 1, written[-2].hash)
+
+
+@pytest.mark.parametrize("name", ["data of no type", "data of no encoding", "type", "data as bytes"])
+async def test_unreadable_events_are_named_and_no_surprise(journal, path, name):
+    await journal.append("a", [STARTED] * EVENTS, after=0, at=NOW)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(TAMPERINGS[name].replace("operation_continued", "from_tomorrow"))
+    try:
+        await journal.read("a")
+    except JournalError as error:
+        assert error.code in {"journal_unreadable", "journal_database"}  # noqa: PT017
+
+
+async def test_an_empty_journal_is_whole(journal):
+    found = await journal.verify()
+    assert (found.valid, found.events, found.head) == (True, 0, GENESIS)
+
+
+@given(data=st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3))
+def test_any_text_comes_back_and_verifies(tmp_path_factory, data):
+    async def run() -> None:
+        url = f"sqlite:///{tmp_path_factory.mktemp('any') / 'journal.db'}"
+        async with await Journal.open(url) as journal:
+            event = e.PreflightTaken(wei="1" * 40, tokens=data, cards=data)
+            await journal.append("a", [event], after=0, at=NOW)
+            assert (await journal.read("a"))[0].event == event
+            assert (await journal.verify()).valid
+
+    asyncio.run(run())
+
+
+# --- trouble with the file ---------------------------------------------------------
+
+
+async def test_a_database_that_stays_locked_is_passing_trouble(journal, path, monkeypatch):
+    await journal.append("a", [STARTED], after=0, at=NOW)
+    async with journal._engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        await raw.driver_connection.execute("PRAGMA busy_timeout=50")
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalError) as raised:
+            await journal.append("a", [STARTED], after=1, at=NOW)
+        holder.execute("ROLLBACK")
+    assert (raised.value.code, raised.value.disposition) == ("journal_busy", Disposition.RETRY)
+    await journal.append("a", [STARTED], after=1, at=NOW)
+
+
+async def test_a_full_disk_is_told_and_nothing_is_half_written(journal):
+    async with journal._engine.connect() as connection:
+        raw = await connection.get_raw_connection()
+        pages = (await (await raw.driver_connection.execute("PRAGMA page_count")).fetchone())[0]
+        await raw.driver_connection.execute(f"PRAGMA max_page_count={pages}")
+    big = e.OperationHalted(code="c", message="m" * 3000)
+    with pytest.raises(JournalError, match="full"):
+        await journal.append("a", [big] * 50, after=0, at=NOW)
+    assert await journal.read("a") == []
+
+
+WRITER = """
+import asyncio, sys
+from datetime import UTC, datetime
+from orchestrator.journal.store import Journal
+from orchestrator.lifecycle.events import OperationHalted
+
+async def main():
+    async with await Journal.open(f"sqlite:///{sys.argv[1]}") as journal:
+        for number in range(100_000):
+            event = OperationHalted(code=str(number), message="m")
+            await journal.append("a", [event], after=number, at=datetime.now(UTC))
+            print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 40])
+async def test_a_kill_loses_nothing_that_was_acknowledged(path, acknowledged):
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        told = [int(writer.stdout.readline()) for _ in range(acknowledged)]
+        os.kill(writer.pid, signal.SIGKILL)
+        told += [int(line) for line in writer.stdout.read().splitlines()]
+        assert writer.wait() == -signal.SIGKILL
+    async with await Journal.open(f"sqlite:///{path}") as journal:
+        found = [int(item.event.code) for item in await journal.read("a")]
+        assert found == list(range(len(found)))
+        assert found[: len(told)] == told
+        assert len(found) <= len(told) + 1
+        assert (await journal.verify()).valid
+        await journal.append("a", [STARTED], after=len(found), at=NOW)
+
+
+# --- the inbox and certificates ------------------------------------------------------
+
+
+async def test_a_webhook_is_kept_once_and_handled_once(journal):
+    assert await journal.receive("e2", "account.updated", "a", json.dumps({}), NOW)
+    assert await journal.receive("e1", "customer.updated", None, "{}", NOW + timedelta(seconds=1))
+    assert not await journal.receive("e2", "account.updated", "a", "other", NOW)
+    assert await journal.unhandled() == [("e2", "a"), ("e1", None)]
+    await journal.handled("e2", NOW)
+    assert await journal.unhandled() == [("e1", None)]
+
+
+async def test_certificates(journal):
+    digest = await journal.keep_certificate("a", b"body")
+    assert await journal.keep_certificate("a", b"body") == digest
+    assert await journal.certificate(digest) == b"body"
+    assert await journal.certificate("0" * 64) is None
