@@ -183,7 +183,7 @@ class ModelChain:
         return block.number < len(self._visible()) and self.ref(block.number) == block
 
     async def holdings(self, wallet, named=()):
-        return Holdings(0, ())
+        return Holdings(0, (), self.ref(len(self.blocks) - 1))
 
     async def prove(self, wallet, slots):
         return ProvenAccount(self.ref(max(0, len(self.blocks) - 1 - FINAL_DEPTH)), {}, {}, b"")

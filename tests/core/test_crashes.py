@@ -30,8 +30,12 @@ FAULTS += [("append", "killed_before"), ("append", "killed_after"), ("submit", "
 
 def machine(lab):
     class Machine(RuleBasedStateMachine):
-        @initialize(calm=st.booleans(), first=st.sampled_from([None, *OperationKind]))
-        def open(self, calm, first) -> None:
+        @initialize(
+            calm=st.booleans(),
+            first=st.sampled_from([None, *OperationKind]),
+            faults=st.lists(st.sampled_from(FAULTS), max_size=3),
+        )
+        def open(self, calm, first, faults) -> None:
             """A calm world has faults, but nobody who acts by himself, and no reorg of what was final."""
             self.lab = lab()
             self.references = {"one"}
@@ -39,6 +43,7 @@ def machine(lab):
             account_id = self.lab.create("one").id
             if first in (OperationKind.DEACTIVATE, OperationKind.CLOSE):
                 self.lab.complete(account_id, OperationKind.ACTIVATE)
+            self.trouble(faults)
             if first is not None:
                 self.command(0, first)
 

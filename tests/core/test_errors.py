@@ -1,4 +1,4 @@
-"""The errors: one tree, each with a code, a disposition and a sentence; the tree in the text is the tree in the code."""
+"""The errors: one tree, the same in the text as in the code; each with a code, a disposition and a sentence."""
 
 import re
 

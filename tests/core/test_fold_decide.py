@@ -159,6 +159,7 @@ def test_the_table_has_a_row_for_every_stage():
     assert rows == {(kind, stage.name) for kind, stages in STAGES.items() for stage in stages}
 
 
+TRIED = (fetched, signed, refusal)
 GONE = e.ChainFactsWithdrawn(block=block(5), was_final=True)
 DECISIONS = st.sampled_from(["retry", "accept", "abandon"])
 
@@ -180,7 +181,7 @@ CODE_ROWS = [
     ("owner_disagreement", Halt, [platform(S.ACTIVE), A, deployed(event_owner=OTHER)]),
     ("challenge_disagreement", Halt, [platform(S.ACTIVE), A, fetched(2), signed(2), *ON_CHAIN]),
     ("status_disagreement", Halt, [platform(S.INITIATING), A, *ON_CHAIN]),
-    ("signature_refused", Halt, [platform(S.INITIATING), A, *[f(i) for i in (1, 2, 3) for f in (fetched, signed, refusal)]]),
+    ("signature_refused", Halt, [platform(S.INITIATING), A, *[f(i) for i in (1, 2, 3) for f in TRIED]]),
 ]  # fmt: skip
 
 

@@ -56,8 +56,8 @@ def test_other_namespaces_are_refused_by_name(namespace):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "eip155", "eip155:", ":1", "eip155:01", "eip155:-1", "eip155:1.0", "eip155:٣", "eip155:1\n", "EIP155:1",
-             "eip155:0x1", "eip155:1:2", "eip155:" + "9" * 40]
+    "text", ["", "eip155", "eip155:", ":1", "eip155:01", "eip155:-1", "eip155:1.0", "eip155:٣", "eip155:1\n",
+             "EIP155:1", "eip155:0x1", "eip155:1:2", "eip155:" + "9" * 40]
 )  # fmt: skip
 def test_what_is_no_chain(text):
     with pytest.raises(UnsupportedChain):

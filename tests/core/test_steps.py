@@ -204,6 +204,16 @@ def test_a_challenge_that_expires_under_the_signature_is_fetched_anew(here, lab,
     assert here.account(account).accepted == ["creation"]
 
 
+def test_an_uncertain_submission_is_repeated_under_its_key(here, active):
+    """The platform has taken the signature and offers no challenge: another key would be refused."""
+    here.faults.queue.append(("submit", "lost"))
+    assert here.start(active, CLOSE).trouble.code == "platform_uncertain"
+    assert here.settle(active) == End("done")
+    keys = [event.key for event in here.events(active, e.SubmissionIntended)]
+    assert len(keys) == 2, "one for each signature"
+    assert here.account(active).accepted == ["creation", "deletion"]
+
+
 def test_a_live_signature_outlives_operations_of_other_kinds(here, lab, account):
     killed_at(here, lab, account, "submit", "killed_before")
     here.resolve(account, "abandon")

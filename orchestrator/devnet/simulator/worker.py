@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import challenges
-from .chain import ACTIVE, CLOSED, CREATED, INACTIVE, CallReverted, Chain, ChainDown, NonceUsed, encode_call
+from .chain import ACTIVE, CLOSED, CREATED, INACTIVE, CallReverted, Chain, ChainDown, NonceUsed, Signed, encode_call
 from .store import Row
 
 if TYPE_CHECKING:
@@ -277,22 +277,36 @@ class Worker:
                 if await step.done():  # somebody else was faster
                     return None
                 raise
-            with store.transaction():
-                identifier = store.insert(
-                    "transactions",
-                    job_id=job["id"],
-                    account_id=job["account_id"],
-                    step=step.name,
-                    nonce=signed.nonce,
-                    hash=signed.hash,
-                    raw=signed.raw,
-                    state="signed",
-                    created_at=self._platform.clock.iso(),
-                )
+            identifier = self._keep(job, step, signed)
             row = store.one("SELECT * FROM transactions WHERE id = ?", identifier)
             with contextlib.suppress(NonceUsed, ChainDown):  # _follow sees it
                 await self._node.send(signed.raw)
         return row
+
+    def _keep(self, job: Row, step: Step, signed: Signed) -> int:
+        """Records a signed transaction. After a reorg the same one may be signed again, bit for bit: it has a row."""
+        store = self._platform.store
+        with store.transaction():
+            known = store.one("SELECT id FROM transactions WHERE hash = ?", signed.hash)
+            if known is not None:
+                store.write(
+                    "UPDATE transactions SET job_id = ?, step = ?, state = 'signed', block_number = NULL WHERE id = ?",
+                    job["id"],
+                    step.name,
+                    known["id"],
+                )
+                return int(known["id"])
+            return store.insert(
+                "transactions",
+                job_id=job["id"],
+                account_id=job["account_id"],
+                step=step.name,
+                nonce=signed.nonce,
+                hash=signed.hash,
+                raw=signed.raw,
+                state="signed",
+                created_at=self._platform.clock.iso(),
+            )
 
     async def _follow(self, row: Row, step: Step) -> bool:
         """Waits for one recorded transaction. False if it can never be mined, so that the chain is looked at again."""
