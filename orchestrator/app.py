@@ -28,7 +28,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.models import AccountId, CustomerId, OperationKind, Outcome, to_uuid
-from orchestrator.report import AccountReport, ErrorNote, OperationReport, account_report, report
+from orchestrator.report import AccountReport, ErrorNote, OperationReport, account_report, report, troubled
 from orchestrator.runner import Advanced, Runner
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
@@ -58,6 +58,7 @@ class Orchestrator:
         self._locks = AccountLocks(lock_folder(settings))
         self._wakes = Wakes()
         self._world: World | None = None
+        self._dispatch: EmbeddedDispatch | None = None
         self._connecting = asyncio.Lock()
 
     @classmethod
@@ -100,7 +101,7 @@ class Orchestrator:
             found = await world.platform.accounts()
         else:
             found = await world.platform.customer_accounts(CustomerId(to_uuid(customer_id, "the customer's id")))
-        known = await self._states()
+        known = _states(await self._all())
         return [account_report(account, self._known(account.id, known)) for account in found]
 
     async def account(self, account_id: str) -> AccountReport:
@@ -163,24 +164,25 @@ class Orchestrator:
         return account_report(account), left
 
     async def resume(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[OperationReport]:
-        """Drives every unfinished creation and operation of the journal to its end."""
+        """Drives every unfinished creation and operation of the journal to its end.
+
+        One that fails does not keep the others: its error is in its report (of a creation, the report has
+        ``reference:…`` in place of the account's id; one that succeeds has none).
+        """
         deadline = time.monotonic() + timeout
-        for stream, recorded in (await self._all()).items():
-            last = recorded[-1].event
-            if stream.startswith("reference:") and isinstance(last, e.CreationIntended):
-                await self.create_account(
-                    last.customer_id,
-                    last.currency,
-                    reference=last.reference,
-                    timeout=max(0.0, deadline - time.monotonic()),
-                )
-        unfinished = [account for account, state in (await self._states()).items() if state.unfinished]
-        return list(await asyncio.gather(*(self._drive(account, deadline) for account in unfinished)))
+        streams = await self._all()
+        intents = [recorded[-1].event for recorded in streams.values()]
+        unfinished = [account for account, state in _states(streams).items() if state.unfinished]
+        told = await asyncio.gather(
+            *(self._resumed_creation(intent, deadline) for intent in intents if isinstance(intent, e.CreationIntended)),
+            *(self._resumed(account, deadline) for account in unfinished),
+        )
+        return [report for report in told if report is not None]
 
     async def status(self, account_ids: Sequence[str] = ()) -> list[OperationReport]:
         """Where these accounts stand (none named: all of the journal), by the journal alone."""
         if not account_ids:
-            return [self._report(account, state) for account, state in (await self._states()).items()]
+            return [self._report(account, state) for account, state in (_states(await self._all())).items()]
         reports = []
         for account_id in account_ids:
             identifier = _account_id(account_id)
@@ -224,7 +226,7 @@ class Orchestrator:
         """One look at an account, without waiting: what a webhook, a new block or a due time asks for.
 
         An unfinished operation is moved on as far as it goes now; of any other account both sides are read back and
-        what is new is journaled. Raises OrchestratorError's subclasses, JournalError ``account_busy`` (retry) among them
+        what is new is journaled. Raises OrchestratorError's subclasses: JournalError ``account_busy`` (retry), too,
         where another worker has the account.
         """
         identifier = _account_id(account_id)
@@ -293,16 +295,32 @@ class Orchestrator:
         await working.record(e.OperationStarted(operation=kind))
         return None
 
-    async def _drive(self, account_id: AccountId, deadline: float) -> OperationReport:
+    async def _resumed(self, account_id: AccountId, deadline: float) -> OperationReport:
         world = await self._connected()
-        async with self._locks.hold(account_id, deadline, lambda what: self._watch(account_id, what)):
-            return await self._drive_locked(world, account_id, deadline)
+        try:
+            async with self._locks.hold(account_id, deadline, lambda what: self._watch(account_id, what)):
+                return await self._drive_locked(world, account_id, deadline)
+        except OrchestratorError as error:
+            return troubled(account_id, fold(await self._journal.read(account_id)), error)
+
+    async def _resumed_creation(self, intent: e.CreationIntended, deadline: float) -> OperationReport | None:
+        try:
+            await self.create_account(
+                intent.customer_id,
+                intent.currency,
+                reference=intent.reference,
+                timeout=max(0.0, deadline - time.monotonic()),
+            )
+        except OrchestratorError as error:
+            return troubled(AccountId(f"reference:{intent.reference}"), AccountState(), error)
+        return None
 
     async def _drive_locked(self, world: World, account_id: AccountId, deadline: float) -> OperationReport:
-        runner = Runner(world, watch=self._watch)
-        interval = self._settings.poll_interval
-        dispatch = EmbeddedDispatch(runner, self._wakes, poll_interval=interval, watch=self._waiting)
-        advanced: Advanced = await dispatch.drive(account_id, deadline)
+        if self._dispatch is None:
+            runner = Runner(world, watch=self._watch)
+            interval = self._settings.poll_interval
+            self._dispatch = EmbeddedDispatch(runner, self._wakes, poll_interval=interval, watch=self._waiting)
+        advanced: Advanced = await self._dispatch.drive(account_id, deadline)
         wait = advanced.action if isinstance(advanced.action, Wait) else None
         return report(account_id, advanced.working.state, wait=wait, trouble=advanced.trouble)
 
@@ -333,18 +351,17 @@ class Orchestrator:
             after = page[-1].seq
         return streams
 
-    async def _states(self) -> dict[AccountId, AccountState]:
-        return {
-            AccountId(stream): fold(recorded)
-            for stream, recorded in (await self._all()).items()
-            if not stream.startswith("reference:")
-        }
-
     def _known(self, account_id: AccountId, known: dict[AccountId, AccountState]) -> OperationReport | None:
         return self._report(account_id, known[account_id]) if account_id in known else None
 
     def _report(self, account_id: AccountId, state: AccountState) -> OperationReport:
         return report(account_id, state, patience=timedelta(seconds=self._settings.patience))
+
+
+def _states(streams: dict[str, list[e.Recorded]]) -> dict[AccountId, AccountState]:
+    return {
+        AccountId(stream): fold(recorded) for stream, recorded in streams.items() if not stream.startswith("reference:")
+    }
 
 
 def _account_id(text: str) -> AccountId:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
@@ -114,6 +114,17 @@ def report(
     if trouble is not None:
         values["error"] = ErrorNote(code=trouble.code, message=trouble.message)
     return OperationReport(**values)
+
+
+def troubled(account_id: AccountId, state: AccountState, error: OrchestratorError) -> OperationReport:
+    """The report of an account on which ``error`` was raised: what could be done about it decides the outcome."""
+    outcomes = {
+        Disposition.RETRY: Outcome.WAITING,
+        Disposition.STOP: Outcome.FAILED,
+        Disposition.OPERATOR: Outcome.OPERATOR,
+    }
+    note = ErrorNote(code=error.code, message=error.message)
+    return report(account_id, state).model_copy(update={"outcome": outcomes[error.disposition], "error": note})
 
 
 def account_report(account: PlatformAccount, journal: OperationReport | None = None) -> AccountReport:

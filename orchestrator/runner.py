@@ -65,8 +65,10 @@ class Runner:
             match error.disposition:
                 case Disposition.RETRY:
                     since = working.op.touched_at or working.op.started_at
-                    wait = Wait("trouble to pass", since, since + self._world.rules.patience)
-                    return Advanced(working, wait, error)
+                    until = since + self._world.rules.patience
+                    if working.now() < until:
+                        return Advanced(working, Wait("trouble to pass", since, until), error)
+                    action = Halt(error.code, f"for longer than {self._world.rules.patience}: {error.message}")
                 case Disposition.OPERATOR if error.code != "journal_conflict":
                     action = Halt(error.code, error.message)
                 case _:

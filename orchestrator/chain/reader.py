@@ -227,7 +227,7 @@ class ChainReader:
             last = StateChange(WalletState.from_number(after), log.block, log.tx_hash)
         if stored != state:
             raise Disagreement(
-                f"wallet {wallet} at block {head.number}: its storage has the state {stored}, "
+                f"wallet {wallet}: its storage has the state {stored}, "
                 f"its last StateChanged log (transaction {last.tx_hash}) says {state} ({last.state.value})",
                 code="state_disagreement",
             )
@@ -236,10 +236,18 @@ class ChainReader:
     # --- other reads --------------------------------------------------------------------------------------------
 
     async def is_canonical(self, block: BlockRef) -> bool:
-        """Whether the node's canonical chain has this hash at this number. False too where it has no such block yet."""
+        """Whether the node's canonical chain has this hash at this number.
+
+        Raises ChainUnreachable ``chain_behind`` where the node has no block of that number: then nobody can tell.
+        """
         answer = await self._rpc.call("eth_getBlockByNumber", [hex(block.number), False])
         now = self._optional_header(answer, f"block {block.number}")
-        return now is not None and now.block == block
+        if now is None:
+            raise ChainUnreachable(
+                f"{self._rpc.endpoint}: the node has no block {block.number}, which was seen before",
+                code="chain_behind",
+            )
+        return now.block == block
 
     async def holdings(self, wallet: Address, named: tuple[Address, ...] = ()) -> Holdings:
         """Wei and ERC-20 balances above zero at the head, in 3 round trips (more for hundreds of tokens).

@@ -77,6 +77,7 @@ class Rpc:
         self._batch_size = batch_size
         self._max_answer_bytes = max_answer_bytes
         self._w3: AsyncWeb3[AsyncHTTPProvider] | None = None
+        self._connecting = asyncio.Lock()
         self._session: ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.round_trips = 0
@@ -172,6 +173,10 @@ class Rpc:
 
     async def _connect(self) -> AsyncWeb3[AsyncHTTPProvider]:
         """web3 with a session of this event loop: connections kept alive, answers limited in size."""
+        async with self._connecting:  # of many first calls one makes the session
+            return await self._connected()
+
+    async def _connected(self) -> AsyncWeb3[AsyncHTTPProvider]:
         loop = asyncio.get_running_loop()
         if self._w3 is not None:
             if self._loop is not loop:

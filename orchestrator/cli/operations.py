@@ -13,8 +13,8 @@ import typer
 from orchestrator.cli.context import options
 from orchestrator.cli.output import EXIT_CODES, FAILED, USAGE, clean, emit, err, exit_code, fail, worst
 from orchestrator.cli.run import progress, with_orchestrator
-from orchestrator.errors import Disposition, OrchestratorError, SettingsError
-from orchestrator.models import Outcome
+from orchestrator.errors import OrchestratorError, SettingsError
+from orchestrator.models import AccountId, Outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,22 +156,16 @@ async def _told(orchestrator: Orchestrator, account_id: str, operation: Operatio
         report = await operation(orchestrator, account_id)
     except OrchestratorError as error:
         message = f"[red]{clean(account_id)}: {error.code}: {clean(error.message)}[/]"
-        emit({"accountId": account_id, **_failed(error)}, lambda console: console.print(message))
+        from orchestrator.lifecycle.fold import AccountState
+        from orchestrator.report import troubled
+
+        told = troubled(AccountId(account_id), AccountState(), error)
+        emit(told.document(), lambda console: console.print(message))
         code = exit_code(error, waiting=True)
         # A key or a setting may be wrong for one account only, so it counts as that account's failure.
         return FAILED if code == USAGE else code
     emit(report.document(), lambda console: show(console, report))
     return EXIT_CODES[report.outcome]
-
-
-def _failed(error: OrchestratorError) -> dict[str, Any]:
-    outcomes = {Disposition.RETRY: "waiting", Disposition.OPERATOR: "operator", Disposition.STOP: "failed"}
-    empty = ("operation", "status", "address", "block", "waitingFor", "since", "deadline", "certificate")
-    return {
-        **dict.fromkeys(empty),
-        "outcome": outcomes[error.disposition],
-        "error": {"code": error.code, "message": error.message},
-    }
 
 
 def _ids(given: list[str]) -> list[str]:

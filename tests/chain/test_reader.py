@@ -10,7 +10,7 @@ from eth_hash.auto import keccak
 from orchestrator.artifacts import load
 from orchestrator.chain.reader import ChainReader
 from orchestrator.closure.proof import verify_header
-from orchestrator.errors import ChainNonsense, Disagreement
+from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, Finality, WalletState
 from orchestrator.ports import Chain
 
@@ -99,7 +99,9 @@ async def test_a_reorg_takes_the_deployment_back(reader, wallets, anvil, account
 
 
 async def test_a_block_that_is_not_there_yet_is_not_canonical(reader):
-    assert not await reader.is_canonical(BlockRef(BlockNumber(1_000_000), BlockHash("0x" + "11" * 32)))
+    with pytest.raises(ChainUnreachable) as caught:
+        await reader.is_canonical(BlockRef(BlockNumber(1_000_000), BlockHash("0x" + "11" * 32)))
+    assert caught.value.code == "chain_behind"
 
 
 async def test_storage_and_logs_must_agree_and_both_are_shown(reader, wallets, anvil, account_id):

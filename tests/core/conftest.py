@@ -3,6 +3,7 @@ against. ``lab`` makes one: ``lab()`` has its own journal on SQLite, its own clo
 
 import asyncio
 import base64
+import os
 import shutil
 import tempfile
 import uuid
@@ -415,7 +416,8 @@ class Lab:
     """A world with one process at a time. Synchronous: every method runs its own steps to their end."""
 
     def __init__(self, template: Path, rules: Rules | None = None) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        # In memory where that is possible: what is tried here is order, not the disk.
+        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         path = Path(self.folder.name) / "journal.db"
         shutil.copy(template, path)
         self.loop = asyncio.Runner()

@@ -28,12 +28,17 @@ FAULTS += [(call, kind) for call in ("submit", "request", "create_account") for 
 FAULTS += [("append", "killed_before"), ("append", "killed_after"), ("submit", "refuse")]
 
 
+SOME_FAULTS = st.lists(
+    st.sampled_from([("submit", "lost"), ("request", "lost"), ("request", "limited"), *FAULTS]), max_size=3
+)
+
+
 def machine(lab):
     class Machine(RuleBasedStateMachine):
         @initialize(
             calm=st.booleans(),
             first=st.sampled_from([None, *OperationKind]),
-            faults=st.lists(st.sampled_from(FAULTS), max_size=3),
+            faults=SOME_FAULTS,
         )
         def open(self, calm, first, faults) -> None:
             """A calm world has faults, but nobody who acts by himself, and no reorg of what was final."""
@@ -43,7 +48,7 @@ def machine(lab):
             account_id = self.lab.create("one").id
             if first in (OperationKind.DEACTIVATE, OperationKind.CLOSE):
                 self.lab.complete(account_id, OperationKind.ACTIVATE)
-            self.trouble(faults)
+            self.trouble_comes(faults)
             if first is not None:
                 self.command(0, first)
 
@@ -76,8 +81,9 @@ def machine(lab):
             self.references.add(reference)
             self.attempt(lambda: self.lab.create(reference))
 
-        @rule(which=st.sampled_from([0, 0, 0, 1]), kind=st.sampled_from(OperationKind))
-        def command(self, which, kind) -> None:
+        @rule(which=st.sampled_from([0, 0, 0, 1]), kind=st.sampled_from(OperationKind), faults=SOME_FAULTS)
+        def command(self, which, kind, faults=()) -> None:
+            self.trouble_comes(faults)
             for account_id in self.accounts()[which : which + 1]:
                 advanced = self.attempt(partial(self.lab.start, account_id, kind))
                 if advanced is not None:
@@ -102,6 +108,9 @@ def machine(lab):
 
         @rule(faults=st.lists(st.sampled_from(FAULTS), min_size=1, max_size=3))
         def trouble(self, faults) -> None:
+            self.trouble_comes(faults)
+
+        def trouble_comes(self, faults) -> None:
             self.lab.faults.queue += [one for one in faults if self.disturbed or one != ("submit", "refuse")]
 
         @rule(minutes=st.sampled_from([1, 20, 56, 61, 300]))
@@ -197,5 +206,5 @@ def machine(lab):
 
 @pytest.mark.timeout(1200)
 def test_nothing_twice_and_everything_ends(lab):
-    count = 400 if settings.get_current_profile_name() == "full" else 40
+    count = 400 if settings.get_current_profile_name() == "full" else 80
     run_state_machine_as_test(machine(lab), settings=settings(max_examples=count, stateful_step_count=40))

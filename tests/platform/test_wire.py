@@ -101,7 +101,7 @@ def test_other_namespaces_are_refused_by_name(text, words):
         (b'{"a":NaN}', "NaN"),
         (b'{"a":-Infinity}', "Infinity"),
         (b'{"a":"\xff"}', "UTF-8"),
-        (b"[" * 100_000, "nested"),
+        (b"[" * 100_000, "nests deeper"),
         (b"1" * 10_000, "cannot be used"),
     ],
 )

@@ -1,0 +1,153 @@
+"""The documents' commands and snippets, run: what they show is what a reader gets."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from types import CodeType
+
+import pytest
+
+from orchestrator.settings import load_settings
+from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles
+from tests.docs.shell import Shell
+from tests.e2e.commands import wait_for
+
+full = pytest.mark.skipif(os.environ.get("ORCHESTRATOR_TEST_PROFILE") != "full", reason="full profile")
+
+
+def _named(block: Block) -> str:
+    return f"line-{block.line}"
+
+
+def test_each_console_block_says_how_it_is_run():
+    found = [(name, block.line, block.run) for name in DOCUMENTS for block in blocks(name, "console")]
+    assert found
+    assert [one for one in found if one[2] not in {"quick", "devnet", "background", "demo"}] == []
+
+
+@pytest.mark.parametrize("block", consoles("quick"), ids=_named)
+def test_commands_that_need_nothing(block, tmp_path):
+    Shell(tmp_path).run(block.commands())
+
+
+@full
+def test_commands_on_a_devnet(devnet, tmp_path):
+    """All blocks one after the other, as they are read: a later one may rest on an earlier one."""
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    (folder / "devnet.json").write_text(json.dumps(devnet.document()))
+    (folder / "scripts").symlink_to(ROOT / "scripts")
+    found = consoles("devnet")
+    assert len(found) >= 3
+    Shell(folder).run([command for block in found for command in block.commands()])
+
+
+@full
+def test_the_devnet_in_the_other_terminal(tmp_path):
+    (block,) = consoles("background")
+    (command,) = block.commands()
+    shell = Shell(tmp_path)
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {command.words}"],
+        cwd=tmp_path,
+        env=shell.environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        document = tmp_path / "devnet.json"
+        wait_for(
+            lambda: process.poll() is not None or (document.exists() and document.read_text().endswith("\n")),
+            seconds=120,
+            what="devnet.json",
+        )
+        assert process.poll() is None, process.communicate()
+        assert json.loads(document.read_text())["env"]["ORCHESTRATOR_RPC_URL"].startswith("http://127.0.0.1:")
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@full
+def test_the_demo_prints_what_the_readme_shows(tmp_path):
+    (block,) = consoles("demo")
+    (command,) = block.commands()
+    assert command.words == "make demo", "which runs orchestrator demo, after its set-up"
+    assert "orchestrator demo" in (ROOT / "Makefile").read_text()
+    Shell(tmp_path).run([Command("orchestrator demo", command.code, command.output)])
+
+
+# --- snippets ----------------------------------------------------------------------------------------------------
+
+
+def _snippets() -> list[Block]:
+    return blocks("README.md", "python")
+
+
+@pytest.fixture
+def reader(devnet, monkeypatch, tmp_path):
+    """The process as a reader's: settings in the environment, a journal of its own."""
+    for name, value in devnet.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", f"sqlite:///{tmp_path / 'journal.db'}")
+    monkeypatch.setenv("ORCHESTRATOR_POLL_INTERVAL", "0.1")
+    return {"customer_id": devnet.programme.customer_id}
+
+
+def _compiled(source: str) -> CodeType:
+    return compile(source, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def test_the_readme_has_a_snippet_of_each_kind():
+    kinds = sorted(
+        "test" if "def test_" in block.text else "async" if "await" in block.text else "blocking"
+        for block in _snippets()
+    )
+    assert kinds == ["async", "blocking", "test"]
+
+
+@pytest.mark.parametrize("block", [b for b in _snippets() if "def test_" not in b.text], ids=_named)
+async def test_a_snippet_runs(block, reader, capsys):
+    code = _compiled(block.text)
+    if code.co_flags & inspect.CO_COROUTINE:
+        await eval(code, reader)
+    else:
+        import asyncio
+
+        await asyncio.to_thread(exec, code, reader)
+    assert reader["report"].outcome == "done"
+    assert capsys.readouterr().out == f"done {reader['report'].address}\n"
+
+
+@full
+def test_the_test_in_the_readme_passes_for_another_project(tmp_path):
+    """With the installed plugin, and nothing of this suite's own."""
+    (block,) = (b for b in _snippets() if "def test_" in b.text)
+    (tmp_path / "test_readme.py").write_text(block.text)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env=Shell(tmp_path).environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_the_settings_file_is_one(tmp_path):
+    (block,) = blocks("README.md", "toml")
+    given = tomllib.loads(block.text)
+    file = tmp_path / "orchestrator.toml"
+    file.write_text(block.text)
+    assert load_settings({}, file).platform_url == given["platform_url"]

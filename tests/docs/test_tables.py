@@ -1,0 +1,235 @@
+"""The documents' tables, compared with what they describe; and that everything they name exists."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from orchestrator.cli.main import app
+from orchestrator.devnet import pytest_plugin
+from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS
+from orchestrator.devnet.toolchain import FOUNDRY_VERSION
+from orchestrator.settings import PREFIX, SECRETS, Settings, load_settings
+from tests.docs.markdown import DOCUMENTS, ROOT, codes, table, text
+
+OTHER_VARIABLES = {"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "TEST_PROFILE"}
+
+
+# --- settings ----------------------------------------------------------------------------------------------------
+
+
+def _default(value: object, home: Path) -> str:
+    if value is None:
+        return "unset"
+    shown = ",".join(value) if isinstance(value, tuple) else str(value).replace(str(home), "~")
+    shown = shown.removesuffix(".0")
+    if shown:
+        return f"`{shown}`"
+    return "empty" if isinstance(value, str) else "none"
+
+
+def test_every_setting_stands_with_its_default(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    defaults = load_settings({})
+    rows = {codes(row[0])[0]: row[1] for row in table("README.md", "settings")}
+    expected = {PREFIX + name.upper(): _default(getattr(defaults, name), tmp_path) for name in Settings.model_fields}
+    assert rows == expected
+
+
+def test_the_secrets_that_may_be_files_are_named():
+    named = set(
+        re.findall(r"ORCHESTRATOR_[A-Z_]+", text("README.md").split("may also be given as")[0].rsplit("\n\n", 1)[1])
+    )
+    assert {PREFIX + name.upper() for name in SECRETS} == named
+
+
+def test_silent_choices_are_settings():
+    named = {name for row in table("README.md", "silent") for name in codes(row[2])}
+    fields = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert named <= fields
+    printed = set(re.findall(rf"{PREFIX}[A-Z_]+(?==)", (ROOT / "scripts" / "probe_platform.py").read_text()))
+    assert printed - {PREFIX + "PLATFORM_URL"} <= named, "what the probe prints answers a silent choice"
+
+
+def test_every_variable_that_is_named_exists():
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + name for name in OTHER_VARIABLES}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
+    named = {name for document in DOCUMENTS for name in re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", text(document))}
+    assert named - known == set()
+
+
+# --- commands ----------------------------------------------------------------------------------------------------
+
+
+def _commands() -> set[str]:
+    """All commands, groups with their subcommands: ``accounts create``."""
+    root = typer.main.get_command(app)
+    found: set[str] = set()
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {sub}" for sub in inner} if inner else {name}
+    return found
+
+
+def test_the_table_of_commands_is_whole():
+    listed: set[str] = set()
+    for row in table("README.md", "commands"):
+        first, *others = codes(row[0])
+        words = first.removeprefix("orchestrator ").split()
+        listed.add(" ".join(words))
+        group = words[0]
+        listed |= {
+            other.removeprefix("orchestrator ") if other.startswith("orchestrator ") else f"{group} {other}"
+            for other in others
+        }
+    assert listed == _commands()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_that_is_named_exists(document):
+    commands = _commands()
+    groups = {command.split()[0] for command in commands if " " in command}
+    for first, second in re.findall(
+        r"(?:^\$ |`|&& |exec )orchestrator ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?", text(document), re.MULTILINE
+    ):
+        assert first in groups or first in commands, f"{document}: orchestrator {first}"
+        if first in groups:
+            assert f"{first} {second}" in commands, f"{document}: orchestrator {first} {second}"
+
+
+def test_every_make_target_that_is_named_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {name for document in DOCUMENTS for name in re.findall(r"`make ([a-z-]+)", text(document))}
+    assert named - targets == set()
+
+
+# --- fixtures, faults, codes -------------------------------------------------------------------------------------
+
+
+def test_the_table_of_fixtures_is_the_plugin():
+    fixtures = {
+        (value._get_wrapped_function().__name__, value._fixture_function_marker.scope)
+        for value in vars(pytest_plugin).values()
+        if type(value).__name__ == "FixtureFunctionDefinition"
+    }
+    assert fixtures
+    assert {(codes(row[0])[0], row[1]) for row in table("README.md", "fixtures")} == fixtures
+
+
+def test_the_table_of_faults_is_whole():
+    assert {name for row in table("README.md", "faults") for name in codes(row[0])} == KINDS.keys() | AT_ONCE.keys()
+
+
+def test_every_code_of_the_runbook_occurs():
+    strings = {
+        node.value
+        for path in (ROOT / "orchestrator").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    named = {name for row in table("README.md", "codes") for name in codes(row[0])}
+    assert named - strings == set()
+
+
+def test_the_runbook_has_every_reason_to_halt():
+    """Codes that ``decide`` and the steps halt an operation with."""
+    halts = {
+        node.args[0].value
+        for folder in ("lifecycle", "steps")
+        for path in (ROOT / "orchestrator" / folder).glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"Halt", "End"} and node.args
+        for argument in node.args[:1]
+        if isinstance(argument, ast.Constant)
+    } - {"done", "failed"}
+    assert halts
+    rows = {name: row[1] for row in table("README.md", "codes") for name in codes(row[0])}
+    assert {code: rows.get(code) for code in halts} == dict.fromkeys(halts, "operator")
+
+
+# --- dependencies ------------------------------------------------------------------------------------------------
+
+
+def _names(requirements: list[str]) -> list[str]:
+    return sorted(re.split(r"[\[<>=~! ]", line, maxsplit=1)[0] for line in requirements)
+
+
+def _listed(marker: str) -> list[str]:
+    rows = table("CONTRIBUTING.md", marker)
+    assert all(len(row) == 2 and row[1] for row in rows), "each with a reason"
+    return [codes(row[0])[0] for row in rows]
+
+
+def test_every_python_dependency_has_its_line():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert _listed("runtime") == _names(project["project"]["dependencies"])
+    assert _listed("devnet") == _names(project["project"]["optional-dependencies"]["devnet"])
+    assert _listed("dev") == _names(project["dependency-groups"]["dev"])
+    tools = (ROOT / "requirements" / "tools.in").read_text().split()
+    assert sorted(_listed("tools")) == _names(tools)
+
+
+def test_every_npm_dependency_has_its_line():
+    package = json.loads((ROOT / "contracts" / "package.json").read_text())
+    assert _listed("npm") == [*package["dependencies"], *package["devDependencies"]]
+
+
+def test_versions_that_are_named_are_the_pinned_ones():
+    package = json.loads((ROOT / "contracts" / "package.json").read_text())
+    for document in ("README.md", "CONTRIBUTING.md"):
+        assert f"cast {FOUNDRY_VERSION}" in text(document) or f"`anvil` {FOUNDRY_VERSION}" in text(document)
+    assert f"`solc` {package['dependencies']['solc']}" in text("contracts/README.md")
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)]+)\)", text(document)):
+        path, _, anchor = target.partition("#")
+        if target.startswith("https://"):
+            continue
+        file = (ROOT / document).parent / path if path else ROOT / document
+        assert file.is_file(), target
+        heads = {
+            re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-")
+            for head in re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+        }
+        assert not anchor or anchor in heads, target
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(
+        set(
+            re.findall(
+                r"`((?:orchestrator|scripts|contracts|tests|requirements)/[\w./-]*\w)`", "".join(map(text, DOCUMENTS))
+            )
+        )
+    ),
+)
+def test_paths_that_are_named_exist(path):
+    assert (ROOT / path).exists()
+
+
+def test_the_structure_names_every_stage_file():
+    section = text("CONTRIBUTING.md").split("| stage | code |")[1].split("\n\n")[0]
+    for path in re.findall(r"`([\w/]+\.py|closure/)`", section):
+        assert (ROOT / "orchestrator" / path).exists(), path
+
+
+def test_the_licence_is_the_packages():
+    assert text("LICENSE").startswith("MIT License")
+    assert "The offblocks-orchestrator authors" in text("LICENSE")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"## [{version}]" in text("CHANGELOG.md")
+    assert inspect.getdoc(pytest_plugin)
