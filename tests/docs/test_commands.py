@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from types import CodeType
 import pytest
 
 from orchestrator.settings import load_settings
-from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles
+from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, text
 from tests.docs.shell import Shell
 from tests.e2e.commands import wait_for
 
@@ -29,7 +30,13 @@ def _named(block: Block) -> str:
 def test_each_console_block_says_how_it_is_run():
     found = [(name, block.line, block.run) for name in DOCUMENTS for block in blocks(name, "console")]
     assert found
-    assert [one for one in found if one[2] not in {"quick", "devnet", "background", "demo"}] == []
+    assert [one for one in found if one[2] not in {"quick", "devnet", "background", "demo", "suite"}] == []
+
+
+@full
+def test_no_placeholder_is_left():
+    left = [word for name in DOCUMENTS for word in re.findall(r"\b(?:TIME|TEST|DATE)_[A-Z]+\b", text(name))]
+    assert left == []
 
 
 @pytest.mark.parametrize("block", consoles("quick"), ids=_named)

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft202012Validator
 
-from orchestrator import doctor, schemas
+from orchestrator import schemas
 from orchestrator.app import Orchestrator
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
-from orchestrator.doctor import Check, examine
+from orchestrator.doctor import Check, database, examine
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.models import AccountStatus
@@ -213,7 +213,7 @@ async def test_a_full_disk_and_a_place_without_locks(
         pass
     path = database_file(orchestrator_settings)
     path.with_name(path.name + ".locks").write_text("in the way")
-    monkeypatch.setattr(doctor, "LEAST_SPACE", 2**80)
+    monkeypatch.setattr(database, "LEAST_SPACE", 2**80)
     found = await failing(orchestrator_settings)
     assert set(found) == {"disk", "locks"}
     assert "Free some space" in (found["disk"].fix or "")

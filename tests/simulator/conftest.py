@@ -21,8 +21,8 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.contracts import Contracts, deploy_contracts
 from orchestrator.devnet.simulator import Credentials, Options, Programme, Simulator, SimulatorConfig
-from orchestrator.devnet.simulator.chain import Deployed, deploy_contracts
 from orchestrator.devnet.simulator.http_signatures import Message, content_digest, sign_message
 
 OPERATOR, OWNER, STRANGER = DEV_ACCOUNTS[0], DEV_ACCOUNTS[1], DEV_ACCOUNTS[2]
@@ -198,7 +198,9 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
     """Makes worlds: ``await make(options=Options(…), chain=(url, deployed))``."""
     worlds: list[World] = []
 
-    async def build(options: Options | None = None, chain: tuple[str, Deployed] | None = None, **changes: Any) -> World:
+    async def build(
+        options: Options | None = None, chain: tuple[str, Contracts] | None = None, **changes: Any
+    ) -> World:
         config = SimulatorConfig(
             database=tmp_path / f"platform-{len(worlds)}.sqlite",
             options=options or Options(chain_wait=0.0 if chain is None else 20.0, poll_interval=0.01),
@@ -232,14 +234,14 @@ async def world(make: Make) -> World:
 
 
 @pytest.fixture(scope="module")
-def node() -> Iterator[tuple[Anvil, Deployed]]:
+def node() -> Iterator[tuple[Anvil, Contracts]]:
     """A real chain that mines with each transaction, with the platform's contracts."""
     with Anvil() as anvil:
-        yield anvil, asyncio.run(deploy_contracts(anvil.url, OPERATOR.private_key))
+        yield anvil, deploy_contracts(anvil)
 
 
 @pytest.fixture
-async def chained(make: Make, node: tuple[Anvil, Deployed]) -> World:
+async def chained(make: Make, node: tuple[Anvil, Contracts]) -> World:
     """A platform on a real chain."""
     anvil, deployed = node
     return await make(chain=(anvil.url, deployed))

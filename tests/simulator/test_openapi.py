@@ -27,7 +27,7 @@ from orchestrator.devnet.simulator.routes import API
 from orchestrator.devnet.simulator.schemas import UUID, Schemas
 
 FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
-COUNT = 200 if FULL else 5
+COUNT = 50 if FULL else 5
 OWNER = DEV_ACCOUNTS[1].address
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-__all__ = ["CallReverted", "Chain", "ChainDown", "Deployed", "NonceUsed", "deploy_contracts"]
+__all__ = ["CallReverted", "Chain", "ChainDown", "NonceUsed"]
 
 ENTRY_POINT = "0x0000000071727De22E5E9d8BAf0edAc6f37da032"
 CREATION, DELETION = 0, 1
@@ -229,41 +229,3 @@ class Chain:
             lowered = str(error).lower()
             if "already known" not in lowered and "already imported" not in lowered:
                 raise
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """The addresses of the platform's contracts on a fresh chain (EIP-55)."""
-
-    factory: str
-    escrow: str
-    token: str
-
-
-async def deploy_contracts(rpc_url: str, operator_key: str, *, poll: float = 0.05) -> Deployed:
-    """SIDE EFFECTS: deploys factory, escrow and a test token with the operator's key, and waits for their receipts."""
-    import asyncio
-
-    from eth_abi.abi import encode
-    from eth_utils.address import to_checksum_address
-
-    chain = Chain(rpc_url, operator_key, "", "")
-    addresses: list[str] = []
-    try:
-        for name in ("SmartWalletFactory", "TestEscrow", "TestToken"):
-            contract = artifact(name)
-            constructors = [item for item in contract["abi"] if item["type"] == "constructor"]
-            inputs: list[dict[str, str]] = constructors[0]["inputs"] if constructors else []
-            given = {"address": [chain.operator, ENTRY_POINT], "string": ["Test Token", "TEST"]}
-            values = [given[part["type"]].pop(0) for part in inputs]
-            arguments = encode([part["type"] for part in inputs], values).hex()
-            signed = await chain.sign(None, contract["bytecode"] + arguments)
-            await chain.send(signed.raw)
-            while (receipt := await chain.receipt(signed.hash)) is None:  # noqa: ASYNC110  # the node tells nobody
-                await asyncio.sleep(poll)
-            if int(receipt["status"], 16) != 1:
-                raise CallReverted(f"the deployment of {name} reverted")
-            addresses.append(str(to_checksum_address(receipt["contractAddress"])))
-    finally:
-        await chain.stop()
-    return Deployed(*addresses)

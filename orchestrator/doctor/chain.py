@@ -1,0 +1,139 @@
+"""Whether the node is there, is of the right chain, and knows finality."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from orchestrator.doctor.check import Bad
+from orchestrator.settings import Settings
+
+if TYPE_CHECKING:
+    from orchestrator.chain.parse import Header
+    from orchestrator.chain.rpc import Rpc
+    from orchestrator.doctor.database import Database
+
+OLDEST_HEAD = timedelta(minutes=15)
+"""An older newest block means that the node does not follow its chain."""
+DEVELOPMENT_CHAINS = frozenset({1337, 31337})
+"""Chains of Anvil, Hardhat and Ganache, which mine when they are asked to."""
+
+
+class Chain:
+    """One connection for its five checks."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._opened: Rpc | None = None
+
+    def _rpc(self) -> Rpc:
+        self._settings.need("rpc_url")
+        if self._opened is None and self._settings.rpc_url is not None:
+            from orchestrator.chain.rpc import Rpc
+
+            url = self._settings.rpc_url.get_secret_value()
+            self._opened = Rpc(url, timeout=min(10.0, self._settings.request_timeout))
+            self._stack.push_async_callback(self._opened.close)
+        assert self._opened is not None, "need() has seen to it"
+        return self._opened
+
+    async def _header(self, tag: str) -> Header | None:
+        """None where the node does not know the tag."""
+        from orchestrator.chain.parse import header
+        from orchestrator.chain.rpc import RpcFailure
+
+        answer = await self._rpc().call_or_failure("eth_getBlockByNumber", [tag, False])
+        return None if answer is None or isinstance(answer, RpcFailure) else header(answer, f"the {tag} block")
+
+    async def _head(self) -> Header:
+        head = await self._header("latest")
+        if head is None:
+            raise Bad("the node has no latest block", "Wait until the node has synchronised, or use another one.")
+        return head
+
+    async def reachable(self) -> str:
+        rpc = self._rpc()
+        began = time.monotonic()
+        head = await self._head()
+        return f"{rpc.endpoint} answers in {(time.monotonic() - began) * 1000:.0f} ms; block {head.block.number}"
+
+    async def chain_id(self, database: Database) -> str:
+        found = await self._rpc().chain_id()
+        known = await database.chains()
+        if not known:
+            return f"the node serves {found}; the journal knows no customer's chain yet"
+        if known != {found}:
+            listed = ", ".join(sorted(map(str, known)))
+            raise Bad(
+                f"the node serves {found}, the journal's customers and wallets are on {listed}",
+                "Set ORCHESTRATOR_RPC_URL to a node of that chain, or ORCHESTRATOR_DATABASE_URL to this one's journal.",
+            )
+        return f"the node serves {found}, as the journal's customers and wallets have it"
+
+    async def clock(self) -> str:
+        head = await self._head()
+        chain = await self._rpc().chain_id()
+        age = timedelta(seconds=time.time() - head.timestamp)
+        tolerance = self._settings.clock_tolerance
+        if chain.number in DEVELOPMENT_CHAINS:
+            return f"block {head.block.number} is {age.total_seconds():.0f} s old; not judged on a development chain"
+        if age.total_seconds() < -tolerance:
+            raise Bad(
+                f"block {head.block.number} is {-age.total_seconds():.0f} s ahead of this machine's clock",
+                "Let NTP set this machine's clock; if it is right, the node's chain is not.",
+            )
+        if age > OLDEST_HEAD:
+            raise Bad(
+                f"the newest block, {head.block.number}, is {age.total_seconds() / 60:.0f} minutes old",
+                "Look whether the node still follows its chain, or use another one.",
+            )
+        return f"the newest block, {head.block.number}, is {max(0.0, age.total_seconds()):.0f} s old"
+
+    async def finality(self) -> str:
+        finalized, head = await self._header("finalized"), await self._head()
+        confirmations = self._settings.confirmations
+        if finalized is None:
+            raise Bad(
+                f"the node does not know the tag finalized: only {confirmations} confirmations would count",
+                "Use a node that does (any node of Ethereum since 2022). Without the tag a block's end is a guess, and "
+                "a closure cannot be proven.",
+            )
+        behind = head.block.number - finalized.block.number
+        return f"block {finalized.block.number} is finalized, {behind} behind the head; confirmations: {confirmations}"
+
+    async def factory(self) -> str:
+        """The factory has code, and answers as a factory does."""
+        self._settings.need("factory")
+        from eth_hash.auto import keccak
+
+        from orchestrator.artifacts import load
+        from orchestrator.chain import parse
+        from orchestrator.chain.rpc import RpcFailure
+
+        factory = str(self._settings.factory)
+        fix = "Set ORCHESTRATOR_FACTORY to the platform's wallet factory on this chain."
+        predict = keccak(b"predictSmartWallet(address,address,bytes16)")[:4] + bytes(96)
+        rpc = self._rpc()
+        code_hex, predicted = await rpc.batch(
+            [
+                ("eth_getCode", [factory, "latest"]),
+                ("eth_call", [{"to": factory, "data": "0x" + predict.hex()}, "latest"]),
+            ]
+        )
+        code = parse.data(rpc.demand(code_hex), "eth_getCode")
+        if not code:
+            raise Bad(f"there is no contract at {factory} on this chain", fix)
+        word = b"" if isinstance(predicted, RpcFailure) else parse.data(predicted, "predictSmartWallet")
+        if len(word) != 32 or any(word[:12]) or not any(word[12:]):
+            raise Bad(f"the contract at {factory} is not a factory: it cannot say where it would deploy", fix)
+        head = await self._head()
+        if self._settings.factory_block > head.block.number:
+            raise Bad(
+                f"the setting factory_block is {self._settings.factory_block}, the chain's head is {head.block.number}",
+                "Set ORCHESTRATOR_FACTORY_BLOCK to the block of the factory's deployment, or leave it unset.",
+            )
+        known = load("SmartWalletFactory").matches(code)
+        return f"{factory} is a factory, {'with' if known else 'not with'} the code that this package ships"

@@ -1,0 +1,135 @@
+"""Whether the journal can be written, and is whole."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestrator.connect import (
+    lock_folder,
+)
+from orchestrator.dispatch.locks import AccountLocks
+from orchestrator.doctor.check import Bad
+from orchestrator.errors import OrchestratorError
+from orchestrator.journal.store import Journal
+from orchestrator.lifecycle import events as e
+from orchestrator.models import ChainAccount, ChainId
+from orchestrator.settings import Settings
+
+LEAST_SPACE = 256 * 1024 * 1024
+"""Bytes free beside the database."""
+_VERIFY_SECONDS = 20.0
+
+
+class Database:
+    """One journal for its checks; a database that is not there is not made."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._opened: Journal | None = None
+
+    async def _journal(self) -> Journal | None:
+        path = _database_path(self._settings)
+        if self._opened is None and (path is None or path.exists()):
+            self._opened = await self._stack.enter_async_context(await Journal.open(self._settings.database_url))
+        return self._opened
+
+    async def opens(self) -> str:
+        path = _database_path(self._settings)
+        if await self._journal() is not None:
+            from orchestrator.journal.database import HEAD
+
+            return f"{path} opens, at version {HEAD}"
+        folder = _existing(path.parent) if path else Path("/")
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            raise Bad(
+                f"{path} is not there, and cannot be made: {folder} is not a folder that can be written to",
+                "Make the folder, or set ORCHESTRATOR_DATABASE_URL to a place that this user may write to.",
+            )
+        return f"{path} is not there yet; the first command makes it"
+
+    async def whole(self) -> str:
+        journal = await self._journal()
+        if journal is None:
+            return "no journal yet"
+        try:
+            async with asyncio.timeout(_VERIFY_SECONDS):
+                checked = await journal.verify()
+        except TimeoutError:
+            return f"too long for a quick check ({_VERIFY_SECONDS:.0f} s): orchestrator journal --verify checks it all"
+        if not checked.valid:
+            raise Bad(
+                f"the hash chain breaks at event {checked.first_bad}; {checked.events} events before it are whole",
+                "Stop all commands, keep a copy of the database, and restore it from a backup: it was changed from "
+                "outside, or the disk is damaged.",
+            )
+        return f"the hash chain is whole: {checked.events} events"
+
+    async def chains(self) -> set[ChainId]:
+        """The chains that the journal's customers and wallets are on; none if it cannot be read."""
+        found: set[ChainId] = set()
+        try:
+            journal = await self._journal()
+            after = 0
+            while journal is not None and (page := await journal.read_all(after)):
+                after = page[-1].seq
+                for item in page:
+                    match item.event:
+                        case e.PlatformObserved(owner=owner):
+                            found.add(ChainAccount.parse(owner).chain)
+                        case e.WalletDeployed(chain_id=chain):
+                            found.add(ChainId.parse(chain))
+                        case _:
+                            pass
+        except OrchestratorError:
+            return set()  # the checks of the database tell why
+        return found
+
+
+def _database_path(settings: Settings) -> Path | None:
+    scheme, _, path = settings.database_url.partition("///")
+    return Path(path) if scheme == "sqlite:" and path.startswith("/") else None
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+async def disk(settings: Settings) -> str:
+    path = _database_path(settings)
+    folder = _existing(path.parent if path else settings.keystore)
+    free = shutil.disk_usage(folder).free
+    detail = f"{free // 1024**2} MiB free at {folder}"
+    if free < LEAST_SPACE:
+        raise Bad(
+            f"{detail}, expected at least {LEAST_SPACE // 1024**2} MiB",
+            "Free some space: nothing is done that cannot be journaled first.",
+        )
+    return detail
+
+
+async def locks(settings: Settings) -> str:
+    """A lock is really taken, because some network file systems only pretend to give one."""
+    folder = lock_folder(settings)
+    if not folder.exists() and (path := _database_path(settings)) is not None and not path.exists():
+        return f"{folder} is not there yet; the first command makes it"
+    began = datetime.now(UTC)
+    try:
+        async with AccountLocks(folder).hold("doctor", time.monotonic() + 2):
+            pass
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise Bad(
+            f"no lock can be taken in {folder}: {reason}",
+            "Let this user write to the folder, and put the database on a file system that knows locks.",
+        ) from error
+    return f"a lock in {folder} is taken and given back in {(datetime.now(UTC) - began).total_seconds() * 1000:.0f} ms"

@@ -1,0 +1,44 @@
+"""All checks, in the order in which their failures are best mended."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
+from orchestrator.doctor.chain import Chain
+from orchestrator.doctor.check import Check, made
+from orchestrator.doctor.database import Database, disk, locks
+from orchestrator.doctor.keys import keys
+from orchestrator.doctor.platform import Platform
+from orchestrator.settings import Settings
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order in which their failures are best mended. Raises nothing for what it finds."""
+    async with AsyncExitStack() as stack:
+        platform = Platform(settings, stack)
+        chain = Chain(settings, stack)
+        database = Database(settings, stack)
+        checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
+            ("settings", lambda: _settings(settings)),
+            ("platform_login", platform.login),
+            ("request_signing", platform.signed_read),
+            ("clock", platform.clock),
+            ("rpc", chain.reachable),
+            ("chain_id", lambda: chain.chain_id(database)),
+            ("chain_clock", chain.clock),
+            ("finality", chain.finality),
+            ("factory", chain.factory),
+            ("keys", lambda: keys(settings)),
+            ("database", database.opens),
+            ("journal", database.whole),
+            ("disk", lambda: disk(settings)),
+            ("locks", lambda: locks(settings)),
+        ]
+        return [await made(name, check) for name, check in checks]
+
+
+async def _settings(settings: Settings) -> str:
+    settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
+    return "all that are needed are set and can be read"

@@ -1,0 +1,70 @@
+"""Whether the platform lets us in, and takes our signatures."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+from orchestrator.connect import (
+    open_platform,
+)
+from orchestrator.doctor.check import FIXES, Bad
+from orchestrator.settings import Settings
+
+
+class Platform:
+    """One client for its three checks."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._opened: Any = None
+
+    async def _client(self) -> Any:
+        if self._opened is None:
+            self._opened = await self._stack.enter_async_context(open_platform(self._settings))
+        return self._opened
+
+    async def login(self) -> str:
+        client = await self._client()
+        await client.login()
+        return f"logged in at {self._settings.platform_url}"
+
+    async def signed_read(self) -> str:
+        self._settings.need("signing_key", "signing_key_id")
+        _require_p384(self._settings)
+        client = await self._client()
+        webhooks = await client.webhooks()
+        return f"a read signed with key {self._settings.signing_key_id} is answered; {len(webhooks)} webhooks are set"
+
+    async def clock(self) -> str:
+        client = await self._client()
+        if client.clock_offset is None:
+            await client.login()
+        offset: timedelta | None = client.clock_offset
+        if offset is None:
+            return "the platform tells no time (no Date in its answers)"
+        seconds, tolerance = offset.total_seconds(), self._settings.clock_tolerance
+        direction = "behind" if seconds > 0 else "ahead of"
+        detail = f"this machine is {abs(seconds):.0f} s {direction} the platform; {tolerance:.0f} s are tolerated"
+        if abs(seconds) > tolerance:
+            raise Bad(detail, FIXES["clock_skew"])
+        return detail
+
+
+def _require_p384(settings: Settings) -> None:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    fix = "Set ORCHESTRATOR_SIGNING_KEY_FILE to the PEM of an unencrypted EC private key on curve P-384."
+    pem = settings.signing_key.get_secret_value() if settings.signing_key else ""
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise Bad("the request-signing key is no PEM private key that can be read", fix) from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise Bad(f"expected an EC key on P-384, got {type(key).__name__.strip('_')}", fix)
+    if not isinstance(key.curve, ec.SECP384R1):
+        raise Bad(f"expected an EC key on P-384 (secp384r1), got one on {key.curve.name}", fix)
