@@ -22,7 +22,7 @@ from typing import Literal, TypeVar
 from orchestrator.connect import connect, lock_folder
 from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
 from orchestrator.dispatch.locks import AccountLocks
-from orchestrator.errors import Disposition, OrchestratorError, SettingsError
+from orchestrator.errors import Disposition, OrchestratorError, SettingsError, UncertainAnswer
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Wait, next_action
@@ -37,6 +37,10 @@ from orchestrator.steps.world import Working, World
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that an operation may take before it is reported as waiting."""
+
+_GRACE = 5.0
+"""Seconds after the timeout that a look under way may take before it is cut off."""
+_NO_ANSWER = "the platform or the node gave no answer within the timeout; nothing is lost, run it again"
 
 Watch = Callable[[str, str], None]
 """Told the account's id (or a reference) and what is being done or waited for, in words."""
@@ -92,7 +96,11 @@ class Orchestrator:
             return account_report(await create_account(world, customer, currency.upper(), reference))
 
         async with self._locks.hold(f"reference:{reference}", deadline, lambda what: self._watch(reference, what)):
-            return await self._patiently(attempt, deadline, reference)
+            try:
+                async with asyncio.timeout_at(_cut(deadline)):
+                    return await self._patiently(attempt, deadline, reference)
+            except TimeoutError:
+                raise UncertainAnswer(f"creating the account of reference {reference!r}: {_NO_ANSWER}") from None
 
     async def accounts(self, customer_id: str | None = None) -> list[AccountReport]:
         """All accounts of the programme, or of one customer, as the platform has them, beside the journal."""
@@ -264,10 +272,12 @@ class Orchestrator:
         world = await self._connected()
         async with self._locks.hold(identifier, deadline, lambda what: self._watch(identifier, what)):
             self._watch(identifier, f"{kind}: reading platform and chain back")
-            started = await self._patiently(lambda: self._start(world, identifier, kind), deadline, identifier)
-            if started is not None:
-                return started
-            return await self._drive_locked(world, identifier, deadline)
+            try:
+                async with asyncio.timeout_at(_cut(deadline)):
+                    started = await self._patiently(lambda: self._start(world, identifier, kind), deadline, identifier)
+                    return started or await self._drive_locked(world, identifier, deadline)
+            except TimeoutError:
+                return await self._cut_short(identifier)
 
     async def _start(self, world: World, account_id: AccountId, kind: OperationKind) -> OperationReport | None:
         """Starts the operation, or says why there is nothing to start."""
@@ -276,14 +286,21 @@ class Orchestrator:
         if op is not None and op.ended is None:
             if op.kind is kind:
                 return None
+            await self._drive_locked(world, account_id, time.monotonic())  # it may only need a look to end
+            working = await Working.load(account_id, world)
+            op = working.state.operation
+        if op is not None and op.ended is None:
             told = self._report(account_id, working.state)
             message = (
-                f"{op.kind} is under way (since {op.started_at:%Y-%m-%dT%H:%M:%SZ}): {kind} cannot start before it ends"
+                f"{op.kind} is under way (since {op.started_at:%Y-%m-%dT%H:%M:%SZ}), and {kind} cannot start before "
+                f"its end: see orchestrator status {account_id}, then resume, or resolve --abandon"
             )
             return told.model_copy(
                 update={
                     "operation": kind,
                     "outcome": Outcome.FAILED,
+                    "waiting_for": None,
+                    "deadline": None,
                     "error": ErrorNote(code="operation_in_progress", message=message),
                 }
             )
@@ -299,7 +316,13 @@ class Orchestrator:
         world = await self._connected()
         try:
             async with self._locks.hold(account_id, deadline, lambda what: self._watch(account_id, what)):
-                return await self._drive_locked(world, account_id, deadline)
+                state = fold(await self._journal.read(account_id))
+                if not state.unfinished:  # another worker was faster
+                    return self._report(account_id, state)
+                async with asyncio.timeout_at(_cut(deadline)):
+                    return await self._drive_locked(world, account_id, deadline)
+        except TimeoutError:
+            return await self._cut_short(account_id)
         except OrchestratorError as error:
             return troubled(account_id, fold(await self._journal.read(account_id)), error)
 
@@ -323,6 +346,11 @@ class Orchestrator:
         advanced: Advanced = await self._dispatch.drive(account_id, deadline)
         wait = advanced.action if isinstance(advanced.action, Wait) else None
         return report(account_id, advanced.working.state, wait=wait, trouble=advanced.trouble)
+
+    async def _cut_short(self, account_id: AccountId) -> OperationReport:
+        """The report where the other side let the timeout pass without an answer. What was cut is as after a kill."""
+        state = fold(await self._journal.read(account_id))
+        return troubled(account_id, state, UncertainAnswer(_NO_ANSWER, code="no_answer"))
 
     def _waiting(self, account_id: AccountId, wait: Wait, trouble: OrchestratorError | None) -> None:
         because = f" ({trouble.message})" if trouble is not None else ""
@@ -356,6 +384,11 @@ class Orchestrator:
 
     def _report(self, account_id: AccountId, state: AccountState) -> OperationReport:
         return report(account_id, state, patience=timedelta(seconds=self._settings.patience))
+
+
+def _cut(deadline: float) -> float:
+    """When a call is cut off, on the event loop's clock: a little after the deadline, so that a look may end."""
+    return asyncio.get_running_loop().time() + max(0.0, deadline - time.monotonic()) + _GRACE
 
 
 def _states(streams: dict[str, list[e.Recorded]]) -> dict[AccountId, AccountState]:

@@ -79,7 +79,11 @@ def open_chain(settings: Settings) -> ChainReader:
 
     if settings.rpc_url is None or settings.factory is None:
         raise AssertionError("need() has seen to it")
-    return ChainReader(Rpc(settings.rpc_url.get_secret_value()), settings.factory, from_block=settings.factory_block)
+    return ChainReader(
+        Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout),
+        settings.factory,
+        from_block=settings.factory_block,
+    )
 
 
 def open_keystore(settings: Settings) -> Keystore:

@@ -82,6 +82,8 @@ class Settings(BaseModel):
     clock_tolerance: float = Field(default=60, gt=0)
     """Seconds that the local clock may differ from the platform's."""
 
+    allow_plain_http: bool = False
+    """Whether the platform may be asked without TLS on another host than this one."""
     covered_components: Words = (
         "@method",
         "@target-uri",

@@ -92,4 +92,4 @@ def _show(console: Console, account: AccountReport) -> None:
     }
     for name, text in lines.items():
         if text is not None:
-            console.print(f"{name:<10} {clean(str(text))}", soft_wrap=True)
+            console.print(f"{name:<10} {clean(str(text))}")

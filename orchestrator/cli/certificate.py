@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.context import options
 from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_address
@@ -20,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, help="Closure certificates.")
 
 _LARGEST = 16 * 1024 * 1024
 """Bytes. The largest contract that can be deployed, with all its proofs, takes well under one of these."""
-_MARKS = {"pass": "[green]pass[/]   ", "fail": "[red]FAIL[/]   ", "skipped": "[yellow]skipped[/]"}
+_MARKS = {"pass": "[green]pass[/]", "fail": "[red]FAIL[/]", "skipped": "[yellow]skipped[/]"}
 
 
 @app.callback()
@@ -44,35 +45,49 @@ def verify(
         demanded = to_address(signer) if signer is not None else None
     except ValueError as error:
         raise SettingsError(f"--signer: {error}", code="usage") from None
+    asked = rpc_url or ([options.overrides["rpc_url"]] if options.overrides.get("rpc_url") else [])
     data = _read(file)
     from orchestrator.closure.verifier import verify as check
 
     report = check(data, signer=demanded)
-    if rpc_url:
+    if asked:
         import asyncio
 
         from orchestrator.chain.canonical import verify_canonical
 
-        report = asyncio.run(verify_canonical(report, rpc_url))
+        report = asyncio.run(verify_canonical(report, asked))
     emit(report.to_json(), lambda console: show(console, report))
     if not report.valid:
         return FAILED
-    return OPERATOR if rpc_url and report.canonical is None else DONE
+    return OPERATOR if asked and report.canonical is None else DONE
 
 
 def show(console: Console, report: CertificateReport) -> None:
     """The report as a person reads it: verdict first, then every check."""
-    if report.valid:
-        console.print(f"[bold green]valid[/]: {clean(str(report.claim))} for {report.address} on {report.chain_id}")
-        block = f" {report.block.number} ({report.block.hash})" if report.block else ""
-        console.print(f"relative to block{block}, in the canonical chain: {_canonical(report)}", soft_wrap=True)
-        console.print(f"verdict {clean(report.verdict)} ({clean(report.reason)})")
+    from rich.table import Table
+
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="bold")
+    head.add_column(overflow="fold")
+    if report.valid and report.block is not None:
+        console.print(f"[bold green]valid[/]: {clean(str(report.claim))}")
+        head.add_row("wallet", f"{report.chain_id}:{report.address}")
+        head.add_row("block", f"{report.block.number} {report.block.hash}")
+        head.add_row("canonical", _canonical(report))
+        head.add_row("verdict", f"{clean(report.verdict)}: {clean(report.reason)}")
         trust = "known, not trusted: demand it with --signer" if report.signed else "anyone could have written it"
-        console.print(f"signer {report.signer or 'none'} ({trust})")
+        head.add_row("signer", f"{report.signer or 'none'} ({trust})")
+        console.print(head)
     else:
-        console.print(f"[bold red]invalid[/] ({clean(report.reason)})")
+        console.print(f"[bold red]invalid[/]: {clean(report.reason)}")
+    console.print()
+    checks = Table.grid(padding=(0, 2))
+    checks.add_column(no_wrap=True)
+    checks.add_column(no_wrap=True)
+    checks.add_column(overflow="fold")
     for item in report.checks:
-        console.print(f"  {_MARKS[item.result]}  {item.name:<22} {clean(item.detail)}", soft_wrap=True)
+        checks.add_row(_MARKS[item.result], item.name, clean(item.detail))
+    console.print(checks)
 
 
 def _canonical(report: CertificateReport) -> str:

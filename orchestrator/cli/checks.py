@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.context import settings
 from orchestrator.cli.output import DONE, FAILED, clean, emit, err
+from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,9 +28,13 @@ def doctor() -> int:
     """
     import asyncio
 
-    from orchestrator.doctor import examine
+    from orchestrator.doctor import Check, examine
+    from orchestrator.fixes import fix
 
-    checks = asyncio.run(examine(settings()))
+    try:
+        checks = asyncio.run(examine(settings()))
+    except SettingsError as error:
+        checks = [Check("settings", False, f"{error.code}: {error.message}", fix(error))]
     ok = all(check.ok for check in checks)
     document = {
         "ok": ok,
@@ -39,9 +44,9 @@ def doctor() -> int:
     def human(console: Console) -> None:
         for check in checks:
             mark = "[green]ok[/]  " if check.ok else "[red]FAIL[/]"
-            console.print(f"{mark} [bold]{check.name:<20}[/] {clean(check.detail)}", soft_wrap=True)
+            console.print(f"{mark} [bold]{check.name:<20}[/] {clean(check.detail)}")
             if not check.ok and check.fix:
-                console.print(f"     [yellow]→[/] {clean(check.fix)}", soft_wrap=True)
+                console.print(f"     [yellow]→[/] {clean(check.fix)}")
 
     emit(document, human)
     return DONE if ok else FAILED

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,11 @@ class _Told:
     def step(self, name: str, detail: str, seconds: float) -> None:
         self.steps.append({"step": name, "detail": detail, "seconds": round(seconds, 2)})
         if not options.json:
-            number = len(self.steps)
-            out().print(
-                f"[green]✓[/] [bold]{number}. {name}[/]  [dim]{seconds:.1f} s[/]\n   {clean(detail)}", soft_wrap=True
-            )
+            from rich.padding import Padding
+
+            console = out()
+            console.print(f"[green]✓[/] [bold]{len(self.steps)}. {name}[/]  [dim]{seconds:.1f} s[/]")
+            console.print(Padding(clean(detail), (0, 0, 0, 5)))
 
 
 def run() -> int:
@@ -55,10 +57,10 @@ def run() -> int:
             f"factory {net.contracts.factory}",
             time.monotonic() - told.started,
         )
-        with progress() as watch:
-            certificate = asyncio.run(_live(net, Path(folder), told, watch))
+        certificate = asyncio.run(_live(net, Path(folder), told))
     if certificate is not None and not options.json:
         console = out()
+        console.print()
         show(console, certificate)
         console.print(
             "\nWhat is proven: at a finalized block the wallet has its contract's code and a closed wallet's storage."
@@ -73,7 +75,22 @@ def run() -> int:
     return told.failed
 
 
-async def _live(net: Devnet, folder: Path, told: _Told, watch: Callable[[str, str], None]) -> CertificateReport | None:
+class _Progress:
+    """Shows the progress of one step at a time, so that what a step tells at its end stands below it."""
+
+    def __init__(self) -> None:
+        self._tell: Callable[[str, str], None] = lambda _who, _what: None
+
+    def __call__(self, who: str, what: str) -> None:
+        self._tell(who, what)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        with progress() as self._tell:
+            yield
+
+
+async def _live(net: Devnet, folder: Path, told: _Told) -> CertificateReport | None:
     from orchestrator.app import Orchestrator
     from orchestrator.closure.verifier import verify
     from orchestrator.settings import load_settings
@@ -82,6 +99,7 @@ async def _live(net: Devnet, folder: Path, told: _Told, watch: Callable[[str, st
         net.environment,
         overrides={"database_url": f"sqlite:///{folder / 'journal.db'}", "certificates": folder / "certificates"},
     )
+    watch = _Progress()
     async with Orchestrator.open(settings, watch=watch) as orchestrator:
         began = time.monotonic()
         account = await orchestrator.create_account(net.programme.customer_id, "EUR", reference="demo")
@@ -95,7 +113,8 @@ async def _live(net: Devnet, folder: Path, told: _Told, watch: Callable[[str, st
         )
         for name, operation in operations:
             began = time.monotonic()
-            report = await operation()
+            with watch.shown():
+                report = await operation()
             if report.outcome is not Outcome.DONE:
                 told.failed = EXIT_CODES[report.outcome]
                 why = f"{report.error.code}: {report.error.message}" if report.error else report.waiting_for

@@ -161,6 +161,6 @@ def _emit(keys: Sequence[KeyInfo], unreadable: Sequence[dict[str, str]] = ()) ->
             table.add_row(key.name, key.address, key.backend, "disabled" if key.disabled else "enabled")
         console.print(table if keys else "no keys; make one with: orchestrator keys create NAME")
         for error in unreadable:
-            console.print(f"[red]{clean(error['message'])}[/]", soft_wrap=True)
+            console.print(f"[red]{clean(error['message'])}[/]")
 
     emit(document, human)

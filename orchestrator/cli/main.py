@@ -73,7 +73,11 @@ devnet.register(app)
 
 def hoist(arguments: list[str]) -> list[str]:
     """The arguments with the root's options moved to the front."""
-    words = [word for word in arguments if not word.startswith("-")]
+    words = [
+        word
+        for before, word in zip(["", *arguments], arguments, strict=False)
+        if not word.startswith("-") and before not in _VALUES
+    ]
     own_rpc_url = any(tuple(words[: len(command)]) == command for command in _OWN_RPC_URL)
     values = tuple(name for name in _VALUES if not (own_rpc_url and name == "--rpc-url"))
     front: list[str] = []
@@ -106,10 +110,9 @@ def _run(arguments: list[str]) -> int:
     try:
         outcome = app(arguments, standalone_mode=False)
     except typer.Exit as done:
-        return int(done.exit_code)
+        return _interrupted() if done.exit_code == INTERRUPTED else int(done.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        err().print("interrupted: nothing is lost, run the command again")
-        return INTERRUPTED
+        return _interrupted()
     except _USAGE_ERROR as usage:
         text = usage.format_message().strip()
         if text.startswith("Usage:") and not options.json:  # a group without a command: its help is the answer
@@ -128,7 +131,14 @@ def _run(arguments: list[str]) -> int:
         )
         fail(OrchestratorError(text), waiting=False)
         return OPERATOR
+    if outcome == INTERRUPTED:  # the parser's own answer to KeyboardInterrupt
+        return _interrupted()
     return outcome if isinstance(outcome, int) else 0
+
+
+def _interrupted() -> int:
+    fail(OrchestratorError("nothing is lost: run the command again", code="interrupted"), waiting=True)
+    return INTERRUPTED
 
 
 if __name__ == "__main__":

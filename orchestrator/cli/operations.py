@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.context import options
-from orchestrator.cli.output import EXIT_CODES, FAILED, USAGE, clean, emit, err, exit_code, fail, worst
+from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, worst
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import AccountId, Outcome
@@ -71,6 +72,8 @@ def close(
     ids = _ids(account_ids)
     if certificate is not None and len(ids) > 1:
         raise SettingsError(f"--certificate names one file, {len(ids)} accounts were given", code="usage")
+    if certificate is not None:
+        _writable(certificate)
     if not yes:
         _confirm(ids)
     return _operate(ids, lambda o, account: o.close(account, certificate=certificate, timeout=timeout))
@@ -82,11 +85,13 @@ def status(account_ids: OptionalIds = None) -> int:
     Example: orchestrator status
     """
     ids = _ids(account_ids or [])
+    if account_ids and not ids:
+        return 0  # an empty list on stdin: nothing was asked
     reports = with_orchestrator(lambda o: o.status(ids))
-    if len(ids) == 1:
-        emit(reports[0].document(), lambda console: show(console, reports[0]))
-    else:
+    if not ids:
         _emit_all(reports)
+    for report in reports if ids else []:
+        emit(report.document(), lambda console, told=report: show(console, told))  # type: ignore[misc]
     return 0
 
 
@@ -161,9 +166,7 @@ async def _told(orchestrator: Orchestrator, account_id: str, operation: Operatio
 
         told = troubled(AccountId(account_id), AccountState(), error)
         emit(told.document(), lambda console: console.print(message))
-        code = exit_code(error, waiting=True)
-        # A key or a setting may be wrong for one account only, so it counts as that account's failure.
-        return FAILED if code == USAGE else code
+        return exit_code(error, waiting=True)
     emit(report.document(), lambda console: show(console, report))
     return EXIT_CODES[report.outcome]
 
@@ -173,6 +176,15 @@ def _ids(given: list[str]) -> list[str]:
     for word in given:
         ids += [line.strip() for line in sys.stdin if line.strip()] if word == "-" else [word]
     return list(dict.fromkeys(ids))
+
+
+def _writable(file: Path) -> None:
+    """Closing is final: that its certificate can be written is seen before it."""
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise SettingsError(
+            f"--certificate {file}: expected a file that can be written, in a folder that is there; nothing was done",
+            code="certificate_unwritable",
+        )
 
 
 def _confirm(ids: list[str]) -> None:
@@ -190,7 +202,7 @@ def _confirm(ids: list[str]) -> None:
         if left.get("wei", "0") != "0" or any(name.startswith("token") for name in left):
             console.print("  [yellow]what the platform does not send out on closing, or arrives later, is locked[/]")
     if not typer.confirm(f"Close {len(ids)} account(s) for ever?", err=True):
-        raise typer.Abort
+        raise SettingsError("not closed: the answer was no, nothing was done", code="not_confirmed")
 
 
 def _emit_all(reports: list[OperationReport]) -> None:
@@ -212,7 +224,6 @@ def show(console: Console, report: OperationReport) -> None:
     console.print(
         f"[bold]{report.account_id}[/]  {report.operation or 'no operation'} [{colour}]{report.outcome}[/]"
         f"  (platform: {report.status or 'unknown'})",
-        soft_wrap=True,
     )
     lines: dict[str, str | None] = {
         "wallet": report.address,
@@ -225,10 +236,9 @@ def show(console: Console, report: OperationReport) -> None:
     }
     for name, text in lines.items():
         if text is not None:
-            console.print(f"  {name:<12} {clean(text)}", soft_wrap=True)
+            console.print(f"  {name:<12} {clean(text)}")
     if report.outcome is Outcome.OPERATOR:
         console.print(
             f"  decide with  orchestrator resolve {report.account_id} --retry|--accept|--abandon --reason TEXT",
             markup=False,
-            soft_wrap=True,
         )

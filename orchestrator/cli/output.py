@@ -27,12 +27,20 @@ EXIT_CODES = {
     Outcome.WAITING: IN_PROGRESS,
 }
 
+_UNBROKEN = 1000
+"""Columns: lines of a log are not broken."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def worst(codes: list[int]) -> int:
-    """The exit code of several accounts: the worst, in the order 1, 3, 75, 0."""
-    return next((code for code in (FAILED, OPERATOR, IN_PROGRESS) if code in codes), DONE)
+    """The exit code of several accounts: the worst, in the order 1, 3, 75, 0.
+
+    Wrong settings are 2 where they keep all accounts; where they keep some only, those have failed.
+    """
+    if codes and set(codes) == {USAGE}:
+        return USAGE
+    failed = {FAILED if code == USAGE else code for code in codes}
+    return next((code for code in (FAILED, OPERATOR, IN_PROGRESS) if code in failed), DONE)
 
 
 def emit(document: dict[str, Any], human: Callable[[Console], None]) -> None:
@@ -45,17 +53,17 @@ def emit(document: dict[str, Any], human: Callable[[Console], None]) -> None:
 
 
 def out() -> Console:
-    """The console of stdout."""
+    """The console of stdout: as wide as the terminal; wide enough for anything where a file or a program reads."""
     from rich.console import Console
 
-    return Console(highlight=False, emoji=False)
+    return Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else _UNBROKEN)
 
 
 def err() -> Console:
     """The console of stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, emoji=False)
+    return Console(stderr=True, highlight=False, emoji=False, width=None if sys.stderr.isatty() else _UNBROKEN)
 
 
 def clean(text: str) -> str:
@@ -67,11 +75,15 @@ def clean(text: str) -> str:
 
 def fail(error: OrchestratorError, *, waiting: bool) -> int:
     """Tells an error and returns its exit code. ``waiting``: the command waits, so passing trouble is 75, not 1."""
+    from orchestrator.fixes import fix
+
     if options.json:
-        document = {"error": {"code": error.code, "message": error.message}}
+        document = {"error": {"code": error.code, "message": error.message, "fix": fix(error)}}
         sys.stdout.write(json.dumps(document) + "\n")
     else:
         err().print(f"[bold red]{error.code}[/]: {clean(error.message)}")
+        if error.code not in _SPEAK_FOR_THEMSELVES:
+            err().print(f"[yellow]→[/] {fix(error)}")
     return exit_code(error, waiting=waiting)
 
 
@@ -90,6 +102,9 @@ def exit_code(error: OrchestratorError, *, waiting: bool) -> int:
 
 _SETTINGS_CODES = frozenset({"platform_login_refused", "clock_skew", "request_signature_refused"})
 """Refusals of the platform that only other settings, or another clock, mend."""
+
+
+_SPEAK_FOR_THEMSELVES = frozenset({"usage", "interrupted", "not_confirmed", "internal"})
 
 
 def debugging() -> bool:

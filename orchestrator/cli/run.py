@@ -14,6 +14,8 @@ from orchestrator.cli.output import clean, err
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
 
+_WIDE = 110
+"""Columns that an account's whole id leaves room in."""
 _Result = TypeVar("_Result")
 
 
@@ -67,7 +69,8 @@ def progress() -> Iterator[Callable[[str, str], None]]:
 
         def show(who: str, what: str) -> None:
             if who not in tasks:
-                tasks[who] = bars.add_task("", total=None, who=clean(who))
+                shown = who if console.width >= _WIDE else who[:8]
+                tasks[who] = bars.add_task("", total=None, who=clean(shown))
             if latest.get(who) != what:
                 latest[who] = what
                 bars.update(tasks[who], description=clean(what))  # type: ignore[arg-type]

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 _BLOCK_SECONDS = 0.05
 
+try:
+    from pytest_asyncio import fixture as _async_fixture
+except ImportError:  # the other fixtures need no event loop
+    _async_fixture = pytest.fixture  # type: ignore[assignment]
+
 
 @pytest.fixture(scope="session")
 def anvil() -> Iterator[Anvil]:
@@ -85,9 +90,9 @@ def orchestrator_settings(devnet: Devnet, tmp_path: Path) -> Settings:
     )
 
 
-@pytest.fixture
+@_async_fixture
 async def orchestrator(orchestrator_settings: Settings) -> AsyncIterator[Orchestrator]:
-    """An open ``Orchestrator`` on ``devnet``. (Needs pytest-asyncio or anyio to run the test's coroutine.)"""
+    """An open ``Orchestrator`` on ``devnet``. Needs pytest-asyncio, in whichever of its modes."""
     from orchestrator.app import Orchestrator
 
     async with Orchestrator.open(orchestrator_settings) as opened:

@@ -42,7 +42,7 @@ class RemoteDevnet:
         return self._heads()
 
     def faults(self) -> list[dict[str, Any]]:
-        answer: list[dict[str, Any]] = self._admin("GET", "/faults")["faults"]
+        answer: list[dict[str, Any]] = self._admin("GET", "/faults")
         return answer
 
     def order_fault(self, order: dict[str, Any]) -> None:
@@ -69,6 +69,10 @@ class RemoteDevnet:
         except (httpx.HTTPError, ValueError) as error:
             raise ChainUnreachable(f"the devnet's chain does not answer {method}: {type(error).__name__}") from error
         if "error" in answer:
+            if method in ("anvil_reorg", "evm_increaseTime", "anvil_mine"):
+                raise SettingsError(
+                    f"the devnet's Anvil cannot do that: {answer['error'].get('message')}", code="usage"
+                )
             raise ChainError(f"the node refuses {method}: {answer['error'].get('message')}; is it a devnet's Anvil?")
         return answer["result"]
 
@@ -85,6 +89,15 @@ class RemoteDevnet:
             )
         except httpx.HTTPError as error:
             raise PlatformUnreachable(f"the devnet's platform does not answer: {type(error).__name__}") from error
+        if answer.status_code == 400:
+            raise SettingsError(f"the devnet's platform cannot do that: {_words(answer)}", code="usage")
         if answer.is_error:
             raise PlatformError(f"the devnet's platform refuses {method} {path}: {answer.text[:300]}")
         return answer.json() if answer.content else None
+
+
+def _words(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["message"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:300]

@@ -9,7 +9,8 @@ from typing import Any
 from orchestrator.connect import (
     open_platform,
 )
-from orchestrator.doctor.check import FIXES, Bad
+from orchestrator.doctor.check import Bad
+from orchestrator.fixes import FIXES
 from orchestrator.settings import Settings
 
 

@@ -58,6 +58,9 @@ def next_action(state: AccountState, now: datetime, rules: Rules) -> Action:
     op = state.operation
     if op is None or op.ended is not None or state.platform is None:
         raise AssertionError("next_action needs an unfinished operation and the platform's word on the account")
+    violation = _violation(state)  # first: what the chain no longer shows explains nothing
+    if violation is not None:
+        return violation
     refused = _refusal(state, op.kind)
     if refused is not None:
         return refused
@@ -125,15 +128,20 @@ def _refusal(state: AccountState, kind: OperationKind) -> Action | None:
             return None
 
 
+def _violation(state: AccountState) -> Halt | None:
+    """A final block that has left the canonical chain."""
+    block = state.finality_violated
+    if block is None:
+        return None
+    return Halt(
+        "finality_violation",
+        f"block {block.number} ({block.hash}) was final and has left the canonical chain: what rested on it is "
+        "taken back; the node or the chain cannot be trusted until a person has looked",
+    )
+
+
 def _disagreement(state: AccountState) -> Halt | None:
     """Two sides that must agree and do not."""
-    if state.finality_violated is not None:
-        block = state.finality_violated
-        return Halt(
-            "finality_violation",
-            f"block {block.number} ({block.hash}) was final and has left the canonical chain: what rested on it is "
-            "taken back; the node or the chain cannot be trusted until a person has looked",
-        )
     deployed, platform = state.deployed, state.platform
     if deployed is None or platform is None:
         return None

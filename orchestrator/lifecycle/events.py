@@ -50,11 +50,13 @@ class CreationAnswered(Fact):
 
 
 class CreationRefused(Fact):
-    """The platform's final refusal of the request."""
+    """The platform's final refusal of the request. ``repeated``: of a repeat, after which no account was found; that
+    says nothing of the first request, so the accounts are read back again before another key is used."""
 
     type: Literal["creation_refused"] = "creation_refused"
     code: str
     message: str
+    repeated: bool = False
 
 
 # --- what the two sides say ------------------------------------------------------------------------------------------

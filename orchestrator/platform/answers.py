@@ -13,7 +13,7 @@ from orchestrator.errors import Disposition, MalformedAnswer, PlatformRefused
 from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
 from orchestrator.platform.transport import Answer, Call
 
-__all__ = ["Refusal", "clock_offset", "parse_json", "refusal_of", "retry_after"]
+__all__ = ["KNOWN_CONFLICTS", "Refusal", "clock_offset", "parse_json", "refusal_of", "retry_after"]
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
 _BY_STATUS: Final = {
@@ -25,6 +25,23 @@ _BY_STATUS: Final = {
     422: "idempotency_mismatch",
     429: "platform_rate_limited",
 }
+_PASSING_CONFLICTS: Final = frozenset({"operation_in_progress", "challenge_pending"})
+KNOWN_CONFLICTS: Final = _PASSING_CONFLICTS | {
+    "account_closed",
+    "account_exists",
+    "already_exists",
+    "challenge_expired",
+    "challenge_mismatch",
+    "customer_exists",
+    "customer_not_active",
+    "exists",
+    "invalid_signature",
+    "invalid_state",
+    "signature_invalid",
+    "signature_refused",
+}
+"""The platform's codes of a 409 that is about the account or customer. Any other 409 to a modifying call means what
+the documentation says of the status: the first request with this idempotency key is in flight."""
 
 
 class Refusal(PlatformRefused):
@@ -75,7 +92,7 @@ def refusal_of(answer: Answer, call: Call, scrub: Callable[[str], str]) -> Refus
     message = f"{call}: refused with HTTP {answer.status}" + (f": {words}" if words else "")
     if code == "idempotency_mismatch":
         message += "; the idempotency key was used before for another payload"
-    busy = answer.status == 409 and any(part in words.lower() for part in ("in progress", "in_progress"))
+    busy = answer.status == 409 and platform_code in _PASSING_CONFLICTS
     passing = busy or answer.status in (408, 425, 429)
     return Refusal(
         message,

@@ -9,9 +9,10 @@ from typing import Any, Self
 from orchestrator.errors import MalformedAnswer, PlatformRefused
 from orchestrator.platform.answers import Refusal, parse_json
 from orchestrator.platform.clock import Clock, SystemClock
-from orchestrator.platform.session import Session
+from orchestrator.platform.session import Session, uncertain
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.transport import Answer
+from orchestrator.platform.wire import Model, read
 
 __all__ = ["Calls", "missing_as"]
 
@@ -45,6 +46,13 @@ class Calls:
         """An answer's JSON and the words for its call, as ``read`` takes them."""
         call = self._session.describe(method, segments)
         return parse_json(answer, call), str(call)
+
+    def _taken(self, model: type[Model], answer: Answer, method: str, segments: Sequence[str]) -> Model:
+        """The answer to a modifying call. Raises UncertainAnswer where it is malformed: the call has been taken."""
+        try:
+            return read(model, *self._value(answer, method, segments))
+        except MalformedAnswer as error:
+            raise uncertain(error) from None
 
     def _same(
         self, actual: str, expected: str, method: str, segments: Sequence[str], *, field_name: str = "id"

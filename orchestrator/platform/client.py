@@ -49,12 +49,12 @@ class PlatformClient(ProgrammeCalls):
         """``POST /customers``: the customer, and its EIP-4361 challenge in Base64 where the answer carries one."""
         body = {"chainId": str(wallet), "externalId": external_id}
         try:
-            answer = await self._session.call("POST", ("customers",), body=body, key=key)
+            answer = await self._session.call("POST", ("customers",), body=body, key=key, may_exist=True)
         except Refusal as refusal:
             if refusal.status == 409:
                 raise refusal.recoded("customer_exists") from None
             raise
-        created = read(CreatedCustomerWire, *self._value(answer, "POST", ("customers",)))
+        created = self._taken(CreatedCustomerWire, answer, "POST", ("customers",))
         return created.customer(), created.challenge
 
     async def customer(self, customer_id: CustomerId) -> PlatformCustomer:
@@ -78,7 +78,7 @@ class PlatformClient(ProgrammeCalls):
         answer = await self._submit(segments, submission, key, "customer_not_found")
         if not answer.body.strip():
             return None
-        found = read(CustomerWire, *self._value(answer, "POST", segments)).customer()
+        found = self._taken(CustomerWire, answer, "POST", segments).customer()
         self._same(found.id, segments[1], "POST", segments)
         return found
 
@@ -138,7 +138,7 @@ class PlatformClient(ProgrammeCalls):
             if refusal.status in (400, 403, 409, 422) and refusal.code != "idempotency_mismatch":
                 raise await self._why_no_account(refusal, customer_id) from None
             raise
-        created = read(CreatedAccountWire, *self._value(answer, "POST", segments))
+        created = self._taken(CreatedAccountWire, answer, "POST", segments)
         self._same(created.customer_id, segments[1], "POST", segments, field_name="customerId")
         return created.account(), created.challenge
 
@@ -186,7 +186,7 @@ class PlatformClient(ProgrammeCalls):
     def _account_in(self, answer: Answer, method: str, segments: Sequence[str]) -> PlatformAccount | None:
         if not answer.body.strip():
             return None
-        found = read(AccountWire, *self._value(answer, method, segments)).account()
+        found = self._taken(AccountWire, answer, method, segments).account()
         self._same(found.id, segments[1], method, segments)
         return found
 

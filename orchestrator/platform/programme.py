@@ -15,6 +15,7 @@ from orchestrator.models import to_uuid
 from orchestrator.platform.answers import Refusal, parse_json
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.lists import read_all
+from orchestrator.platform.session import uncertain
 from orchestrator.platform.wire import WebhookWire, read, read_list
 
 __all__ = ["PlatformWebhook", "ProgrammeCalls"]
@@ -66,7 +67,10 @@ class ProgrammeCalls(Calls):
         body = {self._settings.signing_key_field: base64.b64encode(public_key_pem.encode()).decode()}
         answer = await self._session.call("PUT", ("auth", "signing"), body=body, key=key)
         call = self._session.describe("PUT", ("auth", "signing"))
-        value = parse_json(answer, call)
+        try:
+            value = parse_json(answer, call)
+        except MalformedAnswer as error:
+            raise uncertain(error) from None
         name = self._settings.signing_key_id_field
         key_id = value.get(name) if isinstance(value, dict) else None
         if not isinstance(key_id, str) or not key_id.isascii() or not key_id.isprintable() or len(key_id) > 500:
@@ -93,7 +97,7 @@ class ProgrammeCalls(Calls):
         answer = await self._session.call("PUT", ("webhooks",), body=body, key=key)
         if not answer.body.strip():
             return None
-        return _webhook(read(WebhookWire, *self._value(answer, "PUT", ("webhooks",))))
+        return _webhook(self._taken(WebhookWire, answer, "PUT", ("webhooks",)))
 
     async def webhooks(self) -> list[PlatformWebhook]:
         """``GET /webhooks``."""

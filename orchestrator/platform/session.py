@@ -1,6 +1,7 @@
 """One authenticated, signed request to the platform, with the repeats that are safe, and no others.
 
-read                    repeated on no answer and on 5xx, 429; with jittered backoff, within a small budget
+read                    repeated on no answer, on 5xx, 429 and on what is no JSON; with jittered backoff, within a
+                        small budget
 modifying call          repeated only where it was surely not sent; after 401 (it was not processed) once; after
                         409 (its key is in flight) with the SAME key; all else is for the caller to read back
 """
@@ -22,10 +23,18 @@ from orchestrator.errors import (
     OrchestratorError,
     PlatformRefused,
     PlatformUnreachable,
+    SettingsError,
     UncertainAnswer,
 )
 from orchestrator.models import to_uuid
-from orchestrator.platform.answers import Refusal, clock_offset, parse_json, refusal_of, retry_after
+from orchestrator.platform.answers import (
+    KNOWN_CONFLICTS,
+    Refusal,
+    clock_offset,
+    parse_json,
+    refusal_of,
+    retry_after,
+)
 from orchestrator.platform.auth import Token, TokenKeeper
 from orchestrator.platform.clock import Clock
 from orchestrator.platform.settings import PlatformSettings
@@ -33,7 +42,7 @@ from orchestrator.platform.signing import RequestSigner
 from orchestrator.platform.transport import Answer, Call, Http, canonical_url
 from orchestrator.platform.wire import TokenWire, read
 
-__all__ = ["Session"]
+__all__ = ["Session", "uncertain"]
 
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
 
@@ -108,8 +117,10 @@ class Session:
         query: Sequence[tuple[str, str]] = (),
         body: Any = None,
         key: str | None = None,
+        may_exist: bool = False,
     ) -> Answer:
         """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
+        ``may_exist``: this call's 409 is documented to say also that the thing exists.
 
         Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer.
         """
@@ -125,7 +136,7 @@ class Session:
             content = json.dumps(body, separators=(",", ":")).encode()
         parts = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
         url = canonical_url(f"{self._base}{call.path[len(self._path) :]}" + (f"?{parts}" if parts else ""))
-        return await self._settled(call, url, headers, content)
+        return await self._settled(call, url, headers, content, may_exist=may_exist)
 
     async def json(
         self, method: str, segments: Sequence[str], *, query: Sequence[tuple[str, str]] = ()
@@ -134,7 +145,9 @@ class Session:
         answer = await self.call(method, segments, query=query)
         return parse_json(answer, self.describe(method, segments)), answer
 
-    async def _settled(self, call: Call, url: str, headers: dict[str, str], content: bytes | None) -> Answer:
+    async def _settled(
+        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, *, may_exist: bool
+    ) -> Answer:
         """Repeats a request whose idempotency key is in flight, with the same key, a bounded number of times."""
         for attempt in itertools.count(1):
             answer = await self._repeated(call, url, headers, content)
@@ -143,17 +156,17 @@ class Session:
             if answer.status >= 500:
                 raise self._broken(answer, call)
             refusal = self._refusal(answer, call)
-            if not _in_flight(refusal, call):
+            if not _in_flight(refusal, call, may_exist=may_exist):
                 raise refusal
             if attempt >= self._settings.in_flight_attempts:
                 break
             wait = retry_after(answer, most=2.0)
             await self._clock.sleep(self._backoff(attempt) if wait is None else wait)
-        if not refusal.words:
+        if may_exist and not refusal.words:
             raise refusal  # a 409 that never said what it was about
         raise UncertainAnswer(
             f"{call}: the first request with this idempotency key is still in flight after {attempt} tries: "
-            f"repeat it later with the SAME key ({refusal.words})",
+            f"repeat it later with the SAME key ({refusal.words or 'HTTP 409'})",
             code="idempotency_in_flight",
         )
 
@@ -171,7 +184,7 @@ class Session:
             except PlatformUnreachable as error:
                 failure = error
             else:
-                if call.modifying or (answer.status < 500 and answer.status != 429):
+                if call.modifying or not (answer.status >= 500 or answer.status == 429 or _garbled(answer, call)):
                     return answer
                 pause = retry_after(answer, most=settings.retry_budget_seconds) or pause
             if attempt >= attempts or self._clock.monotonic() + pause > until:
@@ -197,14 +210,28 @@ class Session:
             complete = self._signer.sign(
                 call.method, url, complete, content, created=datetime.fromtimestamp(self._clock.now(), UTC)
             )
-        answer = await self._http.exchange(call, url, complete, content)
+        try:
+            answer = await self._http.exchange(call, url, complete, content)
+        except MalformedAnswer as error:
+            if call.modifying:
+                raise uncertain(error) from None
+            raise
         self._note_clock(answer)
         return answer
 
     # --- login -----------------------------------------------------------------------------------------------------
 
     async def _login(self) -> Token:
-        """SIDE EFFECTS: ``POST /auth/token``. It changes nothing that matters, so it is repeated like a read."""
+        """SIDE EFFECTS: ``POST /auth/token``. It changes nothing that matters, so a malformed answer is asked for
+        again, like a read's."""
+        for attempt in range(1, self._settings.attempts if self._settings.retry_reads else 1):
+            try:
+                return await self._login_once()
+            except MalformedAnswer:
+                await self._clock.sleep(self._backoff(attempt))
+        return await self._login_once()
+
+    async def _login_once(self) -> Token:
         call = Call("POST", self._host, f"{self._path}/auth/token", modifying=False)
         secret = self._api_secret.get_secret_value()
         content = json.dumps({"apiKey": self._api_key, "apiSecret": secret}).encode()
@@ -219,6 +246,12 @@ class Session:
         self._note_clock(answer)
         if answer.status in (429, 408, 425) or answer.status >= 500:
             raise PlatformUnreachable(f"{call}: no login now, HTTP {answer.status}; it may be tried again")
+        if answer.status == 404:
+            raise SettingsError(
+                f"{call}: HTTP 404, the platform has no login there: ORCHESTRATOR_PLATFORM_URL must be the API's base "
+                f"URL and needs /v1, such as https://host/v1; its path is {self._path or 'empty'}",
+                code="platform_url",
+            )
         if answer.status >= 400:
             refusal = refusal_of(answer, call, self.scrub)
             raise PlatformRefused(
@@ -289,12 +322,30 @@ class Session:
         return self._random.uniform(0, min(1.0, self._settings.backoff_seconds * 2 ** (attempt - 1)))
 
 
-def _in_flight(refusal: Refusal, call: Call) -> bool:
-    """Whether a 409 says that the idempotency key is in flight. One without words may say so: a repeat with the same
-    key is always safe."""
-    if refusal.status != 409 or not call.modifying:
+def uncertain(error: MalformedAnswer) -> UncertainAnswer:
+    """What a malformed answer to a modifying call means: it may have had its effect, whatever was to be said of it."""
+    return UncertainAnswer(f"{error.message}; the request may have had its effect, so it must be read back")
+
+
+def _garbled(answer: Answer, call: Call) -> bool:
+    """Whether a 2xx answer has a body that is no JSON: cut short, or made by something on the way."""
+    if not 200 <= answer.status < 300 or not answer.body.strip():
         return False
-    return not refusal.words or refusal.mentions("idempot", "in flight", "in_flight", "in-flight")
+    try:
+        parse_json(answer, call)
+    except MalformedAnswer:
+        return True
+    return False
+
+
+def _in_flight(refusal: Refusal, call: Call, *, may_exist: bool) -> bool:
+    """Whether a 409 says that the idempotency key is in flight. The status alone says so, by the API's documentation,
+    unless the platform names something else; and a repeat with the same key is always safe."""
+    if refusal.status != 409 or not call.modifying or refusal.platform_code in KNOWN_CONFLICTS:
+        return False
+    if not may_exist or not refusal.words:
+        return True
+    return refusal.mentions("idempot", "in flight", "in_flight", "in-flight")
 
 
 def _about_signature(refusal: Refusal) -> bool:

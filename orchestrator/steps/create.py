@@ -19,10 +19,10 @@ _CLOCK_MARGIN = timedelta(minutes=5)
 async def create_account(world: World, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
     """The account of this reference: found if it was created before, else created.
 
-    The intent with its idempotency key is journaled first. A repeat within the key's hour sends the same key; a later
-    one reads the customer's accounts back and adopts the one that nobody claims, or asks for an operator if there are
-    several. Raises PlatformError's subclasses, SettingsError ``reference_taken``, JournalError ``creation_ambiguous``
-    and ``creation_unsettled`` (retry).
+    The intent with its idempotency key is journaled first. A repeat within the key's hour sends the same key. Where
+    that is refused, or the hour is over, the customer's accounts are read back: the one that nobody claims is adopted;
+    an operator is asked if there are several. Raises PlatformError's subclasses, SettingsError ``reference_taken``,
+    JournalError ``creation_ambiguous`` and ``creation_unsettled`` (retry).
     """
     stream = f"reference:{reference}"
     recorded = await world.journal.read(stream)
@@ -34,15 +34,15 @@ async def create_account(world: World, customer: CustomerId, currency: str, refe
         return await world.platform.account(AccountId(last.account_id))
     length = len(recorded)
     key = None
-    if isinstance(last, e.CreationIntended):
-        if world.rules.is_young(intents[-1].at, world.clock(), world.rules.key_life):
-            key = last.key
-        else:
-            found = await _read_back(world, customer, currency, intents, stream)
-            if found is not None:
-                answered = e.CreationAnswered(account_id=found.id, found="read_back")
-                await world.journal.append(stream, [answered], after=length, at=world.clock())
-                return found
+    doubtful = isinstance(last, e.CreationIntended) or (isinstance(last, e.CreationRefused) and last.repeated)
+    if isinstance(last, e.CreationIntended) and world.rules.is_young(
+        intents[-1].at, world.clock(), world.rules.key_life
+    ):
+        key = last.key
+    elif doubtful:
+        found = await _adopt(world, customer, currency, intents, stream, length)
+        if found is not None:
+            return found
     fresh = key is None
     if key is None:
         key = new_key()
@@ -52,13 +52,36 @@ async def create_account(world: World, customer: CustomerId, currency: str, refe
     try:
         account, _challenge = await world.platform.create_account(customer, currency, key=key)
     except PlatformRefused as refused:
-        if says_nothing(refused) or (refused.code == "idempotency_mismatch" and not fresh):
+        if says_nothing(refused):
             raise  # an earlier request under this key may have made the account: the key is not given up
-        refusal = e.CreationRefused(code=refused.code, message=refused.message)
+        if not fresh:
+            # The refusal of a repeat says nothing of the first request.
+            found = await _adopt(world, customer, currency, intents, stream, length)
+            if found is not None:
+                return found
+            if refused.status == 409:
+                raise PlatformRefused(
+                    refused.message, status=409, code=refused.code, disposition=Disposition.RETRY
+                ) from refused
+            if refused.code == "idempotency_mismatch":
+                raise
+        # The key before may be in doubt too: then this refusal does not settle that.
+        refusal = e.CreationRefused(code=refused.code, message=refused.message, repeated=not fresh or doubtful)
         await world.journal.append(stream, [refusal], after=length, at=world.clock())
         raise
     await world.journal.append(stream, [e.CreationAnswered(account_id=account.id)], after=length, at=world.clock())
     return account
+
+
+async def _adopt(
+    world: World, customer: CustomerId, currency: str, intents: list[Recorded], stream: str, length: int
+) -> PlatformAccount | None:
+    """``_read_back``. SIDE EFFECTS: journals an account that it finds as this reference's."""
+    found = await _read_back(world, customer, currency, intents, stream)
+    if found is not None:
+        answered = e.CreationAnswered(account_id=found.id, found="read_back")
+        await world.journal.append(stream, [answered], after=length, at=world.clock())
+    return found
 
 
 def _same(intent: e.Event, customer: CustomerId, currency: str, reference: str) -> None:

@@ -10,7 +10,7 @@ from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.models import AccountStatus, BlockHash, BlockNumber, BlockRef, ChainAccount, ChainId, OperationKind
-from orchestrator.ports import ChainView
+from orchestrator.ports import ChainView, PlatformAccount
 from orchestrator.steps.submit import offered_challenge
 from orchestrator.steps.world import Working
 
@@ -32,22 +32,35 @@ async def observe(working: Working) -> None:
         )
     await _withdraw_reorged(working, view)
     news: list[e.Event] = []
-    platform = e.PlatformObserved(
-        customer_id=account.customer_id,
-        status=account.status,
-        wallet=str(account.wallet) if account.wallet else None,
-        owner=str(customer.wallet),
-        updated_at=account.updated_at,
-    )
+    platform = _word(account, str(customer.wallet))
     known = working.state.platform
-    if known is not None and platform.updated_at < known.updated_at:
-        platform = known  # an older answer, from a replica that lags: an account never moves backwards
+    if known is not None and _older(platform, known, working):
+        again = _word(await working.world.platform.account(working.account_id), str(customer.wallet))
+        # An old answer is a replica's that lags, unless it is given twice: then it is the truth, whatever its time.
+        platform = again if again == platform or not _older(again, known, working) else known
     if platform != known:
         news.append(platform)
     news += _chain_news(working, view, chain_id)
     if news:
         await working.record(*news)
     await _notice_reissue(working)
+
+
+def _word(account: PlatformAccount, owner: str) -> e.PlatformObserved:
+    return e.PlatformObserved(
+        customer_id=account.customer_id,
+        status=account.status,
+        wallet=str(account.wallet) if account.wallet else None,
+        owner=owner,
+        updated_at=account.updated_at,
+    )
+
+
+def _older(answer: e.PlatformObserved, known: e.PlatformObserved, working: Working) -> bool:
+    """Whether an answer is older than what is known. A known time that is yet to come tells nothing: measured by it,
+    every later answer would be an old one."""
+    latest = working.now() + working.world.rules.clock_skew
+    return known.updated_at <= latest and answer.updated_at < known.updated_at
 
 
 def _chain_news(working: Working, view: ChainView, chain_id: ChainId) -> list[e.Event]:

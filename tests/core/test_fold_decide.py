@@ -173,6 +173,7 @@ CODE_ROWS = [
     ("not_active_yet", End, [platform(S.PENDING), R]),
     ("closed_without_contract", Halt, [platform(S.CLOSED), C]),
     ("finality_violation", Halt, [platform(S.ACTIVE), A, *ON_CHAIN, GONE]),
+    ("finality_violation", Halt, [platform(S.CLOSED), C, *ON_CHAIN, GONE]),
     ("address_disagreement", Halt, [platform(S.ACTIVE, f"{CHAIN}:{OTHER}"), A, *ON_CHAIN]),
     ("address_disagreement", Halt, [platform(S.ACTIVE, f"eip155:1:{WALLET}"), A, *ON_CHAIN]),
     ("create2_mismatch", Halt, [platform(S.ACTIVE), A, deployed(create2=OTHER)]),

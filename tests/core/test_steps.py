@@ -1,5 +1,6 @@
 """Single scenarios of the steps: what a lost answer, a refusal, a kill, a clock or a lagging node leads to."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,9 +9,11 @@ from orchestrator.errors import ChainUnreachable, Disposition, JournalError, Pla
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.models import AccountStatus, OperationKind, WalletState
+from orchestrator.steps.observe import observe
 
 ACTIVATE, DEACTIVATE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE
 REACTIVATE, CLOSE = OperationKind.REACTIVATE, OperationKind.CLOSE
+CUSTOMER = "c0000000-0000-4000-8000-000000000001"
 
 
 @pytest.fixture
@@ -122,7 +125,6 @@ def test_an_uncertain_creation_is_settled_with_one_account(here, minutes):
         (429, "platform_rate_limited", Disposition.RETRY),
         (401, "platform_unauthorized", None),
         (403, "clock_skew", None),
-        (422, "idempotency_mismatch", None),
     ],
 )
 def test_a_refused_repeat_does_not_give_the_key_up(here, monkeypatch, status, code, disposition):
@@ -137,6 +139,56 @@ def test_a_refused_repeat_does_not_give_the_key_up(here, monkeypatch, status, co
             here.create()
     here.create()
     assert len(here.platform.accounts_) == 1
+
+
+STATUSES = [
+    (400, "platform_bad_request"),
+    (403, "platform_forbidden"),
+    (404, "customer_not_found"),
+    (409, "platform_conflict"),
+    (422, "idempotency_mismatch"),
+    (422, "customer_not_active"),
+]
+
+
+@pytest.mark.parametrize(("status", "code"), STATUSES)
+def test_a_refused_repeat_adopts_what_the_first_request_made(here, monkeypatch, status, code):
+    lost(here)
+
+    async def refuse(*_args, **_options):
+        raise PlatformRefused("refused", status=status, code=code)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.platform, "create_account", refuse)
+        found = here.create()
+    assert [found.id] == list(here.platform.accounts_)
+    assert here.create().id == found.id
+    assert len(here.platform.accounts_) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), STATUSES)
+def test_a_first_request_that_arrives_after_its_refused_repeat_makes_the_only_account(here, monkeypatch, status, code):
+    create_account, used = here.platform.create_account, []
+
+    async def late(customer_id, currency, *, key):
+        used.append(key)
+        raise UncertainAnswer("no answer")
+
+    async def refuse(*_args, key):
+        used.append(key)
+        raise PlatformRefused("refused", status=status, code=code)
+
+    for script, error in ((late, UncertainAnswer), (refuse, PlatformRefused)):
+        with monkeypatch.context() as patch:
+            patch.setattr(here.platform, "create_account", script)
+            with pytest.raises(error) as raised:
+                here.create()
+    assert used[0] == used[1]
+    if status == 409:
+        assert raised.value.disposition is Disposition.RETRY
+        assert here.events("reference:order-1", e.CreationRefused) == []
+    here.run(create_account(CUSTOMER, "EUR", key=used[0]))  # it arrives
+    assert [here.create().id] == list(here.platform.accounts_)
 
 
 def test_a_final_refusal_lets_a_corrected_repeat_ask_again(here, monkeypatch):
@@ -183,6 +235,55 @@ def test_two_references_that_are_both_stale_get_an_account_each(here):
         here.create("first")
     assert raised.value.code == "creation_ambiguous"
     assert len(here.platform.accounts_) == 2
+
+
+# --- the platform's word ---------------------------------------------------
+
+
+def answers(here, account, monkeypatch, *statuses_and_times):
+    """The next reads of the account say these, one after the other; then it is as it is."""
+    read, queue = here.platform.account, list(statuses_and_times)
+
+    async def told(account_id):
+        found = await read(account_id)
+        if not queue:
+            return found
+        status, updated = queue.pop(0)
+        return replace(found, status=status, updated_at=updated)
+
+    monkeypatch.setattr(here.platform, "account", told)
+
+
+def observed(here, account):
+    async def observing():
+        working = await here._working(account)
+        await observe(working)
+        return working.state.status
+
+    return here.run(observing())
+
+
+def test_a_time_far_ahead_does_not_freeze_an_account(here, active, monkeypatch):
+    answers(here, active, monkeypatch, (AccountStatus.ACTIVE, here.now + timedelta(days=4000)))
+    observed(here, active)
+    assert here.state(active).platform.updated_at > here.now + timedelta(days=3999)
+    answers(here, active, monkeypatch)
+    here.platform.set_status(here.account(active), AccountStatus.INACTIVE)
+    assert observed(here, active) is AccountStatus.INACTIVE
+
+
+def test_a_replica_that_lags_once_is_ignored(here, active, monkeypatch):
+    known = here.state(active).platform
+    before = known.updated_at - timedelta(minutes=1)
+    answers(here, active, monkeypatch, (AccountStatus.PENDING, before))
+    assert observed(here, active) is AccountStatus.ACTIVE
+    assert here.state(active).platform == known
+
+
+def test_an_older_answer_that_is_given_twice_is_believed(here, active, monkeypatch):
+    before = here.state(active).platform.updated_at - timedelta(minutes=1)
+    answers(here, active, monkeypatch, *[(AccountStatus.INACTIVE, before)] * 2)
+    assert observed(here, active) is AccountStatus.INACTIVE
 
 
 # --- challenges and signatures --------------------------------------------
@@ -343,6 +444,14 @@ def test_a_final_block_that_leaves_the_chain_asks_for_an_operator(here, active):
     assert here.complete(active, CLOSE).code == "finality_violation"
     here.resolve(active, "retry")
     assert here.settle(active) == End("done")
+
+
+def test_a_closed_account_does_not_hide_a_final_block_that_left_the_chain(here, active):
+    assert here.complete(active, CLOSE) == End("done")
+    here.chain.reorg(len(here.chain.blocks) - 1)
+    here.chain.mempool.clear()  # and its transactions do not come again
+    here.chain.blocks = [(digest, []) for digest, _ in here.chain.blocks]
+    assert here.start(active, CLOSE).action.code == "finality_violation"
 
 
 def test_a_node_that_lags_behind_a_final_block_is_no_finality_violation(here, active):

@@ -7,15 +7,17 @@ import subprocess
 import sys
 
 PROJECT = """
-import httpx
+import pytest
 
 
+@pytest.mark.asyncio
 async def test_one(orchestrator, devnet, platform):
     account = await orchestrator.create_account(devnet.programme.customer_id, "EUR", reference="mine")
     assert (await orchestrator.activate(account.account_id, timeout=60)).outcome == "done"
     assert platform.records()["accounts"][0]["status"] == "active"
 
 
+@pytest.mark.asyncio
 async def test_two_sees_a_fresh_platform(orchestrator, platform):
     assert await orchestrator.accounts() == []
     assert platform.records()["accounts"] == []
@@ -47,9 +49,7 @@ def test_what_a_test_does_to_the_chain_is_undone(chain):
 
 def test_in_a_project_of_its_own(tmp_path):
     (tmp_path / "test_mine.py").write_text(PROJECT)
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
-    )
+    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"],

@@ -169,6 +169,8 @@ async def test_faults_on_the_way(client, simulator, programme):
     (account,) = await client.accounts()
     assert (await client.create_account(programme.customer_id, "EUR", key=used))[0] == account
     simulator.fault("malformed_json", count=1, method="GET", path=".*/accounts/.*")
+    assert await client.account(account.id) == account
+    simulator.fault("malformed_json", count=3, method="GET", path=".*/accounts/.*")
     with pytest.raises(MalformedAnswer):
         await client.account(account.id)
     simulator.fault("status", status=503, count=1, method="GET", path=".*/accounts/.*")

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable
+from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, SettingsError
 from orchestrator.platform import PlatformClient
 from orchestrator.platform.auth import Token, TokenKeeper
 from orchestrator.platform.clock import SystemClock
@@ -230,3 +230,16 @@ async def test_no_secret_in_any_text(server, settings, reply, caplog):
         assert secret not in text
         assert "token-1" not in text
         assert "PRIVATE KEY" not in text
+
+
+async def test_a_garbled_login_is_repeated(server, client, reply):
+    server.on("POST", "/auth/token", reply(raw=b'{"token": "hid'), server._login)
+    await client.login()
+    assert server.tokens == 1
+
+
+async def test_a_url_without_v1_is_named(server, settings):
+    async with PlatformClient(settings(base_url=server.origin)) as client:
+        with pytest.raises(SettingsError, match="ORCHESTRATOR_PLATFORM_URL.*/v1") as caught:
+            await client.login()
+    assert caught.value.code == "platform_url"

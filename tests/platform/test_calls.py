@@ -226,6 +226,33 @@ async def test_another_409_is_refused_at_once(server, client, reply):
     assert len(server.calls("PATCH", f"{ACCOUNT}/activate")) == 1
 
 
+@pytest.mark.parametrize("body", [None, {"message": "conflict"}, {"code": "injected", "message": "a fault"}])
+async def test_409_means_in_flight_whatever_its_words(server, client, reply, submission, body):
+    calls = [
+        ("DELETE", ACCOUNT, lambda: client.close(ID, key=used)),
+        ("PATCH", f"{ACCOUNT}/deactivate", lambda: client.deactivate(ID, key=used)),
+        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=used)),
+        ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=used)),
+    ]
+    busy = reply(409, body, headers={"retry-after": "0"})
+    for method, path, call in calls:
+        used = key()
+        server.on(method, path, busy)
+        with pytest.raises(UncertainAnswer, match="SAME key") as caught:
+            await call()
+        assert (caught.value.code, caught.value.disposition) == ("idempotency_in_flight", "retry")
+        assert [one.header("idempotency-key") for one in server.calls(method, path)] == [used] * 6
+    server.on("DELETE", ACCOUNT, busy, reply(204))
+    assert await client.close(ID, key=key()) is None
+
+
+async def test_an_operation_in_progress_passes(server, client, reply):
+    server.on("DELETE", ACCOUNT, reply(409, {"code": "operation_in_progress", "message": "wait"}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.close(ID, key=key())
+    assert (caught.value.code, caught.value.disposition) == ("operation_in_progress", "retry")
+
+
 async def test_422(server, client, reply):
     server.on("DELETE", ACCOUNT, reply(422, {"message": "same key, other payload"}))
     with pytest.raises(PlatformRefused) as caught:
@@ -259,6 +286,42 @@ async def test_a_long_retry_after_is_not_waited_for(server, client, reply):
         await client.account(ID)
     assert caught.value.code == "platform_rate_limited"
     assert caught.value.disposition == "retry"
+
+
+CUT = b'{"id": "4f4b3c1e-4c3a'
+
+
+async def test_a_garbled_read_is_repeated(server, client, settings, reply, account_json):
+    for garbled in (reply(raw=CUT), reply(raw=b"<html>", headers={"content-type": "text/html"})):
+        server.on("GET", ACCOUNT, garbled, garbled, reply(value=account_json(ID)))
+        assert (await client.account(ID)).id == ID
+    before = len(server.calls("GET", ACCOUNT))
+    server.on("GET", ACCOUNT, reply(raw=CUT))
+    with pytest.raises(MalformedAnswer, match="is no JSON"):
+        await client.account(ID)
+    assert len(server.calls("GET", ACCOUNT)) == before + 3
+
+
+async def test_a_garbled_answer_to_a_modifying_call_is_uncertain(server, client, reply, account_json, submission):
+    calls = [
+        ("DELETE", ACCOUNT, lambda: client.close(ID, key=key())),
+        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=key())),
+        ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=key())),
+        ("PUT", "/webhooks", lambda: client.put_webhook("https://me.example/", ["x"], key=key())),
+        ("PUT", "/auth/signing", lambda: client.upload_signing_key("pem", key=key())),
+    ]
+    for method, path, call in calls:
+        for answer, words in (
+            (reply(raw=CUT), "is no JSON"),
+            (reply(raw=b" " * 2_000_000), "larger than"),
+        ):
+            server.on(method, path, answer)
+            with pytest.raises(UncertainAnswer, match=f"{words}.*read back"):
+                await call()
+        assert len(server.calls(method, path)) == 2
+    server.on("DELETE", ACCOUNT, reply(value=account_json(ID, status="frozen")))
+    with pytest.raises(UncertainAnswer, match="field status.*read back"):
+        await client.close(ID, key=key())
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------
