@@ -40,7 +40,7 @@ async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack) -
         journal=journal,
         certifier=ClosureCertifier(
             folder=settings.certificates,
-            signer=keystore.signer(settings.certificate_key) if settings.certificate_key else None,
+            signer=lambda: keystore.signer(settings.certificate_key) if settings.certificate_key else None,
         ),
         clock=lambda: datetime.now(UTC),
         rules=rules(settings),

@@ -142,6 +142,8 @@ class ChainView:
     """None where the node does not know the tag ``finalized``."""
     deployment: Deployment | None
     change: StateChange | None
+    factory_exists: bool = True
+    """Whether there is any code at the factory's address."""
 
     def finality(self, block: BlockRef) -> Finality:
         if self.finalized is not None and block.number <= self.finalized:

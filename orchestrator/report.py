@@ -96,8 +96,6 @@ def report(
         values["outcome"] = Outcome(op.ended.outcome)
         if op.ended.code is not None:
             values["error"] = ErrorNote(code=op.ended.code, message=op.ended.message or op.ended.code)
-        if op.ended.outcome == "done":
-            values["error"] = None
         return OperationReport(**values)
     if op.halted is not None:
         values["outcome"] = Outcome.OPERATOR

@@ -112,13 +112,15 @@ class ChainReader:
                 ("eth_chainId", []),
                 *_HEAD_CALLS,
                 ("eth_getLogs", [{**created, "toBlock": "latest"}]),
+                ("eth_getCode", [self._factory, "latest"]),
             ]
         )
         self._check_chain(first[0])
         heads = self._heads(first[1:4])
         found = self._created(first[4], account_id)
         if found is None:
-            return ChainView(heads.head.block, heads.safe, heads.finalized, None, None)
+            factory = parse.data(self._rpc.demand(first[5]), "the factory's code")
+            return ChainView(heads.head.block, heads.safe, heads.finalized, None, None, factory != b"")
         deployment, change = await self._wallet(account_id, created, found, heads.head.block)
         return ChainView(heads.head.block, heads.safe, heads.finalized, deployment, change)
 

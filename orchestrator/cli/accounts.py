@@ -87,7 +87,7 @@ def _show(console: Console, account: AccountReport) -> None:
         "currency": ", ".join(account.currencies),
         "wallet": account.address or "not deployed yet",
         "created": f"{account.created_at:%Y-%m-%d %H:%M:%S} UTC",
-        "journal": f"{journal.operation or 'no operation'}, {journal.outcome}" if journal else "not in the journal",
+        "journal": f"{journal.operation or 'no operation'}, {journal.outcome}" if journal else "no operation yet",
         "chain": (f"{journal.address}, block {journal.block.number}" if journal and journal.block else None),
     }
     for name, text in lines.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,18 @@ from orchestrator.ports import ChainView, Holdings, PlatformAccount, PlatformCar
 
 @dataclass(frozen=True, slots=True)
 class ClosureCertifier:
-    """``folder`` gets the files; ``signer`` signs, or None leaves certificates unsigned."""
+    """``folder`` gets the files; ``signer`` gives the key that signs, or None, which leaves certificates unsigned.
+
+    The key is asked for when it is needed: operations that make no certificate do not need it.
+    """
 
     folder: Path
-    signer: Signer | None
+    signer: Callable[[], Signer | None]
     proven_slots: tuple[int, ...] = CLOSED_SLOT_NUMBERS
+
+    def ready(self) -> None:
+        """Raises KeyUnavailable, before anything is closed, if the key that is to sign is not there."""
+        self.signer()
 
     def certify(
         self,
@@ -39,7 +46,7 @@ class ClosureCertifier:
             residue.append(Residue("token", f"there may be more tokens: {left.incomplete}"))
         residue += [Residue("card", f"{card.id} is {card.status}") for card in cards if card.status == "active"]
         return build_certificate(
-            chain=chain, platform=account, view=view, proven=proven, residue=residue, signer=self.signer
+            chain=chain, platform=account, view=view, proven=proven, residue=residue, signer=self.signer()
         )
 
     def write(self, account_id: AccountId, certificate: bytes) -> str:

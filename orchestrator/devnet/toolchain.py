@@ -178,7 +178,7 @@ def _npm() -> list[str] | None:
 
 def _download(npm: list[str], package: str, scratch: Path) -> Path:
     """The package's .tgz, as npm fetches it: from the registry that the user has set up, proxies and all."""
-    arguments = ["pack", "--silent", "--ignore-scripts", "--pack-destination", str(scratch), package]
+    arguments = ["pack", "--loglevel=error", "--ignore-scripts", "--pack-destination", str(scratch), package]
     try:
         done = subprocess.run(  # noqa: S603 - npm, with arguments of this module
             [*npm, *arguments],
@@ -221,10 +221,14 @@ def _unpack(archive: Path, tool: str, scratch: Path) -> Path:
     member = f"package/bin/{tool}"
     with tarfile.open(archive) as files:
         try:
-            files.extract(member, scratch, filter="data")
+            content = files.extractfile(member)  # a file's bytes and nothing of its name, owner or mode
         except (KeyError, tarfile.TarError) as error:
             raise SettingsError(f"{archive.name} has no usable {member}: {error}", code="tool_integrity") from error
-    return scratch / member
+        if content is None:
+            raise SettingsError(f"{archive.name}: {member} is not a file", code="tool_integrity")
+        with content, (scratch / tool).open("wb") as target:
+            shutil.copyfileobj(content, target)
+    return scratch / tool
 
 
 def _say(text: str) -> None:

@@ -16,6 +16,7 @@ async def preflight(working: Working) -> Action | None:
     never be taken for the deletion challenge.
     """
     world, deployed = working.world, working.state.deployed
+    world.certifier.ready()
     news: list[e.Event] = []
     if working.state.status is AccountStatus.INITIATING:
         issued = await world.platform.challenge(working.account_id)

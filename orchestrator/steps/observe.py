@@ -30,6 +30,12 @@ async def observe(working: Working) -> None:
             f"ORCHESTRATOR_RPC_URL serves {chain_id}",
             code="wrong_chain",
         )
+    if not view.factory_exists:
+        raise SettingsError(
+            f"wrong factory: {chain_id} has no contract at the address in ORCHESTRATOR_FACTORY, so no wallet can ever "
+            "be seen to be deployed by it",
+            code="wrong_factory",
+        )
     await _withdraw_reorged(working, view)
     news: list[e.Event] = []
     platform = _word(account, str(customer.wallet))

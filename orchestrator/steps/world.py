@@ -45,6 +45,10 @@ class Certifier(Protocol):
     @property
     def proven_slots(self) -> tuple[int, ...]: ...
 
+    def ready(self) -> None:
+        """Raises KeyUnavailable if the key that is to sign certificates is not there."""
+        ...
+
     def certify(
         self,
         *,

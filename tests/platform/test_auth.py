@@ -240,6 +240,6 @@ async def test_a_garbled_login_is_repeated(server, client, reply):
 
 async def test_a_url_without_v1_is_named(server, settings):
     async with PlatformClient(settings(base_url=server.origin)) as client:
-        with pytest.raises(SettingsError, match="ORCHESTRATOR_PLATFORM_URL.*/v1") as caught:
+        with pytest.raises(SettingsError, match=r"ORCHESTRATOR_PLATFORM_URL.*/v1") as caught:
             await client.login()
     assert caught.value.code == "platform_url"

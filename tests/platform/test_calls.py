@@ -320,7 +320,7 @@ async def test_a_garbled_answer_to_a_modifying_call_is_uncertain(server, client,
                 await call()
         assert len(server.calls(method, path)) == 2
     server.on("DELETE", ACCOUNT, reply(value=account_json(ID, status="frozen")))
-    with pytest.raises(UncertainAnswer, match="field status.*read back"):
+    with pytest.raises(UncertainAnswer, match=r"field status.*read back"):
         await client.close(ID, key=key())
 
 
