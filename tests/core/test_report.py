@@ -60,7 +60,11 @@ def test_a_halt_asks_for_an_operator():
     ("end", "error"),
     [
         (e.OperationEnded(outcome="done"), None),
-        (e.OperationEnded(outcome="done", code="accepted_by_operator", message="m"), None),
+        # A person's word is no proof: the report of a closure that was only accepted says so.
+        (
+            e.OperationEnded(outcome="done", code="accepted_by_operator", message="m"),
+            {"code": "accepted_by_operator", "message": "m"},
+        ),
         (e.OperationEnded(outcome="failed", code="abandoned", message="m"), {"code": "abandoned", "message": "m"}),
     ],
 )
