@@ -176,6 +176,18 @@ class Anvil:
         except httpx.HTTPError as error:
             raise self._unreachable(method, error) from error
 
+    def receipt_sync(self, transaction: str) -> dict[str, Any]:
+        """The receipt of a transaction, once it is mined. The answer to a sent transaction may come before its block.
+
+        Raises ChainError (code ``rpc_error``) if it is not mined within 30 s: mine, or give the node a block time.
+        """
+        deadline = time.monotonic() + _RPC_TIMEOUT
+        while (receipt := self.rpc_sync("eth_getTransactionReceipt", transaction)) is None:
+            if time.monotonic() >= deadline:
+                raise ChainError(f"transaction {transaction} is not mined after {_RPC_TIMEOUT:.0f} s", code="rpc_error")
+            time.sleep(_POLL)
+        return dict(receipt)
+
     async def block_number(self, tag: str = "latest") -> int:
         """The number of the block that ``tag`` names."""
         block = await self.rpc("eth_getBlockByNumber", tag, False)

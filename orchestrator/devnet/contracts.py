@@ -45,7 +45,7 @@ def _deploy(anvil: Anvil, name: str, arguments: bytes) -> Address:
     data = "0x" + (load(name).bytecode + arguments).hex()
     transaction = anvil.rpc_sync("eth_sendTransaction", {"from": DEPLOYER.address, "data": data, "gas": hex(8_000_000)})
     anvil.rpc_sync("anvil_mine", "0x1")
-    receipt = anvil.rpc_sync("eth_getTransactionReceipt", transaction)
-    if receipt is None or receipt["status"] != "0x1":
+    receipt = anvil.receipt_sync(transaction)
+    if receipt["status"] != "0x1":
         raise ChainError(f"the devnet could not deploy {name}: receipt {receipt}", code="devnet_deployment")
     return to_address(receipt["contractAddress"])

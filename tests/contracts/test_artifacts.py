@@ -224,7 +224,7 @@ def test_what_a_real_chain_has_matches():
 
     def send(node: Anvil, data: bytes, to: str | None = None) -> dict:
         transaction = {"from": OPERATOR, "data": f"0x{data.hex()}", **({"to": to} if to else {})}
-        receipt = node.rpc_sync("eth_getTransactionReceipt", node.rpc_sync("eth_sendTransaction", transaction))
+        receipt = node.receipt_sync(node.rpc_sync("eth_sendTransaction", transaction))
         assert receipt["status"] == "0x1"
         return receipt
 
