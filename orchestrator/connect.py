@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from orchestrator.journal.database import database_path
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.settings import Settings
@@ -111,5 +112,6 @@ def rules(settings: Settings) -> Rules:
 
 
 def lock_folder(settings: Settings) -> Path:
-    """Where the locks of all who share the journal's database are."""
-    return Path(settings.database_url.partition("///")[2] + ".locks")
+    """Where the locks of all who share the journal's database are. Raises SettingsError ``database_url``."""
+    path = database_path(settings.database_url)
+    return path.with_name(path.name + ".locks")

@@ -30,7 +30,7 @@ async def open_database(url: str) -> AsyncEngine:
     ``url`` is ``sqlite:///ABSOLUTE``. SIDE EFFECTS: creates the file (0600, in a folder of 0700) and migrates it.
     Raises SettingsError (``database_url``, ``database_newer``, ``database_foreign``, ``database_unusable``).
     """
-    path = _sqlite_path(url)
+    path = database_path(url)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -78,7 +78,8 @@ def _identify(path: Path) -> None:
         )
 
 
-def _sqlite_path(url: str) -> Path:
+def database_path(url: str) -> Path:
+    """The file that ``sqlite:///ABSOLUTE`` names. Raises SettingsError ``database_url`` for anything else."""
     scheme, separator, path = url.partition("///")
     if not separator or scheme != "sqlite:" or not path.startswith("/"):
         shown = url.rsplit("@", maxsplit=1)[-1]  # never a password
