@@ -33,6 +33,8 @@ _log = structlog.get_logger(__name__)
 _AT_ONCE = 16
 """Looks at the same time."""
 _GROWTH = 1.5
+_BUSY = 0.5
+"""Seconds until the next look at an account that another worker has: what woke us may have come too late for it."""
 _LONGEST = 15
 """The longest pause between two looks at one account, in poll intervals: 30 s by default."""
 _WOKEN_BY_A_BLOCK = 256
@@ -168,7 +170,7 @@ class Worker:
             if error.disposition is Disposition.RETRY:
                 self._hints.setdefault(name, set()).update(hints)
                 hints = set()
-                pause = self._interval if error.code == "account_busy" else self._grown(name)
+                pause = min(_BUSY, self._interval) if error.code == "account_busy" else self._grown(name)
                 if name in self._backlog:
                     self._waiting[name] = None
             elif name in self._backlog:
