@@ -18,7 +18,6 @@ import httpx
 
 __all__ = ["CallReverted", "Chain", "ChainDown", "NonceUsed"]
 
-ENTRY_POINT = "0x0000000071727De22E5E9d8BAf0edAc6f37da032"
 CREATION, DELETION = 0, 1
 CREATED, ACTIVE, INACTIVE, CLOSED = 0, 1, 2, 3
 
