@@ -170,6 +170,18 @@ async def test_state_logs_left_out(liar, hearsay, wallets, wallet, account_id):
         await hearsay.view(account_id)
 
 
+async def test_storage_of_the_next_block_is_read_again(liar, hearsay, wallet, account_id):
+    first = itertools.count()
+
+    def once(word):
+        return "0x" + "00" * 31 + "01" if next(first) == 0 else word
+
+    liar.change = lie("eth_getStorageAt", once)
+    view = await hearsay.view(account_id)
+    assert view.change is not None
+    assert view.change.state is WalletState.CLOSED
+
+
 async def test_transfer_logs_that_cannot_be_read_do_not_hide_the_ether(liar, hearsay, wallet):
     liar.change = refuse(
         lambda request: request["method"] == "eth_getLogs", -32602, "query returned more than 10000 results"
