@@ -1,0 +1,369 @@
+"""What each arithmetic, comparison and bitwise instruction gives: on known words, and on abstract ones.
+
+``CONCRETE`` is the meaning that the EVM has (yellow paper, appendix H; EIP-145 for shifts, EIP-7939 for CLZ).
+``apply`` is the same on abstract words. It has ONE law, which the tests try to break: for any members of the operands,
+the concrete result is a member of the abstract result. Where no rule says more, the result is wholly unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from orchestrator.closure.evm.words import (
+    ONES,
+    SIZE,
+    UNKNOWN,
+    AnyWord,
+    Word,
+    bits,
+    contains,
+    least,
+    most,
+    one_of,
+    truth,
+)
+
+SIGN: Final = 1 << 255
+
+
+def signed(word: int) -> int:
+    """Two's complement."""
+    return word - SIZE if word & SIGN else word
+
+
+def _sdiv(a: int, b: int) -> int:
+    if b == 0:
+        return 0
+    a, b = signed(a), signed(b)
+    quotient = abs(a) // abs(b)
+    return (-quotient if (a < 0) != (b < 0) else quotient) & ONES
+
+
+def _smod(a: int, b: int) -> int:
+    if b == 0:
+        return 0
+    a, b = signed(a), signed(b)
+    rest = abs(a) % abs(b)
+    return (-rest if a < 0 else rest) & ONES
+
+
+def _signextend(index: int, word: int) -> int:
+    if index >= 31:
+        return word
+    width = 8 * index + 8
+    low = word & ((1 << width) - 1)
+    return low | (ONES ^ ((1 << width) - 1)) if low >> (width - 1) else low
+
+
+CONCRETE: Final[dict[str, Callable[..., int]]] = {
+    "ADD": lambda a, b: (a + b) & ONES,
+    "MUL": lambda a, b: (a * b) & ONES,
+    "SUB": lambda a, b: (a - b) & ONES,
+    "DIV": lambda a, b: a // b if b else 0,
+    "SDIV": _sdiv,
+    "MOD": lambda a, b: a % b if b else 0,
+    "SMOD": _smod,
+    "ADDMOD": lambda a, b, n: (a + b) % n if n else 0,
+    "MULMOD": lambda a, b, n: (a * b) % n if n else 0,
+    "EXP": lambda a, b: pow(a, b, SIZE),
+    "SIGNEXTEND": _signextend,
+    "LT": lambda a, b: int(a < b),
+    "GT": lambda a, b: int(a > b),
+    "SLT": lambda a, b: int(signed(a) < signed(b)),
+    "SGT": lambda a, b: int(signed(a) > signed(b)),
+    "EQ": lambda a, b: int(a == b),
+    "ISZERO": lambda a: int(a == 0),
+    "AND": lambda a, b: a & b,
+    "OR": lambda a, b: a | b,
+    "XOR": lambda a, b: a ^ b,
+    "NOT": lambda a: a ^ ONES,
+    "BYTE": lambda i, x: (x >> (248 - 8 * i)) & 0xFF if i < 32 else 0,
+    "SHL": lambda s, x: (x << s) & ONES if s < 256 else 0,
+    "SHR": lambda s, x: x >> s if s < 256 else 0,
+    "SAR": lambda s, x: (signed(x) >> min(s, 255)) & ONES,
+    "CLZ": lambda x: 256 - x.bit_length(),
+}
+"""Operands in the order of the stack, its top first. All are words, and so is the result."""
+
+
+def apply(name: str, *operands: AnyWord) -> AnyWord:
+    """The result of an instruction of ``CONCRETE`` on abstract words."""
+    unknown = [operand for operand in operands if isinstance(operand, Word)]
+    if not unknown:
+        return CONCRETE[name](*operands)
+    expression = (name, *operands)
+    if len(unknown) == 1 and unknown[0].values is not None:
+        (word,) = unknown
+        members = [value for value in unknown[0].values if contains(word, value)]
+        if members:
+            concrete = CONCRETE[name]
+            results = (concrete(*(value if o is word else o for o in operands)) for value in members)
+            return one_of(results, expression)
+    rule = _RULES.get(name)
+    result = rule(*operands) if rule is not None else UNKNOWN
+    if isinstance(result, int) or result is operands[-1]:
+        return result
+    return Word(result.value, result.known, result.excluded, result.values, None, expression)
+
+
+# --- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _known(word: AnyWord) -> int:
+    return ONES if isinstance(word, int) else word.known
+
+
+def _low_known(word: AnyWord) -> int:
+    """How many of the lowest bits are known."""
+    unknown = ONES & ~_known(word)
+    return (unknown & -unknown).bit_length() - 1 if unknown else 256
+
+
+def _low_zeros(word: AnyWord) -> int:
+    """How many of the lowest bits are known to be zero."""
+    other = (ONES & ~_known(word)) | least(word)
+    return (other & -other).bit_length() - 1 if other else 256
+
+
+def _up_to(maximum: int, low: int = 0, low_known: int = 0) -> AnyWord:
+    """A word of at most ``maximum`` whose lowest ``low_known`` bits are those of ``low``."""
+    mask = (1 << low_known) - 1
+    high = ONES & ~((1 << maximum.bit_length()) - 1)
+    return bits(low & mask & ~high, mask | high)
+
+
+def _but(word: AnyWord, excluded: list[int]) -> AnyWord:
+    """The word without these values."""
+    if isinstance(word, int) or not excluded:
+        return word
+    return Word(word.value, word.known, tuple(sorted(set(excluded))), word.values)
+
+
+def _excluded(word: AnyWord) -> list[int]:
+    """The excluded values that its known bits would allow."""
+    if isinstance(word, int):
+        return []
+    return [value for value in word.excluded if value & word.known == word.value]
+
+
+def _smallest(word: AnyWord) -> int:
+    """A lower bound that leaves excluded values out."""
+    bound = least(word)
+    while isinstance(word, Word) and bound in word.excluded:
+        bound += 1
+    return bound
+
+
+_BOOLEAN: Final = Word(0, ONES ^ 1)
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _and(a: AnyWord, b: AnyWord) -> AnyWord:
+    ones = least(a) & least(b)
+    zeros = (_known(a) & ~least(a)) | (_known(b) & ~least(b))
+    result = bits(ones, (ones | zeros) & ONES)
+    for word, mask in ((a, b), (b, a)):
+        if isinstance(mask, int) and not ONES & ~_known(word) & ~mask:  # every unknown bit is kept: one to one
+            return _but(result, [value & mask for value in _excluded(word)])
+    return result
+
+
+def _or(a: AnyWord, b: AnyWord) -> AnyWord:
+    ones = least(a) | least(b)
+    zeros = (_known(a) & ~least(a)) & (_known(b) & ~least(b))
+    result = bits(ones, ones | zeros)
+    for word, mask in ((a, b), (b, a)):
+        if isinstance(mask, int) and not ONES & ~_known(word) & mask:
+            return _but(result, [value | mask for value in _excluded(word)])
+    return result
+
+
+def _xor(a: AnyWord, b: AnyWord) -> AnyWord:
+    known = _known(a) & _known(b)
+    result = bits((least(a) ^ least(b)) & known, known)
+    if isinstance(b, int):
+        return _but(result, [value ^ b for value in _excluded(a)])
+    if isinstance(a, int):
+        return _but(result, [value ^ a for value in _excluded(b)])
+    return result
+
+
+def _not(a: AnyWord) -> AnyWord:
+    return _xor(a, ONES)
+
+
+def _shl(shift: AnyWord, word: AnyWord) -> AnyWord:
+    if not isinstance(shift, int):
+        return UNKNOWN
+    if shift >= 256:
+        return 0
+    result = bits((least(word) << shift) & ONES, ((_known(word) << shift) | ((1 << shift) - 1)) & ONES)
+    if (_known(word) >> (256 - shift)) == (1 << shift) - 1:  # what falls off is known: one to one
+        return _but(result, [(value << shift) & ONES for value in _excluded(word)])
+    return result
+
+
+def _shr(shift: AnyWord, word: AnyWord) -> AnyWord:
+    if not isinstance(shift, int):
+        return UNKNOWN
+    if shift >= 256:
+        return 0
+    result = bits(least(word) >> shift, (_known(word) >> shift) | (ONES & ~(ONES >> shift)))
+    if _low_known(word) >= shift:
+        return _but(result, [value >> shift for value in _excluded(word)])
+    return result
+
+
+def _sar(shift: AnyWord, word: AnyWord) -> AnyWord:
+    if not isinstance(shift, int):
+        return UNKNOWN
+    shift = min(shift, 255)
+    known = (signed(_known(word)) >> shift) & ONES  # an unknown sign makes every bit that comes in unknown
+    return bits((signed(least(word)) >> shift) & known, known)
+
+
+def _byte(index: AnyWord, word: AnyWord) -> AnyWord:
+    if not isinstance(index, int):
+        return _up_to(0xFF)
+    if index >= 32:
+        return 0
+    shift = 248 - 8 * index
+    return bits((least(word) >> shift) & 0xFF, (ONES & ~0xFF) | ((_known(word) >> shift) & 0xFF))
+
+
+def _signextend_rule(index: AnyWord, word: AnyWord) -> AnyWord:
+    if not isinstance(index, int):
+        return UNKNOWN
+    if index >= 31:
+        return word
+    known = CONCRETE["SIGNEXTEND"](index, _known(word))  # an unknown sign bit makes every bit above it unknown
+    return bits(CONCRETE["SIGNEXTEND"](index, least(word)) & known, known)
+
+
+def _clz(word: AnyWord) -> AnyWord:
+    low, high = 256 - most(word).bit_length(), 256 - least(word).bit_length()
+    return low if low == high else _up_to(high)
+
+
+def _add(a: AnyWord, b: AnyWord) -> AnyWord:
+    low = min(_low_known(a), _low_known(b))
+    total = most(a) + most(b)
+    result = _up_to(min(total, ONES), (least(a) + least(b)) & ONES, low)
+    if isinstance(b, int):
+        return _but(result, [(value + b) & ONES for value in _excluded(a)])
+    if isinstance(a, int):
+        return _but(result, [(value + a) & ONES for value in _excluded(b)])
+    return result
+
+
+def _sub(a: AnyWord, b: AnyWord) -> AnyWord:
+    low = min(_low_known(a), _low_known(b))
+    maximum = most(a) - least(b) if least(a) >= most(b) else ONES
+    result = _up_to(maximum, (least(a) - least(b)) & ONES, low)
+    if isinstance(b, int):
+        return _but(result, [(value - b) & ONES for value in _excluded(a)])
+    if isinstance(a, int):
+        return _but(result, [(a - value) & ONES for value in _excluded(b)])
+    return result
+
+
+def _mul(a: AnyWord, b: AnyWord) -> AnyWord:
+    low, zeros = min(_low_known(a), _low_known(b)), min(_low_zeros(a) + _low_zeros(b), 256)
+    product = most(a) * most(b)
+    maximum = min(product, ONES)
+    return _up_to(maximum, 0, zeros) if zeros > low else _up_to(maximum, (least(a) * least(b)) & ONES, low)
+
+
+def _div(a: AnyWord, b: AnyWord) -> AnyWord:
+    if b == 0:
+        return 0
+    if isinstance(b, int) and b & (b - 1) == 0:
+        return _shr(b.bit_length() - 1, a)
+    return _up_to(most(a) // max(least(b), 1))  # a division by zero gives 0, which is within
+
+
+def _mod(a: AnyWord, n: AnyWord) -> AnyWord:
+    if n == 0:
+        return 0
+    if isinstance(n, int):
+        if n & (n - 1) == 0:
+            return _and(a, n - 1)
+        if n <= 256:
+            return one_of(range(min(n, most(a) + 1)))
+        return _up_to(min(n - 1, most(a)))
+    return _up_to(min(most(n) - 1, most(a)))
+
+
+def _modular(_a: AnyWord, _b: AnyWord, n: AnyWord) -> AnyWord:
+    return _up_to(max(most(n) - 1, 0))
+
+
+def _lt(a: AnyWord, b: AnyWord) -> AnyWord:
+    if most(a) < _smallest(b):
+        return 1
+    return 0 if _smallest(a) >= most(b) else _BOOLEAN
+
+
+def _gt(a: AnyWord, b: AnyWord) -> AnyWord:
+    return _lt(b, a)
+
+
+def _signed_range(word: AnyWord) -> tuple[int, int]:
+    low, high = least(word), most(word)
+    if not _known(word) & SIGN:
+        low, high = low | SIGN, high & ~SIGN
+    return signed(low), signed(high)
+
+
+def _slt(a: AnyWord, b: AnyWord) -> AnyWord:
+    (low_a, high_a), (low_b, high_b) = _signed_range(a), _signed_range(b)
+    if high_a < low_b:
+        return 1
+    return 0 if low_a >= high_b else _BOOLEAN
+
+
+def _sgt(a: AnyWord, b: AnyWord) -> AnyWord:
+    return _slt(b, a)
+
+
+def _eq(a: AnyWord, b: AnyWord) -> AnyWord:
+    if (least(a) ^ least(b)) & _known(a) & _known(b):
+        return 0
+    if (isinstance(b, int) and not contains(a, b)) or (isinstance(a, int) and not contains(b, a)):
+        return 0
+    return _BOOLEAN
+
+
+def _iszero(a: AnyWord) -> AnyWord:
+    return 0 if truth(a) else _BOOLEAN
+
+
+_RULES: Final[dict[str, Callable[..., Any]]] = {
+    "ADD": _add,
+    "MUL": _mul,
+    "SUB": _sub,
+    "DIV": _div,
+    "MOD": _mod,
+    "ADDMOD": _modular,
+    "MULMOD": _modular,
+    "SIGNEXTEND": _signextend_rule,
+    "LT": _lt,
+    "GT": _gt,
+    "SLT": _slt,
+    "SGT": _sgt,
+    "EQ": _eq,
+    "ISZERO": _iszero,
+    "AND": _and,
+    "OR": _or,
+    "XOR": _xor,
+    "NOT": _not,
+    "BYTE": _byte,
+    "SHL": _shl,
+    "SHR": _shr,
+    "SAR": _sar,
+    "CLZ": _clz,
+}
+"""SDIV, SMOD and EXP have none: unknown unless all is known."""

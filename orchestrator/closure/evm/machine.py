@@ -1,0 +1,194 @@
+"""What all frames of one analysis share: the facts, the counters, what is missing, and the frames already done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from orchestrator.closure.evm.buffer import Data, unknown_size
+from orchestrator.closure.evm.code import Code
+from orchestrator.closure.evm.facts import Facts, Limits
+from orchestrator.closure.evm.path import CALL_SIZE, Site, Storage, Trail
+from orchestrator.closure.evm.words import ONES, AnyWord, Word
+
+ADDRESS_BITS: Final = (1 << 160) - 1
+DEPTH: Final = 12
+"""Frames within frames that are followed."""
+ROUNDS: Final = 8
+"""Runs of a frame that calls itself, until it gives no new outcome."""
+OUTCOMES: Final = 64
+"""Outcomes of a frame that are told apart by their return data."""
+LOWEST_TARGET: Final = 0xFFFF
+"""Precompiles and system contracts of the chain are at or below: they run no code of the EVM's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the outermost call brings along: unknown, but for what no call can have."""
+
+    calldata: Data
+    caller: AnyWord
+    origin: AnyWord
+    value: AnyWord = field(default_factory=lambda: Word(expression=("CALLVALUE",)))
+    others: Mapping[str, AnyWord] = field(default_factory=dict)
+    """Known answers by the instruction's name, where a single call is followed; else all unknown."""
+
+    @classmethod
+    def anything(cls, account: int, calldata: Data | None = None, value: AnyWord | None = None) -> Inputs:
+        """Any call by anyone. No key has the address 0, and the account itself makes no call that persists."""
+        high = ONES & ~ADDRESS_BITS
+        everything = Data(b"", b"", unknown_size(CALL_SIZE), origin=0)
+        caller = Word(0, high, tuple(sorted({0, account})), expression=("CALLER",))
+        origin = Word(0, high, (0,), expression=("ORIGIN",))
+        if value is None:
+            return cls(calldata or everything, caller, origin)
+        return cls(calldata or everything, caller, origin, value)
+
+
+class Outcome(NamedTuple):
+    """A successful end of a frame."""
+
+    storage: Storage
+    acted: Site | None
+    logged: bool
+    returned: Data
+
+
+class Exhausted(Exception):
+    """A limit is reached: the analysis gives up with what it has found."""
+
+
+class Missing(Exception):
+    """A fact is asked for that was not given: the path cannot be followed."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A frame in progress."""
+
+    outcomes: dict[Outcome, Trail] = field(default_factory=dict)
+    recursive: bool = False
+
+
+class Machine:
+    """Runs frames. One for each set of inputs."""
+
+    def __init__(self, facts: Facts, inputs: Inputs, limits: Limits, *, any_storage: bool = False) -> None:
+        self.facts = facts
+        self.inputs = inputs
+        self.limits = limits
+        self.any_storage = any_storage
+        self.steps = 0
+        self.states = 0
+        self.slots: dict[int, int] = {}
+        """The proven values that were read."""
+        self.targets: set[int] = set()
+        self.missing_slots: set[int] = set()
+        self.missing_codes: set[int] = set()
+        self.undecided: tuple[str, str] | None = None
+        """The first reason why some path could not be followed, and a sentence."""
+        self.reached: set[str] = set()
+        """Names of the instructions that can take code away, where they were executed."""
+        self.outermost: dict[Outcome, Trail] = {}
+        """The outcomes of the outermost frame; those found until then, where a limit ended the run."""
+        self._codes: dict[int, Code] = {}
+        self._done: dict[tuple[int, Data, Storage], dict[Outcome, Trail]] = {}
+        self._running: dict[tuple[int, Data, Storage], _Running] = {}
+        self._outermost_use = DEPTH + 1
+
+    # --- facts --------------------------------------------------------------------------------------------------
+
+    def proven(self, slot: int) -> AnyWord:
+        """A slot's proven value. Raises Missing."""
+        if self.any_storage:
+            return Word(expression=("SLOAD", slot))
+        value = self.facts.storage.get(slot)
+        if value is None:
+            if not self.facts.complete:
+                self.missing_slots.add(slot)
+                raise Missing
+            value = 0
+        self.slots[slot] = value
+        return value
+
+    def target(self, address: int) -> Code | None:
+        """The code that a DELEGATECALL to ``address`` surely runs; None where that cannot be said. Raises Missing."""
+        if address <= LOWEST_TARGET:
+            return None
+        code = self.facts.code if address == self.facts.address else self.facts.codes.get(address)
+        if code is None:
+            if not self.facts.complete:
+                self.missing_codes.add(address)
+                raise Missing
+            code = b""
+        if address != self.facts.address:
+            self.targets.add(address)
+        if code == b"" or code[0] == 0xEF or code == b"\xfe":
+            return None
+        return self.parsed(address, code)
+
+    def parsed(self, address: int, code: bytes) -> Code:
+        if address not in self._codes:
+            self._codes[address] = Code.parse(address, code)
+        return self._codes[address]
+
+    # --- limits -------------------------------------------------------------------------------------------------
+
+    def give_up(self, reason: str, detail: str) -> None:
+        """One path cannot be followed. The others are: an acting one among them is worth more than this."""
+        if self.undecided is None:
+            self.undecided = (reason, detail)
+
+    def count_step(self, steps: int) -> None:
+        self.steps += steps
+        if self.steps > self.limits.steps:
+            self.give_up("step_limit", f"more than {self.limits.steps} instructions")
+            raise Exhausted
+
+    def count_state(self) -> int:
+        """A number for a new state of a path."""
+        self.states += 1
+        if self.states > self.limits.states:
+            self.give_up("state_limit", f"more than {self.limits.states} branches")
+            raise Exhausted
+        return self.states
+
+    # --- frames -------------------------------------------------------------------------------------------------
+
+    def frame(self, code: Code, calldata: Data, storage: Storage, depth: int) -> dict[Outcome, Trail]:
+        """All successful ends of a frame, each with one way to it. That it fails is always possible beside them.
+
+        A frame that calls itself again, with the same code, calldata and storage, is run until its outcomes, put in
+        for the inner call, give no others: then they are all.
+        """
+        from orchestrator.closure.evm.frame import Frame
+
+        key = (code.address, calldata, storage)
+        if key in self._done:
+            return self._done[key]
+        if key in self._running:
+            self._running[key].recursive = True
+            self._outermost_use = min(self._outermost_use, list(self._running).index(key))
+            return dict(self._running[key].outcomes)
+        if depth > DEPTH:
+            self.give_up("recursion", f"more than {DEPTH} frames within frames")
+            return {}
+        running = self._running[key] = _Running()
+        if depth == 0:
+            self.outermost = running.outcomes
+        position = len(self._running) - 1
+        try:
+            for _ in range(ROUNDS):
+                before = len(running.outcomes)
+                Frame(self, code, calldata, depth, running.outcomes).run(storage)
+                if not running.recursive or len(running.outcomes) == before:
+                    break
+            else:
+                self.give_up("recursion", f"a frame that calls itself has new outcomes after {ROUNDS} rounds")
+        finally:
+            del self._running[key]
+        if self._outermost_use >= position:  # nothing that is still in progress was used: this is final
+            self._outermost_use = DEPTH + 1
+            self._done[key] = running.outcomes
+        return running.outcomes
