@@ -68,56 +68,59 @@ class _Search:
         self.facts = facts
         self.path: tuple[Branch, ...] = target.path
         self.filling = filling.to_bytes(32, "big")
-        self.fixed: dict[int, tuple[int, int]] = {}
-        """Byte of calldata, to its value and the mask of its bits that are settled."""
-        self.size: int | None = None
-        self.caller: int | None = None
-        self.value: int | None = None
-        self.time: dict[str, tuple[int, int | None]] = {"TIMESTAMP": (timestamp, None), "NUMBER": (number, None)}
+        self.bytes: dict[int, tuple[int, int, int]] = {}
+        """Byte of calldata, to its value, the mask of its bits that were chosen, and of those that are settled."""
+        self.chosen: dict[str, int] = {}
+        """The size of the calldata, the sender, the value and the time, where they were chosen, by the instruction."""
+        self.settled: set[str] = set()
+        """Which of them an equation has decided: another condition may not change them any more."""
+        self.settling = True
+        """Whether an equation is being met; else what is chosen may be chosen again."""
+        self.now = {"TIMESTAMP": timestamp, "NUMBER": number}
         self.wishes: dict[int, int] = {}
         """Values of what no caller chooses, by the word's identity: executed, the call will show them."""
         self.helper = filling == HELPER
         if isinstance(target, Authority):
             for index, byte in enumerate(target.selector.to_bytes(4, "big")):
-                self.fixed[index] = (byte, 0xFF)
+                self.bytes[index] = (byte, 0xFF, 0xFF)
 
     def solve(self) -> bool:
-        """Whether all decisions are met in the end."""
+        """Whether all decisions are met in the end: equations first, as they leave no choice."""
         for _ in range(ROUNDS):
-            for branch in self.path:
-                if bool(self.evaluate(branch.condition)) != branch.taken:
-                    if not self._satisfy(branch.condition, branch.taken):
-                        return False
-                    break
-            else:
+            unmet = [b for b in self.path if bool(self.evaluate(b.condition)) != b.taken]
+            if not unmet:
                 return True
+            equations = [branch for branch in unmet if _is_equation(branch.condition, branch.taken)]
+            self.settling = bool(equations)
+            branch = (equations or unmet)[0]
+            if not self._satisfy(branch.condition, branch.taken):
+                return False
         return False
 
     def call(self) -> Call:
-        values = {name: value for name, (_, value) in self.time.items()}
         calldata = bytes(self._byte(index) for index in range(self._size()))
         return Call(
             self._sender(),
             calldata,
-            self.value or 0,
-            values["TIMESTAMP"],
-            values["NUMBER"],
+            self.chosen.get("CALLVALUE", 0),
+            self.chosen.get("TIMESTAMP"),
+            self.chosen.get("NUMBER"),
             {HELPER: HELPER_CODE} if self.helper else {},
         )
 
     # --- the inputs as they are -----------------------------------------------------------------------------------
 
     def _size(self) -> int:
-        settled = max(self.fixed, default=-1) + 1
-        return self.size if self.size is not None else max(DEFAULT_SIZE, settled)
+        used = max(self.bytes, default=-1) + 1
+        return self.chosen.get("CALLDATASIZE", max(DEFAULT_SIZE, used))
 
     def _byte(self, index: int) -> int:
         filler = self.filling[(index - 4) % 32] if index >= 4 else 0
-        value, mask = self.fixed.get(index, (0, 0))
+        value, mask, _ = self.bytes.get(index, (0, 0, 0))
         return (value & mask) | (filler & ~mask)
 
     def _sender(self) -> int:
-        return CALLER if self.caller is None else self.caller
+        return self.chosen.get("CALLER", CALLER)
 
     def _load(self, offset: int) -> int:
         size = self._size()
@@ -144,10 +147,9 @@ class _Search:
         if name in ("CALLER", "ORIGIN"):
             return self._sender()
         if name == "CALLVALUE":
-            return self.value if self.value is not None else int(0 in word.excluded)
-        if name in self.time:
-            now, chosen = self.time[name]
-            return now if chosen is None else chosen
+            return self.chosen.get(name, int(0 in word.excluded))
+        if name in self.now:
+            return self.chosen.get(name, self.now[name])
         return self._answer(name, word)
 
     def _answer(self, name: str, word: Word) -> int:
@@ -216,16 +218,14 @@ class _Search:
         if name in ("CALLDATA", "CALLDATALOAD"):
             return self._make_calldata(self.evaluate(operands[0]), value, mask)
         if name == "CALLDATASIZE":
-            return self._make_size(value)
+            return value <= MAX_SIZE and self._choose(name, value)
         if name in ("CALLER", "ORIGIN"):
-            return self._make_sender(value)
+            possible = LOWEST_TARGET < value < 1 << 160 and value not in (self.facts.address, SYSTEM)
+            return possible and self._choose("CALLER", value)
         if name == "CALLVALUE":
-            self.value, before = value, self.value
-            return before is None or before == value
-        if name in self.time:
-            now, chosen = self.time[name]
-            self.time[name] = (now, value)
-            return now <= value < 1 << 63 and (chosen is None or chosen == value)
+            return value < 1 << 96 and self._choose(name, value)
+        if name in self.now:
+            return self.now[name] <= value < 1 << 63 and self._choose(name, value)
         if name == "EXTCODESIZE" and value and self._make(operands[0], HELPER, (1 << 160) - 1):
             self.helper = True
             return self._wish(word, len(HELPER_CODE), ONES)
@@ -293,31 +293,36 @@ class _Search:
         self.wishes[id(word)] = (word.value & ~mask) | value
         return True
 
-    def _make_calldata(self, offset: int, value: int, mask: int) -> bool:
-        if offset + 32 > MAX_SIZE or (self.size is not None and mask and offset >= self.size):
+    def _choose(self, name: str, value: int) -> bool:
+        if name in self.settled and self.chosen[name] != value:
             return False
-        changes: dict[int, tuple[int, int]] = {}
+        self.chosen[name] = value
+        if self.settling:
+            self.settled.add(name)
+        return True
+
+    def _make_calldata(self, offset: int, value: int, mask: int) -> bool:
+        if offset + 32 > MAX_SIZE or offset >= self.chosen.get("CALLDATASIZE", MAX_SIZE):
+            return False
+        changes: dict[int, tuple[int, int, int]] = {}
         for index in range(32):
             shift = 248 - 8 * index
             byte, part = (value >> shift) & 0xFF, (mask >> shift) & 0xFF
             if part:
-                old, settled = self.fixed.get(offset + index, (0, 0))
+                old, chosen, settled = self.bytes.get(offset + index, (0, 0, 0))
                 if (old ^ byte) & settled & part:
                     return False
-                changes[offset + index] = ((old & ~part) | (byte & part), settled | part)
-        self.fixed.update(changes)
+                settled |= part if self.settling else 0
+                changes[offset + index] = ((old & ~part) | (byte & part), chosen | part, settled)
+        self.bytes.update(changes)
         return True
 
-    def _make_size(self, value: int) -> bool:
-        if value > MAX_SIZE or (self.size is not None and self.size != value):
-            return False
-        self.fixed = {index: byte for index, byte in self.fixed.items() if index < value}
-        self.size = value
-        return True
 
-    def _make_sender(self, value: int) -> bool:
-        possible = LOWEST_TARGET < value < 1 << 160 and value not in (self.facts.address, SYSTEM)
-        if not possible or (self.caller is not None and self.caller != value):
-            return False
-        self.caller = value
-        return True
+def _is_equation(word: AnyWord, wanted: bool) -> bool:
+    """Whether the condition leaves one value only, or nearly."""
+    while isinstance(word, Word) and word.expression is not None and word.expression[0] == "ISZERO":
+        word, wanted = word.expression[1], not wanted
+    if isinstance(word, int) or word.expression is None:
+        return False
+    name = word.expression[0]
+    return wanted if name == "EQ" else not wanted and name not in ("LT", "GT", "SLT", "SGT")
