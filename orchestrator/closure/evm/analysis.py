@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.closure.evm.buffer import Data, unknown_size
+from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding, Limits, Needs
 from orchestrator.closure.evm.machine import Exhausted, Inputs, Machine, Outcome
 from orchestrator.closure.evm.opcodes import NAMES
@@ -79,6 +80,7 @@ class _Run:
         self.left = limits
         self.slots: set[int] = set()
         self.targets: set[int] = set()
+        self.codes: dict[int, Code] = {}
         self.missing: Needs = Needs()
         self.undecided: tuple[str, str] | None = None
         self.steps = 0
@@ -129,7 +131,7 @@ class _Run:
     ) -> dict[Outcome, Trail]:
         """The successful ends of a call. What it used, lacked and could not follow is added to this run's."""
         facts = facts or self.facts
-        machine = Machine(facts, inputs, self.left, any_storage=any_storage)
+        machine = Machine(facts, inputs, self.left, any_storage=any_storage, codes=self.codes)
         with contextlib.suppress(Exhausted):
             machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, Storage(), 0)
         self.left = Limits(max(0, self.left.steps - machine.steps), max(0, self.left.states - machine.states))

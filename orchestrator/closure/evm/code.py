@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from orchestrator.closure.evm.opcodes import CODES
@@ -18,24 +18,29 @@ class Code:
 
     address: int
     code: bytes
-    pushed: dict[int, int]
-    """The constant of each PUSH, by its program counter."""
     destinations: frozenset[int]
     """Every JUMPDEST that is an instruction: one inside of a PUSH's constant is none."""
+    _constants: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, address: int, code: bytes) -> Code:
-        """Takes any bytes apart. A constant that the code's end cuts short is filled with zeros on the right."""
-        pushed: dict[int, int] = {}
+        """Takes any bytes apart."""
         destinations: set[int] = set()
         pc, end = 0, len(code)
         while pc < end:
             opcode = code[pc]
-            if _PUSH0 <= opcode <= _PUSH32:
-                width = opcode - _PUSH0
-                pushed[pc] = int.from_bytes(code[pc + 1 : pc + 1 + width].ljust(width, b"\0"), "big")
-                pc += width
-            elif opcode == _JUMPDEST:
+            if opcode == _JUMPDEST:
                 destinations.add(pc)
+            elif _PUSH0 < opcode <= _PUSH32:
+                pc += opcode - _PUSH0
             pc += 1
-        return cls(address, code, pushed, frozenset(destinations))
+        return cls(address, code, frozenset(destinations))
+
+    def constant(self, pc: int) -> int:
+        """The constant of the PUSH at ``pc``; what the code's end cuts off is filled with zeros on the right."""
+        constant = self._constants.get(pc)
+        if constant is None:
+            width = self.code[pc] - _PUSH0
+            constant = int.from_bytes(self.code[pc + 1 : pc + 1 + width].ljust(width, b"\0"), "big")
+            self._constants[pc] = constant
+        return constant

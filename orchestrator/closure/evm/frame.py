@@ -81,7 +81,7 @@ class Frame:
 
     def _follow(self, path: Path) -> None:
         """One path, until it ends or divides; its parts are then in ``_work``."""
-        code, pushed, end = self.code.code, self.code.pushed, len(self.code.code)
+        code, constant, end = self.code.code, self.code.constant, len(self.code.code)
         steps = 0
         while True:
             pc, stack = path.pc, path.stack
@@ -94,7 +94,7 @@ class Frame:
                 break
             pure = _PURE[opcode]
             if _PUSH0 <= opcode <= _PUSH32:
-                stack.append(pushed[pc])
+                stack.append(constant(pc))
                 path.pc = pc + 1 + opcode - _PUSH0
             elif _DUP1 <= opcode <= _DUP16:
                 stack.append(stack[_DUP1 - 1 - opcode])

@@ -74,7 +74,16 @@ class _Running:
 class Machine:
     """Runs frames. One for each set of inputs."""
 
-    def __init__(self, facts: Facts, inputs: Inputs, limits: Limits, *, any_storage: bool = False) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        inputs: Inputs,
+        limits: Limits,
+        *,
+        any_storage: bool = False,
+        codes: dict[int, Code] | None = None,
+    ) -> None:
+        """``codes``: taken apart before, by address. Machines of the same facts share it."""
         self.facts = facts
         self.inputs = inputs
         self.limits = limits
@@ -92,7 +101,7 @@ class Machine:
         """Names of the instructions that can take code away, where they were executed."""
         self.outermost: dict[Outcome, Trail] = {}
         """The outcomes of the outermost frame; those found until then, where a limit ended the run."""
-        self._codes: dict[int, Code] = {}
+        self._codes = codes if codes is not None else {}
         self._done: dict[tuple[int, Data, Storage], dict[Outcome, Trail]] = {}
         self._running: dict[tuple[int, Data, Storage], _Running] = {}
         self._outermost_use = DEPTH + 1
