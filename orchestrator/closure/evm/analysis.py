@@ -25,7 +25,7 @@ from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding, Limits, Needs
 from orchestrator.closure.evm.machine import Exhausted, Inputs, Machine, Outcome
 from orchestrator.closure.evm.opcodes import NAMES
-from orchestrator.closure.evm.path import CALL_SIZE, Site, Storage, Trail
+from orchestrator.closure.evm.path import Site, Storage, Trail
 from orchestrator.closure.evm.words import Word
 
 MAX_FINDINGS: Final = 32
@@ -156,7 +156,7 @@ class _Run:
         found = []
         for question in QUESTIONS:
             selector = question.selector.to_bytes(4, "big")
-            calldata = Data(selector, b"\xff" * 4, unknown_size(CALL_SIZE), 4, origin=0)
+            calldata = Data(selector, b"\xff" * 4, unknown_size(4, "CALLDATASIZE"), origin=0)
             for outcome, trail in self._outcomes(Inputs.anything(self.facts.address, calldata)).items():
                 if may_answer(question, outcome.returned):
                     found.append(Authority(question.name, question.selector, trail.listed()))

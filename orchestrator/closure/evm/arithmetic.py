@@ -18,9 +18,11 @@ from orchestrator.closure.evm.words import (
     Word,
     bits,
     contains,
+    few,
     least,
     most,
     one_of,
+    ones,
     truth,
 )
 
@@ -93,18 +95,15 @@ def apply(name: str, *operands: AnyWord) -> AnyWord:
     if not unknown:
         return CONCRETE[name](*operands)
     expression = (name, *operands)
-    if len(unknown) == 1 and unknown[0].values is not None:
-        (word,) = unknown
-        members = [value for value in unknown[0].values if contains(word, value)]
-        if members:
-            concrete = CONCRETE[name]
-            results = (concrete(*(value if o is word else o for o in operands)) for value in members)
-            return one_of(results, expression)
+    if len(unknown) == 1 and (members := few(unknown[0], 6)):
+        concrete = CONCRETE[name]
+        results = (
+            concrete(*(value if operand is unknown[0] else operand for operand in operands)) for value in members
+        )
+        return one_of(results, expression)
     rule = _RULES.get(name)
     result = rule(*operands) if rule is not None else UNKNOWN
-    if isinstance(result, int) or result is operands[-1]:
-        return result
-    return Word(result.value, result.known, result.excluded, result.values, None, expression)
+    return result if isinstance(result, int) else result.anew(expression)
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
@@ -122,7 +121,7 @@ def _low_known(word: AnyWord) -> int:
 
 def _low_zeros(word: AnyWord) -> int:
     """How many of the lowest bits are known to be zero."""
-    other = (ONES & ~_known(word)) | least(word)
+    other = (ONES & ~_known(word)) | ones(word)
     return (other & -other).bit_length() - 1 if other else 256
 
 
@@ -137,7 +136,14 @@ def _but(word: AnyWord, excluded: list[int]) -> AnyWord:
     """The word without these values."""
     if isinstance(word, int) or not excluded:
         return word
-    return Word(word.value, word.known, tuple(sorted(set(excluded))), word.values)
+    return Word(word.value, word.known, tuple(sorted(set(excluded))), word.values, word.low)
+
+
+def _from(word: AnyWord, low: int) -> AnyWord:
+    """The word with a lower bound."""
+    if isinstance(word, int) or low <= word.low:
+        return word
+    return Word(word.value, word.known, word.excluded, word.values, low)
 
 
 def _excluded(word: AnyWord) -> list[int]:
@@ -162,9 +168,9 @@ _BOOLEAN: Final = Word(0, ONES ^ 1)
 
 
 def _and(a: AnyWord, b: AnyWord) -> AnyWord:
-    ones = least(a) & least(b)
-    zeros = (_known(a) & ~least(a)) | (_known(b) & ~least(b))
-    result = bits(ones, (ones | zeros) & ONES)
+    set_bits = ones(a) & ones(b)
+    zeros = (_known(a) & ~ones(a)) | (_known(b) & ~ones(b))
+    result = bits(set_bits, (set_bits | zeros) & ONES)
     for word, mask in ((a, b), (b, a)):
         if isinstance(mask, int) and not ONES & ~_known(word) & ~mask:  # every unknown bit is kept: one to one
             return _but(result, [value & mask for value in _excluded(word)])
@@ -172,9 +178,9 @@ def _and(a: AnyWord, b: AnyWord) -> AnyWord:
 
 
 def _or(a: AnyWord, b: AnyWord) -> AnyWord:
-    ones = least(a) | least(b)
-    zeros = (_known(a) & ~least(a)) & (_known(b) & ~least(b))
-    result = bits(ones, ones | zeros)
+    set_bits = ones(a) | ones(b)
+    zeros = (_known(a) & ~ones(a)) & (_known(b) & ~ones(b))
+    result = bits(set_bits, set_bits | zeros)
     for word, mask in ((a, b), (b, a)):
         if isinstance(mask, int) and not ONES & ~_known(word) & mask:
             return _but(result, [value | mask for value in _excluded(word)])
@@ -183,7 +189,7 @@ def _or(a: AnyWord, b: AnyWord) -> AnyWord:
 
 def _xor(a: AnyWord, b: AnyWord) -> AnyWord:
     known = _known(a) & _known(b)
-    result = bits((least(a) ^ least(b)) & known, known)
+    result = bits((ones(a) ^ ones(b)) & known, known)
     if isinstance(b, int):
         return _but(result, [value ^ b for value in _excluded(a)])
     if isinstance(a, int):
@@ -200,7 +206,7 @@ def _shl(shift: AnyWord, word: AnyWord) -> AnyWord:
         return UNKNOWN
     if shift >= 256:
         return 0
-    result = bits((least(word) << shift) & ONES, ((_known(word) << shift) | ((1 << shift) - 1)) & ONES)
+    result = bits((ones(word) << shift) & ONES, ((_known(word) << shift) | ((1 << shift) - 1)) & ONES)
     if (_known(word) >> (256 - shift)) == (1 << shift) - 1:  # what falls off is known: one to one
         return _but(result, [(value << shift) & ONES for value in _excluded(word)])
     return result
@@ -211,7 +217,7 @@ def _shr(shift: AnyWord, word: AnyWord) -> AnyWord:
         return UNKNOWN
     if shift >= 256:
         return 0
-    result = bits(least(word) >> shift, (_known(word) >> shift) | (ONES & ~(ONES >> shift)))
+    result = bits(ones(word) >> shift, (_known(word) >> shift) | (ONES & ~(ONES >> shift)))
     if _low_known(word) >= shift:
         return _but(result, [value >> shift for value in _excluded(word)])
     return result
@@ -222,7 +228,7 @@ def _sar(shift: AnyWord, word: AnyWord) -> AnyWord:
         return UNKNOWN
     shift = min(shift, 255)
     known = (signed(_known(word)) >> shift) & ONES  # an unknown sign makes every bit that comes in unknown
-    return bits((signed(least(word)) >> shift) & known, known)
+    return bits((signed(ones(word)) >> shift) & known, known)
 
 
 def _byte(index: AnyWord, word: AnyWord) -> AnyWord:
@@ -231,7 +237,7 @@ def _byte(index: AnyWord, word: AnyWord) -> AnyWord:
     if index >= 32:
         return 0
     shift = 248 - 8 * index
-    return bits((least(word) >> shift) & 0xFF, (ONES & ~0xFF) | ((_known(word) >> shift) & 0xFF))
+    return bits((ones(word) >> shift) & 0xFF, (ONES & ~0xFF) | ((_known(word) >> shift) & 0xFF))
 
 
 def _signextend_rule(index: AnyWord, word: AnyWord) -> AnyWord:
@@ -240,7 +246,7 @@ def _signextend_rule(index: AnyWord, word: AnyWord) -> AnyWord:
     if index >= 31:
         return word
     known = CONCRETE["SIGNEXTEND"](index, _known(word))  # an unknown sign bit makes every bit above it unknown
-    return bits(CONCRETE["SIGNEXTEND"](index, least(word)) & known, known)
+    return bits(CONCRETE["SIGNEXTEND"](index, ones(word)) & known, known)
 
 
 def _clz(word: AnyWord) -> AnyWord:
@@ -251,7 +257,9 @@ def _clz(word: AnyWord) -> AnyWord:
 def _add(a: AnyWord, b: AnyWord) -> AnyWord:
     low = min(_low_known(a), _low_known(b))
     total = most(a) + most(b)
-    result = _up_to(min(total, ONES), (least(a) + least(b)) & ONES, low)
+    result = _up_to(min(total, ONES), (ones(a) + ones(b)) & ONES, low)
+    if total <= ONES:
+        result = _from(result, least(a) + least(b))
     if isinstance(b, int):
         return _but(result, [(value + b) & ONES for value in _excluded(a)])
     if isinstance(a, int):
@@ -262,7 +270,9 @@ def _add(a: AnyWord, b: AnyWord) -> AnyWord:
 def _sub(a: AnyWord, b: AnyWord) -> AnyWord:
     low = min(_low_known(a), _low_known(b))
     maximum = most(a) - least(b) if least(a) >= most(b) else ONES
-    result = _up_to(maximum, (least(a) - least(b)) & ONES, low)
+    result = _up_to(maximum, (ones(a) - ones(b)) & ONES, low)
+    if least(a) >= most(b):
+        result = _from(result, least(a) - most(b))
     if isinstance(b, int):
         return _but(result, [(value - b) & ONES for value in _excluded(a)])
     if isinstance(a, int):
@@ -274,7 +284,7 @@ def _mul(a: AnyWord, b: AnyWord) -> AnyWord:
     low, zeros = min(_low_known(a), _low_known(b)), min(_low_zeros(a) + _low_zeros(b), 256)
     product = most(a) * most(b)
     maximum = min(product, ONES)
-    return _up_to(maximum, 0, zeros) if zeros > low else _up_to(maximum, (least(a) * least(b)) & ONES, low)
+    return _up_to(maximum, 0, zeros) if zeros > low else _up_to(maximum, (ones(a) * ones(b)) & ONES, low)
 
 
 def _div(a: AnyWord, b: AnyWord) -> AnyWord:
@@ -312,10 +322,9 @@ def _gt(a: AnyWord, b: AnyWord) -> AnyWord:
 
 
 def _signed_range(word: AnyWord) -> tuple[int, int]:
-    low, high = least(word), most(word)
-    if not _known(word) & SIGN:
-        low, high = low | SIGN, high & ~SIGN
-    return signed(low), signed(high)
+    if _known(word) & SIGN:
+        return signed(least(word)), signed(most(word))
+    return signed(ones(word) | SIGN), signed(most(word) & ~SIGN)
 
 
 def _slt(a: AnyWord, b: AnyWord) -> AnyWord:
@@ -330,7 +339,7 @@ def _sgt(a: AnyWord, b: AnyWord) -> AnyWord:
 
 
 def _eq(a: AnyWord, b: AnyWord) -> AnyWord:
-    if (least(a) ^ least(b)) & _known(a) & _known(b):
+    if (ones(a) ^ ones(b)) & _known(a) & _known(b):
         return 0
     if (isinstance(b, int) and not contains(a, b)) or (isinstance(a, int) and not contains(b, a)):
         return 0

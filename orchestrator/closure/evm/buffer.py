@@ -1,14 +1,14 @@
 """Byte strings of which only some bits may be known: memory, calldata and return data. Immutable, compared by content.
 
 Bytes are kept as two strings of the same length: the values, and the masks of what is known of each byte (0xff: all).
-``Memory`` begins as zeros. ``Data`` is a call's input or output: a prefix, a size that may be unknown, a least size.
+``Memory`` begins as zeros. ``Data`` is a call's input or output: a prefix, and a size that may be unknown.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.closure.evm.words import ONES, AnyWord, Word, bits
+from orchestrator.closure.evm.words import ONES, AnyWord, Word, bits, least
 
 LIMIT: Final = 1 << 15
 """Bytes of a memory that are followed. Beyond, every read is unknown, so no write needs to be kept."""
@@ -17,18 +17,17 @@ LIMIT: Final = 1 << 15
 class Data:
     """What a call was given or gave back.
 
-    ``values`` and ``known`` are the prefix; what lies behind it and below ``size`` is unknown, and behind ``size`` a
-    read gives zeros. ``least`` is a lower bound of ``size``, and the prefix is within it. ``origin`` tells witnesses
-    that byte i is byte ``origin + i`` of the outermost calldata; no rule looks at it.
+    ``values`` and ``known`` are the prefix, which lies within the size; what lies behind it and below ``size`` is
+    unknown, and behind ``size`` a read gives zeros. ``origin`` tells witnesses that byte i is byte ``origin + i`` of
+    the outermost calldata; no rule looks at it.
     """
 
-    __slots__ = ("known", "least", "origin", "size", "values")
+    __slots__ = ("known", "origin", "size", "values")
 
-    def __init__(self, values: bytes, known: bytes, size: AnyWord, least: int = 0, origin: int | None = None) -> None:
+    def __init__(self, values: bytes, known: bytes, size: AnyWord, origin: int | None = None) -> None:
         self.values = values
         self.known = known
         self.size = size
-        self.least = size if isinstance(size, int) else least
         self.origin = origin
 
     @classmethod
@@ -42,11 +41,10 @@ class Data:
             and self.values == other.values
             and self.known == other.known
             and self.size == other.size
-            and self.least == other.least
         )
 
     def __hash__(self) -> int:
-        return hash((self.values, self.known, self.size, self.least))
+        return hash((self.values, self.known, self.size))
 
     def piece(self, start: int, length: int) -> tuple[bytes, bytes]:
         """``length`` bytes from ``start`` as (values, known): zeros where it surely is at an end, else unknown."""
@@ -186,21 +184,16 @@ class Memory:
         return self.put(offset, bytes([value & 0xFF]), bytes([known & 0xFF]))
 
     def copy(self, target: AnyWord, data: Data, source: AnyWord, length: AnyWord) -> Memory:
-        """CALLDATACOPY and its like. ``length`` that bears the name of the data's own size is at least its least."""
+        """CALLDATACOPY and its like. Of an unknown length at least the least is copied."""
+        if length == 0:
+            return self
         if not isinstance(target, int):
-            return self.forget() if length != 0 else self
-        if isinstance(length, int):
-            if length > LIMIT:
-                return self.forget(target)
-            if not isinstance(source, int):
-                return self.forget(target, length)
-            changed = self.put(target, *data.piece(source, length))
-        else:
-            changed = self.forget(target)
-            if source == 0 and length.name is not None and isinstance(data.size, Word) and length == data.size:
-                changed = changed.put(target, *data.piece(0, min(data.least, LIMIT)))
-        if data.origin is not None and isinstance(source, int):
-            changed.notes = {**self.notes, ~target: data.origin + source}
+            return self.forget()
+        changed = self.forget(target, length)
+        if isinstance(source, int):
+            changed = changed.put(target, *data.piece(source, min(least(length), LIMIT)))
+            if data.origin is not None:
+                changed.notes = {**self.notes, ~target: data.origin + source}
         return changed
 
     def move(self, target: AnyWord, source: AnyWord, length: AnyWord) -> Memory:
@@ -215,27 +208,16 @@ class Memory:
             return self.forget(target, length)
         return self.put(target, *self.piece(source, length))
 
-    def data(self, start: AnyWord, length: AnyWord, size_name: str, whole: Data) -> Data:
-        """The range as a call's input or output.
-
-        ``whole``: the data whose size ``length`` may be (by its name); what is passed on is then as long at least.
-        """
+    def data(self, start: AnyWord, length: AnyWord) -> Data:
+        """The range as a call's input or output."""
         if length == 0:
             return Data(b"", b"", 0)
-        origin = None
-        if isinstance(start, int):
-            note = self._note(start)
-            if note is not None and note[0] == "CALLDATA" and isinstance(note[1], int):
-                origin = note[1]
-        if isinstance(length, int):
-            if not isinstance(start, int):
-                return Data(b"", b"", length, origin=origin)
-            return Data(*self.piece(start, min(length, LIMIT)), length, origin=origin)
-        size = unknown_size(size_name)
-        least = whole.least if length.name is not None and length == whole.size else 0
+        size = length if isinstance(length, int) else unknown_size(least(length))
         if not isinstance(start, int):
-            return Data(b"", b"", size, least, origin)
-        return Data(*self.piece(start, min(least, LIMIT)), size, least, origin)
+            return Data(b"", b"", size)
+        note = self._note(start)
+        origin = note[1] if note is not None and note[0] == "CALLDATA" and isinstance(note[1], int) else None
+        return Data(*self.piece(start, min(least(length), LIMIT)), size, origin)
 
     def widen(self, other: Memory) -> Memory:
         """What both agree on."""
@@ -257,11 +239,11 @@ SIZE_BOUND: Final = ONES & ~((1 << 64) - 1)
 """The known (zero) bits of a size: no calldata or return data has 2^64 bytes."""
 
 
-def unknown_size(name: str) -> Word:
-    """The size of data of which nothing is known."""
-    return Word(0, SIZE_BOUND, name=name, expression=(name,))
+def unknown_size(low: int = 0, name: str | None = None) -> Word:
+    """The size of data: at least ``low`` bytes. ``name`` is the instruction that asks for it, for witnesses."""
+    return Word(0, SIZE_BOUND, low=low, expression=None if name is None else (name,))
 
 
-def unknown_data(name: str) -> Data:
+def unknown_data() -> Data:
     """Return data of which nothing is known."""
-    return Data(b"", b"", unknown_size(name))
+    return Data(b"", b"", unknown_size())

@@ -17,10 +17,13 @@ from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import Branch
 from orchestrator.closure.evm.machine import ADDRESS_BITS, OUTCOMES, Machine, Missing, Outcome
 from orchestrator.closure.evm.opcodes import CODES, TABLE
-from orchestrator.closure.evm.path import CALL_SIZE, RETURN_SIZE, Path, Site, Storage, Trail
-from orchestrator.closure.evm.words import AnyWord, Word, few, truth
+from orchestrator.closure.evm.path import Path, Site, Storage, Trail
+from orchestrator.closure.evm.words import AnyWord, Word, anew, few, least, truth
 
 STACK: Final = 1024
+HASHES: Final = 1 << 64
+"""No hash is below, of whatever is hashed: to find one that is would take 2^192 tries. So an entry of a mapping is
+never one of the first slots, in which a contract keeps its plain variables."""
 VISITS: Final = 8
 """Different states that are followed through one place before they are taken together."""
 STORAGES: Final = 32
@@ -39,6 +42,7 @@ _ANSWERS: Final = (
 """Instructions whose answer may be anything. Transient storage is among them: another call may have set it."""
 _PUSH0, _PUSH32 = CODES["PUSH0"], CODES["PUSH32"]
 _DUP1, _DUP16 = CODES["DUP1"], CODES["DUP16"]
+_ISZERO = CODES["ISZERO"]
 _SWAP1, _SWAP16 = CODES["SWAP1"], CODES["SWAP16"]
 
 
@@ -105,8 +109,13 @@ class Frame:
                 path.pc = pc + 1
             elif pure is not None:
                 operands = [stack.pop() for _ in range(_TAKES[opcode])]
-                known = all(type(operand) is int for operand in operands)
-                stack.append(pure(*operands) if known else apply(_NAMES[opcode], *operands))
+                if all(type(operand) is int for operand in operands):
+                    stack.append(pure(*operands))
+                else:
+                    result = apply(_NAMES[opcode], *operands)
+                    stack.append(result)
+                    if opcode == _ISZERO and isinstance(result, Word) and isinstance(operands[0], Word):
+                        path.negated[id(result)] = (result, operands[0])
                 path.pc = pc + 1
             elif not _NAMES[opcode]:
                 where = f"0x{opcode:02x} at program counter {pc} of 0x{self.code.address:040x}"
@@ -117,6 +126,7 @@ class Frame:
                 if merged is None:
                     break
                 path = merged
+                path.negated = {}
                 path.pc = pc + 1
             else:
                 path.pc = pc + 1
@@ -179,7 +189,7 @@ class Frame:
         """The frame succeeds."""
         outcome = Outcome(path.storage, path.acted, path.logged, returned)
         if outcome not in self.outcomes and len(self.outcomes) >= OUTCOMES:
-            outcome = outcome._replace(returned=unknown_data(RETURN_SIZE))
+            outcome = outcome._replace(returned=unknown_data())
         self.outcomes.setdefault(outcome, path.trail)
         if path.acted is not None:
             self._ways[path.acted] = self._ways.get(path.acted, 0) + 1
@@ -192,14 +202,10 @@ class Frame:
 
     def _return(self, path: Path, _pc: int) -> bool:
         start, length = path.stack.pop(), path.stack.pop()
-        return self._end(path, path.memory.data(start, length, RETURN_SIZE, self._whole(path, length)))
+        return self._end(path, path.memory.data(start, length))
 
     def _fail(self, _path: Path, _pc: int) -> bool:
         return False
-
-    def _whole(self, path: Path, length: AnyWord) -> Data:
-        """The data whose size ``length`` is, if it is one's."""
-        return path.returned if isinstance(length, Word) and length.name == RETURN_SIZE else self.calldata
 
     def _jump(self, path: Path, pc: int) -> bool:
         target = path.stack[-1]
@@ -238,6 +244,7 @@ class Frame:
         return target in self.code.destinations
 
     def _decide(self, path: Path, pc: int, taken: bool, condition: AnyWord) -> None:
+        path.learn(condition, taken)
         path.trail = Trail(path.trail, (Branch(self.code.address, pc, taken, condition),))
         path.fork = self.machine.count_state()
 
@@ -249,19 +256,19 @@ class Frame:
         name = _NAMES[opcode]
         operands = [path.stack.pop() for _ in range(_TAKES[opcode])]
         answer = self.machine.inputs.others.get(name)
-        path.stack.append(answer if answer is not None else Word(expression=(name, *operands)))
+        path.stack.append(anew(answer) if answer is not None else Word(expression=(name, *operands)))
         return True
 
     def _caller(self, path: Path, _pc: int) -> bool:
-        path.stack.append(self.machine.inputs.caller)
+        path.stack.append(anew(self.machine.inputs.caller))
         return True
 
     def _origin(self, path: Path, _pc: int) -> bool:
-        path.stack.append(self.machine.inputs.origin)
+        path.stack.append(anew(self.machine.inputs.origin))
         return True
 
     def _callvalue(self, path: Path, _pc: int) -> bool:
-        path.stack.append(self.machine.inputs.value)
+        path.stack.append(anew(self.machine.inputs.value))
         return True
 
     def _address(self, path: Path, _pc: int) -> bool:
@@ -282,11 +289,11 @@ class Frame:
         return True
 
     def _calldatasize(self, path: Path, _pc: int) -> bool:
-        path.stack.append(self.calldata.size)
+        path.stack.append(anew(self.calldata.size))
         return True
 
     def _returndatasize(self, path: Path, _pc: int) -> bool:
-        path.stack.append(path.returned.size)
+        path.stack.append(anew(path.returned.size))
         return True
 
     def _calldataload(self, path: Path, _pc: int) -> bool:
@@ -347,7 +354,7 @@ class Frame:
 
     def _keccak(self, path: Path, _pc: int) -> bool:
         start, length = path.stack.pop(), path.stack.pop()
-        word: AnyWord = Word(expression=("KECCAK256", start, length))
+        word: AnyWord = Word(low=HASHES, expression=("KECCAK256", start, length))
         if length == 0:
             word = int.from_bytes(keccak(b""), "big")
         elif isinstance(start, int) and isinstance(length, int) and length <= LIMIT:
@@ -364,8 +371,8 @@ class Frame:
         if not isinstance(slot, int):
             word: AnyWord = Word(expression=("SLOAD", slot))
         elif slot in path.storage.written:
-            word = path.storage.written[slot]
-        elif path.storage.unknown:
+            word = anew(path.storage.written[slot])
+        elif path.storage.is_unknown(slot):
             word = Word(expression=("SLOAD", slot))
         else:
             word = self.machine.proven(slot)
@@ -378,7 +385,7 @@ class Frame:
             site = Site(self.code.address, pc, slot)
             path.storage = path.storage.write(slot, word, self.machine.proven(slot), site)
         else:
-            path.storage = path.storage.anything(Site(self.code.address, pc))
+            path.storage = path.storage.anything(Site(self.code.address, pc), least(slot))
         return True
 
     def _tstore(self, path: Path, _pc: int) -> bool:
@@ -401,13 +408,13 @@ class Frame:
         if path.acted is None:
             path.acted = Site(self.code.address, pc)
         if writes or not path.storage.proven:
-            path.storage = path.storage.anything(None)
+            path.storage = path.storage.anything()
 
     def _create(self, path: Path, pc: int) -> bool:
         del path.stack[-_TAKES[self.code.code[pc]] :]
         self._act(path, pc, writes=False)
         path.stack.append(Word(expression=("CREATE",)))
-        path.give(unknown_data(RETURN_SIZE))
+        path.returned = unknown_data()
         return True
 
     def _call(self, path: Path, pc: int) -> bool:
@@ -430,7 +437,7 @@ class Frame:
     def _answered(self, path: Path, memory: Memory, success: AnyWord) -> None:
         path.memory = memory
         path.stack.append(success)
-        path.give(unknown_data(RETURN_SIZE))
+        path.returned = unknown_data()
 
     def _delegatecall(self, path: Path, pc: int) -> bool:
         """Continues in the code of a target that is known, on the account's storage; else it acts.
@@ -446,7 +453,7 @@ class Frame:
             self._act(path, pc, writes=True)
             self._answered(path, forgotten, Word(0, SIZE_BOUND, expression=("DELEGATECALL", address)))
             return True
-        calldata = path.memory.data(start, length, CALL_SIZE, self._whole(path, length))
+        calldata = path.memory.data(start, length)
         for outcome, trail in self.machine.frame(code, calldata, path.storage, self.depth + 1).items():
             after = path.copy()
             after.storage = outcome.storage
@@ -460,7 +467,7 @@ class Frame:
             else:
                 after.memory = forgotten
             after.stack.append(1)
-            after.give(outcome.returned)
+            after.returned = outcome.returned
             self._work.append(after)
         path.fork = self.machine.count_state()
         self._answered(path, forgotten, 0)

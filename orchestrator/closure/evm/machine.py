@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from orchestrator.closure.evm.buffer import Data, unknown_size
 from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import Facts, Limits
-from orchestrator.closure.evm.path import CALL_SIZE, Site, Storage, Trail
+from orchestrator.closure.evm.path import Site, Storage, Trail
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
 
 ADDRESS_BITS: Final = (1 << 160) - 1
@@ -38,7 +38,7 @@ class Inputs:
     def anything(cls, account: int, calldata: Data | None = None, value: AnyWord | None = None) -> Inputs:
         """Any call by anyone. No key has the address 0, and the account itself makes no call that persists."""
         high = ONES & ~ADDRESS_BITS
-        everything = Data(b"", b"", unknown_size(CALL_SIZE), origin=0)
+        everything = Data(b"", b"", unknown_size(name="CALLDATASIZE"), origin=0)
         caller = Word(0, high, tuple(sorted({0, account})), expression=("CALLER",))
         origin = Word(0, high, (0,), expression=("ORIGIN",))
         if value is None:

@@ -23,14 +23,15 @@ MAX_EXCLUDED: Final = 4
 class Word:
     """An unknown word of which something may be known. Immutable.
 
-    ``known`` is the mask of the bits that are known, ``value`` holds them (its other bits are zero). ``excluded`` are
-    values that it is known not to have. ``values``, where given, are all the values that it can have, sorted.
-    ``name`` says that it is the very size of the frame's calldata or return data, and not just equal to nothing known.
-    ``expression`` tells where it came from, for the search of a witness; it takes no part in equality, so that no rule
-    may depend on it.
+    ``known`` is the mask of the bits that are known, ``value`` holds them (its other bits are zero). ``low`` is a lower
+    bound. ``excluded`` are values that it is known not to have. ``values``, where given, are all the values that it can
+    have, sorted. ``expression`` tells where it came from, for the search of a witness; it takes no part in equality, so
+    that no rule may depend on it.
+
+    Each is made anew where a value comes into being, so one object at two places of a stack is one value (DUP).
     """
 
-    __slots__ = ("depth", "excluded", "expression", "known", "name", "value", "values")
+    __slots__ = ("depth", "excluded", "expression", "known", "low", "value", "values")
 
     def __init__(
         self,
@@ -38,14 +39,14 @@ class Word:
         known: int = 0,
         excluded: tuple[int, ...] = (),
         values: tuple[int, ...] | None = None,
-        name: str | None = None,
+        low: int = 0,
         expression: tuple[Any, ...] | None = None,
     ) -> None:
         self.value = value
         self.known = known
         self.excluded = excluded
         self.values = values
-        self.name = name
+        self.low = max(value, low)
         self.depth = 0
         if expression is not None:
             for operand in expression:
@@ -64,15 +65,20 @@ class Word:
             and self.known == other.known
             and self.excluded == other.excluded
             and self.values == other.values
-            and self.name == other.name
+            and self.low == other.low
         )
 
     def __hash__(self) -> int:
-        return hash((self.value, self.known, self.excluded, self.name))
+        return hash((self.value, self.known, self.excluded, self.low))
+
+    def anew(self, expression: tuple[Any, ...] | None = None) -> Word:
+        """Another value of which the same is known."""
+        return Word(self.value, self.known, self.excluded, self.values, self.low, expression or self.expression)
 
     def __repr__(self) -> str:
         facts = [f"value={self.value:#x}, known={self.known:#x}"]
-        facts += [f"{name}={fact!r}" for name in ("excluded", "values", "name") if (fact := getattr(self, name))]
+        facts += [f"low={self.low:#x}"] if self.low > self.value else []
+        facts += [f"{name}={fact!r}" for name in ("excluded", "values") if (fact := getattr(self, name))]
         return f"Word({', '.join(facts)})"
 
 
@@ -82,12 +88,18 @@ AnyWord: TypeAlias = int | Word
 UNKNOWN: Final = Word()
 
 
+def anew(word: AnyWord) -> AnyWord:
+    """Another value of which the same is known: what a rule puts on a stack is its own object."""
+    return word if isinstance(word, int) else word.anew()
+
+
 def contains(word: AnyWord, value: int) -> bool:
     """Whether ``value`` is one of the values that ``word`` stands for."""
     if isinstance(word, int):
         return word == value
     return (
         value & word.known == word.value
+        and value >= word.low
         and value not in word.excluded
         and (word.values is None or value in word.values)
     )
@@ -109,11 +121,17 @@ def one_of(values: Iterable[int], expression: tuple[Any, ...] | None = None) -> 
     for value in found:
         differ |= first ^ value
     known = ONES & ~differ
-    return Word(first & known, known, values=found if len(found) <= MAX_VALUES else None, expression=expression)
+    all_or_many = len(found) == 1 << differ.bit_count() or len(found) > MAX_VALUES
+    return Word(first & known, known, (), None if all_or_many else found, first, expression)
 
 
 def least(word: AnyWord) -> int:
     """A lower bound of its values."""
+    return word if isinstance(word, int) else word.low
+
+
+def ones(word: AnyWord) -> int:
+    """The bits that are known to be set."""
     return word if isinstance(word, int) else word.value
 
 
@@ -126,23 +144,23 @@ def truth(word: AnyWord) -> bool | None:
     """Whether it is nonzero; None where it may be either."""
     if isinstance(word, int):
         return word != 0
-    if word.value or 0 in word.excluded or (word.values is not None and 0 not in word.values):
+    if word.low or 0 in word.excluded or (word.values is not None and 0 not in word.values):
         return True
     return None
 
 
-def few(word: AnyWord) -> tuple[int, ...] | None:
-    """All its values, where they are few enough to branch over; else None."""
+def few(word: AnyWord, most_unknown_bits: int = 8) -> tuple[int, ...] | None:
+    """All its values, where they are few enough to take one by one; else None."""
     if isinstance(word, int):
         return (word,)
     if word.values is not None:
         return tuple(value for value in word.values if contains(word, value))
     unknown = ONES & ~word.known
-    if unknown.bit_count() > 8:
+    if unknown.bit_count() > most_unknown_bits:
         return None
     found, part = [], unknown
     while True:  # every subset of the unknown bits
-        if word.value | part not in word.excluded:
+        if contains(word, word.value | part):
             found.append(word.value | part)
         if part == 0:
             return tuple(sorted(found))
@@ -153,11 +171,12 @@ def join(a: AnyWord, b: AnyWord) -> AnyWord:
     """A word that stands for the values of both."""
     if a is b or a == b:
         return a
-    known = ONES & ~(least(a) ^ least(b))
+    known = ONES & ~(ones(a) ^ ones(b))
     known &= a.known if isinstance(a, Word) else ONES
     known &= b.known if isinstance(b, Word) else ONES
-    excluded = tuple(v for v in _excluded(a) + _excluded(b) if not contains(a, v) and not contains(b, v))
-    return Word(least(a) & known, known, tuple(sorted(set(excluded)))[:MAX_EXCLUDED])
+    excluded = {v for v in _excluded(a) + _excluded(b) if not contains(a, v) and not contains(b, v)}
+    low = min(least(a), least(b))
+    return Word(ones(a) & known, known, tuple(sorted(excluded))[:MAX_EXCLUDED], None, low)
 
 
 def widen(a: AnyWord, b: AnyWord) -> AnyWord:
@@ -170,10 +189,9 @@ def widen(a: AnyWord, b: AnyWord) -> AnyWord:
         return a
     before = a.known if isinstance(a, Word) else ONES
     lost = before & ~joined.known
-    if lost == 0:
-        return joined
-    keep = joined.known & ((lost & -lost) - 1)
-    return Word(joined.value & keep, keep, joined.excluded)
+    keep = joined.known & ((lost & -lost) - 1) if lost else joined.known
+    low = joined.low if joined.low == least(a) else 0
+    return Word(joined.value & keep, keep, joined.excluded, None, low)
 
 
 def _excluded(word: AnyWord) -> tuple[int, ...]:
