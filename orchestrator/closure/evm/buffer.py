@@ -151,10 +151,10 @@ class Memory:
             old[:start] + values + old[end:], old_known[:start] + known + old_known[end:], self.fresh, self.notes
         )
 
-    def forget(self, start: AnyWord = 0, length: AnyWord | None = None) -> Memory:
+    def forget(self, start: AnyWord, length: AnyWord | None = None) -> Memory:
         """Bytes that something unknown may have been written to; all to the end where the length is unknown."""
         if not isinstance(start, int):
-            start, length = 0, None
+            start, length = least(start), None
         if isinstance(length, int):
             if length == 0:
                 return self
@@ -168,7 +168,7 @@ class Memory:
     def store(self, offset: AnyWord, word: AnyWord) -> Memory:
         """MSTORE."""
         if not isinstance(offset, int):
-            return self.forget()
+            return self.forget(offset)
         if isinstance(word, int):
             return self.put(offset, word.to_bytes(32, "big"), b"\xff" * 32)
         changed = self.put(offset, word.value.to_bytes(32, "big"), word.known.to_bytes(32, "big"))
@@ -179,7 +179,7 @@ class Memory:
     def store8(self, offset: AnyWord, word: AnyWord) -> Memory:
         """MSTORE8: the lowest byte."""
         if not isinstance(offset, int):
-            return self.forget()
+            return self.forget(offset)
         value, known = (word, ONES) if isinstance(word, int) else (word.value, word.known)
         return self.put(offset, bytes([value & 0xFF]), bytes([known & 0xFF]))
 
@@ -188,7 +188,7 @@ class Memory:
         if length == 0:
             return self
         if not isinstance(target, int):
-            return self.forget()
+            return self.forget(target)
         changed = self.forget(target, length)
         if isinstance(source, int):
             changed = changed.put(target, *data.piece(source, min(least(length), LIMIT)))
@@ -201,7 +201,7 @@ class Memory:
         if length == 0:
             return self
         if not isinstance(target, int):
-            return self.forget()
+            return self.forget(target)
         if not isinstance(length, int) or length > LIMIT:
             return self.forget(target)
         if not isinstance(source, int):
