@@ -254,12 +254,19 @@ def _clz(word: AnyWord) -> AnyWord:
     return low if low == high else _up_to(high)
 
 
+def _within(low: int, high: int, lowest: int, lowest_known: int) -> AnyWord:
+    """A sum or difference of ``low`` to ``high``: bounds that wrap around together stay bounds, else none is known.
+
+    ``lowest``: whose ``lowest_known`` lowest bits are the result's.
+    """
+    if low // SIZE != high // SIZE:
+        return _up_to(ONES, lowest & ONES, lowest_known)
+    return _from(_up_to(high % SIZE, lowest & ONES, lowest_known), low % SIZE)
+
+
 def _add(a: AnyWord, b: AnyWord) -> AnyWord:
-    low = min(_low_known(a), _low_known(b))
-    total = most(a) + most(b)
-    result = _up_to(min(total, ONES), (ones(a) + ones(b)) & ONES, low)
-    if total <= ONES:
-        result = _from(result, least(a) + least(b))
+    low_known = min(_low_known(a), _low_known(b))
+    result = _within(least(a) + least(b), most(a) + most(b), ones(a) + ones(b), low_known)
     if isinstance(b, int):
         return _but(result, [(value + b) & ONES for value in _excluded(a)])
     if isinstance(a, int):
@@ -268,11 +275,8 @@ def _add(a: AnyWord, b: AnyWord) -> AnyWord:
 
 
 def _sub(a: AnyWord, b: AnyWord) -> AnyWord:
-    low = min(_low_known(a), _low_known(b))
-    maximum = most(a) - least(b) if least(a) >= most(b) else ONES
-    result = _up_to(maximum, (ones(a) - ones(b)) & ONES, low)
-    if least(a) >= most(b):
-        result = _from(result, least(a) - most(b))
+    low_known = min(_low_known(a), _low_known(b))
+    result = _within(least(a) - most(b), most(a) - least(b), ones(a) - ones(b), low_known)
     if isinstance(b, int):
         return _but(result, [(value - b) & ONES for value in _excluded(a)])
     if isinstance(a, int):
