@@ -97,3 +97,9 @@ TABLE: Final[dict[int, tuple[str, int, int]]] = {
 
 NAMES: Final[dict[int, str]] = {code: name for code, (name, _, _) in TABLE.items()}
 CODES: Final[dict[str, int]] = {name: code for code, name in NAMES.items()}
+
+NAME: Final[list[str]] = [NAMES.get(code, "") for code in range(256)]
+"""By opcode; empty where it is undefined."""
+TAKES: Final[list[int]] = [TABLE[code][1] if code in TABLE else 0 for code in range(256)]
+GROWTH: Final[list[int]] = [TABLE[code][2] - TABLE[code][1] if code in TABLE else 0 for code in range(256)]
+"""By how much the stack grows."""

@@ -26,7 +26,7 @@ class Storage:
     looks at it.
     """
 
-    __slots__ = ("sites", "unknown", "written")
+    __slots__ = ("_hash", "sites", "unknown", "written")
 
     def __init__(
         self, written: dict[int, AnyWord] | None = None, unknown: int | None = None, sites: tuple[Site, ...] = ()
@@ -34,12 +34,13 @@ class Storage:
         self.written = written if written is not None else {}
         self.unknown = unknown
         self.sites = sites
+        self._hash = hash((unknown, frozenset(self.written.items())))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Storage) and self.unknown == other.unknown and self.written == other.written
 
     def __hash__(self) -> int:
-        return hash((self.unknown, frozenset(self.written.items())))
+        return self._hash
 
     @property
     def proven(self) -> bool:
