@@ -15,7 +15,7 @@ from typing import Final
 from orchestrator.closure.evm.arithmetic import CONCRETE, SIGN, signed
 from orchestrator.closure.evm.facts import Authority, Branch, Facts, Finding
 from orchestrator.closure.evm.machine import LOWEST_TARGET
-from orchestrator.closure.evm.words import ONES, AnyWord, Word, contains
+from orchestrator.closure.evm.words import ONES, SIZE, AnyWord, Word, contains
 
 CALLER: Final = 0xCA11E4CA11E4CA11E4CA11E4CA11E4CA11E40001
 """An account like any other, for calls that need no particular sender."""
@@ -72,8 +72,8 @@ class _Search:
         """Byte of calldata, to its value, the mask of its bits that were chosen, and of those that are settled."""
         self.chosen: dict[str, int] = {}
         """The size of the calldata, the sender, the value and the time, where they were chosen, by the instruction."""
-        self.settled: set[str] = set()
-        """Which of them an equation has decided: another condition may not change them any more."""
+        self.settled: dict[str, int] = {}
+        """The bits of them that an equation has decided: another condition may not change them any more."""
         self.settling = True
         """Whether an equation is being met; else what is chosen may be chosen again."""
         self.now = {"TIMESTAMP": timestamp, "NUMBER": number}
@@ -85,17 +85,28 @@ class _Search:
                 self.bytes[index] = (byte, 0xFF, 0xFF)
 
     def solve(self) -> bool:
-        """Whether all decisions are met in the end: equations first, as they leave no choice."""
+        """Chooses the inputs: equations first, as they leave no choice. Whether any decision is met in the end.
+
+        A decision that cannot be met is left out: paths that met were followed as one, so the way to here that is
+        known need not be the way that can be gone. What the call really does is seen when it is executed.
+        """
+        path = [part for branch in self.path for part in _parts(branch)]
+        kept: list[Branch] = []
         for _ in range(ROUNDS):
-            unmet = [b for b in self.path if bool(self.evaluate(b.condition)) != b.taken]
+            unmet = [b for b in path if bool(self.evaluate(b.condition)) != b.taken]
             if not unmet:
-                return True
+                break
             equations = [branch for branch in unmet if _is_equation(branch.condition, branch.taken)]
             self.settling = bool(equations)
-            branch = (equations or unmet)[0]
-            if not self._satisfy(branch.condition, branch.taken):
-                return False
-        return False
+            branch = (equations or unmet)[-1]
+            before = (self.bytes.copy(), self.chosen.copy(), self.settled.copy())
+            done = self._satisfy(branch.condition, branch.taken)
+            broken = [b for b in kept if bool(self.evaluate(b.condition)) != b.taken]
+            if not done or (broken and kept.count(branch)):
+                self.bytes, self.chosen, self.settled = before
+                path.remove(branch)
+            kept.append(branch)
+        return bool(path) or not self.path
 
     def call(self) -> Call:
         calldata = bytes(self._byte(index) for index in range(self._size()))
@@ -218,14 +229,18 @@ class _Search:
         if name in ("CALLDATA", "CALLDATALOAD"):
             return self._make_calldata(self.evaluate(operands[0]), value, mask)
         if name == "CALLDATASIZE":
-            return value <= MAX_SIZE and self._choose(name, value)
+            return value <= MAX_SIZE and self._choose(name, value, mask)
         if name in ("CALLER", "ORIGIN"):
             possible = LOWEST_TARGET < value < 1 << 160 and value not in (self.facts.address, SYSTEM)
-            return possible and self._choose("CALLER", value)
+            return possible and self._choose("CALLER", value, mask)
         if name == "CALLVALUE":
-            return value < 1 << 96 and self._choose(name, value)
+            return value < 1 << 96 and self._choose(name, value, mask)
         if name in self.now:
-            return self.now[name] <= value < 1 << 63 and self._choose(name, value)
+            if mask != ONES:
+                value |= self.chosen.get(name, self.now[name]) & ~mask
+            while value < self.now[name] and mask != ONES:
+                value += mask + 1
+            return self.now[name] <= value < 1 << 63 and self._choose(name, value, mask)
         if name == "EXTCODESIZE" and value and self._make(operands[0], HELPER, (1 << 160) - 1):
             self.helper = True
             return self._wish(word, len(HELPER_CODE), ONES)
@@ -241,7 +256,7 @@ class _Search:
             return self._make(operands[0], ~value & mask, mask)
         if name in ("SHL", "SHR", "SAR", "BYTE", "SIGNEXTEND"):
             return isinstance(operands[0], int) and self._shifted(name, operands[0], operands[1], value, mask)
-        for known, word in ((operands[0], operands[1]), (operands[1], operands[0])):
+        for known, word in ((operands[1], operands[0]), (operands[0], operands[1])):
             if isinstance(word, int):
                 continue
             constant = self.evaluate(known)
@@ -260,6 +275,9 @@ class _Search:
                     return True
             elif name == "SUB":
                 if self._make(word, (value + constant if left else constant - value) & below, below):
+                    return True
+            elif name == "MUL" and constant % 2:
+                if self._make(word, value * pow(constant, -1, SIZE) & ONES, ONES):
                     return True
             elif name == "MUL" and constant and value % constant == 0:
                 if self._make(word, value // constant, ONES):
@@ -293,12 +311,16 @@ class _Search:
         self.wishes[id(word)] = (word.value & ~mask) | value
         return True
 
-    def _choose(self, name: str, value: int) -> bool:
-        if name in self.settled and self.chosen[name] != value:
-            return False
+    def _choose(self, name: str, value: int, mask: int) -> bool:
+        settled, old = self.settled.get(name, 0), self.chosen.get(name, 0)
+        if (old ^ value) & settled:
+            if self.settling or settled == ONES:
+                return False
+            value = (value & ~settled) | (old & settled)  # at least as much, with the bits that are settled
+            value += settled + 1
         self.chosen[name] = value
         if self.settling:
-            self.settled.add(name)
+            self.settled[name] = settled | mask
         return True
 
     def _make_calldata(self, offset: int, value: int, mask: int) -> bool:
@@ -316,6 +338,18 @@ class _Search:
                 changes[offset + index] = ((old & ~part) | (byte & part), chosen | part, settled)
         self.bytes.update(changes)
         return True
+
+
+def _parts(branch: Branch) -> list[Branch]:
+    """Both parts of an AND that must hold, and of an OR that must not: each can be met by itself."""
+    word, wanted = branch.condition, branch.taken
+    while isinstance(word, Word) and word.expression is not None and word.expression[0] == "ISZERO":
+        word, wanted = word.expression[1], not wanted
+    if isinstance(word, Word) and word.expression is not None and word.expression[0] == ("AND" if wanted else "OR"):
+        operands = word.expression[1:]
+        if all(isinstance(operand, Word) and operand.known | 1 == ONES for operand in operands):
+            return [p for o in operands for p in _parts(Branch(branch.address, branch.pc, wanted, o))]
+    return [branch]
 
 
 def _is_equation(word: AnyWord, wanted: bool) -> bool:

@@ -212,7 +212,7 @@ class Memory:
         """The range as a call's input or output."""
         if length == 0:
             return Data(b"", b"", 0)
-        size = length if isinstance(length, int) else unknown_size(least(length))
+        size = length if isinstance(length, int) else unknown_size(least(length), like=length)
         if not isinstance(start, int):
             return Data(b"", b"", size)
         note = self._note(start)
@@ -239,9 +239,10 @@ SIZE_BOUND: Final = ONES & ~((1 << 64) - 1)
 """The known (zero) bits of a size: no calldata or return data has 2^64 bytes."""
 
 
-def unknown_size(low: int = 0, name: str | None = None) -> Word:
-    """The size of data: at least ``low`` bytes. ``name`` is the instruction that asks for it, for witnesses."""
-    return Word(0, SIZE_BOUND, low=low, expression=None if name is None else (name,))
+def unknown_size(low: int = 0, name: str | None = None, like: Word | None = None) -> Word:
+    """The size of data: at least ``low`` bytes. For witnesses: the instruction that asks for it, or a word like it."""
+    expression = like.expression if like is not None else None
+    return Word(0, SIZE_BOUND, low=low, expression=expression if name is None else (name,))
 
 
 def unknown_data() -> Data:
