@@ -35,12 +35,11 @@ def _log(frame: Frame, path: Path, pc: int) -> bool:
 def _act(frame: Frame, path: Path, pc: int, *, writes: bool) -> None:
     """The instruction acts. ``writes``: whether it may itself write the account's storage.
 
-    Anyone may be called back from there. A call back finds the storage as it is now: if that is the proven one it
-    leaves it so, which is just what is being shown for every call (induction over the nesting); else it is unknown.
+    Anyone may be called from there, and may call back: then the storage stays as it is, or all of it is unknown.
     """
     if path.acted is None:
         path.acted = Site(frame.code.address, pc)
-    if writes or not path.storage.proven:
+    if writes or not frame.machine.stays(path.storage):
         path.storage = path.storage.anything()
 
 

@@ -71,12 +71,22 @@ def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
     """
     if facts.code == b"" or facts.code[0] == 0xEF:
         return Analysis("undecided", "no_code", "expected code that the EVM runs, got none or a reserved prefix")
-    return _Run(facts, limits or Limits()).analysis()
+    unstable: frozenset[Storage] = frozenset()
+    left = limits or Limits()
+    while True:
+        run = _Run(facts, left, unstable)
+        analysis = run.analysis()
+        if run.unstable == unstable:
+            return analysis
+        unstable, left = run.unstable, run.left
 
 
 class _Run:
-    def __init__(self, facts: Facts, limits: Limits) -> None:
+    def __init__(self, facts: Facts, limits: Limits, unstable: frozenset[Storage]) -> None:
         self.facts = facts
+        self.unstable = unstable
+        """Modified storages that a call back may change. If it grows, this run's assumptions were wrong."""
+        self.starts: set[Storage] = set()
         self.left = limits
         self.slots: set[int] = set()
         self.targets: set[int] = set()
@@ -96,6 +106,8 @@ class _Run:
             takes_ether = bool(self._outcomes(with_ether))
         if not findings and self.undecided is None and not self.missing and not self.facts.permanent:
             self._impermanent()
+        if not findings and self.undecided is None and not self.missing:
+            self._check_starts()
         return replace(
             self._result(findings),
             authority=authority,
@@ -126,17 +138,42 @@ class _Run:
             return Analysis("undecided", *self.undecided)
         return Analysis("inert", "inert", "no path of any call succeeds after acting or with changed storage")
 
+    def _check_starts(self) -> None:
+        """Whether every modified storage that was taken to stay through a call does: no call that begins there, and
+        succeeds, leaves another. That it may act matters not, as whoever made the call acts already."""
+        checked: set[Storage] = set()
+        while self.starts - checked:
+            start = (self.starts - checked).pop()
+            checked.add(start)
+            outcomes = self._outcomes(Inputs.anything(self.facts.address), start=start)
+            if self.undecided is not None or any(outcome.storage != start for outcome in outcomes):
+                self.unstable |= {start}
+
     def _outcomes(
-        self, inputs: Inputs, facts: Facts | None = None, *, any_storage: bool = False
+        self,
+        inputs: Inputs,
+        facts: Facts | None = None,
+        *,
+        any_storage: bool = False,
+        start: Storage | None = None,
     ) -> dict[Outcome, Trail]:
         """The successful ends of a call. What it used, lacked and could not follow is added to this run's."""
         facts = facts or self.facts
-        machine = Machine(facts, inputs, self.left, any_storage=any_storage, codes=self.codes)
+        machine = Machine(
+            facts,
+            inputs,
+            self.left,
+            any_storage=any_storage,
+            codes=self.codes,
+            unstable=self.unstable,
+            all_ends=start is not None,
+        )
         with contextlib.suppress(Exhausted):
-            machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, Storage(), 0)
+            machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), 0)
         self.left = Limits(max(0, self.left.steps - machine.steps), max(0, self.left.states - machine.states))
         self.steps += machine.steps
         self.states += machine.states
+        self.starts |= machine.starts
         self.slots |= machine.slots.keys()
         self.targets |= machine.targets
         self.missing = Needs(

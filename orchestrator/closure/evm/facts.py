@@ -36,9 +36,9 @@ class Facts:
 class Limits:
     """Where the analysis gives up (``undecided``), so that it always ends."""
 
-    steps: int = 600_000
+    steps: int = 250_000
     """Instructions executed, all paths together; about a second."""
-    states: int = 60_000
+    states: int = 25_000
     """Branches taken."""
 
 

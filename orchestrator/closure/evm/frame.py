@@ -64,7 +64,7 @@ class Frame:
         self._work: list[Path] = []
         self._places: dict[tuple[object, ...], _Place] = {}
         self._storages: dict[tuple[int, int], set[Storage]] = {}
-        self._ways: dict[Site, int] = {}
+        self._ways: dict[Site | None, int] = {}
 
     def run(self, storage: Storage) -> None:
         """Follows all paths from the beginning. Raises Exhausted."""
@@ -136,8 +136,9 @@ class Frame:
         it can only lose knowledge, a loop that runs an unknown number of times ends. A loop without a decision is
         executed as it is.
         """
-        if self.depth == 0 and path.acted is not None and self._ways.get(path.acted, 0) >= KEPT_WAYS:
+        if self.depth == 0 and not self.machine.all_ends and self._ways.get(path.acted, 0) >= KEPT_WAYS:
             return None
+        self.machine.count_step(len(path.stack) // 8)  # comparing a high stack is work too
         targets = self.code.destinations
         spot = (path.pc, len(path.stack))
         storages = self._storages.setdefault(spot, set())
@@ -189,6 +190,8 @@ class Frame:
         self.outcomes.setdefault(outcome, path.trail)
         if path.acted is not None:
             self._ways[path.acted] = self._ways.get(path.acted, 0) + 1
+        if self.depth == 0 and (path.acted is not None or not path.storage.proven):
+            self.machine.found()
         return False
 
     def decide(self, path: Path, pc: int, taken: bool, condition: AnyWord) -> None:

@@ -19,6 +19,10 @@ ROUNDS: Final = 8
 """Runs of a frame that calls itself, until it gives no new outcome."""
 OUTCOMES: Final = 64
 """Outcomes of a frame that are told apart by their return data."""
+STARTS: Final = 8
+"""Modified storages that are followed as starts of their own."""
+ENOUGH: Final = 20_000
+"""Instructions that are still executed once an acting one is found."""
 LOWEST_TARGET: Final = 0xFFFF
 """Precompiles and system contracts of the chain are at or below: they run no code of the EVM's."""
 
@@ -82,8 +86,13 @@ class Machine:
         *,
         any_storage: bool = False,
         codes: dict[int, Code] | None = None,
+        unstable: frozenset[Storage] = frozenset(),
+        all_ends: bool = False,
     ) -> None:
-        """``codes``: taken apart before, by address. Machines of the same facts share it."""
+        """``codes``: taken apart before, by address; machines of the same facts share it. ``unstable``: see ``stays``.
+
+        ``all_ends``: whether every successful end is wanted; else one that acts is enough.
+        """
         self.facts = facts
         self.inputs = inputs
         self.limits = limits
@@ -101,10 +110,15 @@ class Machine:
         """Names of the instructions that can take code away, where they were executed."""
         self.outermost: dict[Outcome, Trail] = {}
         """The outcomes of the outermost frame; those found until then, where a limit ended the run."""
+        self.starts: set[Storage] = set()
+        """Modified storages in which somebody else was called: a call back begins there."""
+        self.all_ends = all_ends
+        self._unstable = unstable
         self._codes = codes if codes is not None else {}
         self._done: dict[tuple[int, Data, Storage], dict[Outcome, Trail]] = {}
         self._running: dict[tuple[int, Data, Storage], _Running] = {}
         self._outermost_use = DEPTH + 1
+        self._enough: int | None = None
 
     # --- facts --------------------------------------------------------------------------------------------------
 
@@ -142,6 +156,21 @@ class Machine:
             self._codes[address] = Code.parse(address, code)
         return self._codes[address]
 
+    def stays(self, storage: Storage) -> bool:
+        """Whether a call out of the account leaves its storage as it is, whoever calls back.
+
+        The proven storage stays: that is just what is being shown for every call (induction over the nesting). So does
+        a modified one, if every call back that begins there leaves it so: it is noted as one more start, which whoever
+        runs the machine must follow too. Where that fails the storage is ``unstable``, and all is run again.
+        """
+        if storage.proven:
+            return True
+        known = storage.unknown is None and all(isinstance(word, int) for word in storage.written.values())
+        if not known or storage in self._unstable or len(self.starts) >= STARTS:
+            return False
+        self.starts.add(storage)
+        return True
+
     # --- limits -------------------------------------------------------------------------------------------------
 
     def give_up(self, reason: str, detail: str) -> None:
@@ -149,8 +178,16 @@ class Machine:
         if self.undecided is None:
             self.undecided = (reason, detail)
 
+    def found(self) -> None:
+        """The outermost frame can succeed after acting: what is left to find are other ways, for witnesses."""
+        if self._enough is None and not self.all_ends:
+            self._enough = self.steps + ENOUGH
+
     def count_step(self, steps: int) -> None:
+        """``steps`` instructions, or as much work."""
         self.steps += steps
+        if self._enough is not None and self.steps > self._enough:
+            raise Exhausted
         if self.steps > self.limits.steps:
             self.give_up("step_limit", f"more than {self.limits.steps} instructions")
             raise Exhausted
