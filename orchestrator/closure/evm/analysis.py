@@ -166,7 +166,7 @@ class _Run:
             any_storage=any_storage,
             codes=self.codes,
             unstable=self.unstable,
-            all_ends=start is not None,
+            all_ends=any_storage or start is not None,
         )
         with contextlib.suppress(Exhausted):
             machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), 0)
@@ -206,7 +206,7 @@ class _Run:
             code = self.facts.codes.get(address, b"")
             if code and code[0] != 0xEF:
                 facts = replace(self.facts, address=address, code=code, storage={})
-                self._outcomes(Inputs.anything(address), facts, any_storage=True)
+                self._outcomes(Inputs.anything(None), facts, any_storage=True)
 
 
 def may_answer(question: Question, returned: Data) -> bool:

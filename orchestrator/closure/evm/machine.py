@@ -39,11 +39,12 @@ class Inputs:
     """Known answers by the instruction's name, where a single call is followed; else all unknown."""
 
     @classmethod
-    def anything(cls, account: int, calldata: Data | None = None, value: AnyWord | None = None) -> Inputs:
-        """Any call by anyone. No key has the address 0, and the account itself makes no call that persists."""
+    def anything(cls, account: int | None, calldata: Data | None = None, value: AnyWord | None = None) -> Inputs:
+        """Any call by anyone. No key has the address 0, and ``account`` itself makes no call that persists."""
         high = ONES & ~ADDRESS_BITS
         everything = Data(b"", b"", unknown_size(name="CALLDATASIZE"), origin=0)
-        caller = Word(0, high, tuple(sorted({0, account})), expression=("CALLER",))
+        callers = (0,) if account is None else tuple(sorted({0, account}))
+        caller = Word(0, high, callers, expression=("CALLER",))
         origin = Word(0, high, (0,), expression=("ORIGIN",))
         if value is None:
             return cls(calldata or everything, caller, origin)
