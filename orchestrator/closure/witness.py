@@ -231,6 +231,7 @@ class _Search:
         if name == "CALLDATASIZE":
             return value <= MAX_SIZE and self._choose(name, value, mask)
         if name in ("CALLER", "ORIGIN"):
+            value |= self._sender() & ~mask
             possible = LOWEST_TARGET < value < 1 << 160 and value not in (self.facts.address, SYSTEM)
             return possible and self._choose("CALLER", value, mask)
         if name == "CALLVALUE":
@@ -241,6 +242,8 @@ class _Search:
             while value < self.now[name] and mask != ONES:
                 value += mask + 1
             return self.now[name] <= value < 1 << 63 and self._choose(name, value, mask)
+        if name == "SELFBALANCE" and value < 1 << 96 and self._choose("CALLVALUE", value, ONES):
+            return self._wish(word, value, mask)  # the value is part of it
         if name == "EXTCODESIZE" and value and self._make(operands[0], HELPER, (1 << 160) - 1):
             self.helper = True
             return self._wish(word, len(HELPER_CODE), ONES)

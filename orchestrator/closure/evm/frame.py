@@ -23,6 +23,8 @@ from orchestrator.closure.evm.words import AnyWord, Word
 STACK: Final = 1024
 VISITS: Final = 8
 """Different states that are followed through one place before they are taken together."""
+ROUNDS: Final = 512
+"""Rounds of loops without a decision that are executed as they are, at one place."""
 STORAGES: Final = 32
 """Different contents of storage that are told apart at one place."""
 KEPT_WAYS: Final = 3
@@ -41,11 +43,12 @@ _JUMPDEST, _ISZERO = CODES["JUMPDEST"], CODES["ISZERO"]
 class _Place:
     """The states seen at one place."""
 
-    __slots__ = ("last_fork", "seen", "visits", "widened")
+    __slots__ = ("last_fork", "rounds", "seen", "visits", "widened")
 
     def __init__(self) -> None:
         self.seen: set[tuple[object, ...]] = set()
         self.visits = 0
+        self.rounds = 0
         self.last_fork = -1
         self.widened: Path | None = None
 
@@ -134,7 +137,7 @@ class Frame:
         A place is a program counter with the return addresses on the stack. Beyond some visits the states of a place
         are taken together: the widened state stands for each of them, so following it alone misses nothing, and as
         it can only lose knowledge, a loop that runs an unknown number of times ends. A loop without a decision is
-        executed as it is.
+        executed as it is, for long.
         """
         if self.depth == 0 and not self.machine.all_ends and self._ways.get(path.acted, 0) >= KEPT_WAYS:
             return None
@@ -156,8 +159,10 @@ class Frame:
         key = path.key()
         if key in place.seen:
             return None
-        if place.visits < VISITS or place.last_fork == path.fork:
-            place.visits += place.last_fork != path.fork
+        again = place.last_fork == path.fork
+        if (again and place.rounds < ROUNDS) or (not again and place.visits < VISITS):
+            place.rounds += again
+            place.visits += not again
             place.last_fork = path.fork
             place.seen.add(key)
             return path
