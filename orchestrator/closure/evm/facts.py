@@ -37,7 +37,7 @@ class Limits:
     """Where the analysis gives up (``undecided``), so that it always ends."""
 
     steps: int = 250_000
-    """Instructions executed, all paths together; about a second."""
+    """Instructions executed, all paths together, and what comparing paths takes; about a second."""
     states: int = 25_000
     """Branches taken."""
 

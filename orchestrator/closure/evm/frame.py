@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from orchestrator.closure.evm.acts import ACTS
 from orchestrator.closure.evm.arithmetic import CONCRETE, apply
-from orchestrator.closure.evm.buffer import Data, unknown_data
+from orchestrator.closure.evm.buffer import Data, Memory, unknown_data
 from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.control import CONTROL
 from orchestrator.closure.evm.facts import Branch
@@ -141,7 +141,8 @@ class Frame:
         """
         if self.depth == 0 and not self.machine.all_ends and self._ways.get(path.acted, 0) >= KEPT_WAYS:
             return None
-        self.machine.count_step(len(path.stack) // 8)  # comparing a high stack is work too
+        kept = len(path.stack) // 4 + len(path.memory.values) // 128 + 2 * len(path.storage.written)
+        self.machine.count_step(4 + kept)  # comparing is work too
         targets = self.code.destinations
         spot = (path.pc, len(path.stack))
         storages = self._storages.setdefault(spot, set())
@@ -182,6 +183,12 @@ class Frame:
             part.fork = self.machine.count_state()
             self._work.append(part)
         return False
+
+    def remember(self, path: Path, memory: Memory) -> bool:
+        """The path has written to memory, which copies it: work too."""
+        path.memory = memory
+        self.machine.count_step(len(memory.values) >> 10)
+        return True
 
     def later(self, path: Path) -> None:
         """A part of a path, to be followed when this one has ended."""

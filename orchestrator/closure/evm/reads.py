@@ -90,8 +90,7 @@ def _calldataload(frame: Frame, path: Path, _pc: int) -> bool:
 
 def _calldatacopy(frame: Frame, path: Path, _pc: int) -> bool:
     target, source, length = (path.stack.pop() for _ in range(3))
-    path.memory = path.memory.copy(target, frame.calldata, source, length)
-    return True
+    return frame.remember(path, path.memory.copy(target, frame.calldata, source, length))
 
 
 def _codecopy(frame: Frame, path: Path, pc: int) -> bool:
@@ -100,24 +99,21 @@ def _codecopy(frame: Frame, path: Path, pc: int) -> bool:
     if isinstance(source, Word) and values is not None and isinstance(length, int):
         return frame.divide(path, pc, 1, values)  # a table in the code
     del path.stack[-3:]
-    path.memory = path.memory.copy(target, Data.of(frame.code.code), source, length)
-    return True
+    return frame.remember(path, path.memory.copy(target, Data.of(frame.code.code), source, length))
 
 
-def _returndatacopy(_frame: Frame, path: Path, _pc: int) -> bool:
+def _returndatacopy(frame: Frame, path: Path, _pc: int) -> bool:
     """Beyond the return data's end it fails (EIP-211), unlike the other copies."""
     target, source, length = (path.stack.pop() for _ in range(3))
     size = path.returned.size
     if isinstance(source, int) and isinstance(length, int) and isinstance(size, int) and source + length > size:
         return False
-    path.memory = path.memory.copy(target, path.returned, source, length)
-    return True
+    return frame.remember(path, path.memory.copy(target, path.returned, source, length))
 
 
-def _extcodecopy(_frame: Frame, path: Path, _pc: int) -> bool:
+def _extcodecopy(frame: Frame, path: Path, _pc: int) -> bool:
     _, target, _, length = (path.stack.pop() for _ in range(4))
-    path.memory = path.memory.forget(target, length)
-    return True
+    return frame.remember(path, path.memory.forget(target, length))
 
 
 def _pop(_frame: Frame, path: Path, _pc: int) -> bool:
@@ -130,23 +126,21 @@ def _mload(_frame: Frame, path: Path, _pc: int) -> bool:
     return True
 
 
-def _mstore(_frame: Frame, path: Path, _pc: int) -> bool:
-    path.memory = path.memory.store(path.stack.pop(), path.stack.pop())
-    return True
+def _mstore(frame: Frame, path: Path, _pc: int) -> bool:
+    return frame.remember(path, path.memory.store(path.stack.pop(), path.stack.pop()))
 
 
-def _mstore8(_frame: Frame, path: Path, _pc: int) -> bool:
-    path.memory = path.memory.store8(path.stack.pop(), path.stack.pop())
-    return True
+def _mstore8(frame: Frame, path: Path, _pc: int) -> bool:
+    return frame.remember(path, path.memory.store8(path.stack.pop(), path.stack.pop()))
 
 
-def _mcopy(_frame: Frame, path: Path, _pc: int) -> bool:
-    path.memory = path.memory.move(path.stack.pop(), path.stack.pop(), path.stack.pop())
-    return True
+def _mcopy(frame: Frame, path: Path, _pc: int) -> bool:
+    return frame.remember(path, path.memory.move(path.stack.pop(), path.stack.pop(), path.stack.pop()))
 
 
-def _keccak(_frame: Frame, path: Path, _pc: int) -> bool:
+def _keccak(frame: Frame, path: Path, _pc: int) -> bool:
     start, length = path.stack.pop(), path.stack.pop()
+    frame.machine.count_step(0 if isinstance(length, Word) else min(length, LIMIT) >> 8)
     word: AnyWord = Word(low=HASHES, expression=("KECCAK256", start, length))
     if length == 0:
         word = int.from_bytes(keccak(b""), "big")
