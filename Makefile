@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format lock setup artifacts clean
+.PHONY: help demo test test-all check format lock setup artifacts halmos benchmark clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ demo: $(VENV)/.ready .toolchain/.ready ## the whole lifecycle of an account, on 
 test: setup ## the suite, with a fixed slice of every random test
 	$(PYTEST) -q -n 2
 
-test-all: setup ## the suite at full counts, with the documentation's commands
+test-all: setup .halmos/.ready ## the suite at full counts, with the documentation's commands
 	ORCHESTRATOR_TEST_PROFILE=full $(PYTEST) -q -n 2
 
 check: setup ## lint, format, types, import directions
@@ -37,11 +37,17 @@ setup: $(VENV)/.ready .toolchain/.ready contracts/node_modules/.ready
 artifacts: setup ## compile the contracts and rewrite the artifacts that the package ships
 	$(BIN)/python scripts/build_artifacts.py
 
+halmos: setup .halmos/.ready ## check formally that the closed wallet can do nothing
+	$(BIN)/python scripts/halmos.py
+
+benchmark: setup ## measure the closure proof
+	$(BIN)/python scripts/benchmark_closure.py
+
 lock: $(VENV)/.ready ## resolve the dependencies again
 	scripts/lock.sh
 
 clean:
-	rm -rf $(VENV) .toolchain contracts/node_modules contracts/out contracts/cache build dist
+	rm -rf $(VENV) .halmos .vyper .toolchain contracts/node_modules contracts/out contracts/cache build dist
 
 $(VENV)/.ready: requirements/dev.txt requirements/node.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -56,4 +62,10 @@ $(VENV)/.ready: requirements/dev.txt requirements/node.txt pyproject.toml
 
 contracts/node_modules/.ready: contracts/package.json contracts/package-lock.json $(VENV)/.ready
 	cd contracts && npm ci --no-audit --no-fund
+	touch $@
+
+# halmos pins its own dependencies, so it has an environment of its own.
+.halmos/.ready: requirements/halmos.txt $(VENV)/.ready
+	$(PYTHON) -m venv .halmos
+	.halmos/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/halmos.txt
 	touch $@

@@ -10,7 +10,7 @@ from orchestrator.closure.evm.buffer import SIZE_BOUND, Data, Memory, unknown_da
 from orchestrator.closure.evm.machine import ADDRESS_BITS
 from orchestrator.closure.evm.opcodes import NAME, TAKES
 from orchestrator.closure.evm.path import Path, Site, Trail
-from orchestrator.closure.evm.words import AnyWord, Word, least
+from orchestrator.closure.evm.words import AnyWord, Word, contains, least
 
 if TYPE_CHECKING:
     from orchestrator.closure.evm.frame import Frame
@@ -32,14 +32,15 @@ def _log(frame: Frame, path: Path, pc: int) -> bool:
     return True
 
 
-def _act(frame: Frame, path: Path, pc: int, *, writes: bool) -> None:
-    """The instruction acts. ``writes``: whether it may itself write the account's storage.
+def _act(frame: Frame, path: Path, pc: int, *, writes: bool, target: AnyWord = 0) -> None:
+    """The instruction acts. ``writes``: whether it may itself write the account's storage. ``target``: who is called.
 
     Anyone may be called from there, and may call back: then the storage stays as it is, or all of it is unknown.
     """
     if path.acted is None:
         path.acted = Site(frame.code.address, pc)
-    if writes or not frame.machine.stays(path.storage):
+    itself = contains(apply("AND", target, ADDRESS_BITS), frame.machine.facts.address)
+    if writes or not frame.machine.stays(path.storage, may_be_itself=itself):
         path.storage = path.storage.anything()
 
 
@@ -58,7 +59,7 @@ def _call(frame: Frame, path: Path, pc: int) -> bool:
     if name == "CALLCODE":
         frame.machine.reached.add(name)
     if name != "STATICCALL":
-        _act(frame, path, pc, writes=name == "CALLCODE")
+        _act(frame, path, pc, writes=name == "CALLCODE", target=operands[1])
     _answered(path, path.memory.forget(operands[-2], operands[-1]), Word(expression=(name, operands[1])))
     return True
 

@@ -7,8 +7,10 @@ with storage that may differ from S, then A never again changes its storage or a
 Why. Take the first successful call at all after H that would change or act. It finds code C (code is permanent:
 EIP-6780, or see ``_impermanent``; a DELEGATECALL target's too) and storage S (no earlier call changed it). All it can
 bring is unknown here, and every path over unknown values is followed, so its own path is among those that were found
-neither to act nor to change S. A call that comes back into A while another runs finds S too, for the same reason, or
-else a storage that was modified on the way, and then everything about storage is unknown from there on.
+neither to act nor to change S. That path may call out before it fails, and what it then does may depend on a call back
+into A. A call back by others finds S too, for the same reason. One that finds a storage modified on the way, or that A
+makes to itself, is followed as a start of its own; where it may leave another storage than it found, everything about
+storage is unknown from there on.
 
 An ``inert`` account may still answer questions; where an answer gives others power over what the account holds
 elsewhere (ERC-1271: permits, orders), that is asked for separately, with the question's selector fixed.
@@ -23,7 +25,7 @@ from typing import Final
 from orchestrator.closure.evm.buffer import Data, unknown_size
 from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding, Limits, Needs
-from orchestrator.closure.evm.machine import Exhausted, Inputs, Machine, Outcome
+from orchestrator.closure.evm.machine import Exhausted, Inputs, Machine, Outcome, Start
 from orchestrator.closure.evm.opcodes import NAMES
 from orchestrator.closure.evm.path import Site, Storage, Trail
 from orchestrator.closure.evm.words import Word
@@ -71,7 +73,7 @@ def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
     """
     if facts.code == b"" or facts.code[0] == 0xEF:
         return Analysis("undecided", "no_code", "expected code that the EVM runs, got none or a reserved prefix")
-    unstable: frozenset[Storage] = frozenset()
+    unstable: frozenset[Start] = frozenset()
     left = limits or Limits()
     while True:
         run = _Run(facts, left, unstable)
@@ -82,11 +84,11 @@ def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
 
 
 class _Run:
-    def __init__(self, facts: Facts, limits: Limits, unstable: frozenset[Storage]) -> None:
+    def __init__(self, facts: Facts, limits: Limits, unstable: frozenset[Start]) -> None:
         self.facts = facts
         self.unstable = unstable
-        """Modified storages that a call back may change. If it grows, this run's assumptions were wrong."""
-        self.starts: set[Storage] = set()
+        """Starts whose storage a call back may change. If it grows, this run's assumptions were wrong."""
+        self.starts: set[Start] = set()
         self.left = limits
         self.slots: set[int] = set()
         self.targets: set[int] = set()
@@ -139,14 +141,17 @@ class _Run:
         return Analysis("inert", "inert", "no path of any call succeeds after acting or with changed storage")
 
     def _check_starts(self) -> None:
-        """Whether every modified storage that was taken to stay through a call does: no call that begins there, and
+        """Whether every storage that was taken to stay through a call does: no call back that begins there, and
         succeeds, leaves another. That it may act matters not, as whoever made the call acts already."""
-        checked: set[Storage] = set()
+        checked: set[Start] = set()
         while self.starts - checked:
             start = (self.starts - checked).pop()
             checked.add(start)
-            outcomes = self._outcomes(Inputs.anything(self.facts.address), start=start)
-            if self.undecided is not None or any(outcome.storage != start for outcome in outcomes):
+            inputs = Inputs.anything(self.facts.address)
+            if start.by_itself:
+                inputs = replace(inputs, caller=self.facts.address)
+            outcomes = self._outcomes(inputs, start=start.storage)
+            if self.undecided is not None or any(outcome.storage != start.storage for outcome in outcomes):
                 self.unstable |= {start}
 
     def _outcomes(

@@ -20,7 +20,7 @@ ROUNDS: Final = 8
 OUTCOMES: Final = 64
 """Outcomes of a frame that are told apart by their return data."""
 STARTS: Final = 8
-"""Modified storages that are followed as starts of their own."""
+"""Starts of calls back that are followed by themselves."""
 ENOUGH: Final = 20_000
 """Instructions that are still executed once an acting one is found."""
 LOWEST_TARGET: Final = 0xFFFF
@@ -40,7 +40,10 @@ class Inputs:
 
     @classmethod
     def anything(cls, account: int | None, calldata: Data | None = None, value: AnyWord | None = None) -> Inputs:
-        """Any call by anyone. No key has the address 0, and ``account`` itself makes no call that persists."""
+        """Any call by anyone. No key has the address 0, and ``account`` itself makes no call that persists.
+
+        It may make one that does not persist: see ``Machine.stays``.
+        """
         high = ONES & ~ADDRESS_BITS
         everything = Data(b"", b"", unknown_size(name="CALLDATASIZE"), origin=0)
         callers = (0,) if account is None else tuple(sorted({0, account}))
@@ -58,6 +61,13 @@ class Outcome(NamedTuple):
     acted: Site | None
     logged: bool
     returned: Data
+
+
+class Start(NamedTuple):
+    """Where a call back begins: the storage that it finds, and whether the account itself makes it."""
+
+    storage: Storage
+    by_itself: bool
 
 
 class Exhausted(Exception):
@@ -87,7 +97,7 @@ class Machine:
         *,
         any_storage: bool = False,
         codes: dict[int, Code] | None = None,
-        unstable: frozenset[Storage] = frozenset(),
+        unstable: frozenset[Start] = frozenset(),
         all_ends: bool = False,
     ) -> None:
         """``codes``: taken apart before, by address; machines of the same facts share it. ``unstable``: see ``stays``.
@@ -111,8 +121,8 @@ class Machine:
         """Names of the instructions that can take code away, where they were executed."""
         self.outermost: dict[Outcome, Trail] = {}
         """The outcomes of the outermost frame; those found until then, where a limit ended the run."""
-        self.starts: set[Storage] = set()
-        """Modified storages in which somebody else was called: a call back begins there."""
+        self.starts: set[Start] = set()
+        """Where calls back begin, beside those by others that find the proven storage."""
         self.all_ends = all_ends
         self._unstable = unstable
         self._codes = codes if codes is not None else {}
@@ -157,19 +167,22 @@ class Machine:
             self._codes[address] = Code.parse(address, code)
         return self._codes[address]
 
-    def stays(self, storage: Storage) -> bool:
+    def stays(self, storage: Storage, *, may_be_itself: bool) -> bool:
         """Whether a call out of the account leaves its storage as it is, whoever calls back.
 
-        The proven storage stays: that is just what is being shown for every call (induction over the nesting). So does
-        a modified one, if every call back that begins there leaves it so: it is noted as one more start, which whoever
-        runs the machine must follow too. Where that fails the storage is ``unstable``, and all is run again.
+        With the proven storage, calls back by others do: that is just what is being shown for every call (induction
+        over the nesting). With a modified one they do if every call that begins there leaves it so. And the account may
+        call itself (``may_be_itself``): then CALLER is the account, even if the path that called fails in the end. Such
+        starts are noted, and whoever runs the machine must follow them too. Where that fails the start is ``unstable``,
+        and all is run again.
         """
-        if storage.proven:
-            return True
         known = storage.unknown is None and all(isinstance(word, int) for word in storage.written.values())
-        if not known or storage in self._unstable or len(self.starts) >= STARTS:
+        starts = {Start(storage, False)} if not storage.proven else set()
+        if may_be_itself:
+            starts.add(Start(storage, True))
+        if not known or starts & self._unstable or len(self.starts | starts) > STARTS:
             return False
-        self.starts.add(storage)
+        self.starts |= starts
         return True
 
     # --- limits -------------------------------------------------------------------------------------------------
