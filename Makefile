@@ -19,7 +19,7 @@ demo: $(VENV)/.ready .toolchain/.ready ## the whole lifecycle of an account, on 
 test: setup ## the suite, with a fixed slice of every random test
 	$(PYTEST) -q -n 2
 
-test-all: setup .halmos/.ready ## the suite at full counts, with the documentation's commands
+test-all: setup .halmos/.ready tests/closure/cases/node_modules/.ready ## the suite at full counts, with the documentation's commands
 	ORCHESTRATOR_TEST_PROFILE=full $(PYTEST) -q -n 2
 
 check: setup ## lint, format, types, import directions
@@ -62,6 +62,10 @@ $(VENV)/.ready: requirements/dev.txt requirements/node.txt pyproject.toml
 
 contracts/node_modules/.ready: contracts/package.json contracts/package-lock.json $(VENV)/.ready
 	cd contracts && npm ci --no-audit --no-fund
+	touch $@
+
+tests/closure/cases/node_modules/.ready: tests/closure/cases/package.json tests/closure/cases/package-lock.json $(VENV)/.ready
+	cd tests/closure/cases && npm ci --no-audit --no-fund
 	touch $@
 
 # halmos pins its own dependencies, so it has an environment of its own.

@@ -73,21 +73,32 @@ def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
     """
     if facts.code == b"" or facts.code[0] == 0xEF:
         return Analysis("undecided", "no_code", "expected code that the EVM runs, got none or a reserved prefix")
-    unstable: frozenset[Start] = frozenset()
-    left = limits or Limits()
+    limits = limits or Limits()
+    try:
+        found = _analyse(facts, limits)
+        if found.result == "undecided" and found.reason == "unknown_jump":
+            more = _analyse(facts, replace(limits, visits=4 * limits.visits))  # a table in the code may be large
+            found = replace(more, steps=found.steps + more.steps, states=found.states + more.states)
+    except Exception as error:  # noqa: BLE001 - a defect here must never be taken for an answer
+        return Analysis("undecided", "internal", f"the analysis itself failed: {type(error).__name__}")
+    return found
+
+
+def _analyse(facts: Facts, limits: Limits) -> Analysis:
+    run = _Run(facts, limits)
     while True:
-        run = _Run(facts, left, unstable)
         analysis = run.analysis()
-        if run.unstable == unstable:
+        if not run.again():
             return analysis
-        unstable, left = run.unstable, run.left
 
 
 class _Run:
-    def __init__(self, facts: Facts, limits: Limits, unstable: frozenset[Start]) -> None:
+    def __init__(self, facts: Facts, limits: Limits) -> None:
         self.facts = facts
-        self.unstable = unstable
-        """Starts whose storage a call back may change. If it grows, this run's assumptions were wrong."""
+        self.unstable: frozenset[Start] = frozenset()
+        """Starts whose storage a call back may change."""
+        self.disproven: set[Start] = set()
+        """Those of them that this run took to stay: what it says is void."""
         self.starts: set[Start] = set()
         self.left = limits
         self.slots: set[int] = set()
@@ -97,6 +108,15 @@ class _Run:
         self.undecided: tuple[str, str] | None = None
         self.steps = 0
         self.states = 0
+
+    def again(self) -> bool:
+        """Whether an assumption was disproven; then everything is ready for a run without it."""
+        if not self.disproven:
+            return False
+        self.unstable |= self.disproven
+        self.disproven, self.starts = set(), set()
+        self.missing, self.undecided = Needs(), None
+        return True
 
     def analysis(self) -> Analysis:
         outcomes = self._outcomes(Inputs.anything(self.facts.address))
@@ -152,7 +172,7 @@ class _Run:
                 inputs = replace(inputs, caller=self.facts.address)
             outcomes = self._outcomes(inputs, start=start.storage)
             if self.undecided is not None or any(outcome.storage != start.storage for outcome in outcomes):
-                self.unstable |= {start}
+                self.disproven.add(start)
 
     def _outcomes(
         self,
@@ -175,7 +195,8 @@ class _Run:
         )
         with contextlib.suppress(Exhausted):
             machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), 0)
-        self.left = Limits(max(0, self.left.steps - machine.steps), max(0, self.left.states - machine.states))
+        steps, states = self.left.steps - machine.steps, self.left.states - machine.states
+        self.left = replace(self.left, steps=max(0, steps), states=max(0, states))
         self.steps += machine.steps
         self.states += machine.states
         self.starts |= machine.starts

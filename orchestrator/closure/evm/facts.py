@@ -40,6 +40,8 @@ class Limits:
     """Instructions executed, all paths together, and what comparing paths takes; about a second."""
     states: int = 25_000
     """Branches taken."""
+    visits: int = 8
+    """Different states that are followed through one place before they are taken together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Analysis:
     result: Result
     reason: str
     """``inert``, ``acting``, or why it is undecided: ``missing_fact``, ``step_limit``, ``state_limit``,
-    ``unknown_jump``, ``undefined_opcode``, ``recursion``, ``impermanent_target``."""
+    ``unknown_jump``, ``undefined_opcode``, ``recursion``, ``impermanent_target``, ``no_code``, ``internal``."""
     detail: str
     findings: tuple[Finding, ...] = ()
     """Distinct acting instructions, in the order found; not all, where there are many."""

@@ -21,8 +21,6 @@ from orchestrator.closure.evm.reads import READS
 from orchestrator.closure.evm.words import AnyWord, Word
 
 STACK: Final = 1024
-VISITS: Final = 8
-"""Different states that are followed through one place before they are taken together."""
 ROUNDS: Final = 512
 """Rounds of loops without a decision that are executed as they are, at one place."""
 STORAGES: Final = 32
@@ -161,7 +159,7 @@ class Frame:
         if key in place.seen:
             return None
         again = place.last_fork == path.fork
-        if (again and place.rounds < ROUNDS) or (not again and place.visits < VISITS):
+        if (again and place.rounds < ROUNDS) or (not again and place.visits < self.machine.limits.visits):
             place.rounds += again
             place.visits += not again
             place.last_fork = path.fork
