@@ -109,6 +109,7 @@ class _Search:
         return bool(path) or not self.path
 
     def call(self) -> Call:
+        self._shorten()
         calldata = bytes(self._byte(index) for index in range(self._size()))
         return Call(
             self._sender(),
@@ -118,6 +119,20 @@ class _Search:
             self.chosen.get("NUMBER"),
             {HELPER: HELPER_CODE} if self.helper else {},
         )
+
+    def _met(self) -> list[bool]:
+        return [bool(self.evaluate(branch.condition)) == branch.taken for branch in self.path]
+
+    def _shorten(self) -> None:
+        """Leaves out arguments that nothing asks for: a person reads the call."""
+        if "CALLDATASIZE" in self.chosen or any(self.filling):
+            return
+        met, used = self._met(), max(self.bytes, default=-1) + 1
+        for size in (0, *range(4, self._size(), 32)):
+            self.chosen["CALLDATASIZE"] = size
+            if size >= used and self._met() == met:
+                return
+        del self.chosen["CALLDATASIZE"]
 
     # --- the inputs as they are -----------------------------------------------------------------------------------
 
