@@ -20,6 +20,7 @@ def _sstore(frame: Frame, path: Path, pc: int) -> bool:
     slot, word = path.stack.pop(), path.stack.pop()
     if isinstance(slot, int):
         site = Site(frame.code.address, pc, slot)
+        frame.machine.count_step(len(path.storage.written) >> 3)  # it is copied
         path.storage = path.storage.write(slot, word, frame.machine.proven(slot), site)
     else:
         path.storage = path.storage.anything(Site(frame.code.address, pc), least(slot))
@@ -33,7 +34,8 @@ def _log(frame: Frame, path: Path, pc: int) -> bool:
 
 
 def _act(frame: Frame, path: Path, pc: int, *, writes: bool, target: AnyWord = 0) -> None:
-    """The instruction acts. ``writes``: whether it may itself write the account's storage. ``target``: who is called.
+    """The instruction acts. ``writes``: whether it may itself write the account's storage. ``target``: who is
+    called; 0 stands for none, as creation and SELFDESTRUCT call nobody.
 
     Anyone may be called from there, and may call back: then the storage stays as it is, or all of it is unknown.
     """
@@ -41,7 +43,7 @@ def _act(frame: Frame, path: Path, pc: int, *, writes: bool, target: AnyWord = 0
         path.acted = Site(frame.code.address, pc)
     itself = contains(apply("AND", target, ADDRESS_BITS), frame.machine.facts.address)
     if writes or not frame.machine.stays(path.storage, may_be_itself=itself):
-        path.storage = path.storage.anything()
+        path.storage = path.storage.anything(Site(frame.code.address, pc))
 
 
 def _create(frame: Frame, path: Path, pc: int) -> bool:
@@ -97,7 +99,7 @@ def _delegatecall(frame: Frame, path: Path, pc: int) -> bool:
         after.storage = outcome.storage
         after.acted = path.acted or outcome.acted
         after.logged = path.logged or outcome.logged
-        after.trail = Trail(path.trail, trail.listed())
+        after.trail = Trail(path.trail, trail)
         after.fork = frame.machine.count_state()
         size = outcome.returned.size
         if isinstance(room, int) and isinstance(size, int):

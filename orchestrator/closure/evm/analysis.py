@@ -121,7 +121,7 @@ class _Run:
     def analysis(self) -> Analysis:
         outcomes = self._outcomes(Inputs.anything(self.facts.address))
         findings = _findings(outcomes, self.facts)
-        authority = () if self.undecided is not None and not findings else self._authority()
+        authority = () if self.undecided is not None and not findings else self._authority(all_ends=not findings)
         takes_ether = False
         if not findings and self.undecided is None and not self.missing:
             with_ether = Inputs.anything(self.facts.address, value=Word(excluded=(0,), expression=("CALLVALUE",)))
@@ -181,6 +181,7 @@ class _Run:
         *,
         any_storage: bool = False,
         start: Storage | None = None,
+        all_ends: bool = False,
     ) -> dict[Outcome, Trail]:
         """The successful ends of a call. What it used, lacked and could not follow is added to this run's."""
         facts = facts or self.facts
@@ -191,7 +192,7 @@ class _Run:
             any_storage=any_storage,
             codes=self.codes,
             unstable=self.unstable,
-            all_ends=any_storage or start is not None,
+            all_ends=all_ends or any_storage or start is not None,
         )
         with contextlib.suppress(Exhausted):
             machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), 0)
@@ -215,12 +216,18 @@ class _Run:
         self.undecided = self.undecided or machine.undecided
         return machine.outermost
 
-    def _authority(self) -> tuple[Authority, ...]:
+    def _authority(self, *, all_ends: bool) -> tuple[Authority, ...]:
+        """The questions that may be answered with yes.
+
+        ``all_ends``: for an account that does not act every end counts, so nothing may end the search early: with its
+        selector fixed a question is other input, and may even seem to act where any calldata did not.
+        """
         found = []
         for question in QUESTIONS:
             selector = question.selector.to_bytes(4, "big")
             calldata = Data(selector, b"\xff" * 4, unknown_size(4, "CALLDATASIZE"), origin=0)
-            for outcome, trail in self._outcomes(Inputs.anything(self.facts.address, calldata)).items():
+            inputs = Inputs.anything(self.facts.address, calldata)
+            for outcome, trail in self._outcomes(inputs, all_ends=all_ends).items():
                 if may_answer(question, outcome.returned):
                     found.append(Authority(question.name, question.selector, trail.listed()))
                     break
@@ -228,7 +235,10 @@ class _Run:
 
     def _impermanent(self) -> None:
         """Where a chain may still take code away: a target must not be able to lose its own, in any storage."""
-        for address in sorted(self.targets):
+        checked: set[int] = set()
+        while self.targets - checked:  # a target's own targets are met on the way
+            address = min(self.targets - checked)
+            checked.add(address)
             code = self.facts.codes.get(address, b"")
             if code and code[0] != 0xEF:
                 facts = replace(self.facts, address=address, code=code, storage={})
@@ -252,10 +262,10 @@ def _findings(outcomes: dict[Outcome, Trail], facts: Facts) -> tuple[Finding, ..
     found: list[Finding] = []
     for outcome, trail in outcomes.items():
         sites = (outcome.acted,) if outcome.acted is not None else outcome.storage.sites
-        if outcome.acted is None and not outcome.storage.proven and not sites:
+        if not sites and not outcome.storage.proven:
             raise AssertionError("storage is never changed without a site")
         for site in sites:
-            if len(found) < MAX_FINDINGS and (outcome.acted is not None or not outcome.storage.proven):
+            if len(found) < MAX_FINDINGS:
                 found.append(Finding(site.address, site.pc, _opcode(site, facts), trail.listed(), site.slot))
     return tuple(found)
 

@@ -13,6 +13,9 @@ from orchestrator.closure.evm.words import ONES, AnyWord, Word, bits, least
 LIMIT: Final = 1 << 15
 """Bytes of a memory that are followed. Beyond, every read is unknown, so no write needs to be kept."""
 
+NOTES: Final = 64
+"""How much is remembered of what was stored, for witnesses."""
+
 
 class Data:
     """What a call was given or gave back.
@@ -172,9 +175,12 @@ class Memory:
         if isinstance(word, int):
             return self.put(offset, word.to_bytes(32, "big"), b"\xff" * 32)
         changed = self.put(offset, word.value.to_bytes(32, "big"), word.known.to_bytes(32, "big"))
-        if word.expression is not None:
-            changed.notes = {**self.notes, offset: word}
-        return changed
+        return changed._noted(offset, word) if word.expression is not None else changed
+
+    def _noted(self, key: int, note: Word | int) -> Memory:
+        if len(self.notes) >= NOTES:
+            return self
+        return Memory(self.values, self.known, self.fresh, {**self.notes, key: note})
 
     def store8(self, offset: AnyWord, word: AnyWord) -> Memory:
         """MSTORE8: the lowest byte."""
@@ -193,7 +199,7 @@ class Memory:
         if isinstance(source, int):
             changed = changed.put(target, *data.piece(source, min(least(length), LIMIT)))
             if data.origin is not None:
-                changed.notes = {**self.notes, ~target: data.origin + source}
+                changed = changed._noted(~target, data.origin + source)
         return changed
 
     def move(self, target: AnyWord, source: AnyWord, length: AnyWord) -> Memory:

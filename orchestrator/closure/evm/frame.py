@@ -25,6 +25,8 @@ ROUNDS: Final = 512
 """Rounds of loops without a decision that are executed as they are, at one place."""
 STORAGES: Final = 32
 """Different contents of storage that are told apart at one place."""
+NEGATED: Final = 16
+"""Results of ISZERO that are remembered between two JUMPDESTs."""
 KEPT_WAYS: Final = 3
 """Ways to one acting instruction of the outermost frame; more would say nothing new."""
 
@@ -108,6 +110,8 @@ class Frame:
                     result = apply(NAME[opcode], *operands)
                     stack.append(result)
                     if opcode == _ISZERO and isinstance(result, Word) and isinstance(operands[0], Word):
+                        if len(path.negated) >= NEGATED:
+                            path.negated = {}
                         path.negated[id(result)] = (result, operands[0])
                 path.pc = pc + 1
             elif not NAME[opcode]:
@@ -207,5 +211,5 @@ class Frame:
     def decide(self, path: Path, pc: int, taken: bool, condition: AnyWord) -> None:
         """The JUMPI at ``pc`` did or did not jump: what that shows, and that it was so."""
         path.learn(condition, taken)
-        path.trail = Trail(path.trail, (Branch(self.code.address, pc, taken, condition),))
+        path.trail = Trail(path.trail, Branch(self.code.address, pc, taken, condition))
         path.fork = self.machine.count_state()

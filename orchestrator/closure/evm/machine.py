@@ -26,6 +26,9 @@ ENOUGH: Final = 20_000
 LOWEST_TARGET: Final = 0xFFFF
 """Precompiles and system contracts of the chain are at or below: they run no code of the EVM's."""
 
+STUBS: Final = (b"\xfe", b"\x01", bytes.fromhex("60006000fd"))
+"""Code that chains put where their own precompiles are (Arbitrum, Avalanche, Moonbeam): it is not what runs there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
@@ -158,7 +161,7 @@ class Machine:
             code = b""
         if address != self.facts.address:
             self.targets.add(address)
-        if code == b"" or code[0] == 0xEF or code == b"\xfe":
+        if code == b"" or code[0] == 0xEF or code in STUBS:
             return None
         return self.parsed(address, code)
 
@@ -180,7 +183,7 @@ class Machine:
         starts = {Start(storage, False)} if not storage.proven else set()
         if may_be_itself:
             starts.add(Start(storage, True))
-        if not known or starts & self._unstable or len(self.starts | starts) > STARTS:
+        if not known or self.any_storage or starts & self._unstable or len(self.starts | starts) > STARTS:
             return False
         self.starts |= starts
         return True

@@ -83,24 +83,29 @@ class Storage:
 
 
 class Trail:
-    """The decisions of a path, as a linked list: shared, never copied."""
+    """The decisions of a path, as a linked list: shared, never copied. ``last`` is one, or a whole inner frame's."""
 
-    __slots__ = ("before", "branches")
+    __slots__ = ("before", "last")
 
-    def __init__(self, before: Trail | None, branches: tuple[Branch, ...]) -> None:
+    def __init__(self, before: Trail | None, last: Branch | Trail | None) -> None:
         self.before = before
-        self.branches = branches
+        self.last = last
 
     def listed(self) -> tuple[Branch, ...]:
-        parts: list[tuple[Branch, ...]] = []
-        trail: Trail | None = self
-        while trail is not None:
-            parts.append(trail.branches)
-            trail = trail.before
-        return tuple(branch for part in reversed(parts) for branch in part)
+        """In the order of the path; of a very long one only the end."""
+        found: list[Branch] = []
+        left: list[Branch | Trail | None] = [self]
+        while left and len(found) < MAX_TRAIL:
+            part = left.pop()
+            if isinstance(part, Branch):
+                found.append(part)
+            elif part is not None:
+                left += (part.before, part.last)
+        return tuple(reversed(found))
 
 
-START: Final = Trail(None, ())
+START: Final = Trail(None, None)
+MAX_TRAIL: Final = 4096
 
 
 class Path:
