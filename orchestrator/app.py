@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from orchestrator.connect import connect, lock_folder
+from orchestrator.dispatch.audit import Auditor
 from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
 from orchestrator.dispatch.locks import AccountLocks
 from orchestrator.errors import Disposition, OrchestratorError, SettingsError, UncertainAnswer
@@ -28,7 +29,15 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.models import AccountId, CustomerId, OperationKind, Outcome, to_uuid
-from orchestrator.report import AccountReport, ErrorNote, OperationReport, account_report, report, troubled
+from orchestrator.report import (
+    AccountReport,
+    AuditReport,
+    ErrorNote,
+    OperationReport,
+    account_report,
+    report,
+    troubled,
+)
 from orchestrator.runner import Advanced, Runner
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
@@ -40,6 +49,8 @@ DEFAULT_TIMEOUT = 600.0
 
 _GRACE = 5.0
 """Seconds after the timeout that a look under way may take before it is cut off."""
+_REISSUE_SECONDS = 60.0
+"""How long an audit waits for one closure's new certificate."""
 _NO_ANSWER = "the platform or the node gave no answer within the timeout; nothing is lost, run it again"
 
 Watch = Callable[[str, str], None]
@@ -141,11 +152,16 @@ class Orchestrator:
     async def close(
         self, account_id: str, *, certificate: Path | None = None, timeout: float = DEFAULT_TIMEOUT
     ) -> OperationReport:
-        """Closes the account for ever and proves the wallet's state. SIDE EFFECTS: writes the certificate's file."""
+        """Closes the account for ever and proves that no call can ever undo it.
+
+        Done only on the verdict ``irreversible``; any other is ``operator``, code ``closure_not_proven``, with the
+        witness. A closure that was certified by the first release is proven again. SIDE EFFECTS: writes the
+        certificate's file.
+        """
         told = await self._operate(account_id, OperationKind.CLOSE, timeout)
         recorded = await self._journal.read(_account_id(account_id))
         proof = fold(recorded).closure
-        if proof is None or told.outcome != "done":
+        if proof is None or proof.verdict != "irreversible" or told.outcome != "done":
             return told
         body = await self._journal.certificate(proof.certificate_sha256)
         if body is None:
@@ -172,7 +188,8 @@ class Orchestrator:
         return account_report(account), left
 
     async def resume(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[OperationReport]:
-        """Drives every unfinished creation and operation of the journal to its end.
+        """Drives every unfinished creation and operation of the journal to its end; proves closures of the first
+        release again, so that they get a certificate of today.
 
         One that fails does not keep the others: its error is in its report (of a creation, the report has
         ``reference:…`` in place of the account's id; one that succeeds has none).
@@ -180,12 +197,30 @@ class Orchestrator:
         deadline = time.monotonic() + timeout
         streams = await self._all()
         intents = [recorded[-1].event for recorded in streams.values()]
-        unfinished = [account for account, state in _states(streams).items() if state.unfinished]
+        states = _states(streams)
+        unfinished = [account for account, state in states.items() if state.unfinished]
+        outdated = [account for account, state in states.items() if _outdated(state)]
         told = await asyncio.gather(
             *(self._resumed_creation(intent, deadline) for intent in intents if isinstance(intent, e.CreationIntended)),
             *(self._resumed(account, deadline) for account in unfinished),
+            *(self._reissued(account, deadline) for account in outdated),
         )
         return [report for report in told if report is not None]
+
+    async def audit(self) -> AuditReport:
+        """Proves every closure of the journal again, at today's finalized block, and looks at its certificate's block.
+
+        A closure that is proven and has no certificate of this release gets one; a certificate whose block has left
+        the chain is revoked. SIDE EFFECTS: those of ``close`` for the first, a journaled revocation for the second.
+        """
+        auditor = Auditor(
+            world=await self._connected(),
+            state=self._state,
+            look=self.hint,
+            certify=lambda account_id: self.close(account_id, timeout=_REISSUE_SECONDS),
+            watch=self._watch,
+        )
+        return await auditor.audit(_states(await self._all()))
 
     async def status(self, account_ids: Sequence[str] = ()) -> list[OperationReport]:
         """Where these accounts stand (none named: all of the journal), by the journal alone."""
@@ -326,6 +361,13 @@ class Orchestrator:
         except OrchestratorError as error:
             return troubled(account_id, fold(await self._journal.read(account_id)), error)
 
+    async def _reissued(self, account_id: AccountId, deadline: float) -> OperationReport:
+        """The report of a closure of the first release, proven again."""
+        try:
+            return await self.close(account_id, timeout=max(0.0, deadline - time.monotonic()))
+        except OrchestratorError as error:
+            return troubled(account_id, fold(await self._journal.read(account_id)), error)
+
     async def _resumed_creation(self, intent: e.CreationIntended, deadline: float) -> OperationReport | None:
         try:
             await self.create_account(
@@ -370,6 +412,9 @@ class Orchestrator:
                 await asyncio.sleep(min(pause, remaining))
                 pause = min(pause * 2, self._settings.poll_interval)
 
+    async def _state(self, account_id: AccountId) -> AccountState:
+        return fold(await self._journal.read(account_id))
+
     async def _all(self) -> dict[str, list[e.Recorded]]:
         streams: dict[str, list[e.Recorded]] = {}
         after = 0
@@ -384,6 +429,11 @@ class Orchestrator:
 
     def _report(self, account_id: AccountId, state: AccountState) -> OperationReport:
         return report(account_id, state, patience=timedelta(seconds=self._settings.patience))
+
+
+def _outdated(state: AccountState) -> bool:
+    """Whether the closure was certified by the first release, which proved less."""
+    return not state.unfinished and state.closure is not None and state.closure.verdict != "irreversible"
 
 
 def _cut(deadline: float) -> float:

@@ -19,7 +19,7 @@ from typing import Literal
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from orchestrator.app import DEFAULT_TIMEOUT, Orchestrator, Watch
-from orchestrator.report import AccountReport, OperationReport
+from orchestrator.report import AccountReport, AuditReport, OperationReport
 from orchestrator.settings import Settings
 
 
@@ -86,6 +86,10 @@ class BlockingOrchestrator:
     def resume(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[OperationReport]:
         portal, o = self._ready()
         return portal.call(partial(o.resume, timeout=timeout))
+
+    def audit(self) -> AuditReport:
+        portal, o = self._ready()
+        return portal.call(o.audit)
 
     def resolve(
         self, account_id: str, decision: Literal["retry", "accept", "abandon"], *, reason: str, by: str

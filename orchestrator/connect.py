@@ -16,6 +16,7 @@ from orchestrator.settings import Settings
 from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
+    from orchestrator.chain.prover import NodeProver
     from orchestrator.chain.reader import ChainReader
     from orchestrator.platform.client import PlatformClient
     from orchestrator.signers.keystore import Keystore
@@ -34,9 +35,12 @@ async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack) -
     platform = await stack.enter_async_context(open_platform(settings))
     chain = open_chain(settings)
     stack.push_async_callback(chain.close)
+    prover = open_prover(settings)
+    stack.push_async_callback(prover.close)
     return World(
         platform=platform,
         chain=chain,
+        prover=prover,
         keyring=keystore,
         journal=journal,
         certifier=ClosureCertifier(
@@ -85,6 +89,17 @@ def open_chain(settings: Settings) -> ChainReader:
         settings.factory,
         from_block=settings.factory_block,
     )
+
+
+def open_prover(settings: Settings) -> NodeProver:
+    """The prover of closures on the node that the settings name."""
+    settings.need("rpc_url")
+    from orchestrator.chain.prover import NodeProver
+    from orchestrator.chain.rpc import Rpc
+
+    if settings.rpc_url is None:
+        raise AssertionError("need() has seen to it")
+    return NodeProver(Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout))
 
 
 def open_keystore(settings: Settings) -> Keystore:

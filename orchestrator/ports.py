@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from orchestrator.models import (
     AccountId,
@@ -215,6 +215,38 @@ class Chain(Protocol):
 
     async def prove(self, wallet: Address, slots: tuple[int, ...]) -> ProvenAccount:
         """Header, account proof and code at the ``finalized`` block, verified locally before they are returned."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the examination of a contract at a finalized block came to (``orchestrator verify-closure``)."""
+
+    verdict: Literal["irreversible", "reversible", "inconclusive"]
+    analysis: Literal["inert", "acting", "undecided", "not_run"]
+    reason: str
+    """A stable code: why this verdict and no other."""
+    detail: str
+    """The same in a sentence, with the witness where there is one."""
+    chain: ChainId | None
+    """None, as ``block`` and ``code_hash``, where the examination did not come so far."""
+    block: BlockRef | None
+    code_hash: str | None
+    states: int
+    steps: int
+    passing: bool
+    """Whether trouble with the node kept it from a verdict, so that asking again may bring one."""
+    examination: Any
+    """All of it, for whoever makes the certificate; opaque to steps."""
+
+
+class Prover(Protocol):
+    """Proves that a contract is disabled for ever, or says why that cannot be said."""
+
+    async def examine(self, wallet: Address) -> Examined:
+        """Raises nothing for what a node does: that is an ``inconclusive`` verdict. Reads only."""
         ...
 
     async def close(self) -> None: ...

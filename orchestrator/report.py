@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.decide import Wait
+from orchestrator.lifecycle.events import CertificateRevoked
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
 from orchestrator.ports import PlatformAccount
@@ -54,6 +55,40 @@ class OperationReport(_Document):
     certificate: str | None = None
 
 
+class BlockId(_Document):
+    number: int
+    hash: str
+
+
+class ClosureReport(_Document):
+    """One closure, as an audit found it."""
+
+    account_id: AccountId
+    address: str
+    """CAIP-10."""
+    result: Literal["holds", "fails", "untold"]
+    verdict: Literal["irreversible", "reversible", "inconclusive"]
+    """Of the proof made now."""
+    reason: str
+    detail: str
+    block: BlockId | None
+    """Where it was proven now."""
+    certificate: str | None
+    certified_block: BlockId | None
+    """The block that the certificate rests on."""
+    canonical: bool | None
+    """Whether the certificate's block is in the canonical chain; None: no certificate, or it could not be told."""
+
+
+class AuditReport(_Document):
+    """All closures of the journal, proven again now."""
+
+    closures: list[ClosureReport]
+    holds: int
+    fails: int
+    untold: int
+
+
 class AccountReport(_Document):
     """An account as the platform has it."""
 
@@ -96,6 +131,8 @@ def report(
         values["outcome"] = Outcome(op.ended.outcome)
         if op.ended.code is not None:
             values["error"] = ErrorNote(code=op.ended.code, message=op.ended.message or op.ended.code)
+        if state.revoked is not None and op.ended.outcome == "done":
+            values |= {"outcome": Outcome.OPERATOR, "error": _revoked(state.revoked), "waiting_for": _REVOKED}
         return OperationReport(**values)
     if op.halted is not None:
         values["outcome"] = Outcome.OPERATOR
@@ -112,6 +149,17 @@ def report(
     if trouble is not None:
         values["error"] = ErrorNote(code=trouble.code, message=trouble.message)
     return OperationReport(**values)
+
+
+_REVOKED = "a new proof (orchestrator close), once the node's finality can be trusted again"
+
+
+def _revoked(fact: CertificateRevoked) -> ErrorNote:
+    message = (
+        f"the certificate {fact.certificate_sha256[:12]} is revoked: block {fact.block.number} ({fact.block.hash}), "
+        "which it rests on, was final and has left the canonical chain"
+    )
+    return ErrorNote(code="certificate_revoked", message=message)
 
 
 def troubled(account_id: AccountId, state: AccountState, error: OrchestratorError) -> OperationReport:

@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli.context import options
-from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit
+from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_address
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Mapping
 
-    from orchestrator.closure.verifier import CertificateReport
+    from rich.console import Console
+    from rich.table import Table
+
+    from orchestrator.closure.report import CertificateReport
 
 app = typer.Typer(no_args_is_help=True, help="Closure certificates.")
 
 _LARGEST = 16 * 1024 * 1024
 """Bytes. The largest contract that can be deployed, with all its proofs, takes well under one of these."""
+_TONES = {"good": "green", "bad": "red", "open": "yellow"}
+_SHOWN = 20
+"""Residue that a terminal shows."""
 _MARKS = {"pass": "[green]pass[/]", "fail": "[red]FAIL[/]", "skipped": "[yellow]skipped[/]"}
 
 
 @app.callback()
 def _group() -> None:
     """Keeps ``verify`` a subcommand: a group of one would be taken for the command itself."""
+
+
+class Format(StrEnum):
+    """How a report is shown to people."""
+
+    TEXT = "text"
+    HTML = "html"
 
 
 @app.command()
@@ -36,10 +51,16 @@ def verify(
         list[str] | None, typer.Option(metavar="URL", help="A node that is asked whether the block is canonical.")
     ] = None,
     signer: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Demand that this address signed it.")] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="text, or html: one page with nothing loaded; --json wins over it.")
+    ] = Format.TEXT,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where it goes, instead of stdout.")] = None,
 ) -> int:
     """Check a certificate: everything in it is computed again, nothing that it claims is believed.
 
-    Example: orchestrator certificate verify closed.json --rpc-url http://127.0.0.1:8545
+    Exit codes: 0 valid and irreversible, 1 invalid or revoked, 3 of the first release, or no node could be asked.
+
+    Example: orchestrator certificate verify closed.json --rpc-url http://127.0.0.1:8545 --format html --output c.html
     """
     try:
         demanded = to_address(signer) if signer is not None else None
@@ -56,30 +77,59 @@ def verify(
         from orchestrator.chain.canonical import verify_canonical
 
         report = asyncio.run(verify_canonical(report, asked))
-    emit(report.to_json(), lambda console: show(console, report))
+    _tell(report, data, form, output)
     if not report.valid:
         return FAILED
-    return OPERATOR if asked and report.canonical is None else DONE
+    told = report.verdict == "irreversible" and not (asked and report.canonical is None)
+    return DONE if told else OPERATOR
+
+
+def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | None) -> None:
+    """SIDE EFFECTS: ``output``, where it is given. Raises SettingsError if it cannot be written."""
+    if options.json or (form is Format.TEXT and output is None):
+        emit(report.to_json(), lambda console: show(console, report))
+        return
+    if form is Format.HTML:
+        import hashlib
+
+        from orchestrator.closure.rendering import render_html
+
+        text = render_html(report, hashlib.sha256(data).hexdigest())
+    else:
+        text = _plain(report)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    from orchestrator.closure.certificate import write_certificate
+
+    try:
+        write_certificate(output, text.encode())
+    except OSError as error:
+        raise SettingsError(f"cannot write {output}: {error.strerror or error}", code="output_unwritable") from error
+    err().print(f"written to {clean(str(output))}")
+
+
+def _plain(report: CertificateReport) -> str:
+    import io
+
+    from rich.console import Console
+
+    text = io.StringIO()
+    show(Console(file=text, highlight=False, emoji=False, width=110, color_system=None), report)
+    return text.getvalue()
 
 
 def show(console: Console, report: CertificateReport) -> None:
-    """The report as a person reads it: verdict first, then every check."""
+    """The report as a person reads it: verdict first, what it rests on, then every check."""
     from rich.table import Table
 
-    head = Table.grid(padding=(0, 2))
-    head.add_column(style="bold")
-    head.add_column(overflow="fold")
-    if report.valid and report.block is not None:
-        console.print(f"[bold green]valid[/]: {clean(str(report.claim))}")
-        head.add_row("wallet", f"{report.chain_id}:{report.address}")
-        head.add_row("block", f"{report.block.number} {report.block.hash}")
-        head.add_row("canonical", _canonical(report))
-        head.add_row("verdict", f"{clean(report.verdict)}: {clean(report.reason)}")
-        trust = "known, not trusted: demand it with --signer" if report.signed else "anyone could have written it"
-        head.add_row("signer", f"{report.signer or 'none'} ({trust})")
-        console.print(head)
-    else:
-        console.print(f"[bold red]invalid[/]: {clean(report.reason)}")
+    from orchestrator.closure.rendering import headline
+
+    tone, word, sentence = headline(report)
+    console.print(f"[bold {_TONES[tone]}]{word}[/] {clean(sentence)}")
+    if report.valid and report.document is not None:
+        console.print()
+        console.print(_glance(report, report.document))
     console.print()
     checks = Table.grid(padding=(0, 2))
     checks.add_column(no_wrap=True)
@@ -88,10 +138,46 @@ def show(console: Console, report: CertificateReport) -> None:
     for item in report.checks:
         checks.add_row(_MARKS[item.result], item.name, clean(item.detail))
     console.print(checks)
+    if report.valid and report.document is not None:
+        _lists(console, report.document)
 
 
-def _canonical(report: CertificateReport) -> str:
-    return {True: "yes", False: "NO", None: "not asked, or not told (--rpc-url)"}[report.canonical]
+def _glance(report: CertificateReport, document: Mapping[str, Any]) -> Table:
+    from rich.table import Table
+
+    from orchestrator.closure.rendering import canonical_words, means, signer_words
+
+    head = Table.grid(padding=(0, 2))
+    head.add_column(style="bold", no_wrap=True)
+    head.add_column(overflow="fold")
+    block = document["block"]
+    account = document.get("account", document).get("platform")
+    rows = {
+        "contract": f"{report.chain_id}:{report.address}",
+        "account": None if account is None else f"{account['accountId']} (platform: {account['status']}, as reported)",
+        "verdict": f"{report.verdict}: {report.reason}",
+        "proven by": means(report, document),
+        "block": f"{block['number']} {block['hash']}",
+        "canonical": canonical_words(report),
+        "signer": signer_words(report),
+    }
+    for name, value in rows.items():
+        if value is not None:
+            head.add_row(name, clean(value))
+    return head
+
+
+def _lists(console: Console, document: Mapping[str, Any]) -> None:
+    console.print("\n[bold]rests on[/]")
+    for item in document["restsOn"]:
+        console.print(f"  - {clean(item)}")
+    console.print("[bold]left behind[/] (no part of the verdict)")
+    for item in document["residue"][:_SHOWN]:
+        console.print(f"  - {clean(item['kind'])}: {clean(item['detail'])}")
+    if not document["residue"]:
+        console.print("  - nothing is listed")
+    elif len(document["residue"]) > _SHOWN:
+        console.print(f"  - and {len(document['residue']) - _SHOWN} more, in the file")
 
 
 def _read(file: Path) -> bytes:

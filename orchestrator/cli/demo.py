@@ -19,7 +19,7 @@ from orchestrator.models import Outcome
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
-    from orchestrator.closure.verifier import CertificateReport
+    from orchestrator.closure.report import CertificateReport
     from orchestrator.devnet.devnet import Devnet
     from orchestrator.report import OperationReport
 
@@ -63,9 +63,8 @@ def run() -> int:
         console.print()
         show(console, certificate)
         console.print(
-            "\nWhat is proven: at a finalized block the wallet has its contract's code and a closed wallet's storage."
-            "\nWhat is not yet: that no call can ever change that (analysis: not_run), so this is never called"
-            " irreversible.",
+            "\nWhat is proven: no call, by anyone, ever, changes the closed wallet's storage or makes it act."
+            "\nHow: its code and storage were proven against the block's hash, and every path executed from there.",
             style="dim",
         )
         console.print(f"done in {time.monotonic() - told.started:.1f} s")
@@ -109,7 +108,7 @@ async def _live(net: Devnet, folder: Path, told: _Told) -> CertificateReport | N
             ("Activate: challenge, signature, deployment", lambda: orchestrator.activate(identifier, timeout=_TIMEOUT)),
             ("Deactivate", lambda: orchestrator.deactivate(identifier, timeout=_TIMEOUT)),
             ("Reactivate", lambda: orchestrator.reactivate(identifier, timeout=_TIMEOUT)),
-            ("Close and prove", lambda: orchestrator.close(identifier, timeout=_TIMEOUT)),
+            ("Close, and prove that it is for ever", lambda: orchestrator.close(identifier, timeout=_TIMEOUT)),
         )
         for name, operation in operations:
             began = time.monotonic()
@@ -137,11 +136,11 @@ async def _verified(
     journal = await orchestrator.journal.verify()
     detail = (
         f"{len(data)} bytes, checked in {milliseconds:.0f} ms without a network: "
-        f"{'valid' if certificate.valid else 'INVALID'}, {certificate.claim}; "
+        f"{'valid' if certificate.valid else 'INVALID'}, {certificate.verdict}; "
         f"journal of {journal.events} events: {'whole' if journal.valid else 'BROKEN'}"
     )
     told.step("Certificate verified offline", detail, time.monotonic() - began)
-    if not certificate.valid or not journal.valid:
+    if not certificate.valid or certificate.verdict != "irreversible" or not journal.valid:
         told.failed = FAILED
     return certificate
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import accounts, certificate, checks, devnet, journal, keys, operations
+from orchestrator.cli import accounts, audit, certificate, checks, devnet, journal, keys, operations, verify_closure
 from orchestrator.cli.context import options
 from orchestrator.cli.output import FAILED, INTERRUPTED, OPERATOR, USAGE, debugging, err, fail
 from orchestrator.errors import OrchestratorError, SettingsError
@@ -66,8 +66,10 @@ app.add_typer(certificate.app, name="certificate")
 app.add_typer(devnet.app, name="devnet")
 app.add_typer(keys.app, name="keys")
 operations.register(app)
+audit.register(app)
 journal.register(app)
 checks.register(app)
+verify_closure.register(app)
 devnet.register(app)
 
 

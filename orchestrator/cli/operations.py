@@ -237,7 +237,7 @@ def show(console: Console, report: OperationReport) -> None:
     for name, text in lines.items():
         if text is not None:
             console.print(f"  {name:<12} {clean(text)}")
-    if report.outcome is Outcome.OPERATOR:
+    if report.outcome is Outcome.OPERATOR and not (report.error and report.error.code == "certificate_revoked"):
         console.print(
             f"  decide with  orchestrator resolve {report.account_id} --retry|--accept|--abandon --reason TEXT",
             markup=False,

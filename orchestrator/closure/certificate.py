@@ -1,14 +1,14 @@
-"""The closure certificate: one JSON file that shows, offline, what the chain held when an account's wallet was closed.
+"""The closure certificate: one JSON file that proves, offline, that a contract is disabled for ever.
 
-This release's claim is ``state_proven``: at a finalized block the wallet had the shipped contract's code and a closed
-wallet's storage, all proven against the block's hash. It does NOT claim that nothing can ever change that (``analysis``
-is ``not_run``, the verdict ``inconclusive``). Canonical form is RFC 8785 and one newline; the verifier serializes
-again and compares bytes, runs every check again, and believes nothing that the file says about itself.
+Version 2 carries all that the proof rests on: the block's header, the account with every storage slot that the
+analysis read (exactly those), all code that it executed, each with its Merkle proof. A verifier runs proof, analysis
+and verdict again (``orchestrator.closure.verifier``) and believes nothing that the file says about itself. For an
+account of the platform it also says whose contract it is (``account``); a certificate of any other contract has no such
+section. Canonical form is RFC 8785 and one newline.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import os
 import tempfile
@@ -18,46 +18,40 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import rfc8785
-
-from orchestrator.artifacts import Artifact, load
+from orchestrator.artifacts import Artifact
+from orchestrator.closure import envelope
+from orchestrator.closure.attribution import contract, named
+from orchestrator.closure.evidence import PROOF_FIELDS, Evidence, Target
+from orchestrator.closure.expected import recognise
 from orchestrator.closure.proof import header_fields
+from orchestrator.closure.rerun import rerun, rests_on, slots_of, summary_of
+from orchestrator.closure.verdict import Residue, Verdict
 from orchestrator.closure.verifier import verify
-from orchestrator.closure.wallet import CLOSED_SLOTS, wallet_immutables, wallet_salt
+from orchestrator.closure.wallet import wallet_immutables, wallet_salt
 from orchestrator.errors import Disagreement, ProofInvalid
-from orchestrator.models import AccountStatus, ChainId, WalletState
-from orchestrator.ports import ChainView, PlatformAccount, ProvenAccount, Signer
+from orchestrator.models import AccountStatus, ChainAccount, WalletState
+from orchestrator.ports import ChainView, PlatformAccount, Signer
 
-FORMAT: Final = "offblocks-closure-certificate"
-VERSION: Final = 1
-CLAIM: Final = "state_proven"
-CLOSED_SLOT_NUMBERS: Final = tuple(slot for slot, _, _ in CLOSED_SLOTS)
-"""The storage slots that a certificate's proof is for."""
+VERSION: Final = 2
+TOOL: Final = "offblocks-orchestrator"
 _MAX_RESIDUE: Final = 1000
-
-RESTS_ON: Final = (
-    "keccak256 and SHA-256 have no collisions.",
-    "The block is in the chain's canonical history: offline, everything here is relative to its hash.",
-    "The block was called finalized by the node that was asked; if it leaves the canonical chain, this is void.",
-    "Deployment and closing transaction and the platform's record are as reported, outside of the Merkle proofs.",
-    "That the code can never act again has not been analysed for this certificate.",
-)
 
 
 @dataclass(frozen=True, slots=True)
-class Residue:
-    """Something that closing left behind or cannot prevent, for example ``ether`` or ``token``."""
+class AccountRecord:
+    """Whose contract it is: the platform's record, the customer's own wallet, and where the chain shows its wallet."""
 
-    kind: str
-    detail: str
+    platform: PlatformAccount
+    owner: ChainAccount
+    view: ChainView
+    """Supplies deployment and closing transaction."""
 
 
 def build_certificate(
+    evidence: Evidence,
+    verdict: Verdict,
     *,
-    chain: ChainId,
-    platform: PlatformAccount,
-    view: ChainView,
-    proven: ProvenAccount,
+    account: AccountRecord | None = None,
     residue: Sequence[Residue] = (),
     signer: Signer | None = None,
     issued_at: datetime | None = None,
@@ -65,70 +59,45 @@ def build_certificate(
 ) -> bytes:
     """The certificate's bytes, verified before they are returned.
 
-    ``proven`` is for the slots of ``CLOSED_SLOTS`` (``CLOSED_SLOT_NUMBERS``); ``view`` supplies deployment and closing
-    transaction. Raises Disagreement if platform or view do not say closed, ProofInvalid if the proof does not show a
-    closed wallet, SigningError and KeyUnavailable from the signer.
+    Only for a ``verdict`` that is ``irreversible``. ``evidence`` may hold more than was read; what was not is left out.
+    ``residue`` is added to the verdict's. Raises ProofInvalid (``closure_not_proven`` for any other verdict),
+    Disagreement if platform or chain do not say closed, SigningError and KeyUnavailable from the signer.
     """
-    artifact = artifact or load("SmartWallet")
-    deployment, change = view.deployment, view.change
-    if deployment is None or change is None or change.state is not WalletState.CLOSED:
-        state = "no wallet" if deployment is None or change is None else change.state.value
-        raise Disagreement(f"a certificate needs a closed wallet, the chain has: {state}", code="not_closed")
-    if platform.status is not AccountStatus.CLOSED:
-        raise Disagreement(
-            f"a certificate needs a closed account, the platform says {platform.status.value}", code="not_closed"
+    if verdict.verdict != "irreversible" or verdict.block is None:
+        raise ProofInvalid(
+            f"expected the verdict irreversible, got {verdict.verdict} ({verdict.reason}): {verdict.detail}",
+            code="closure_not_proven",
         )
-    values = wallet_immutables(artifact, proven.code)
-    if values is None:
-        raise ProofInvalid("code: expected the shipped wallet's code with immutables masked, the proven code differs")
+    again = rerun(evidence, verdict.block)
+    if again.analysis is None or again.verdict.verdict != "irreversible":
+        raise ProofInvalid(f"no certificate was made: run again, {again.verdict.reason}: {again.verdict.detail}")
+    own = int(evidence.address, 16)
+    kept = evidence.narrowed(again.analysis.slots, [one for one in again.analysis.targets if one != own])
     document: dict[str, Any] = {
-        "format": FORMAT,
+        "format": envelope.FORMAT,
         "version": VERSION,
-        "claim": CLAIM,
-        "verdict": "inconclusive",
-        "reason": "analysis_not_run",
-        "analysis": {"result": "not_run"},
+        "verdict": again.verdict.verdict,
+        "reason": again.verdict.reason,
+        "analysis": summary_of(again.verdict),
         "issuedAt": _time(issued_at or datetime.now(UTC)),
-        "tool": {"name": "offblocks-orchestrator", "version": importlib.metadata.version("offblocks-orchestrator")},
-        "chainId": str(chain),
-        "address": deployment.wallet,
-        "block": {"number": proven.block.number, "hash": proven.block.hash, "finality": "finalized"},
-        "header": _lower(header_fields(proven.header)),
-        "accountProof": _proof(proven.account_proof),
-        "code": "0x" + proven.code.hex(),
-        "slots": [
-            {"address": deployment.wallet, "slot": _word(slot), "value": _word(value), "meaning": meaning}
-            for slot, value, meaning in CLOSED_SLOTS
-        ],
-        "deployment": {
-            "factory": values.factory,
-            "owner": values.owner,
-            "operator": values.operator,
-            "escrow": values.escrow,
-            "entryPoint": values.entry_point,
-            "salt": "0x" + wallet_salt(values.owner, platform.id).hex(),
-            "transaction": deployment.tx_hash,
-            "block": {"number": deployment.block.number, "hash": deployment.block.hash},
-        },
-        "closing": {
-            "transaction": change.tx_hash,
-            "block": {"number": change.block.number, "hash": change.block.hash},
-        },
-        "platform": {
-            "accountId": platform.id,
-            "customerId": platform.customer_id,
-            "status": platform.status.value,
-            "updatedAt": _time(platform.updated_at),
-        },
-        "residue": [{"kind": item.kind, "detail": _text(item.detail)} for item in residue[:_MAX_RESIDUE]],
-        "restsOn": list(RESTS_ON),
+        "tool": {"name": TOOL, "version": importlib.metadata.version(TOOL)},
+        "chainId": str(kept.chain_id),
+        "address": kept.address,
+        "block": {"number": verdict.block.number, "hash": verdict.block.hash, "finality": "finalized"},
+        "header": _lower(header_fields(kept.header)),
+        "accountProof": _proof(kept.account_proof, storage=True),
+        "code": "0x" + kept.code.hex(),
+        "slots": slots_of(again.verdict),
+        "targets": [_target(address, target) for address, target in sorted(kept.targets.items())],
+        "residue": _residue((*verdict.residue, *residue)),
     }
-    signed = {**document, "signature": _sign(rfc8785.dumps(document), signer)}
-    data = rfc8785.dumps(signed) + b"\n"
+    if account is not None:
+        document["account"] = _account(account, kept, artifact)
+    document["restsOn"] = rests_on(document)
+    data = envelope.seal(document, signer)
     report = verify(data, signer=None if signer is None else signer.address, artifact=artifact)
-    failed = [check for check in report.checks if check.result == "fail"]
-    if failed:
-        raise ProofInvalid(f"no certificate was made: {failed[0].name}: {failed[0].detail}")
+    if not report.valid or report.verdict != "irreversible":
+        raise ProofInvalid(f"no certificate was made: {report.detail}")
     return data
 
 
@@ -157,27 +126,69 @@ def write_certificate(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
-def _sign(message: bytes, signer: Signer | None) -> dict[str, str]:
-    if signer is None:
-        return {"scheme": "unsigned", "sha256": hashlib.sha256(message).hexdigest()}
-    return {"scheme": "eip191", "signer": signer.address, "value": "0x" + signer.sign_message(message).hex()}
-
-
-def _proof(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """``eth_getProof``'s answer in one form for all nodes: lower-case, slots as 32-byte words, in the slots' order."""
-    storage = [
-        {
-            "key": _word(int(entry["key"], 16)),
-            "value": hex(int(entry["value"], 16)),
-            "proof": [node.lower() for node in entry["proof"]],
-        }
-        for entry in answer["storageProof"]
-    ]
+def _account(account: AccountRecord, evidence: Evidence, artifact: Artifact | None) -> dict[str, Any]:
+    platform, view = account.platform, account.view
+    deployment, change = view.deployment, view.change
+    if deployment is None or change is None or change.state is not WalletState.CLOSED:
+        state = "no wallet" if deployment is None or change is None else change.state.value
+        raise Disagreement(f"a certificate needs a closed wallet, the chain has: {state}", code="not_closed")
+    if platform.status is not AccountStatus.CLOSED:
+        raise Disagreement(
+            f"a certificate needs a closed account, the platform says {platform.status.value}", code="not_closed"
+        )
+    artifact = artifact or recognise(evidence.code)
+    values = None if artifact is None else wallet_immutables(artifact, evidence.code)
+    if artifact is None or values is None:
+        raise ProofInvalid("code: expected a released wallet's code with immutables masked, the proven code differs")
     return {
-        **{name: answer[name].lower() for name in ("address", "balance", "codeHash", "nonce", "storageHash")},
-        "accountProof": [node.lower() for node in answer["accountProof"]],
-        "storageProof": sorted(storage, key=lambda entry: str(entry["key"])),
+        "contract": contract(artifact),
+        "deployment": {
+            **named(values),
+            "salt": "0x" + wallet_salt(values.owner, platform.id).hex(),
+            "transaction": deployment.tx_hash,
+            "block": {"number": deployment.block.number, "hash": deployment.block.hash},
+        },
+        "closing": {
+            "transaction": change.tx_hash,
+            "block": {"number": change.block.number, "hash": change.block.hash},
+        },
+        "platform": {
+            "accountId": platform.id,
+            "customerId": platform.customer_id,
+            "owner": str(account.owner),
+            "status": platform.status.value,
+            "updatedAt": _time(platform.updated_at),
+        },
     }
+
+
+def _proof(answer: Mapping[str, Any], *, storage: bool) -> dict[str, Any]:
+    """``eth_getProof``'s answer in one form for all nodes: lower-case, slots as 32-byte words, in the slots' order."""
+    proof = {name: answer[name].lower() for name in PROOF_FIELDS if name != "accountProof"}
+    proof["accountProof"] = [node.lower() for node in answer["accountProof"]]
+    if storage:
+        entries = [
+            {
+                "key": _word(int(entry["key"], 16)),
+                "value": hex(int(entry["value"], 16)),
+                "proof": [node.lower() for node in entry["proof"]],
+            }
+            for entry in answer["storageProof"]
+        ]
+        proof["storageProof"] = sorted(entries, key=lambda entry: str(entry["key"]))
+    return proof
+
+
+def _target(address: str, target: Target) -> dict[str, Any]:
+    return {
+        "address": address,
+        "accountProof": _proof(target.proof, storage=False),
+        "code": "0x" + target.code.hex(),
+    }
+
+
+def _residue(items: Sequence[Residue]) -> list[dict[str, str]]:
+    return [{"kind": item.kind, "detail": _text(item.detail)} for item in items[:_MAX_RESIDUE]]
 
 
 def _lower(fields: Mapping[str, str]) -> dict[str, str]:

@@ -1,15 +1,19 @@
-"""Makes and files the certificates of closed accounts: what the closing step calls."""
+"""Makes, files, checks and revokes the certificates of closed accounts: what the closing step and the audit call."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from orchestrator.closure.certificate import CLOSED_SLOT_NUMBERS, Residue, build_certificate, write_certificate
+from orchestrator.closure.certificate import AccountRecord, build_certificate, write_certificate
+from orchestrator.closure.verdict import Residue
+from orchestrator.closure.verifier import CertificateReport, verify
 from orchestrator.errors import SettingsError
-from orchestrator.models import AccountId, ChainId
-from orchestrator.ports import ChainView, Holdings, PlatformAccount, PlatformCard, ProvenAccount, Signer
+from orchestrator.models import AccountId, ChainAccount
+from orchestrator.ports import ChainView, Examined, Holdings, PlatformAccount, PlatformCard, Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,6 @@ class ClosureCertifier:
 
     folder: Path
     signer: Callable[[], Signer | None]
-    proven_slots: tuple[int, ...] = CLOSED_SLOT_NUMBERS
 
     def ready(self) -> None:
         """Raises KeyUnavailable, before anything is closed, if the key that is to sign is not there."""
@@ -30,23 +33,29 @@ class ClosureCertifier:
     def certify(
         self,
         *,
-        chain: ChainId,
         account: PlatformAccount,
+        owner: ChainAccount,
         view: ChainView,
-        proven: ProvenAccount,
+        examined: Examined,
         left: Holdings,
         cards: Sequence[PlatformCard],
     ) -> bytes:
         """The canonical bytes of a certificate that verifies. Raises as ``build_certificate``."""
+        examination: Any = examined.examination
+        told = {item.kind for item in examination.verdict.residue}
         residue = [Residue("token", f"{balance.amount} of {balance.token}") for balance in left.tokens]
-        if left.wei:
+        if left.wei and "ether" not in told:
             residue.insert(0, Residue("ether", f"{left.wei} wei"))
         residue += [Residue("token", f"balance of {item.token} unknown: {item.reason}") for item in left.unreadable]
         if left.incomplete is not None:
             residue.append(Residue("token", f"there may be more tokens: {left.incomplete}"))
         residue += [Residue("card", f"{card.id} is {card.status}") for card in cards if card.status == "active"]
         return build_certificate(
-            chain=chain, platform=account, view=view, proven=proven, residue=residue, signer=self.signer()
+            examination.evidence,
+            examination.verdict,
+            account=AccountRecord(account, owner, view),
+            residue=residue,
+            signer=self.signer(),
         )
 
     def write(self, account_id: AccountId, certificate: bytes) -> str:
@@ -54,6 +63,28 @@ class ClosureCertifier:
         path = self.folder / f"{account_id}.json"
         file_certificate(path, certificate)
         return str(path)
+
+    def check(self, certificate: bytes) -> CertificateReport:
+        """Verifies a certificate's bytes again, offline. Raises nothing."""
+        return verify(certificate)
+
+    def revoke(self, path: str, sha256: str) -> None:
+        """SIDE EFFECTS: renames the file to ``revoked_path``, if it is there and still that certificate.
+
+        Its content stays as it was issued: what is void is the block that it rests on. A file that cannot be renamed
+        is left (the journal is what counts), and tried again at the next look.
+        """
+        file = Path(path)
+        try:
+            if hashlib.sha256(file.read_bytes()).hexdigest() == sha256:
+                file.rename(revoked_path(file, sha256))
+        except OSError:
+            return
+
+
+def revoked_path(file: Path, sha256: str) -> Path:
+    """Where the file of a revoked certificate is found: ``<name>.revoked-<digest>.json`` beside it."""
+    return file.with_name(f"{file.stem}.revoked-{sha256[:12]}{file.suffix}")
 
 
 def file_certificate(path: Path, certificate: bytes) -> None:

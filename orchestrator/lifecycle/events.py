@@ -194,7 +194,10 @@ class PreflightTaken(Fact):
 
 
 class ClosureProven(Fact):
-    """State and code of the closed wallet, proven at a finalized block, are in a certificate."""
+    """What was proven of the closed wallet at a finalized block is in a certificate.
+
+    The first release proved state and code only (``claim`` ``state_proven``) and wrote no verdict: the defaults.
+    """
 
     type: Literal["closure_proven"] = "closure_proven"
     claim: str
@@ -202,6 +205,24 @@ class ClosureProven(Fact):
     code_hash: str
     certificate_sha256: str
     certificate: str
+    chain_id: str | None = None
+    address: str | None = None
+    verdict: Literal["irreversible", "inconclusive"] = "inconclusive"
+    reason: str = "analysis_not_run"
+    analysis: Literal["inert", "not_run"] = "not_run"
+    states: int = 0
+    steps: int = 0
+
+
+class CertificateRevoked(Fact):
+    """The block that a certificate rests on has left the canonical chain, final as it was: the certificate is void."""
+
+    type: Literal["certificate_revoked"] = "certificate_revoked"
+    certificate_sha256: str
+    certificate: str
+    block: BlockFact
+    chain_id: str | None = None
+    address: str | None = None
 
 
 class OperationHalted(Fact):
@@ -255,6 +276,7 @@ Event = Annotated[
     | RequestAccepted
     | PreflightTaken
     | ClosureProven
+    | CertificateRevoked
     | OperationHalted
     | OperationContinued
     | OperatorResolved

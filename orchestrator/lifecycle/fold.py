@@ -84,6 +84,8 @@ class AccountState:
     """The last operation of each other kind: what it left behind may still take effect."""
     closure: e.ClosureProven | None = None
     """The last proof of closure, whichever operation made it."""
+    revoked: e.CertificateRevoked | None = None
+    """The last certificate, if its block has left the canonical chain and none has been made since."""
 
     @property
     def status(self) -> AccountStatus | None:
@@ -116,7 +118,10 @@ def _apply(state: AccountState, event: e.Event, at: datetime) -> AccountState:
         case e.OperationStarted():
             return _start(state, event.operation, at)
         case e.ClosureProven():
-            state = replace(state, closure=event)
+            state = replace(state, closure=event, revoked=None)
+        case e.CertificateRevoked():
+            void = state.closure is not None and state.closure.certificate_sha256 == event.certificate_sha256
+            state = replace(state, revoked=event, closure=None if void else state.closure)
         case e.ChallengeFetched(purpose="creation"):
             state = replace(state, digests=state.digests | {event.digest})
         case e.ChallengeSigned(purpose="creation"):

@@ -172,7 +172,9 @@ CLOSURE = (
     Stage("closed on the platform", lambda f: f.status is _S.CLOSED, waits_for="the platform to say closed"),
     Stage("closed on the chain", lambda f: f.wallet_is(_W.CLOSED), waits_for="the wallet to close on the chain"),
     _FINAL,
-    Stage("proven", lambda f: f.state.closure is not None, step=Step.PROVE),
+    Stage(
+        "proven", lambda f: f.state.closure is not None and f.state.closure.verdict == "irreversible", step=Step.PROVE
+    ),
 )
 
 STAGES: dict[OperationKind, tuple[Stage, ...]] = {

@@ -1,4 +1,5 @@
-"""What is unfinished in the journal, kept up to date by reading only what is new, and when to look at it next."""
+"""What is unfinished in the journal, and what was proven lately, kept up to date by reading only what is new; and when
+to look at it next."""
 
 from __future__ import annotations
 
@@ -6,10 +7,14 @@ import heapq
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.models import BlockHash, BlockNumber, BlockRef
+
+RECENT = 100
+"""Closures whose certificates' blocks are looked at again and again: one round trip, whatever was closed before."""
 
 
 class Backlog:
-    """The unfinished operations and creations of a journal, whichever process has started them."""
+    """The unfinished operations and creations of a journal, whichever process started them, and the last closures."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -18,6 +23,8 @@ class Backlog:
         """Ids of accounts with an unfinished operation."""
         self.creations: dict[str, e.CreationIntended] = {}
         """By stream: creations whose answer is not known."""
+        self.closures: dict[str, BlockRef] = {}
+        """By account: the block that its certificate rests on; the last ``RECENT``, oldest first."""
 
     async def follow(self) -> set[str]:
         """Reads the journal's new facts. Returns the streams that became unfinished. Raises JournalError."""
@@ -41,6 +48,13 @@ class Backlog:
                 self.creations[item.stream] = item.event
             case e.CreationAnswered() | e.CreationRefused():
                 self.creations.pop(item.stream, None)
+            case e.ClosureProven(block=block):
+                self.closures.pop(item.stream, None)
+                self.closures[item.stream] = BlockRef(BlockNumber(block.number), BlockHash(block.hash))
+                while len(self.closures) > RECENT:
+                    del self.closures[next(iter(self.closures))]
+            case e.CertificateRevoked():
+                self.closures.pop(item.stream, None)
             case _:
                 pass
 

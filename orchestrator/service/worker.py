@@ -19,6 +19,7 @@ from typing import Self
 import structlog
 
 from orchestrator.app import Orchestrator
+from orchestrator.chain.canonical import not_canonical
 from orchestrator.chain.rpc import Rpc
 from orchestrator.chain.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
 from orchestrator.connect import open_platform
@@ -72,6 +73,7 @@ class Worker:
         self._again: set[str] = set()
         self._pauses: dict[str, float] = {}
         self._told: dict[str, str] = {}
+        self._recheck = asyncio.Event()
         self._wake = asyncio.Event()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -93,6 +95,7 @@ class Worker:
         self._tasks = [
             asyncio.create_task(self._run(), name="worker"),
             asyncio.create_task(self._probe(), name="platform-probe"),
+            asyncio.create_task(self._watch_closures(), name="closures"),
         ]
         return self
 
@@ -102,10 +105,11 @@ class Worker:
         """Lets the looks under way finish; starts no further one."""
         self._stopping = True
         self._wake.set()
-        run, probe = self._tasks
-        probe.cancel()
-        with suppress(asyncio.CancelledError):
-            await probe
+        run, *others = self._tasks
+        for task in others:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await self._watcher.stop()
         await run
         if self._looks:
@@ -234,8 +238,10 @@ class Worker:
                     self._look_soon(name)
             case Reorg(dropped=dropped):
                 _log.warning("reorg", blocks=len(dropped), first=dropped[0].number)
+                self._recheck.set()
             case FinalityViolation(finalized=block):
                 _log.error("finality_violation", block=block.number, hash=block.hash)
+                self._recheck.set()
             case Outage(error=error):
                 self._chain_is(error.code)
             case Restored(seconds=seconds):
@@ -244,6 +250,26 @@ class Worker:
 
     def _chain_is(self, chain: str) -> None:
         self.condition = Condition(self.condition.platform, chain)
+
+    async def _watch_closures(self) -> None:
+        """Looks again and again, and after every reorg, whether the last closures' certificates rest on canonical
+        blocks: one round trip. An account whose certificate does not is looked at, which revokes it."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._interval * _LONGEST if self._backlog.closures else self._interval):
+                    await self._recheck.wait()
+            self._recheck.clear()
+            closures = dict(self._backlog.closures)
+            try:
+                gone = set(await not_canonical(self._rpc, list(closures.values())) if closures else ())
+            except OrchestratorError as error:
+                self._tell("closures", "closures_unchecked", error)
+                continue
+            self._told.pop("closures", None)
+            for name, block in closures.items():
+                if block in gone:
+                    _log.error("certificate_not_canonical", account=name, block=block.number, hash=block.hash)
+                    self._look_soon(name)
 
     async def _probe(self) -> None:
         """Asks the platform for something small, again and again: login, signature and connection in one."""

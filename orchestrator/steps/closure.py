@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from orchestrator.challenge.decode import Challenge
+from orchestrator.errors import ChainUnreachable
 from orchestrator.lifecycle import events as e
-from orchestrator.lifecycle.decide import Action
-from orchestrator.models import AccountStatus, Address, ChainId
+from orchestrator.lifecycle.decide import Action, Halt
+from orchestrator.models import AccountStatus, Address
+from orchestrator.ports import Examined
+from orchestrator.steps.observe import owner_of
 from orchestrator.steps.world import Working
 
 
@@ -38,20 +41,32 @@ async def preflight(working: Working) -> Action | None:
 
 
 async def prove(working: Working) -> Action | None:
-    """Proves state and code of the closed wallet at the finalized block and keeps the certificate.
+    """Proves at the finalized block that no call can ever change the closed wallet, and keeps the certificate.
 
-    SIDE EFFECTS: stores the certificate in the journal's database and writes its file, then journals the proof.
+    Any other verdict than ``irreversible`` is an operator's matter. Raises ChainUnreachable while the node is in
+    trouble or behind. SIDE EFFECTS: stores the certificate in the journal's database and writes its file, then
+    journals the proof.
     """
-    world, deployed = working.world, working.state.deployed
-    if deployed is None:
+    world, deployed, seen = working.world, working.state.deployed, working.state.wallet
+    if deployed is None or seen is None:
         raise AssertionError("a wallet is seen closed before its closure is proven")
     wallet = Address(deployed.wallet)
-    proven = await world.chain.prove(wallet, world.certifier.proven_slots)
+    examined = await world.prover.examine(wallet)
+    if examined.passing:
+        raise ChainUnreachable(f"proving the closure: {examined.detail}", code=examined.reason)
+    if examined.block is not None and examined.block.number < seen.block.number:
+        raise ChainUnreachable(
+            f"the node is behind: its finalized block is {examined.block.number}, the wallet closed in block "
+            f"{seen.block.number}, which was final before",
+            code="chain_behind",
+        )
+    if examined.verdict != "irreversible" or examined.block is None or examined.code_hash is None:
+        return Halt("closure_not_proven", not_proven(wallet, examined))
     certificate = world.certifier.certify(
-        chain=ChainId.parse(deployed.chain_id),
         account=await world.platform.account(working.account_id),
+        owner=owner_of(working),
         view=await world.chain.view(working.account_id),
-        proven=proven,
+        examined=examined,
         left=await world.chain.holdings(wallet, world.tokens),
         cards=await world.platform.cards(working.account_id),
     )
@@ -59,11 +74,27 @@ async def prove(working: Working) -> Action | None:
     path = world.certifier.write(working.account_id, certificate)
     await working.record(
         e.ClosureProven(
-            claim="state_proven",
-            block=e.BlockFact(number=proven.block.number, hash=proven.block.hash),
-            code_hash=deployed.code_hash,
+            claim="irreversible",
+            verdict="irreversible",
+            reason=examined.reason,
+            analysis="inert",
+            states=examined.states,
+            steps=examined.steps,
+            chain_id=deployed.chain_id,
+            address=wallet,
+            block=e.BlockFact(number=examined.block.number, hash=examined.block.hash),
+            code_hash=examined.code_hash,
             certificate_sha256=sha256,
             certificate=path,
         )
     )
     return None
+
+
+def not_proven(wallet: Address, examined: Examined) -> str:
+    """The message of ``closure_not_proven``: expected, actual, and the witness."""
+    where = "" if examined.block is None else f" at block {examined.block.number}"
+    return (
+        f"{wallet}{where}: expected the verdict irreversible, got {examined.verdict} ({examined.analysis}, "
+        f"{examined.reason}): {examined.detail}"
+    )

@@ -127,8 +127,26 @@ async def _withdraw_reorged(working: Working, view: ChainView) -> None:
         if not await working.world.chain.is_canonical(block):
             # Later blocks are children of this one or gone with it: one withdrawal takes back all above it.
             lost_final = any(final for later, final in resting if later.number >= fact.number)
-            await working.record(e.ChainFactsWithdrawn(block=fact, was_final=lost_final))
+            await _take_back(working, e.ChainFactsWithdrawn(block=fact, was_final=lost_final))
             return
+
+
+async def _take_back(working: Working, withdrawn: e.ChainFactsWithdrawn) -> None:
+    """SIDE EFFECTS: journals the withdrawal, and a certificate that rested on the block as revoked; then marks its
+    file."""
+    closure, deployed = working.state.closure, working.state.deployed
+    if closure is None or closure.block.number < withdrawn.block.number:
+        await working.record(withdrawn)
+        return
+    revoked = e.CertificateRevoked(
+        certificate_sha256=closure.certificate_sha256,
+        certificate=closure.certificate,
+        block=closure.block,
+        chain_id=closure.chain_id or (deployed.chain_id if deployed else None),
+        address=closure.address or (deployed.wallet if deployed else None),
+    )
+    await working.record(withdrawn, revoked)
+    working.world.certifier.revoke(revoked.certificate, revoked.certificate_sha256)
 
 
 async def _notice_reissue(working: Working) -> None:

@@ -11,17 +11,18 @@ from typing import Protocol
 from orchestrator.lifecycle.events import Event, Recorded
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.stages import Rules
-from orchestrator.models import AccountId, Address, ChainId, CustomerId
+from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
 from orchestrator.ports import (
     Chain,
     ChainView,
+    Examined,
     Holdings,
     Keyring,
     Platform,
     PlatformAccount,
     PlatformCard,
     PlatformCustomer,
-    ProvenAccount,
+    Prover,
 )
 
 
@@ -38,12 +39,27 @@ class Facts(Protocol):
 
     async def keep_certificate(self, account_id: str, body: bytes) -> str: ...
 
+    async def certificate(self, sha256: str) -> bytes | None: ...
 
-class Certifier(Protocol):
-    """Makes and files the certificate of a proven closure."""
+
+class Checked(Protocol):
+    """What a stored certificate's bytes show, offline."""
 
     @property
-    def proven_slots(self) -> tuple[int, ...]: ...
+    def valid(self) -> bool: ...
+
+    @property
+    def verdict(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+    @property
+    def detail(self) -> str: ...
+
+
+class Certifier(Protocol):
+    """Makes, files, checks and revokes the certificates of proven closures."""
 
     def ready(self) -> None:
         """Raises KeyUnavailable if the key that is to sign certificates is not there."""
@@ -52,10 +68,10 @@ class Certifier(Protocol):
     def certify(
         self,
         *,
-        chain: ChainId,
         account: PlatformAccount,
+        owner: ChainAccount,
         view: ChainView,
-        proven: ProvenAccount,
+        examined: Examined,
         left: Holdings,
         cards: Sequence[PlatformCard],
     ) -> bytes:
@@ -66,6 +82,14 @@ class Certifier(Protocol):
         """Writes the file; returns its path."""
         ...
 
+    def check(self, certificate: bytes) -> Checked:
+        """Verifies a certificate's bytes again, offline."""
+        ...
+
+    def revoke(self, path: str, sha256: str) -> None:
+        """Marks the file of a revoked certificate, if it is still there. Done again, it does nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -73,6 +97,7 @@ class World:
 
     platform: Platform
     chain: Chain
+    prover: Prover
     keyring: Keyring
     journal: Facts
     certifier: Certifier

@@ -14,11 +14,12 @@ from eth_abi import encode
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
+from orchestrator.chain.examiner import examine
 from orchestrator.chain.reader import ChainReader
 from orchestrator.chain.rpc import Rpc
-from orchestrator.closure.certificate import CLOSED_SLOT_NUMBERS, build_certificate
+from orchestrator.closure.certificate import AccountRecord, build_certificate
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
-from orchestrator.models import AccountId, AccountStatus, Address, CustomerId, TxHash, to_address
+from orchestrator.models import AccountId, AccountStatus, Address, ChainAccount, CustomerId, TxHash, to_address
 from orchestrator.ports import PlatformAccount
 
 OPERATOR, OWNER, OTHER = (DEV_ACCOUNTS[index] for index in range(3))
@@ -173,17 +174,17 @@ async def liar_rpc(liar):
 
 
 @pytest.fixture
-def certify():
+def certify(rpc):
     """Makes the certificate of a wallet that is closed and final."""
 
     async def make(reader: ChainReader, wallet: Address, account_id: AccountId) -> bytes:
         now = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
         customer = CustomerId(str(uuid.uuid4()))
-        return build_certificate(
-            chain=await reader.chain_id(),
-            platform=PlatformAccount(account_id, customer, AccountStatus.CLOSED, None, ("EUR",), now, now),
-            view=await reader.view(account_id),
-            proven=await reader.prove(wallet, CLOSED_SLOT_NUMBERS),
-        )
+        examination = await examine(rpc, wallet)
+        assert examination.evidence is not None, examination.verdict.detail
+        platform = PlatformAccount(account_id, customer, AccountStatus.CLOSED, None, ("EUR",), now, now)
+        owner = ChainAccount(await reader.chain_id(), Address(OWNER.address))
+        record = AccountRecord(platform, owner, await reader.view(account_id))
+        return build_certificate(examination.evidence, examination.verdict, account=record)
 
     return make

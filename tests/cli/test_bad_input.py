@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -183,6 +184,22 @@ def test_a_broken_journal_is_1(devnet, cli):
         "head": "0" * 64,
         "firstBad": 1,
     }
+
+
+def test_a_certificate_of_the_first_release_is_valid_and_proves_less(alone):
+    file = Path(__file__).parents[1] / "closure" / "certificates" / "v1-signed.json"
+    told = alone.json("certificate", "verify", str(file), expect=3)
+    assert (told["valid"], told["verdict"], told["reason"]) == (True, "inconclusive", "analysis_not_run")
+    assert alone.here("certificate", "verify", str(file)).stdout.startswith("STATE PROVEN ")
+
+
+def test_a_page_that_cannot_be_written(alone, tmp_path):
+    file = Path(__file__).parents[1] / "closure" / "certificates" / "v1-signed.json"
+    words = ("certificate", "verify", str(file), "--output", str(tmp_path / "none" / "page.html"), "--format", "html")
+    done = alone.here(*words)
+    assert (done.code, done.stdout) == (2, "")
+    assert "output_unwritable" in done.stderr
+    assert alone.here("certificate", "verify", str(file), "--format", "pdf").code == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b"[1]", b'{"format": "offblocks-closure-certificate"}\n'])

@@ -40,9 +40,20 @@ def test_the_whole_table_on_one_account(devnet, cli, tmp_path):
     assert (closed["outcome"], closed["certificate"]) == ("done", str(file))
     verified = keeps(cli.json("certificate", "verify", str(file)), "certificate-verify")
     assert (verified["valid"], verified["canonical"], verified["signed"]) == (True, None, True)
+    assert (verified["verdict"], verified["analysis"], verified["version"]) == ("irreversible", "inert", 2)
     asked = cli.json("certificate", "verify", str(file), "--rpc-url", devnet.anvil.url, "--signer", verified["signer"])
     assert keeps(asked, "certificate-verify")["canonical"] is True
     keeps(json.loads(file.read_bytes()), "certificate")
+    page = tmp_path / "closed.html"
+    shown = cli.here("certificate", "verify", str(file), "--format", "html", "--output", str(page))
+    assert (shown.code, shown.stdout) == (0, "")
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert keeps(cli.json("certificate", "verify", str(file), "--format", "html"), "certificate-verify")["valid"]
+    assert cli.here("certificate", "verify", str(file), "--format", "html").stdout == page.read_text()
+    assert cli.here("certificate", "verify", str(file)).stdout.startswith("IRREVERSIBLE ")
+    audited = keeps(cli.json("audit"), "audit")
+    assert (audited["holds"], audited["fails"], audited["untold"]) == (1, 0, 0)
+    assert (audited["closures"][0]["accountId"], audited["closures"][0]["result"]) == (identifier, "holds")
 
     assert keeps(cli.json("accounts", "show", identifier), "account")["status"] == "closed"
     assert [a["accountId"] for a in keeps(cli.json("accounts", "list"), "accounts")["accounts"]] == [identifier]
@@ -137,7 +148,7 @@ def test_options_of_the_root_stand_before_or_after(alone, position):
     "words",
     [
         *("accounts", "activate", "deactivate", "reactivate", "close", "status", "resume", "resolve", "journal"),
-        *("certificate", "keys", "serve", "doctor", "schema", "demo", "devnet"),
+        *("certificate", "keys", "serve", "doctor", "schema", "demo", "devnet", "audit"),
         *("accounts create", "accounts list", "accounts show", "certificate verify", "devnet up", "devnet mine"),
         *("devnet finalize", "devnet reorg", "devnet warp", "devnet faults", "keys create", "keys import"),
         *("keys list", "keys show", "keys rotate", "keys disable"),

@@ -6,7 +6,7 @@ The prover here (``trie``, ``rlp``) shares no code with the verifier that it tes
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,11 @@ from eth_hash.auto import keccak
 from trie import HexaryTrie
 
 from orchestrator.artifacts import load
+from orchestrator.closure.certificate import AccountRecord
+from orchestrator.closure.evidence import Evidence, Target
+from orchestrator.closure.proof import header_fields
+from orchestrator.closure.rerun import rerun
+from orchestrator.closure.verdict import Verdict
 from orchestrator.closure.wallet import Immutables, address_word, wallet_address
 from orchestrator.models import (
     AccountId,
@@ -25,12 +30,14 @@ from orchestrator.models import (
     BlockHash,
     BlockNumber,
     BlockRef,
+    ChainAccount,
+    ChainId,
     CustomerId,
     TxHash,
     WalletState,
     checksum,
 )
-from orchestrator.ports import ChainView, Deployment, PlatformAccount, ProvenAccount, StateChange
+from orchestrator.ports import ChainView, Deployment, PlatformAccount, StateChange
 
 ACCOUNT = AccountId("0b7c1a52-6f0e-4f43-9d55-6b1f0f5b7a01")
 CUSTOMER = CustomerId("7f1d1d2e-1111-4222-8333-444455556666")
@@ -121,6 +128,8 @@ class World:
     code: bytes
     storage: dict[int, int]
     others: int = 200
+    codes: dict[Address, bytes] = field(default_factory=dict)
+    """Further contracts, without storage."""
 
     def __post_init__(self) -> None:
         self.storage_trie = HexaryTrie({})
@@ -133,8 +142,27 @@ class World:
         for number in range(self.others):
             key = keccak((0x1000 + number).to_bytes(20, "big"))
             self.state_trie[key] = rlp.encode([b"", b"\x09", keccak(rlp.encode(b"")), keccak(b"")])
+        for other, code in self.codes.items():
+            self.state_trie[_key(other)] = rlp.encode([b"\x01", b"", keccak(rlp.encode(b"")), keccak(code)])
         self.state_trie[keccak(bytes.fromhex(self.wallet[2:]))] = rlp.encode(self.account)
         self.state_root = self.state_trie.root_hash
+
+    def target(self, of: Address) -> Target:
+        """One of ``codes``, as a DELEGATECALL target."""
+        empty = hexed(keccak(rlp.encode(b"")))
+        answer = {**self.proof(of, ()), "nonce": "0x1", "codeHash": hexed(keccak(self.codes[of])), "storageHash": empty}
+        return Target(answer, self.codes[of])
+
+    def evidence(self, header: dict[str, Any], slots: tuple[int, ...] = (0, 1, 2), *targets: Address) -> Evidence:
+        """All that a verdict on the wallet rests on."""
+        return Evidence(
+            ChainId(31337),
+            self.wallet,
+            header_fields(header),
+            self.proof(slots=slots),
+            self.code,
+            {target: self.target(target) for target in targets},
+        )
 
     def proof(self, of: Address | None = None, slots: tuple[int, ...] = (0, 1, 2)) -> dict[str, Any]:
         """``eth_getProof``'s answer as geth gives it."""
@@ -177,9 +205,18 @@ class Case:
 
     world: World
     header: dict[str, Any]
-    proven: ProvenAccount
+    evidence: Evidence
+    verdict: Verdict
     view: ChainView
     platform: PlatformAccount
+
+    @property
+    def account(self) -> AccountRecord:
+        return AccountRecord(self.platform, ChainAccount(ChainId(31337), VALUES.owner), self.view)
+
+    @property
+    def block(self) -> BlockRef:
+        return BlockRef(BlockNumber(100), BlockHash(self.header["hash"]))
 
 
 def make_case(world: World | None = None) -> Case:
@@ -203,7 +240,8 @@ def make_case(world: World | None = None) -> Case:
     return Case(
         world,
         header,
-        ProvenAccount(block, header, world.proof(), world.code),
+        world.evidence(header),
+        rerun(world.evidence(header), block).verdict,
         ChainView(
             block,
             BlockNumber(100),

@@ -24,10 +24,10 @@ from orchestrator.models import BlockRef, ChainAccount, OperationKind, WalletSta
 from orchestrator.ports import (
     ChainView,
     Deployment,
+    Examined,
     Holdings,
     PlatformAccount,
     PlatformCustomer,
-    ProvenAccount,
     StateChange,
 )
 from orchestrator.runner import Runner
@@ -186,8 +186,8 @@ class ModelChain:
     async def holdings(self, wallet, named=()):
         return Holdings(0, (), self.ref(len(self.blocks) - 1))
 
-    async def prove(self, wallet, slots):
-        return ProvenAccount(self.ref(max(0, len(self.blocks) - 1 - FINAL_DEPTH)), {}, {}, b"")
+    def finalized(self) -> int:
+        return max(0, len(self._visible()) - 1 - FINAL_DEPTH)
 
 
 class ModelPlatform:
@@ -384,17 +384,63 @@ class ModelKeys:
         return signature_of(message)
 
 
+class ModelProver:
+    """Judges by what a test says; honestly by default: a wallet that is closed at the finalized block is."""
+
+    def __init__(self, chain: ModelChain) -> None:
+        self.chain = chain
+        self.verdict: tuple[str, str, str] | None = None
+        """Verdict, analysis and reason, whatever the chain holds."""
+        self.passing = False
+        self.asked = 0
+
+    async def examine(self, wallet):
+        self.asked += 1
+        block = self.chain.ref(self.chain.finalized())
+        verdict, analysis, reason = self.verdict or ("irreversible", "inert", "inert")
+        return Examined(
+            verdict=verdict,
+            analysis=analysis,
+            reason=reason,
+            detail=f"the sentence of {reason}",
+            chain=OWNER.chain,
+            block=block,
+            code_hash="0x" + "cc" * 32,
+            states=7,
+            steps=70,
+            passing=self.passing,
+            examination=None,
+        )
+
+
+@dataclass
+class ModelChecked:
+    valid: bool = True
+    verdict: str = "irreversible"
+    reason: str = "inert"
+    detail: str = "a sentence"
+
+
 class ModelCertifier:
-    proven_slots = (0,)
+    def __init__(self) -> None:
+        self.revoked: list[tuple[str, str]] = []
 
     def ready(self):
         pass
 
-    def certify(self, *, chain, account, view, proven, left, cards):
-        return f"{account.id} {proven.block}".encode()
+    def certify(self, *, account, owner, view, examined, left, cards):
+        assert owner == OWNER
+        return f"{account.id} {examined.block}".encode()
 
     def write(self, account_id, certificate):
         return f"/certificates/{account_id}.json"
+
+    def check(self, certificate):
+        old = certificate.startswith(b"old")
+        return ModelChecked(verdict="inconclusive", reason="analysis_not_run") if old else ModelChecked()
+
+    def revoke(self, path, sha256):
+        self.revoked.append((path, sha256))
 
 
 class FaultyJournal:
@@ -430,12 +476,15 @@ class Lab:
         self.platform = ModelPlatform(self.chain, lambda: self.now)
         self.faults = self.platform.faults
         self.journal = self.run(Journal.open(f"sqlite:///{path}"))
+        self.prover = ModelProver(self.chain)
+        self.certifier = ModelCertifier()
         self.world = World(
             platform=self.platform,
             chain=self.chain,
+            prover=self.prover,
             keyring=ModelKeys(),
             journal=FaultyJournal(self.journal, self.faults),
-            certifier=ModelCertifier(),
+            certifier=self.certifier,
             clock=lambda: self.now + self.skew,
             rules=rules or Rules(),
             confirmations=1,

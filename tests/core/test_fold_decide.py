@@ -61,10 +61,21 @@ def refusal(number: int = 1) -> e.SubmissionRefused:
 
 def proof(number: int = 8) -> e.ClosureProven:
     return e.ClosureProven(
-        claim="state_proven", block=block(number), code_hash=digest(9), certificate_sha256="0", certificate="/c"
+        claim="irreversible",
+        verdict="irreversible",
+        reason="inert",
+        analysis="inert",
+        block=block(number),
+        code_hash=digest(9),
+        certificate_sha256="0",
+        certificate="/c",
     )
 
 
+OLD_PROOF = e.ClosureProven(
+    claim="state_proven", block=block(8), code_hash=digest(9), certificate_sha256="0", certificate="/c"
+)
+REVOKED = e.CertificateRevoked(certificate_sha256="0", certificate="/c", block=block(8))
 STARTED = {kind: e.OperationStarted(operation=kind) for kind in OperationKind}
 INTENDED = e.SubmissionIntended(digest=digest(1), key="k")
 ACCEPTED = e.SubmissionAccepted(digest=digest(1))
@@ -129,6 +140,8 @@ STAGE_ROWS = [
     (CLOSE, "closed on the chain", [platform(S.CLOSED), C, *ON_CHAIN, *DELETION, ACCEPTED], "close on the chain"),
     (CLOSE, "final", [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED, final=False)], "to be final"),
     (CLOSE, "proven", [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED)], Step.PROVE),
+    (CLOSE, "proven", [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED), OLD_PROOF], Step.PROVE),
+    (CLOSE, "proven", [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED), proof(), REVOKED], Step.PROVE),
     (CLOSE, None, [platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED), proof()], None),
 ]  # fmt: skip
 
@@ -283,6 +296,8 @@ ANY_EVENT = st.one_of(
     st.builds(lambda k: e.RequestIntended(operation=k, key="k"), st.sampled_from(OperationKind)),
     st.builds(lambda k: e.RequestAccepted(operation=k), st.sampled_from(OperationKind)),
     st.builds(proof, st.integers(1, 9)),
+    st.just(OLD_PROOF),
+    st.just(REVOKED),
     st.builds(lambda d: e.OperatorResolved(decision=d, reason="r", by="b"), DECISIONS),
     st.builds(lambda o: e.OperationEnded(outcome=o), st.sampled_from(["done", "failed"])),
     st.just(PREFLIGHT),

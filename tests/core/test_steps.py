@@ -47,7 +47,7 @@ def test_a_whole_life(here, account):
     assert made.deletes == 1
     assert here.chain.state(account) is WalletState.CLOSED
     proof = here.state(account).closure
-    assert proof.claim == "state_proven"
+    assert proof.claim == "irreversible"
     assert here.run(here.journal.certificate(proof.certificate_sha256)) is not None
 
 

@@ -34,9 +34,8 @@ async def test_from_creation_to_a_proven_end(orchestrator, devnet, tmp_path):
     assert (closed.outcome, closed.status, closed.error) == ("done", "closed", None)
     assert await _slot0(devnet, wallet.address) == 3
     report = verify((tmp_path / "closed.json").read_bytes())
-    assert (report.valid, report.claim, report.address) == (True, "state_proven", wallet.address)
-    assert report.verdict != "irreversible"
-    assert json.loads((tmp_path / "closed.json").read_bytes())["analysis"] == {"result": "not_run"}
+    assert (report.valid, report.verdict, report.address) == (True, "irreversible", wallet.address), report.detail
+    assert json.loads((tmp_path / "closed.json").read_bytes())["analysis"]["result"] == "inert"
 
     assert (await orchestrator.journal.verify()).valid
     assert [told.outcome for told in await orchestrator.status()] == [Outcome.DONE]

@@ -107,8 +107,7 @@ ACTING: dict[str, tuple] = {
         "40 top: 1 SWAP1 SUB 0 0 DUP3 32 MUL 0 A GAS DELEGATECALL POP RETURNDATASIZE 500 GT @act JUMPI "
         f"DUP1 CALLDATALOAD @top JUMPI STOP act: {ACT}".replace(" A ", f" {A} "), {}, {A: ECHO}, b"\xff" * 100, "SSTORE"),
     "a loop's writes of two slots": (
-        "0 top: 1 ADD DUP1 9 LT @far JUMPI DUP1 0 SSTORE @on JUMP far: 1 1 SSTORE 0 0 SSTORE on: DUP1 CALLDATALOAD "
-        "@top JUMPI 0 0 SSTORE STOP", {}, {}, b"\xff" * 14, "SSTORE"),
+        "0 top: 1 ADD DUP1 9 LT @far JUMPI DUP1 0 SSTORE @on JUMP far: 1 1 SSTORE 0 0 SSTORE on: DUP1 CALLDATALOAD @top JUMPI 0 0 SSTORE STOP", {}, {}, b"\xff" * 14, "SSTORE"),
     "a write of what calldata says": ("0 CALLDATALOAD 0 SSTORE", {}, {}, WORD, "SSTORE"),
     "a write where calldata says": ("1 0 CALLDATALOAD SSTORE", {}, {}, WORD, "SSTORE"),
     "a write of another value": ("8 3 SSTORE", {3: 7}, {}, b"", "SSTORE"),

@@ -1,0 +1,570 @@
+"""``examine`` on a real Anvil, and before a node that lies: each gets its own answer, and a lie is never a pass."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import jsonschema
+import pytest
+from aiohttp import web
+
+from orchestrator import schemas
+from orchestrator.chain.examiner import examine, parse_block
+from orchestrator.chain.residue import ENTRY_POINTS
+from orchestrator.chain.rpc import Rpc
+from orchestrator.closure.evidence import prove
+from orchestrator.devnet.anvil import DEV_ACCOUNTS
+from orchestrator.errors import SettingsError
+from orchestrator.models import checksum
+from tests.closure.cases.assembler import assemble
+
+OWNER = DEV_ACCOUNTS[1]
+SUBJECT, IMPLEMENTATION = (checksum(f"{number:040x}") for number in (0x5AB_0000_0001, 0x1A9_0000_0001))
+IMPLEMENTATION_SLOT = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
+GUARDED = "3 0 SLOAD EQ @closed JUMPI 9 1 SSTORE STOP closed: 0 0 REVERT"
+"""Writes, unless slot 0 is 3."""
+
+
+@pytest.fixture(autouse=True)
+def no_defects(caplog):
+    """A defect ends as a verdict, and must be seen here all the same."""
+    with caplog.at_level(logging.DEBUG, "orchestrator.chain.examiner"):
+        yield
+    assert [record for record in caplog.records if record.name == "orchestrator.chain.examiner"] == []
+
+
+def keeps(verdict):
+    """The verdict, if its document keeps to the schema."""
+    document = json.loads(json.dumps(verdict.to_json()))
+    jsonschema.Draft202012Validator(json.loads(schemas.text("verify-closure"))).validate(document)
+    return verdict
+
+
+def told(verdict):
+    return (verdict.verdict, verdict.analysis, verdict.reason)
+
+
+def failed(verdict):
+    return {check.name for check in verdict.checks if check.result == "fail"}
+
+
+@pytest.fixture
+def put(anvil):
+    """Puts code and storage at an address, and makes it final."""
+
+    async def run(program, storage=None, *, at=SUBJECT, final=True):
+        code = program if isinstance(program, bytes) else assemble(program)
+        await anvil.rpc("anvil_setCode", at, "0x" + code.hex())
+        for slot, value in (storage or {}).items():
+            await anvil.rpc("anvil_setStorageAt", at, f"0x{slot:064x}", f"0x{value:064x}")
+        await anvil.mine()  # what was put is in the state of the next block
+        if final:
+            await anvil.finalize()
+        return at
+
+    return run
+
+
+@pytest.fixture
+async def closed(wallets, anvil, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    await wallets.activate(wallet)
+    await wallets.close(wallet)
+    await anvil.finalize()
+    return wallet
+
+
+# --- by the table --------------------------------------------------------------------------------------------------
+
+
+async def test_a_closed_wallet(rpc, closed):
+    found = await examine(rpc, closed)
+    verdict = keeps(found.verdict)
+    assert told(verdict) == ("irreversible", "inert", "inert")
+    assert failed(verdict) == set()
+    assert dict(verdict.slots)[0] == 3
+    assert found.round_trips <= 5
+    assert rpc.round_trips == found.round_trips
+    proven = prove(found.evidence, verdict.block.hash)
+    assert set(proven.facts.storage) == {slot for slot, _ in verdict.slots}, "nothing that was only guessed"
+    assert verdict.code_hash == proven.code_hash
+
+
+async def test_an_open_wallet(rpc, wallets, anvil, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    await wallets.activate(wallet)
+    await anvil.finalize()
+    found = await examine(rpc, wallet)
+    verdict = keeps(found.verdict)
+    assert told(verdict) == ("reversible", "acting", "acting")
+    assert verdict.witness.confirmed
+    assert verdict.witness.opcode == "SSTORE"
+    assert verdict.witness.address == wallet
+    assert verdict.witness.sender in verdict.witness.needs
+    assert found.round_trips <= 5
+
+
+async def test_the_witness_really_works(anvil, rpc, put):
+    """Sent as a transaction, it does what it says."""
+    verdict = keeps((await examine(rpc, await put("CALLDATASIZE 7 LT @on JUMPI STOP on: 9 4 SSTORE STOP"))).verdict)
+    assert told(verdict) == ("reversible", "acting", "acting")
+    assert verdict.witness.needs.startswith("anyone can send it")
+    witness = verdict.witness
+    await anvil.rpc(
+        "eth_sendTransaction",
+        {"from": OWNER.address, "to": SUBJECT, "data": "0x" + witness.calldata.hex(), "value": hex(witness.value)},
+    )
+    await anvil.mine()
+    assert int(await anvil.rpc("eth_getStorageAt", SUBJECT, "0x4", "latest"), 16) == 9
+
+
+async def test_a_preimage_gate_is_not_confirmed(rpc, put):
+    gate = f"0 CALLDATALOAD 0 MSTORE 32 0 KECCAK256 {2**255 + 12345} EQ @on JUMPI 0 0 REVERT on: 9 0 SSTORE STOP"
+    verdict = keeps((await examine(rpc, await put(gate))).verdict)
+    assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
+    assert verdict.witness.opcode == "SSTORE"
+    assert not verdict.witness.confirmed
+
+
+async def test_an_answer_with_authority(rpc, put):
+    always = "0x1626ba7e 224 SHL 0 MSTORE 32 0 RETURN"
+    verdict = keeps((await examine(rpc, await put(always))).verdict)
+    assert told(verdict) == ("reversible", "inert", "authority_answer")
+    assert (verdict.witness.opcode, verdict.witness.confirmed) == ("RETURN", True)
+    assert verdict.witness.pc == len(assemble(always)) - 1
+    assert verdict.witness.calldata[:4] == bytes.fromhex("1626ba7e")
+
+
+async def test_an_answer_that_cannot_be_shown(rpc, put):
+    hidden = f"""4 CALLDATALOAD 0 MSTORE 32 0 KECCAK256 {2**255 + 12345} EQ @on JUMPI 0 0 REVERT
+        on: 0x1626ba7e 224 SHL 0 MSTORE 32 0 RETURN"""
+    verdict = keeps((await examine(rpc, await put(hidden))).verdict)
+    assert told(verdict) == ("inconclusive", "inert", "authority_unconfirmed")
+
+
+async def test_undecided(rpc, put):
+    verdict = keeps((await examine(rpc, await put("0 CALLDATALOAD JUMP a: STOP b: STOP"))).verdict)
+    assert told(verdict) == ("inconclusive", "undecided", "unknown_jump")
+
+
+@pytest.mark.parametrize("state", [3, 2])
+async def test_an_upgradeable_proxy(rpc, put, state):
+    """EIP-1967: the implementation's code is proven, and executed on the proxy's storage."""
+    await put(GUARDED, at=IMPLEMENTATION)
+    proxy = f"""CALLDATASIZE 0 0 CALLDATACOPY 0 0 CALLDATASIZE 0 {IMPLEMENTATION_SLOT} SLOAD GAS DELEGATECALL
+        RETURNDATASIZE 0 0 RETURNDATACOPY @ok JUMPI RETURNDATASIZE 0 REVERT ok: RETURNDATASIZE 0 RETURN"""
+    await put(proxy, {IMPLEMENTATION_SLOT: int(IMPLEMENTATION, 16), 0: state})
+    found = await examine(rpc, SUBJECT)
+    verdict = keeps(found.verdict)
+    assert list(found.evidence.targets) == [IMPLEMENTATION]
+    assert set(prove(found.evidence).facts.storage) == {slot for slot, _ in verdict.slots}
+    assert IMPLEMENTATION_SLOT in dict(verdict.slots)
+    if state == 3:
+        assert told(verdict) == ("irreversible", "inert", "inert")
+        assert found.round_trips <= 6
+    else:
+        assert told(verdict) == ("reversible", "acting", "acting")
+        assert verdict.witness.address == IMPLEMENTATION
+
+
+async def test_slots_that_nobody_would_guess(rpc, put):
+    """Proven on demand, in further rounds: the second is known only when the first one's value is."""
+    first, second = 2**200 + 1, 2**201 + 7
+    code = f"{first} SLOAD SLOAD 3 EQ @closed JUMPI 9 1 SSTORE STOP closed: 0 0 REVERT"
+    verdict = keeps((await examine(rpc, await put(code, {first: second, second: 3}))).verdict)
+    assert told(verdict) == ("irreversible", "inert", "inert")
+    assert dict(verdict.slots) == {first: second, second: 3}
+
+
+@pytest.mark.parametrize("address", [OWNER.address, checksum("ab" * 20)], ids=["of a key", "never used"])
+async def test_no_code(rpc, anvil, address):
+    await anvil.mine()  # Anvil's block 0 has the state root of an empty state
+    await anvil.finalize()
+    verdict = keeps((await examine(rpc, address)).verdict)
+    assert told(verdict) == ("reversible", "not_run", "no_code")
+
+
+async def test_no_code_yet(rpc, anvil, put):
+    await anvil.mine(3)
+    before = await anvil.block_number() - 1
+    await put("STOP", final=False)
+    for block in ("finalized", str(before)):
+        verdict = keeps((await examine(rpc, SUBJECT, block)).verdict)
+        assert told(verdict) == ("inconclusive", "not_run", "not_final")
+
+
+async def test_a_chain_whose_first_block_is_its_finalized_one(rpc, anvil, put):
+    """So it is for a while after every start of a devnet. Anvil's block 0 has the root of an empty state."""
+    await put("STOP", final=False)
+    assert await anvil.block_number("finalized") == 0
+    verdict = keeps((await examine(rpc, SUBJECT)).verdict)
+    assert told(verdict) == ("inconclusive", "not_run", "not_final")
+
+
+async def test_a_delegated_account(rpc, put):
+    verdict = keeps((await examine(rpc, await put(bytes.fromhex("ef0100" + "ab" * 20)))).verdict)
+    assert told(verdict) == ("reversible", "not_run", "delegated_7702")
+    assert checksum("ab" * 20) in verdict.detail
+
+
+async def test_a_precompile(rpc, anvil):
+    await anvil.mine()
+    await anvil.finalize()
+    verdict = keeps((await examine(rpc, checksum(f"{1:040x}"))).verdict)
+    assert told(verdict) == ("inconclusive", "not_run", "system_address")
+
+
+# --- blocks --------------------------------------------------------------------------------------------------------
+
+
+async def test_above_finalized(rpc, put):
+    await put(GUARDED, {0: 3}, final=False)
+    verdict = keeps((await examine(rpc, SUBJECT, "latest")).verdict)
+    assert told(verdict) == ("inconclusive", "inert", "not_final")
+    assert failed(verdict) == {"finality"}
+    await put(GUARDED, {0: 2}, final=False)
+    assert told((await examine(rpc, SUBJECT, "latest")).verdict) == ("reversible", "acting", "acting")
+
+
+async def test_history(rpc, anvil, put):
+    await put(GUARDED, {0: 2})
+    opened = await anvil.block_number("finalized")
+    await put(GUARDED, {0: 3})
+    then = await anvil.rpc("eth_getBlockByNumber", "finalized", False)
+    await anvil.mine(5)
+    for block in (then["number"], str(int(then["number"], 16)), then["hash"], then["hash"].upper().replace("X", "x")):
+        verdict = keeps((await examine(rpc, SUBJECT, block)).verdict)
+        assert told(verdict) == ("irreversible", "inert", "inert")
+        assert verdict.block.hash == then["hash"]
+    assert told((await examine(rpc, SUBJECT, str(opened))).verdict) == ("reversible", "acting", "acting")
+    assert told((await examine(rpc, SUBJECT, "safe")).verdict) == ("inconclusive", "inert", "not_final")
+
+
+@pytest.mark.parametrize("block", ["999999999", "0x" + "77" * 32])
+async def test_blocks_that_are_not_there(rpc, block):
+    verdict = keeps((await examine(rpc, SUBJECT, block)).verdict)
+    assert told(verdict) == ("inconclusive", "not_run", "no_such_block")
+
+
+@pytest.mark.parametrize("block", ["", "pending", "earliest", "-1", "0x", "0xzz", "1" * 30, "0x" + "1" * 63, "1.5"])
+def test_blocks_that_are_none(block):
+    with pytest.raises(SettingsError):
+        parse_block(block)
+
+
+# --- a node that lies, or cannot answer ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def subject(put):
+    return await put(GUARDED, {0: 3})
+
+
+def lie(method, value, *, when=lambda request: True):
+    def change(request, answer):
+        if request["method"] == method and when(request) and "result" in answer:
+            return {**answer, "result": value(answer["result"]) if callable(value) else value}
+        return answer
+
+    return change
+
+
+def refuse(when, code=-32000, message="unknown block"):
+    def change(request, answer):
+        if when(request):
+            return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}
+        return answer
+
+    return change
+
+
+async def test_the_truth_through_the_liar(liar, liar_rpc, subject):
+    assert told((await examine(liar_rpc, subject)).verdict) == ("irreversible", "inert", "inert")
+
+
+def _changed(*path, value):
+    def change(answer):
+        place = answer
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value(place[path[-1]]) if callable(value) else value
+        return answer
+
+    return change
+
+
+def _finalized(request):
+    return request["params"][0] == "finalized"
+
+
+WORD = "0x" + "11" * 32
+LIES = {
+    "state root": (
+        lie("eth_getBlockByNumber", _changed("stateRoot", value=WORD), when=_finalized),
+        "header_mismatch",
+        "block_hash",
+    ),
+    "block hash": (
+        lie("eth_getBlockByNumber", _changed("hash", value=WORD), when=_finalized),
+        "header_mismatch",
+        "block_hash",
+    ),
+    "time": (
+        lie("eth_getBlockByNumber", _changed("timestamp", value="0x1"), when=_finalized),
+        "header_mismatch",
+        "block_hash",
+    ),
+    "account proof": (
+        lie("eth_getProof", _changed("accountProof", -1, value=lambda node: node[:-2] + "00")),
+        "proof_invalid",
+        "account_proof",
+    ),
+    "balance": (lie("eth_getProof", _changed("balance", value="0x7")), "proof_invalid", "account_proof"),
+    "another account": (
+        lie("eth_getProof", _changed("address", value="0x" + "22" * 20)),
+        "proof_invalid",
+        "account_proof",
+    ),
+    "slot's value": (
+        lie("eth_getProof", _changed("storageProof", 0, "value", value="0x2")),
+        "proof_invalid",
+        "storage_proofs",
+    ),
+    "slot's proof": (
+        lie("eth_getProof", _changed("storageProof", 0, "proof", value=[])),
+        "proof_invalid",
+        "storage_proofs",
+    ),
+    "slots left out": (lie("eth_getProof", _changed("storageProof", value=[])), "missing_fact", None),
+    "other code": (lie("eth_getCode", "0x00"), "proof_invalid", "code_hash"),
+    "no code": (lie("eth_getCode", "0x"), "proof_invalid", "code_hash"),
+}
+
+
+@pytest.mark.parametrize("which", LIES)
+async def test_a_lie_is_found_and_named(liar, liar_rpc, subject, which):
+    liar.change, reason, check = LIES[which]
+    verdict = keeps((await examine(liar_rpc, subject)).verdict)
+    assert (verdict.verdict, verdict.reason) == ("inconclusive", reason)
+    assert check is None or check in failed(verdict)
+
+
+async def test_slots_that_are_asked_again_are_given(liar, liar_rpc, subject):
+    """A node that leaves the guessed slots out is asked for those that matter."""
+    asked = []
+
+    def once(request, answer):
+        if request["method"] == "eth_getProof":
+            asked.append(len(request["params"][1]))
+            if len(asked) == 1:
+                answer["result"]["storageProof"] = []
+        return answer
+
+    liar.change = once
+    assert told((await examine(liar_rpc, subject)).verdict)[0] == "irreversible"
+    assert asked[1] < asked[0]
+
+
+async def test_a_chain_that_is_not_evm(liar, liar_rpc, subject):
+    def zksync(request, answer):
+        if request["method"] == "eth_chainId":
+            return {**answer, "result": "0x144"}
+        return lie("eth_getBlockByNumber", _changed("hash", value=WORD))(request, answer)
+
+    liar.change = zksync
+    verdict = keeps((await examine(liar_rpc, subject)).verdict)
+    assert told(verdict) == ("inconclusive", "not_run", "header_mismatch")
+    assert "zkSync Era" in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [
+        (-32601, "the method eth_getProof does not exist", "no_proof_method"),
+        (-32000, "missing trie node 1234 (path ) state 0x11 is not available", "state_pruned"),
+        (-32000, "historical state unavailable", "state_pruned"),
+        (-32602, "distance to target block exceeds maximum proof window", "state_pruned"),
+        (-32000, "computer says no", "rpc_refused"),
+    ],
+)
+async def test_refusals_say_what_they_mean(liar, liar_rpc, subject, code, message, reason):
+    liar.change = refuse(lambda request: request["method"] == "eth_getProof", code, message)
+    verdict = keeps((await examine(liar_rpc, subject)).verdict)
+    assert told(verdict) == ("inconclusive", "not_run", reason)
+
+
+async def test_newest_code_that_cannot_be_asked(liar, liar_rpc, subject):
+    """It matters for an account without code only."""
+    liar.change = refuse(lambda request: request["method"] == "eth_getCode" and request["params"][1] == "latest")
+    assert told((await examine(liar_rpc, subject)).verdict) == ("irreversible", "inert", "inert")
+    verdict = keeps((await examine(liar_rpc, checksum("ab" * 20))).verdict)
+    assert told(verdict) == ("inconclusive", "not_run", "latest_unknown")
+
+
+async def test_a_node_without_finalized(liar, liar_rpc, subject):
+    liar.change = refuse(lambda request: request["params"][:1] in (["finalized"], ["safe"]), -32602, "unknown tag")
+    verdict = keeps((await examine(liar_rpc, subject)).verdict)
+    assert told(verdict) == ("inconclusive", "inert", "not_final")
+    assert "no finalized block" in verdict.detail
+
+
+async def test_a_node_without_block_hashes_is_asked_by_number(liar, liar_rpc, subject):
+    liar.change = refuse(
+        lambda request: any(isinstance(param, dict) and "blockHash" in param for param in request["params"]),
+        -32602,
+        "invalid argument: hex string expected",
+    )
+    found = await examine(liar_rpc, subject)
+    assert told(found.verdict) == ("irreversible", "inert", "inert")
+    assert found.round_trips <= 5
+
+
+async def test_a_block_that_is_replaced_while_it_is_read(liar, liar_rpc, subject):
+    seen = []
+
+    def replaced(request, answer):
+        if request["method"] == "eth_getBlockByNumber" and request["params"][0].startswith("0x"):
+            seen.append(1)
+            if len(seen) <= limit:
+                return {**answer, "result": {**answer["result"], "hash": WORD}}
+        return answer
+
+    liar.change = replaced
+    limit = 1
+    assert told((await examine(liar_rpc, subject)).verdict) == ("irreversible", "inert", "inert")
+    assert len(seen) == 2, "read again, from the beginning"
+    limit = 1000
+    verdict = keeps((await examine(liar_rpc, subject)).verdict)
+    assert told(verdict) == ("inconclusive", "inert", "not_canonical")
+
+
+async def test_a_finality_violation(anvil, rpc, put):
+    await put(GUARDED, {0: 3})
+    block = await anvil.rpc("eth_getBlockByNumber", "finalized", False)
+    assert told((await examine(rpc, SUBJECT, block["hash"])).verdict)[0] == "irreversible"
+    await anvil.reorg(await anvil.block_number() - int(block["number"], 16) + 1)
+    await anvil.mine(4)
+    verdict = keeps((await examine(rpc, SUBJECT, block["hash"])).verdict)
+    assert verdict.verdict == "inconclusive"
+    assert verdict.reason in ("no_such_block", "not_canonical")
+
+
+async def test_a_node_that_cannot_be_reached():
+    async with Rpc("http://127.0.0.1:9", timeout=2) as rpc:
+        verdict = keeps((await examine(rpc, SUBJECT)).verdict)
+    assert told(verdict) == ("inconclusive", "not_run", "chain_unreachable")
+    assert (verdict.chain_id, verdict.block, verdict.code_hash) == (None, None, None)
+
+
+async def _slow(_request):
+    import asyncio
+
+    await asyncio.sleep(20)
+    return web.Response(text="late")
+
+
+async def _garbage(_request):
+    return web.Response(text="<html>not json", content_type="application/json")
+
+
+async def _endless(_request):
+    return web.Response(text="[" + " " * 3_000_000 + "]", content_type="application/json")
+
+
+async def _deep(_request):
+    return web.Response(text="[" * 100_000 + "]" * 100_000, content_type="application/json")
+
+
+async def _broken(_request):
+    return web.Response(status=503)
+
+
+@pytest.mark.parametrize("answer", [_slow, _garbage, _endless, _deep, _broken])
+async def test_answers_that_are_none(liar, answer):
+    liar.raw = answer
+    async with Rpc(liar.url, timeout=0.3, max_answer_bytes=1_000_000) as rpc:
+        verdict = keeps((await examine(rpc, SUBJECT)).verdict)
+    assert verdict.verdict == "inconclusive"
+    assert verdict.reason in ("chain_unreachable", "chain_nonsense", "answer_unreadable")
+
+
+VALUES = [
+    None,
+    True,
+    5,
+    2**4000,
+    "",
+    "0x",
+    "0xzz",
+    "0x0",
+    "0x" + "f" * 64,
+    "0x" + "f" * 100_000,
+    [],
+    {},
+    [{}],
+    "\ud800",
+]
+METHODS = (
+    "eth_chainId",
+    "eth_getBlockByNumber",
+    "eth_getProof",
+    "eth_getCode",
+    "eth_call",
+    "eth_getLogs",
+    "debug_traceCall",
+    "eth_getStorageAt",
+)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("state", [3, 2], ids=["closed", "open"])
+async def test_values_of_every_type_never_raise_and_never_pass(liar, liar_rpc, put, method, state):
+    await put(GUARDED, {0: state})
+    for value in VALUES:
+        liar.change = lie(method, value)
+        verdict = keeps((await examine(liar_rpc, SUBJECT)).verdict)
+        assert verdict.reason != "internal", (value, verdict)
+        if state == 2 or method in METHODS[:4]:
+            assert verdict.verdict != "irreversible", (value, verdict)
+
+
+# --- residue -------------------------------------------------------------------------------------------------------
+
+
+def kinds(verdict):
+    return {item.kind for item in verdict.residue}
+
+
+async def test_residue_stands_beside_the_verdict(rpc, anvil, wallets, account_id):
+    wallet, _ = await wallets.deploy(account_id)
+    await wallets.activate(wallet)
+    token = await wallets.create("TestToken")
+    await wallets.do(wallet, "approveEscrow(address,uint256)", token, 12345, sender=OWNER.address)
+    await wallets.close(wallet)
+    await anvil.set_balance(wallet, 77)
+    _, entry_point = ENTRY_POINTS[1]
+    await anvil.rpc("anvil_setCode", entry_point, "0x" + assemble("4242 0 MSTORE 32 0 RETURN").hex())
+    await anvil.mine()
+    await anvil.finalize()
+    verdict = keeps((await examine(rpc, wallet)).verdict)
+    assert told(verdict) == ("irreversible", "inert", "inert")
+    text = {item.kind: item.detail for item in verdict.residue}
+    assert text["ether"] == "it holds 77 wei, which can never leave"
+    assert text["entry_point_deposit"] == f"4242 wei in EntryPoint 0.7 ({entry_point})"
+    assert token in text["approval"]
+    assert "12345" in text["approval"]
+    assert text["not_looked_at"]
+
+
+async def test_ether_and_logs_that_can_come(rpc, put):
+    verdict = keeps((await examine(rpc, await put("0 0 LOG0 STOP"))).verdict)
+    assert verdict.verdict == "irreversible"
+    assert {"takes_ether", "logs"} <= kinds(verdict)
+
+
+async def test_logs_that_a_node_does_not_search(liar, liar_rpc, subject):
+    liar.change = refuse(lambda request: request["method"] == "eth_getLogs", -32005, "query exceeds max results")
+    verdict = keeps((await examine(liar_rpc, subject)).verdict)
+    assert verdict.verdict == "irreversible"
+    assert "unknown" in kinds(verdict)
