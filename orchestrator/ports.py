@@ -188,18 +188,6 @@ class Holdings:
     """Why tokens may be missing from the list, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProvenAccount:
-    """Raw material of a proof at one finalized block, already verified locally (``orchestrator.closure.proof``)."""
-
-    block: BlockRef
-    header: dict[str, Any]
-    """The header as the node gave it, in the node's own field names and hex values."""
-    account_proof: dict[str, Any]
-    """``eth_getProof``'s answer (EIP-1186) for the address, pinned by the block's hash."""
-    code: bytes
-
-
 class Chain(Protocol):
     """The RPC node. All reads raise ChainUnreachable, ChainNonsense or ProofInvalid; nothing is written."""
 
@@ -212,10 +200,6 @@ class Chain(Protocol):
     async def is_canonical(self, block: BlockRef) -> bool: ...
 
     async def holdings(self, wallet: Address, named: tuple[Address, ...] = ()) -> Holdings: ...
-
-    async def prove(self, wallet: Address, slots: tuple[int, ...]) -> ProvenAccount:
-        """Header, account proof and code at the ``finalized`` block, verified locally before they are returned."""
-        ...
 
     async def close(self) -> None: ...
 

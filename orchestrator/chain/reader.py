@@ -16,15 +16,13 @@ from eth_hash.auto import keccak
 from orchestrator.artifacts import Artifact, load
 from orchestrator.chain import parse
 from orchestrator.chain.rpc import Call, Rpc, RpcFailure
-from orchestrator.closure.proof import MAX_SLOTS, header_fields, verify_account, verify_code, verify_header
 from orchestrator.closure.wallet import STATE_SLOT, Immutables, account_word, wallet_address, wallet_immutables
-from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement, ProofInvalid
+from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId, WalletState, Wei
 from orchestrator.ports import (
     ChainView,
     Deployment,
     Holdings,
-    ProvenAccount,
     StateChange,
     TokenBalance,
     UnreadableToken,
@@ -325,48 +323,6 @@ class ChainReader:
             if any(word):
                 balances.append(TokenBalance(token, int.from_bytes(word, "big")))
         return tuple(balances), tuple(unreadable)
-
-    async def prove(self, wallet: Address, slots: tuple[int, ...]) -> ProvenAccount:
-        """Header, account proof and code at the ``finalized`` block, verified before they are returned: 2 round trips.
-
-        Raises ChainNonsense with code ``no_finalized_block`` on a node without that tag, ProofInvalid if anything does
-        not hold (on a chain whose headers are not Ethereum's, always).
-        """
-        if len(slots) > MAX_SLOTS:
-            raise AssertionError(f"expected at most {MAX_SLOTS} slots, got {len(slots)}")
-        for _ in range(_ATTEMPTS):
-            answer = await self._rpc.call_or_failure("eth_getBlockByNumber", ["finalized", False])
-            if isinstance(answer, RpcFailure) or answer is None:
-                raise ChainNonsense(
-                    f"{self._rpc.endpoint}: expected a finalized block, got {answer or 'none'}; "
-                    "a proof is only made at a finalized block",
-                    code="no_finalized_block",
-                )
-            if not isinstance(answer, dict):
-                raise ChainNonsense(f"the finalized block: expected a block, got {parse.show(answer)}")
-            header = header_fields(answer)
-            proven = verify_header(header)
-            try:
-                code_hex, proof = await self._pinned(
-                    proven.block,
-                    lambda at: [
-                        ("eth_getCode", [wallet, at]),
-                        ("eth_getProof", [wallet, [_word(slot) for slot in slots], at]),
-                    ],
-                )
-            except _Moved:
-                continue
-            answer = self._rpc.demand(proof)
-            if not isinstance(answer, dict):
-                raise ProofInvalid(f"proof: expected an object, got {parse.show(answer)}")
-            state = verify_account(proven.state_root, wallet, answer, slots)
-            code = parse.data(self._rpc.demand(code_hex), "eth_getCode")
-            verify_code(code, state.code_hash)
-            return ProvenAccount(proven.block, header, answer, code)
-        raise ChainUnreachable(
-            f"{self._rpc.endpoint}: the finalized block was replaced during each of {_ATTEMPTS} reads",
-            code="chain_moving",
-        )
 
     # --- below: shared ------------------------------------------------------------------------------------------
 

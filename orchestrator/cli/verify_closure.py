@@ -33,7 +33,7 @@ _SHOWN = 12
 
 RESTS_ON = (
     "The block stays in the chain's canonical history (the node calls it finalized).",
-    "keccak256 has no collisions.",
+    "keccak256 has no collisions, and nobody finds an input whose hash is below 2^64.",
     "The EVM's rules of this block's fork; later forks keep the meaning of opcodes, and EIP-3607, 6780 and 7702.",
     "No irregular state change: no fork that edits storage by decree, no layer 2's upgrade key that does.",
 )

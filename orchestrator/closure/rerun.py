@@ -121,6 +121,12 @@ def slots_of(verdict: Verdict) -> list[dict[str, str]]:
     return [{"address": verdict.address, "slot": _word(slot), "value": _word(value)} for slot, value in verdict.slots]
 
 
+_HASHES: Final = (
+    "Collision resistance: keccak256 and SHA-256 have no collisions, and nobody finds an input whose keccak256 is "
+    "below 2^64."
+)
+
+
 def rests_on(document: Mapping[str, Any]) -> list[str]:
     """What a version 2 certificate rests on besides its bytes. Follows from its content: none can be left out."""
     shown = next((fork for name, fork in _FORK_FIELDS if name in document["header"]), "a fork before London")
@@ -134,7 +140,7 @@ def rests_on(document: Mapping[str, Any]) -> list[str]:
         f"EVM rules: the chain runs the EVM by Ethereum's rules ({shown} or later, by the header), and later forks "
         "keep the meaning of existing opcodes and of EIP-3607, EIP-6780 and EIP-7702."
     )
-    assumptions = ["Collision resistance: keccak256 and SHA-256 have no collisions.", canonical, rules, *_ALWAYS]
+    assumptions = [_HASHES, canonical, rules, *_ALWAYS]
     if "account" in document:
         assumptions.append(
             "The record: deployment, closing transaction and the platform's record are as reported, outside of the "

@@ -9,7 +9,6 @@ from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
 from orchestrator.chain.reader import ChainReader
-from orchestrator.closure.proof import verify_header
 from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, Finality, WalletState
 from orchestrator.ports import Chain
@@ -181,22 +180,3 @@ async def test_holdings_of_a_closed_wallet_are_what_the_operator_left_out(reader
     holdings = await reader.holdings(wallet)
     assert [balance.token for balance in holdings.tokens] == [left]
     assert holdings.wei == 0
-
-
-async def test_prove_gives_a_verified_account_at_the_finalized_block(reader, rpc, wallets, anvil, account_id):
-    wallet, _ = await wallets.deploy(account_id)
-    await wallets.close(wallet)
-    await anvil.finalize()
-    before = rpc.round_trips
-    proven = await reader.prove(wallet, (0, 1, 2))
-    assert rpc.round_trips - before == 2
-    assert proven.block.number == await anvil.block_number("finalized")
-    assert verify_header(proven.header).block == proven.block
-    assert load("SmartWallet").matches(proven.code)
-    assert [entry["value"] for entry in proven.account_proof["storageProof"]] == ["0x3", "0x0", "0x0"]
-
-
-async def test_prove_an_address_without_an_account(reader, anvil):
-    await anvil.finalize()  # Anvil's genesis block has no proofs
-    proven = await reader.prove("0x00000000000000000000000000000000000000aa", (0,))
-    assert proven.code == b""

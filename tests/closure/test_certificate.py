@@ -33,7 +33,7 @@ from orchestrator.models import (
 )
 from tests.closure.forging import forge, put
 
-FIRST_RELEASE = Path(__file__).parent / "certificates"
+ISSUED = Path(__file__).parent / "certificates"
 
 
 def build(case, signer=None, **more) -> bytes:
@@ -336,12 +336,19 @@ def test_any_value_at_any_place_of_a_forged_certificate(case, data):
     assert report.valid == (json.dumps(original, sort_keys=True) == json.dumps(value, sort_keys=True))
 
 
+@pytest.mark.parametrize("name", ["signed", "unsigned"])
+def test_certificates_that_were_issued_stay_valid(name):
+    """Where this fails because the analysis now counts otherwise, raise ``RULES`` (``closure/rerun.py``)."""
+    report = verify((ISSUED / f"v2-{name}.json").read_bytes())
+    assert (report.valid, report.verdict, report.version) == (True, "irreversible", 2), report.detail
+
+
 # --- the first release's certificates, and contracts of other releases ---------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["unsigned", "signed"])
 def test_certificates_of_the_first_release_are_recognised_and_prove_what_they_did(name):
-    data = (FIRST_RELEASE / f"v1-{name}.json").read_bytes()
+    data = (ISSUED / f"v1-{name}.json").read_bytes()
     report = verify(data)
     assert report.valid, failed(report)
     assert (report.version, report.verdict, report.reason, report.claim) == (
