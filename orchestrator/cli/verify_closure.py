@@ -168,7 +168,7 @@ def show(console: Console, verdict: Verdict, certificate: Path | None = None) ->
 
 def _work(verdict: Verdict) -> str:
     if verdict.analysis == "not_run":
-        return "there was no code to execute"
+        return "nothing was proven" if verdict.code_hash is None else "there was no code to execute"
     slots = f"{len(verdict.slots)} storage {'slot' if len(verdict.slots) == 1 else 'slots'} read"
     return f"{slots}, {verdict.states} states, {verdict.steps} steps, in {verdict.milliseconds:.1f} ms"
 
