@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +88,11 @@ class Mutant:
 def mutants(file: str) -> list[Mutant]:
     """All of a file, in the order of its lines."""
     found = []
-    for index, node in enumerate(ast.walk(_parsed(file))):
-        found += [Mutant(file, node.lineno, index, change) for change in range(_changes(node))]
+    tree = _parsed(file)
+    notes = {id(node) for note in _notes(tree) for node in ast.walk(note)}
+    for index, node in enumerate(ast.walk(tree)):
+        if id(node) not in notes:
+            found += [Mutant(file, getattr(node, "lineno", 0), index, change) for change in range(_changes(node))]
     return sorted(found, key=lambda mutant: mutant.line)
 
 
@@ -125,6 +128,19 @@ def _drop_annotations(tree: ast.Module) -> None:
         if isinstance(body, list) and body:
             kept = [each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
             node.body = kept or [ast.Pass(lineno=body[0].lineno, col_offset=0)]  # type: ignore[attr-defined]
+
+
+def _notes(tree: ast.Module) -> Iterator[ast.AST]:
+    """What no rule looks at: a variable's type, and what a word is said to come from, for witnesses."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.AnnAssign):
+            yield node.annotation
+        elif isinstance(node, ast.keyword) and node.arg in ("expression", "origin"):
+            yield node.value
+        elif isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Attribute) and t.attr == "trail" for t in node.targets
+        ):
+            yield node
 
 
 def _changes(node: ast.AST) -> int:
@@ -166,8 +182,8 @@ def _apply(node: ast.AST, change: int) -> None:
             node.op = _OPERATORS[type(op)]()
         case ast.Constant(value=bool()):
             node.value = not node.value
-        case ast.Constant():
-            node.value += 1 - 2 * change
+        case ast.Constant(value=int(value)):
+            node.value = value + 1 - 2 * change
         case ast.Call(func=ast.Name() as function):
             function.id = _CALLS[function.id]
         case ast.If() | ast.While():

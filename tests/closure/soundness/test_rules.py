@@ -7,9 +7,13 @@ A rule that makes a program acting is shown to be needed: the real EVM does what
 from __future__ import annotations
 
 import pytest
+from eth_hash.auto import keccak
 
 from orchestrator.closure.evm.analysis import analyse
+from orchestrator.closure.evm.buffer import LIMIT
 from orchestrator.closure.evm.facts import Analysis, Facts, Limits
+from orchestrator.closure.evm.machine import DEPTH
+from orchestrator.closure.evm.words import ONES
 
 from .asm import code
 from .programs import EMPTY_TARGET, TARGETS
@@ -83,6 +87,35 @@ INERT = {
     "a loop that calldata bounds ends": ("0 top: 1 ADD DUP1 36 CALLDATALOAD GT @top JUMPI", {}),
     "x mod n is one of n": (
         f"3 0 CALLDATALOAD MOD DUP1 2 LT @act JUMPI DUP1 3 EQ @act JUMPI STOP act: {ACT}", {}),
+    "the hash of one known byte is known": (
+        "1 0 KECCAK256 0xbc36789e7a1e281436464229828f817d6612f7b477d66591ff96a9e064bcc98a XOR @act JUMPI STOP act: 1 0 SSTORE", {}),
+    "the hash of nothing is known, wherever it is": (
+        f"0 0 CALLDATALOAD KECCAK256 0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470 XOR @act JUMPI STOP act: {ACT}", {}),
+    "the hash of much is known": (f"{LIMIT} 0 KECCAK256 {int.from_bytes(keccak(bytes(LIMIT)))} XOR @act JUMPI STOP act: {ACT}", {}),
+    "a hash is none of the first slots": (
+        "1 CALLER 0 MSTORE 32 0 KECCAK256 SSTORE 0xffffffffffffffff SLOAD @on JUMPI 0 0 REVERT on: STOP", {}),
+    "a static call writes its output and nothing else": (
+        f"5 64 MSTORE 6 0 MSTORE 32 32 32 0 99 GAS STATICCALL POP 64 MLOAD 5 XOR @act JUMPI 0 MLOAD 6 XOR @act JUMPI STOP act: {ACT}", {}),
+    "a creation, then a guard": ("0 0 0 CREATE POP 0 SLOAD @on JUMPI 0 0 REVERT on: STOP", {}),
+    "a DUP of an ISZERO's ISZERO": (
+        f"0 CALLDATALOAD DUP1 ISZERO ISZERO @end JUMPI @act JUMPI STOP end: POP STOP act: {ACT}", {}),
+    "nothing was returned yet": (f"RETURNDATASIZE @act JUMPI STOP act: {ACT}", {}),
+    "a known loop is executed as it is": (f"0 top: 1 ADD DUP1 300 GT @top JUMPI 300 XOR @act JUMPI STOP act: {ACT}", {}),
+    "a loop without an end has none": ("0 top: 1 ADD @top JUMP", {}),
+    "what few ways bring is kept apart": (
+        f"0 CALLDATALOAD @a JUMPI 5 @j JUMP a: 6 @j JUMP j: DUP1 5 EQ @end JUMPI 6 XOR @act JUMPI end: STOP act: {ACT}", {}),
+    "a loop's many writes, and the last one back": (
+        "0 top: 1 ADD DUP1 0 SSTORE DUP1 0 CALLDATALOAD GT @top JUMPI 0 0 SSTORE STOP", {}),
+    "return addresses are told apart": (
+        "".join(f"{n} CALLDATALOAD @x{n} JUMPI x{n}: @r{n} @f JUMP r{n}: " for n in range(40)) + "STOP f: JUMP", {}),
+    "a jump to one of a few": (
+        '0 CALLDATALOAD 1 AND 4 MUL @a ADD JUMP 1 0 SSTORE STOP a: STOP x"0000" b: STOP', {}),
+    "a jump to one of a few, if": (
+        '0 CALLDATALOAD DUP1 1 AND 4 MUL @a ADD JUMPI STOP x"00" act: 1 0 SSTORE a: STOP x"0000" b: STOP', {}),
+    "what was shown to be no 0 is none": (
+        f"0 CALLDATALOAD DUP1 @on JUMPI STOP on: 5 XOR 5 EQ @act JUMPI STOP act: {ACT}", {}),
+    "a call under a lock, then a guard": (
+        "0 SLOAD @locked JUMPI 1 0 SSTORE 0 0 0 0 0 CALLER GAS CALL POP 1 SLOAD @on JUMPI 0 0 REVERT on: STOP locked: 0 0 REVERT", {}),
     "a call, then a guard": ("0 0 0 0 0 99 GAS CALL POP 0 SLOAD @closed JUMPI STOP closed: 0 0 REVERT", {0: 1}),
 }  # fmt: skip
 
@@ -99,6 +132,8 @@ def test_it_is_inert_since(rule: str) -> None:
 # --- what acts, and who shows it -----------------------------------------------------------------------------------------
 
 WORD = (1).to_bytes(32, "big")
+WORK = "0 work: 1 ADD" + " PC POP" * 20 + " DUP1 500 GT @work JUMPI POP"
+"""More instructions than are still executed once an acting one is found."""
 ACTING: dict[str, tuple] = {
     "a write": (ACT, {}, {}, b"", "SSTORE"),
     "what a branch has shown to be true is 1": (
@@ -134,6 +169,65 @@ ACTING: dict[str, tuple] = {
     "a delegate call that fails": (
         f"0 0 0 0 {A} 9 GAS DIV DELEGATECALL @end JUMPI {ACT} end: STOP", {}, {A: "9 40000 MSTORE STOP"}, b"", "SSTORE"),
     "past a target that fails": (f"0 0 0 0 {A} GAS DELEGATECALL ISZERO @act JUMPI STOP act: {ACT}", {}, {A: "5 0 SSTORE 0 0 REVERT"}, b"", "SSTORE"),
+    "a delegate call's output, where it succeeds": (
+        f"32 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 0 MLOAD 7 EQ @act JUMPI STOP act: {ACT}", {}, {A: "7 0 MSTORE 32 0 RETURN"}, b"", "SSTORE"),
+    "what lies behind a short output": (
+        f"5 32 MSTORE 64 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 32 MLOAD 5 EQ @act JUMPI STOP act: {ACT}", {}, {A: "32 0 RETURN"}, b"", "SSTORE"),
+    "what lies behind the room for a long output": (
+        f"5 32 MSTORE 32 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 32 MLOAD 5 EQ @act JUMPI STOP act: {ACT}", {}, {A: "64 0 RETURN"}, b"", "SSTORE"),
+    "an output of unknown room": (
+        f"CALLDATASIZE 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 0 MLOAD 7 EQ @act JUMPI STOP act: {ACT}", {}, {A: "7 0 MSTORE 32 0 RETURN"}, bytes(40), "SSTORE"),
+    "an output of unknown size": (
+        f"32 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 0 MLOAD 7 EQ @act JUMPI STOP act: {ACT}", {}, {A: "7 0 MSTORE GAS 1023 AND 0 RETURN"}, b"", "SSTORE"),
+    "a success is 1": (f"0 0 0 0 {A} GAS DELEGATECALL 1 EQ @on JUMPI 0 0 REVERT on: STOP", {}, {A: ACT}, b"", "SSTORE"),
+    "the success of an unknown target may be 1": (
+        "0 0 0 0 0 CALLDATALOAD GAS DELEGATECALL 1 EQ @on JUMPI 0 0 REVERT on: STOP", {}, {A: ACT}, A.to_bytes(32, "big"), "DELEGATECALL"),
+    "the success of an unknown target may be 0": (
+        f"0 0 0 0 0 CALLDATALOAD GAS DELEGATECALL @no JUMPI {ACT} no: 0 0 REVERT", {}, {A: "0 0 REVERT"}, A.to_bytes(32, "big"), "DELEGATECALL"),
+    "an unknown target writes": (
+        "0 0 0 0 0 CALLDATALOAD GAS DELEGATECALL POP 0 SLOAD @on JUMPI 0 0 REVERT on: STOP", {}, {A: ACT}, A.to_bytes(32, "big"), "DELEGATECALL"),
+    "a STOP returns nothing": (
+        f"0 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: RETURNDATASIZE @no JUMPI {ACT} no: 0 0 REVERT", {}, {A: "STOP"}, b"", "SSTORE"),
+    "a SELFDESTRUCT returns nothing": (
+        f"0 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: RETURNDATASIZE @no JUMPI STOP no: 0 0 REVERT", {}, {A: "CALLER SELFDESTRUCT"}, b"", "SELFDESTRUCT"),
+    "all of the return data can be copied": (
+        f"0 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 32 0 0 RETURNDATACOPY {ACT}", {}, {A: "32 0 RETURN"}, b"", "SSTORE"),
+    "the return data of a creation that fails": (
+        "0x60205ffd 0 MSTORE 4 28 0 CREATE POP RETURNDATASIZE 32 EQ @on JUMPI 0 0 REVERT on: STOP", {}, {}, b"", "CREATE"),
+    "a hash of bytes from an unknown place": (
+        f"32 0 CALLDATALOAD 31 AND KECCAK256 0x290decd9548b62a8d60345a988386fc84ba6bc95484008f6362f93160ef3e563 EQ @act JUMPI STOP act: {ACT}", {}, {}, b"", "SSTORE"),
+    "a hash of unknown length": (
+        f"0 CALLDATALOAD 63 AND 0 KECCAK256 0x290decd9548b62a8d60345a988386fc84ba6bc95484008f6362f93160ef3e563 EQ @act JUMPI STOP act: {ACT}", {}, {}, (32).to_bytes(32, "big"), "SSTORE"),
+    "what a branch shows of a word is not shown of what it is made of": (
+        f"2 0 CALLDATALOAD DUP1 SWAP2 SWAP1 AND @set JUMPI STOP set: @act JUMPI STOP act: {ACT}", {}, {}, b"\xff" * 32, "SSTORE"),
+    "behind a longer loop": (
+        f"0 top: 1 ADD DUP1 0 CALLDATALOAD GT @top JUMPI 60 EQ @act JUMPI STOP act: {ACT}", {}, {}, (60).to_bytes(32, "big"), "SSTORE"),
+    "a slot that a longer loop writes": (
+        "0 top: 1 ADD DUP1 0 SSTORE DUP1 0 CALLDATALOAD GT @top JUMPI 0 SLOAD 60 EQ @act JUMPI 0 0 REVERT act: STOP",
+        {}, {}, (60).to_bytes(32, "big"), "SSTORE"),
+    "a jump to x & m": (
+        '0 CALLDATALOAD 1 AND 4 MUL @a ADD JUMP a: STOP x"0000" b: 1 0 SSTORE STOP', {}, {}, WORD, "SSTORE"),
+    "a jump to x & m, if": (
+        '0 CALLDATALOAD DUP1 1 AND 4 MUL @a ADD JUMPI STOP a: STOP x"0000" b: 1 0 SSTORE STOP', {}, {}, WORD, "SSTORE"),
+    "a jump to x & m, if a boolean": (
+        '0 CALLDATALOAD DUP1 ISZERO ISZERO SWAP1 1 AND 4 MUL @a ADD JUMPI STOP a: STOP x"0000" b: 1 0 SSTORE STOP', {}, {}, WORD, "SSTORE"),
+    "what was shown to be no 0 may be 1": (
+        f"0 CALLDATALOAD DUP1 @on JUMPI STOP on: 1 EQ @act JUMPI STOP act: {ACT}", {}, {}, WORD, "SSTORE"),
+    "what was shown to be no 0 may be 5": (
+        f"0 CALLDATALOAD DUP1 @on JUMPI STOP on: 5 EQ @act JUMPI STOP act: {ACT}", {}, {}, (5).to_bytes(32, "big"), "SSTORE"),
+    "a bit that was shown to be set is itself": (
+        f"0 CALLDATALOAD 2 AND DUP1 @on JUMPI STOP on: 2 EQ @act JUMPI STOP act: {ACT}", {}, {}, (2).to_bytes(32, "big"), "SSTORE"),
+    "a write to the lowest of many slots": (
+        "5 8 SSTORE 7 0 CALLDATALOAD 8 OR SSTORE 8 SLOAD 7 EQ @on JUMPI 0 0 REVERT on: STOP", {}, {}, bytes(32), "SSTORE"),
+    "a write anywhere, and one to many slots": (
+        "7 0 CALLDATALOAD SSTORE 1 32 CALLDATALOAD 8 OR SSTORE 0 SLOAD 7 EQ @on JUMPI 0 0 REVERT on: STOP", {}, {}, bytes(64), "SSTORE"),
+    "a write to many slots, and one anywhere": (
+        "1 32 CALLDATALOAD 8 OR SSTORE 7 0 CALLDATALOAD SSTORE 0 SLOAD 7 EQ @on JUMPI 0 0 REVERT on: STOP", {}, {}, bytes(64), "SSTORE"),
+    "behind many ends that do not act": (
+        "".join(f"{n} {n} CALLDATALOAD 248 SHR @e JUMPI POP " for n in range(6)) + "@w JUMP e: STOP w: 5 1 SSTORE STOP", {}, {}, b"", "SSTORE"),
+    "behind much work": (f"0 CALLDATALOAD @e JUMPI {WORK} {ACT} e: STOP", {}, {}, b"", "SSTORE"),
+    "behind a target that writes, and much work": (
+        f"0 0 0 0 {A} GAS DELEGATECALL POP {WORK} 0 0 SSTORE 1 1 SSTORE STOP", {}, {A: ACT}, b"", "SSTORE"),
     "a proxy's target": (f"CALLDATASIZE 0 0 CALLDATACOPY 0 0 CALLDATASIZE 0 {A} GAS DELEGATECALL", {}, {A: f"0 CALLDATALOAD 1 EQ @act JUMPI STOP act: {ACT}"}, WORD, "SSTORE"),
     "a guard that unknown bytes lie over": (
         f"1 0 MSTORE 33 0 0 CALLDATACOPY 0 MLOAD 1 XOR @act JUMPI STOP act: {ACT}", {}, {}, b"\xff" * 40, "SSTORE"),
@@ -190,6 +284,28 @@ def test_a_call_acts_whatever_its_target(opcode: str, target: str) -> None:
     assert judge(f"0 0 0 0 0 {target} GAS {opcode} POP", codes={A: "STOP"}).findings[0].opcode == opcode
 
 
+@pytest.mark.parametrize("target", [1, 0x100, 0xFFFF])
+def test_what_lies_at_a_low_address_is_not_continued_in(target: int) -> None:
+    """Whatever the code there: it is not what runs."""
+    analysis = judge(f"0 0 0 0 {target} GAS DELEGATECALL", codes={target: "STOP"})
+    assert [finding.opcode for finding in analysis.findings] == ["DELEGATECALL"]
+    assert judge(f"0 0 0 0 {0x10000} GAS DELEGATECALL", codes={0x10000: "STOP"}).result == "inert"
+
+
+def test_an_address_has_160_bits() -> None:
+    """Of a caller, and of a target: the highest is one of them."""
+    high = ATTACKERS[0] + 1
+    assert high >> 159
+    text = f"0 0 0 0 {high} GAS DELEGATECALL"
+    assert really(text, codes={high: ACT}).effects
+    assert [finding.opcode for finding in judge(text, codes={high: ACT}).findings] == ["SSTORE"]
+    for who in ("CALLER", "ORIGIN"):
+        text = f"{who} 159 SHR @act JUMPI STOP act: {ACT}"
+        assert World(code(text), {}).call(RealCall(high, SUBJECT, b"")).effects
+        assert judge(text).result == "acting"
+        assert judge(text.replace("159", "160")).result == "inert"
+
+
 @pytest.mark.parametrize("target", [0, 1, 4, 9, 0x100, 0x8006, 0xFFFF, NOBODY, A, B, C])
 def test_a_target_that_runs_no_code_of_the_evm_is_not_continued_in(target: int) -> None:
     """Precompiles and system contracts, no code, a 7702 delegation, a reserved prefix, a lone INVALID."""
@@ -203,7 +319,17 @@ def test_a_target_of_which_nothing_is_known_acts() -> None:
         assert judge(f"0 0 0 0 {target} GAS DELEGATECALL").findings[0].opcode == "DELEGATECALL"
 
 
+def test_what_a_target_returned_is_known() -> None:
+    text = f"32 0 0 0 {A} GAS DELEGATECALL @ok JUMPI STOP ok: 0 MLOAD 7 XOR @act JUMPI STOP act: {ACT}"
+    codes = {A: "7 0 MSTORE 32 0 RETURN"}
+    assert judge(text, codes=codes).result == "inert"
+    assert not really(text, codes=codes).effects
+
+
 def test_a_target_is_left_where_its_effects_are_undone() -> None:
+    guarded = f"0 0 0 0 {A} GAS DELEGATECALL POP 0 SLOAD @on JUMPI 0 0 REVERT on: STOP"
+    assert judge(guarded, codes={A: "CALLER SELFDESTRUCT"}).result == "inert", "an end writes nothing"
+    assert not really(guarded, codes={A: "CALLER SELFDESTRUCT"}).effects
     assert judge(f"0 0 0 0 {A} GAS DELEGATECALL", codes={A: "5 0 SSTORE 0 0 REVERT"}).result == "inert"
     assert judge(f"0 0 0 0 {A} GAS DELEGATECALL 0 0 REVERT", codes={A: ACT}).result == "inert"
     assert judge(f"0 0 0 0 {A} GAS DELEGATECALL @on JUMPI STOP on: 0 0 REVERT", codes={A: ACT}).result == "inert"
@@ -212,10 +338,13 @@ def test_a_target_is_left_where_its_effects_are_undone() -> None:
 # --- calls that come back --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("target", ["ADDRESS", str(SUBJECT), "0 CALLDATALOAD", "ADDRESS 0 CALLDATALOAD ADD"])
+@pytest.mark.parametrize(
+    "target", ["ADDRESS", str(SUBJECT), "0 CALLDATALOAD", "ADDRESS 0 CALLDATALOAD ADD", "ADDRESS 60000"]
+)
 def test_an_account_that_calls_itself_may_do_what_only_itself_may(target: str) -> None:
     """The path that calls fails UNLESS the call has written: assuming that it has not would be assuming the claim."""
-    text = f"ADDRESS CALLER EQ @own JUMPI 0 0 0 0 0 {target} GAS CALL POP 0 SLOAD @on JUMPI 0 0 REVERT on: STOP own: 1 0 SSTORE STOP"
+    gas = "" if "60000" in target else "GAS"
+    text = f"ADDRESS CALLER EQ @own JUMPI 0 0 0 0 0 {target} {gas} CALL POP 0 SLOAD @on JUMPI 0 0 REVERT on: STOP own: 1 0 SSTORE STOP"
     data = SUBJECT.to_bytes(32, "big") if target == "0 CALLDATALOAD" else bytes(32)
     assert really(text, data=data).effects
     assert judge(text).result == "acting"
@@ -250,6 +379,43 @@ def test_a_call_back_that_finds_a_modified_storage_may_do_anything() -> None:
     script = entry(2, (5).to_bytes(32, "big"), 0) + entry(0, b"")
     assert really(text, to=ATTACKERS[0], data=script).effects
     assert judge(text).result == "acting"
+
+
+def test_a_call_back_that_only_others_may_make_is_followed() -> None:
+    text = (
+        "0 SLOAD @locked JUMPI 1 0 SSTORE 0 0 0 0 0 CALLER GAS CALL POP 0 0 SSTORE 1 SLOAD @on JUMPI 0 0 REVERT on: STOP "
+        "locked: ADDRESS CALLER EQ @no JUMPI 5 1 SSTORE STOP no: 0 0 REVERT"
+    )
+    assert really(text, to=ATTACKERS[0], data=entry(2, (5).to_bytes(32, "big"), 0) + entry(0, b"")).effects
+    assert judge(text).result == "acting"
+
+
+def test_a_call_back_is_followed_to_its_end_even_if_it_acts() -> None:
+    """One of its ends acts; another, which takes much longer, writes."""
+    text = (
+        "0 SLOAD @locked JUMPI 1 0 SSTORE 0 0 0 0 0 CALLER GAS CALL POP 0 0 SSTORE 1 SLOAD @on JUMPI 0 0 REVERT on: STOP "
+        f"locked: 0 0 0 0 0 99 GAS CALL POP 0 CALLDATALOAD @e JUMPI {WORK} 5 1 SSTORE STOP e: STOP"
+    )
+    script = entry(2, (5).to_bytes(32, "big"), 0) + entry(0, b"")
+    assert really(text, to=ATTACKERS[0], data=script).effects
+    assert judge(text).result == "acting"
+
+
+NESTED = (
+    "GAS {bits} AND @base JUMPI 0 0 0 0 {via} GAS DELEGATECALL @ok JUMPI 0 0 REVERT "
+    "ok: RETURNDATASIZE DUP1 {n} EQ @act JUMPI 1 ADD 0 RETURN base: STOP act: 1 0 SSTORE STOP"
+)
+"""With some gas it ends, with other gas it calls itself and returns a byte more; where ``n`` are returned, it writes."""
+
+
+@pytest.mark.parametrize("via", [SUBJECT, A])
+def test_a_frame_that_calls_itself_is_run_until_nothing_is_new(via: int) -> None:
+    """By itself, or through a target that hands on what it is given."""
+    codes = {A: f"0 0 0 0 {SUBJECT} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: RETURNDATASIZE 0 RETURN"}
+    text = NESTED.format(bits=3 if via == A else 1, via=via, n=3)
+    assert any(really(text, codes=codes, gas=gas).effects for gas in range(200_000, 201_500))
+    assert judge(text, codes=codes).result == "acting"
+    assert judge(NESTED.format(bits=1, via=via, n=40), codes=codes).reason == "recursion"
 
 
 def test_a_static_call_back_leaves_a_modified_storage() -> None:
@@ -294,6 +460,7 @@ def test_every_opcode_without_a_meaning_is_undefined(opcode: int) -> None:
 def test_an_unknown_jump_decides_nothing() -> None:
     assert judge("0 CALLDATALOAD JUMP on: STOP").reason == "unknown_jump"
     assert judge("1 0 CALLDATALOAD JUMPI STOP on: STOP").reason == "unknown_jump"
+    assert judge("0 CALLDATALOAD JUMP 1 0 SSTORE STOP").reason == "unknown_jump"
 
 
 def test_an_acting_path_is_told_even_if_others_cannot_be_followed() -> None:
@@ -310,6 +477,13 @@ def test_the_limits_decide_nothing() -> None:
     assert analyse(Facts(SUBJECT, acting, complete=True), Limits(steps=2000)).result == "acting"
 
 
+def test_a_hash_may_be_any_slot_from_2_to_the_64_on() -> None:
+    """No call shows it: somebody would have to find the preimage."""
+    text = "1 CALLER 0 MSTORE 32 0 KECCAK256 SSTORE {slot} SLOAD @on JUMPI 0 0 REVERT on: STOP"
+    assert judge(text.format(slot=2**64)).result == "acting"
+    assert judge(text.format(slot=2**64 - 1)).result == "inert"
+
+
 def test_a_fact_that_is_missing_is_asked_for() -> None:
     analysis = judge("5 SLOAD @on JUMPI 6 SLOAD @on JUMPI STOP on: STOP", complete=False)
     assert (analysis.reason, analysis.needs.slots) == ("missing_fact", (5,))
@@ -323,7 +497,20 @@ def test_a_fact_that_is_missing_is_asked_for() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"\xef\x01\x00" + bytes(20), b"\xef\x00\x01", b"\xef"])
 def test_what_is_no_code_of_the_evm_is_never_inert(text: bytes) -> None:
-    assert judge(text).result == "undecided"
+    assert (judge(text).result, judge(text).reason) == ("undecided", "no_code")
+
+
+def test_only_the_prefix_of_eip_3541_is_reserved() -> None:
+    assert judge(b"\xf0").result == "inert"
+    assert judge(b"\xee").reason == "undefined_opcode"
+
+
+@pytest.mark.parametrize(("ways", "reason"), [(7, "inert"), (28, "inert"), (36, "unknown_jump")])
+def test_a_jump_to_one_of_many_is_looked_at_again(ways: int, reason: str) -> None:
+    """So many states of one place are told apart, and at the second attempt four times as many."""
+    rows = "".join(f"{n} CALLDATALOAD @x{n} JUMPI @r{n} 1 ADD @f JUMP x{n}: " for n in range(ways))
+    text = f"{rows} STOP f: 1 SWAP1 SUB JUMP " + "".join(f"r{n}: STOP " for n in range(ways))
+    assert judge(text).reason == reason
 
 
 # --- code that can be taken away -------------------------------------------------------------------------------------------
@@ -339,6 +526,24 @@ def test_before_eip_6780_a_target_must_not_be_able_to_lose_its_code(opcode: str)
     assert judge(text, {0: 1}, target).result == "inert"
     assert judge(text, {0: 1}, target, permanent=False).reason == "impermanent_target"
     assert judge(text, {0: 1}, {A: "0 SLOAD @closed JUMPI STOP closed: STOP"}, permanent=False).result == "inert"
+
+
+def test_before_eip_6780_a_target_is_followed_to_its_end_even_if_it_acts() -> None:
+    target = {
+        A: f"0 SLOAD @closed JUMPI CALLDATASIZE @e JUMPI {WORK} CALLER SELFDESTRUCT e: 1 1 SSTORE STOP closed: STOP"
+    }
+    assert judge(f"0 0 0 0 {A} GAS DELEGATECALL", {0: 1}, target, permanent=False).reason == "impermanent_target"
+
+
+@pytest.mark.parametrize("target", [b"", b"\x00", bytes.fromhex("ef0100") + bytes(20)])
+def test_before_eip_6780_a_target_without_code_loses_none(target: bytes) -> None:
+    analysis = judge(f"0 0 0 0 {A} GAS DELEGATECALL 0 0 REVERT", codes={A: target}, permanent=False)  # type: ignore[dict-item]
+    assert (analysis.result, analysis.targets) == ("inert", (A,))
+
+
+def test_before_eip_6780_nobody_with_the_address_0_calls_a_target() -> None:
+    target = {A: "0 SLOAD @closed JUMPI CALLER @closed JUMPI CALLER SELFDESTRUCT closed: STOP"}
+    assert judge(f"0 0 0 0 {A} GAS DELEGATECALL", {0: 1}, target, permanent=False).result == "inert"
 
 
 def test_before_eip_6780_a_target_of_a_target_must_not_lose_its_code_either() -> None:
@@ -397,6 +602,73 @@ def test_a_flash_loan_is_taken_by_its_magic() -> None:
     assert 0x20C13B0B in questions(judge("0x20c13b0b 224 SHL 0 MSTORE 32 0 RETURN"))
 
 
+FIRST = 0x1626BA7E << 224
+OLDER = 0x20C13B0B << 224
+LOAN = 0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9
+
+
+@pytest.mark.parametrize(("selector", "answer", "size", "yes"), [
+    (0x1626BA7E, FIRST, 4, True),
+    (0x1626BA7E, FIRST, 3, False),
+    (0x1626BA7E, FIRST | (1 << 224) - 1, 32, True),
+    (0x1626BA7E, FIRST ^ 1 << 224, 32, False),
+    (0x1626BA7E, FIRST ^ 1 << 255, 32, False),
+    (0x20C13B0B, OLDER, 4, True),
+    (0x20C13B0B, OLDER | (1 << 224) - 1, 32, True),
+    (0x20C13B0B, OLDER ^ 1 << 224, 32, False),
+    (0x20C13B0B, OLDER ^ 1 << 255, 32, False),
+    *((selector, answer, size, yes) for selector in (0x3A871CDD, 0x19822F7C) for answer, size, yes in (
+        (0, 32, True), (0, 64, True), (0, 31, False), (1, 32, False), (1 << 160, 32, True), (1 << 160 | 1, 32, False),
+        (1 << 159 | 1, 32, True), (2, 32, True), (3, 32, True), (ONES << 160 & ONES, 32, True), (1 << 255 | 1, 32, False))),
+    (0x23E30C8B, LOAN, 32, True),
+    (0x23E30C8B, LOAN, 64, True),
+    (0x23E30C8B, LOAN & ~0xFF, 31, False),
+    (0x23E30C8B, LOAN ^ 1, 32, False),
+    (0x23E30C8B, LOAN ^ 2, 32, False),
+    (0x23E30C8B, LOAN ^ 1 << 255, 32, False),
+])  # fmt: skip
+def test_a_yes_is_told_from_a_no_by_all_of_its_bits(selector: int, answer: int, size: int, yes: bool) -> None:
+    text = f"{answer} 0 MSTORE {size} 0 RETURN"
+    assert really(text, data=selector.to_bytes(4, "big")).output == (answer.to_bytes(32, "big") + bytes(32))[:size]
+    assert (selector in questions(judge(text))) == yes
+
+
+def test_an_answer_of_which_a_bit_is_wrong_is_no_yes_whatever_the_others() -> None:
+    """And where only some bits are unknown, it may be one."""
+    assert 0x1626BA7E not in questions(judge(f"0 CALLDATALOAD 0 MSTORE {0x17} 0 MSTORE8 32 0 RETURN"))
+    assert 0x1626BA7E in questions(judge(f"32 CALLDATALOAD 0 MSTORE {0x16} 0 MSTORE8 32 0 RETURN"))
+    assert 0x3A871CDD in questions(judge("32 CALLDATALOAD 0 MSTORE 1 31 MSTORE8 32 0 RETURN"))
+    assert 0x23E30C8B not in questions(judge("32 CALLDATALOAD 0 MSTORE 1 31 MSTORE8 32 0 RETURN"))
+
+
+def test_a_question_has_a_selector_at_least() -> None:
+    short = f"CALLDATASIZE {{n}} EQ @yes JUMPI 0 0 REVERT yes: {MAGIC} 0 MSTORE 32 0 RETURN"
+    assert really(short.format(n=4), data=bytes.fromhex("1626ba7e")).success
+    assert 0x1626BA7E in questions(judge(short.format(n=4)))
+    assert 0x1626BA7E not in questions(judge(short.format(n=3)))
+
+
+def test_a_question_is_told_once() -> None:
+    analysis = judge("32 CALLDATALOAD @b JUMPI 32 0 RETURN b: 64 0 RETURN")
+    assert [authority.selector for authority in analysis.authority] == [0x3A871CDD, 0x19822F7C]
+
+
+def test_a_question_is_asked_to_its_end() -> None:
+    """With its size known to be no 0, less is learnt from testing it: the question seems to act, where any call did not."""
+    text = f"CALLDATASIZE DUP1 @on JUMPI STOP on: 5 XOR 5 EQ @act JUMPI {WORK} {MAGIC} 0 MSTORE 32 0 RETURN act: {ACT}"
+    assert really(text, data=bytes.fromhex("1626ba7e") + bytes(2)).output[:4].hex() == "1626ba7e"
+    analysis = judge(text)
+    assert analysis.result == "inert"
+    assert 0x1626BA7E in questions(analysis)
+
+
+def test_an_acting_account_is_asked_too_and_an_undecided_one_is_not() -> None:
+    acting = judge("0 CALLDATALOAD @a JUMPI 32 CALLDATALOAD JUMP a: 1 0 SSTORE 32 32 RETURN")
+    assert (acting.result, 0x3A871CDD in questions(acting)) == ("acting", True)
+    undecided = judge("0 CALLDATALOAD @a JUMPI 32 CALLDATALOAD JUMP a: 32 32 RETURN")
+    assert (undecided.result, questions(undecided)) == ("undecided", set())
+
+
 def test_a_size_that_was_stored_is_not_another_datas_size() -> None:
     """The size of the FIRST return data is kept in a slot and used as a length after the second call: nothing is copied."""
     text = (
@@ -416,7 +688,9 @@ def test_what_stays_possible_is_told() -> None:
     assert judge("STOP").takes_ether
     assert not judge("CALLVALUE @no JUMPI STOP no: 0 0 REVERT").takes_ether
     assert judge("CALLVALUE @yes JUMPI 0 0 REVERT yes: STOP").takes_ether
+    assert not judge(ACT).takes_ether, "asked of an inert account only"
     assert judge("0 0 LOG0").logs
+    assert not judge("STOP").logs
     assert not judge("0 0 LOG0 0 0 REVERT").logs
     assert judge(f"0 0 0 0 {A} GAS DELEGATECALL", codes={A: "0 0 LOG0"}).logs
 
@@ -454,6 +728,30 @@ def test_two_words_that_are_one_on_one_path_only_are_two(what: str, turned: bool
     assert judge(text, codes=codes).result == "acting"
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_is_negated_on_one_path_only_shows_nothing_on_the_other(turned: bool) -> None:
+    """Two ways meet; on one of them the tested word is the other's ISZERO, on the other way a bit of calldata."""
+    a, b = ("32 CALLDATALOAD DUP1 ISZERO", "32 CALLDATALOAD 64 CALLDATALOAD 1 AND")[:: -1 if turned else 1]
+    text = f"0 CALLDATALOAD @b JUMPI {a} @j JUMP b: {b} j: @fail JUMPI @end JUMPI {ACT} end: STOP fail: 0 0 REVERT"
+    assert any(really(text, data=bytes([first]) + bytes(95)).effects for first in (0, 1))
+    assert judge(text).result == "acting"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_two_words_that_are_one_by_a_dup_on_one_path_only_are_two(turned: bool) -> None:
+    """On the other path they are two, or another two are one."""
+    for first, second in (
+        ("32 CALLDATALOAD DUP1 0", "32 CALLDATALOAD 64 CALLDATALOAD 0"),
+        ("32 CALLDATALOAD DUP1 64 CALLDATALOAD", "32 CALLDATALOAD 64 CALLDATALOAD DUP1"),
+    ):
+        a, b = (second, first) if turned else (first, second)
+        text = (
+            f"0 CALLDATALOAD @b JUMPI {a} @j JUMP b: {b} j: POP @fail JUMPI @act JUMPI STOP act: {ACT} fail: 0 0 REVERT"
+        )
+        assert any(really(text, data=bytes([way]) + bytes(62) + b"\1" + bytes(32)).effects for way in (0, 1))
+        assert judge(text).result == "acting"
+
+
 @pytest.mark.parametrize("calls", [2, 3, 4])
 def test_two_outcomes_of_one_frame_are_two_values(calls: int) -> None:
     """Each call of the target writes (and returns) what is left of the gas, by one bit: never known to be the same."""
@@ -489,3 +787,125 @@ def test_frames_within_frames_are_followed_or_nothing_is_decided() -> None:
     text = f"0 SLOAD 15 EQ @act JUMPI 0 SLOAD 1 ADD 0 SSTORE 0 0 0 0 ADDRESS GAS DELEGATECALL POP 0 0 SSTORE STOP act: {ACT.replace('0 SSTORE', '1 SSTORE')}"
     assert really(text, gas=3_000_000).effects
     assert judge(text).result != "inert"
+
+
+# --- what an instruction takes and gives ------------------------------------------------------------------------------------
+
+TAKES = {
+    0: "ADDRESS ORIGIN CALLER CALLVALUE CALLDATASIZE CODESIZE GASPRICE RETURNDATASIZE COINBASE TIMESTAMP NUMBER PREVRANDAO "
+    "GASLIMIT CHAINID SELFBALANCE BASEFEE BLOBBASEFEE PC MSIZE GAS PUSH0",
+    1: "ISZERO NOT BALANCE CALLDATALOAD EXTCODESIZE EXTCODEHASH BLOCKHASH BLOBHASH MLOAD SLOAD TLOAD -POP",
+    2: "ADD MUL SUB DIV SDIV MOD SMOD EXP SIGNEXTEND LT GT SLT SGT EQ AND OR XOR BYTE SHL SHR SAR KECCAK256 "
+    "-MSTORE -MSTORE8 -TSTORE -LOG0",
+    3: "ADDMOD MULMOD CREATE -CALLDATACOPY -CODECOPY -RETURNDATACOPY -MCOPY -LOG1",
+    4: "-EXTCODECOPY -LOG2 CREATE2",
+    5: "-LOG3",
+    6: "-LOG4 DELEGATECALL STATICCALL",
+    7: "CALL CALLCODE",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "takes"), [(name, takes) for takes, names in TAKES.items() for name in names.split()])
+def test_an_instruction_takes_and_gives_what_the_evm_says(name: str, takes: int) -> None:
+    """What lies below is where it was: it names the slot that is written. One word less on the stack fails."""
+    given = "" if name.startswith("-") else "POP"
+    for last in ("0", "0 CALLDATALOAD"):
+        operands = " ".join([*["0"] * (takes - 1), last] if takes else [])
+        text = f"0xabc 1 0x5afe {operands} {name.removeprefix('-')} {given} SSTORE 0xabc EQ @end JUMPI 0 0 REVERT end: STOP"
+        assert any("0x5afe" in effect for effect in really(text).effects)
+        assert (0x5AFE, "SSTORE") in {(found.slot, found.opcode) for found in judge(text).findings} or name in (
+            "CREATE", "CREATE2", "CALL", "CALLCODE", "DELEGATECALL",
+        )  # fmt: skip
+        assert judge(text).result == "acting"
+    short = f"{'0 ' * (takes - 1)} {name.removeprefix('-')} STOP"
+    if takes:
+        assert not judge(short).takes_ether
+        assert not really(short).success
+
+
+@pytest.mark.parametrize("number", range(1, 17))
+def test_a_dup_and_a_swap_reach_their_word(number: int) -> None:
+    row = " ".join(str(0x500 + n) for n in range(17, 0, -1))
+    for text, slot in (
+        (f"{row} DUP{number} 1 SWAP1 SSTORE", 0x500 + number),
+        (f"{row} SWAP{number} 1 SWAP1 SSTORE", 0x501 + number),
+        (f"{row} SWAP{number} {'POP ' * number} 1 SWAP1 SSTORE", 0x501),
+    ):
+        assert [finding.slot for finding in judge(text).findings] == [slot]
+        assert f"slot {slot:#x} " in str(really(text).effects)
+
+
+# --- frames, and what is left out where much was found ----------------------------------------------------------------------
+
+CHAIN = "0 SLOAD {n} EQ @act JUMPI 0 SLOAD 1 ADD 0 SSTORE 0 0 0 0 ADDRESS GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 0 0 SSTORE STOP act: 1 1 SSTORE STOP"
+
+
+def test_frames_are_followed_to_a_depth() -> None:
+    assert really(CHAIN.format(n=DEPTH)).effects
+    assert judge(CHAIN.format(n=DEPTH)).result == "acting"
+    assert really(CHAIN.format(n=DEPTH + 1)).effects
+    assert judge(CHAIN.format(n=DEPTH + 1)).reason == "recursion"
+
+
+@pytest.mark.parametrize("wanted", range(6))
+def test_every_outcome_of_an_acting_target_is_kept(wanted: int) -> None:
+    """The account fails unless its target, which has acted, gives one certain answer."""
+    calls = "0 0 0 0 0 99 GAS CALL POP"
+    ways = "".join(f"{n} {n} CALLDATALOAD 248 SHR @e JUMPI POP " for n in range(5))
+    target = {A: f"{calls} {ways} 5 @e JUMP e: 0 MSTORE 32 0 RETURN"}
+    text = (
+        "CALLDATASIZE 0 0 CALLDATACOPY 0 0 CALLDATASIZE 0 "
+        f"{A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: 32 0 0 RETURNDATACOPY 0 MLOAD {wanted} EQ @on JUMPI 0 0 REVERT on: 1 0 SSTORE STOP"
+    )
+    assert really(text, codes=target, data=bytes(wanted) + b"\1" * (wanted < 5) + bytes(5)).effects
+    assert judge(text, codes=target).result == "acting"
+
+
+def test_a_call_back_is_followed_behind_many_ways_that_act() -> None:
+    """Locked, the account calls out, in five ways; and in one that comes last it writes slot 1."""
+    ways = "".join(f"{n} {n} CALLDATALOAD 248 SHR @e JUMPI POP " for n in range(5))
+    text = (
+        "0 SLOAD @locked JUMPI 1 0 SSTORE 0 0 0 0 0 CALLER GAS CALL POP 0 0 SSTORE 1 SLOAD @on JUMPI 0 0 REVERT on: STOP "
+        f"locked: 0 0 0 0 0 99 GAS CALL POP {ways} @w JUMP e: STOP w: 5 1 SSTORE STOP"
+    )
+    script = entry(2, (5).to_bytes(32, "big"), 0) + entry(2, (32).to_bytes(32, "big"), 2) + entry(0, b"")
+    assert really(text, to=ATTACKERS[0], data=script).effects
+    assert judge(text).result == "acting"
+
+
+# --- the limits -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_instruction_is_a_step() -> None:
+    """In each of the runs of which an analysis is made: any call, the questions, and a call with ether."""
+    runs = judge("STOP").steps
+    for count in (1, 100, 200, 1000):
+        assert judge("PC POP " * count).steps == runs * (2 * count + 1)
+
+
+def test_the_runs_of_an_analysis_share_its_limits() -> None:
+    program = code("PC POP " * 500)
+    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=3000)).reason == "step_limit"
+    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=10_000)).result == "inert"
+    branches = "".join(f"{n} CALLDATALOAD @x{n} JUMPI x{n}: " for n in range(40))
+    assert analyse(Facts(SUBJECT, code(branches), complete=True), Limits(states=100)).reason == "state_limit"
+    assert judge(branches).result == "inert"
+    assert judge(branches).states > judge("STOP").states + 6 * 40
+    endless = "0 top: 1 ADD DUP1 1000000 GT @top JUMPI"
+    assert analyse(Facts(SUBJECT, code(endless), complete=True), Limits(steps=1000)).steps < 1300
+
+
+def test_what_takes_long_counts_as_more_steps() -> None:
+    runs = judge("STOP").steps
+    hashing = judge(f"{LIMIT} 0 KECCAK256 POP STOP").steps // runs
+    assert 4 + LIMIT // 512 < hashing < 4 + LIMIT // 128
+    assert judge(f"{LIMIT * 4} 0 KECCAK256 POP STOP").steps // runs == hashing
+    assert judge("0 CALLDATALOAD 0 KECCAK256 POP STOP").steps // runs < 10
+    far = judge(f"1 {LIMIT - 32} MSTORE STOP").steps // runs
+    assert far > 4 + LIMIT // 2048
+    assert judge(f"1 {LIMIT - 32} MSTORE @j JUMP j: STOP").steps // runs > far + LIMIT // 256
+    deep = judge("0 " * 1000 + "@j JUMP j: STOP").steps // runs
+    assert deep > 1200
+    many = "".join(f"1 {n} SSTORE " for n in range(200))
+    back = "".join(f"0 {n} SSTORE " for n in range(200))
+    assert judge(f"{many} @j JUMP j: {back} STOP").steps // runs > 1200 + 400 + 2 * 200 // 8 * 50
