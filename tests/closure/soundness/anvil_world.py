@@ -6,6 +6,7 @@ What each did is read from the node's own account of it, ``prestateTracer``'s di
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -85,11 +86,18 @@ class AnvilWorld:
         answer = await self._post("eth_sendTransaction", transaction)
         if "error" in answer:
             return None
-        for _ in range(1000):
-            receipt = await self._ask("eth_getTransactionReceipt", answer["result"])
-            if receipt is not None:
-                return dict(receipt)
-        raise AssertionError(f"the transaction {answer['result']} is not mined")
+        before = int(await self._ask("eth_blockNumber"), 16)
+        await self._ask("evm_mine")
+        await self._ask("evm_mine")
+        async with asyncio.timeout(60):
+            while True:  # the node may answer before its blocks are there
+                there = int(await self._ask("eth_blockNumber"), 16) >= before + 2
+                receipt = await self._ask("eth_getTransactionReceipt", answer["result"])
+                if receipt is not None:
+                    return dict(receipt)
+                if there:  # taken into the pool, and into no block: more gas than a transaction may have (EIP-7825)
+                    await self._ask("anvil_dropTransaction", answer["result"])
+                    return None
 
     async def _ask(self, method: str, *params: Any) -> Any:
         answer = await self._post(method, *params)
