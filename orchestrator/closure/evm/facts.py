@@ -36,9 +36,9 @@ class Facts:
 class Limits:
     """Where the analysis gives up (``undecided``), so that it always ends."""
 
-    steps: int = 250_000
+    steps: int = 200_000
     """Instructions executed, all paths together, and what comparing paths takes; about a second."""
-    states: int = 25_000
+    states: int = 20_000
     """Branches taken."""
     visits: int = 8
     """Different states that are followed through one place before they are taken together."""
