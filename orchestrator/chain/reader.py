@@ -1,4 +1,4 @@
-"""Reads wallets off the chain: one account's wallet at ONE block, what it holds, and proofs at the finalized block.
+"""Reads wallets off the chain: one account's wallet at ONE block, and what it holds.
 
 Everything asked for a view is pinned by the head's hash (EIP-1898), or by its number where a node does not take hashes;
 the head's hash is asked again after the logs, in the same batch, and a head that has moved means to read again.

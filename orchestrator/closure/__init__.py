@@ -1,1 +1,1 @@
-"""The proof that a contract is disabled: Merkle proofs, the expected code, the certificate. Pure: values in and out."""
+"""The proof that a contract is disabled: Merkle proofs, analysis, verdict, certificate. Pure: values in and out."""

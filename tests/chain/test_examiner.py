@@ -17,6 +17,7 @@ from orchestrator.closure.evidence import prove
 from orchestrator.devnet.anvil import DEV_ACCOUNTS
 from orchestrator.errors import SettingsError
 from orchestrator.models import checksum
+from tests.chain.lies import lie, refuse
 from tests.closure.cases.assembler import assemble
 
 OWNER = DEV_ACCOUNTS[1]
@@ -259,24 +260,6 @@ def test_blocks_that_are_none(block):
 @pytest.fixture
 async def subject(put):
     return await put(GUARDED, {0: 3})
-
-
-def lie(method, value, *, when=lambda request: True):
-    def change(request, answer):
-        if request["method"] == method and when(request) and "result" in answer:
-            return {**answer, "result": value(answer["result"]) if callable(value) else value}
-        return answer
-
-    return change
-
-
-def refuse(when, code=-32000, message="unknown block"):
-    def change(request, answer):
-        if when(request):
-            return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}
-        return answer
-
-    return change
 
 
 async def test_the_truth_through_the_liar(liar, liar_rpc, subject):

@@ -18,6 +18,7 @@ from orchestrator.errors import (
     OrchestratorError,
 )
 from orchestrator.models import WalletState
+from tests.chain.lies import lie, refuse
 
 
 @pytest.fixture
@@ -32,26 +33,6 @@ async def wallet(wallets, anvil, account_id):
 def hearsay(liar_rpc, wallets):
     """A reader that asks the lying node."""
     return ChainReader(liar_rpc, wallets.factory)
-
-
-def lie(method, value, *, when=lambda request: True):
-    """Changes the result of one method: to a value, or by a function of the true one."""
-
-    def change(request, answer):
-        if request["method"] == method and when(request) and "result" in answer:
-            return {**answer, "result": value(answer["result"]) if callable(value) else value}
-        return answer
-
-    return change
-
-
-def refuse(when, code=-32000, message="unknown block"):
-    def change(request, answer):
-        if when(request):
-            return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}
-        return answer
-
-    return change
 
 
 async def test_a_node_without_the_tags(liar, hearsay, wallet, account_id):
