@@ -67,7 +67,7 @@ def test_the_wheel_has_everything_and_nothing_else(tmp_path):
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert (metadata["Name"], metadata["License-Expression"]) == ("offblocks-orchestrator", "MIT")
     assert metadata["Requires-Python"] == ">=3.11"
-    assert metadata.get_all("Provides-Extra") == ["devnet"]
+    assert sorted(metadata.get_all("Provides-Extra")) == ["aws", "devnet", "hsm", "postgres"]
     assert "The platform claims; the chain proves." in metadata.get_payload()
     assert "orchestrator = orchestrator.cli.main:main" in points
     assert "offblocks_orchestrator = orchestrator.devnet.pytest_plugin" in points
