@@ -1,23 +1,30 @@
 """Reading challenges and deciding whether they may be signed. Pure: values in, values out, no input or output.
 
 ``decode`` keeps the issued text and its exact bytes, ``eip4361`` reads Sign-In with Ethereum messages to their
-grammar, ``policy`` decides.
+grammar, ``forms`` takes off what bytes may be wrapped in, ``lookalikes`` knows what must never be signed, ``policy``
+decides by the rules in ``rules`` and ``sign_in_rules``.
 """
 
 from __future__ import annotations
 
 from orchestrator.challenge.decode import Challenge, ChallengeKind
 from orchestrator.challenge.eip4361 import Eip4361Cause, Eip4361Error, SignInMessage
-from orchestrator.challenge.policy import Decision, Expectation, check, decide
+from orchestrator.challenge.expectation import Expectation, SigningOperation
+from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.challenge.policy import Decision, RuleResult, check, decide, decide_all
 
 __all__ = [
     "Challenge",
+    "ChallengeHistory",
     "ChallengeKind",
     "Decision",
     "Eip4361Cause",
     "Eip4361Error",
     "Expectation",
+    "RuleResult",
     "SignInMessage",
+    "SigningOperation",
     "check",
     "decide",
+    "decide_all",
 ]

@@ -1,76 +1,172 @@
 """Bytes that must never be signed as a challenge, because some protocol gives a signature over them another meaning.
 
-Each function answers what the bytes look like, or None. They look at the bytes as they are and, where the bytes are
-text in hexadecimal, at the bytes that the text stands for. Deliberately generous: a false alarm costs a refusal of
-something that is no known challenge anyway.
+Each function answers what the bytes look like, or None. They look at the bytes as they are and at what they stand for
+(``forms``). Deliberately generous: a false alarm costs a refusal of something that is no known challenge anyway, and a
+canonical UUID or a well-formed sign-in message is none of these.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-_HEX_TEXT = re.compile(rb"\s*(?:0[xX])?((?:[0-9A-Fa-f]{2})+)\s*")
-_PERSONAL_PREFIX = b"\x19Ethereum Signed Message:\n"
-_TYPED_TRANSACTIONS = {1: "EIP-2930", 2: "EIP-1559", 3: "EIP-4844", 4: "EIP-7702"}
-_TYPED_DATA_KEYS = {"types", "primaryType", "domain", "message"}
-_MAX_DEPTH = 32
+from orchestrator.challenge.forms import Form, json_objects, rlp_list, whole_list
+
+Forms = Sequence[Form]
+
+_TYPED_TRANSACTIONS: Final = {1: "EIP-2930", 2: "EIP-1559", 3: "EIP-4844", 4: "EIP-7702"}
+_AUTHORIZATION: Final = 0x05
+_SIGNED_DATA: Final = 0x19
+_PERSONAL: Final = b"Ethereum Signed Message:"
+_BITCOIN: Final = b"\x18Bitcoin Signed Message:"
+_TYPED_DATA_KEYS: Final = frozenset({"types", "primaryType", "domain", "message"})
+_TYPED_DATA_WORDS: Final = (b"EIP712Domain", b'"primaryType"')
+# fmt: off
+_TRANSACTION_KEYS: Final = frozenset({
+    "from", "to", "value", "data", "input", "gas", "gasLimit", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas",
+    "maxFeePerBlobGas", "nonce", "chainId", "accessList", "authorizationList", "blobVersionedHashes",
+    "rawTransaction",
+    # ERC-4337
+    "sender", "callData", "initCode", "factory", "factoryData", "callGasLimit", "verificationGasLimit",
+    "preVerificationGas", "accountGasLimits", "gasFees", "paymasterAndData",
+})
+# fmt: on
+_FEWEST_KEYS: Final = 3
+_RPC_METHOD: Final = re.compile(r"(?:eth|personal|wallet|account|debug)_[A-Za-z0-9]+")
+_SIGN_IN: Final = re.compile(rb"wants\s+you\s+to\s+sign\s+in\s+with\s+your", re.IGNORECASE)
+_UUID: Final = re.compile(
+    r"[\s\"'{(\[<]*(?:urn:)?(?:uuid:)?[\s\"'{(\[<]*"
+    r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}[\s\"'})\]>.,;\0]*",
+    re.IGNORECASE,
+)
+_LONGEST_UUID: Final = 200
+"""Bytes, with all that may be around it."""
+_DECIMAL_WORD: Final = re.compile(rb"\s*[0-9]{70,78}\s*")
+_WORD: Final = 32
+_ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+"""Of secp256k1's group (SEC 2)."""
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Characters that show nothing, whatever their category says."""
+_HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cn"})
 
 
-def transaction(data: bytes) -> str | None:
-    """A legacy transaction (an RLP list) or a typed one (EIP-2718: 0x01 to 0x04 and an RLP list)."""
-    for candidate, form in _forms(data):
-        items = _rlp_list_items(candidate)
+def transaction(forms: Forms) -> str | None:
+    """A legacy transaction (an RLP list) or a typed one (EIP-2718: a byte to 0x7f and an RLP list), also one with
+    further bytes after it; a transaction, a user operation (ERC-4337) or a JSON-RPC call as JSON."""
+    for form in forms:
+        items = whole_list(form, form.data)
         if items is not None:
-            return f"an RLP list of {items} items{form}, like a legacy transaction"
-        name = _TYPED_TRANSACTIONS.get(candidate[0]) if candidate else None
-        if name is not None and _rlp_list_items(candidate[1:]) is not None:
-            return f"0x{candidate[0]:02x} and an RLP list{form}, like an {name} transaction"
+            return f"an RLP list of {items} items{form.how}, like a legacy transaction"
+        first = form.data[0]
+        typed = first < 0x80 and first not in (_AUTHORIZATION, _SIGNED_DATA)
+        if typed and whole_list(form, form.data[1:]) is not None:
+            name = _TYPED_TRANSACTIONS.get(first, "EIP-2718")
+            return f"0x{first:02x} and an RLP list{form.how}, like an {name} transaction"
+        if _followed(form.data) or (first in _TYPED_TRANSACTIONS and _followed(form.data[1:], typed=True)):
+            return f"an RLP list with bytes after it{form.how}, like a transaction that is not at its end"
+        for document in json_objects(form.data):
+            method = document.get("method")
+            if isinstance(method, str) and _RPC_METHOD.fullmatch(method):
+                return f"a JSON-RPC call {method[:40]}{form.how}"
+            members = sorted(_TRANSACTION_KEYS & document.keys())
+            if len(members) >= _FEWEST_KEYS:
+                return f"a JSON document with {', '.join(members[:4])}{form.how}, like a transaction"
     return None
 
 
-def authorization(data: bytes) -> str | None:
-    """An EIP-7702 authorization (0x05 and an RLP list), which would hand the account to other code."""
-    for candidate, form in _forms(data):
-        if candidate[:1] == b"\x05" and _rlp_list_items(candidate[1:]) is not None:
-            return f"0x05 and an RLP list{form}, like an EIP-7702 authorization"
+def _followed(data: bytes, *, typed: bool = False) -> bool:
+    """A transaction's list and something after it, which careless decoders drop."""
+    found = rlp_list(data)
+    if found is None or not found.trailing:
+        return False
+    if typed:
+        return len(found.items) in range(8, 15)
+    return len(found.items) in (6, 9) and len(found.items[3]) in (0, 20) and len(found.items[1]) <= _WORD
+
+
+def authorization(forms: Forms) -> str | None:
+    """An EIP-7702 authorization (0x05 and an RLP list, or its JSON form), which would hand the account to other
+    code."""
+    for form in forms:
+        found = rlp_list(form.data[1:]) if form.data[0] == _AUTHORIZATION else None
+        if found is not None and (not form.by_chance or len(found.items) == _FEWEST_KEYS):
+            return f"0x05 and an RLP list{form.how}, like an EIP-7702 authorization"
+        for document in json_objects(form.data):
+            if {"chainId", "nonce"} <= document.keys() and {"address", "contractAddress"} & document.keys():
+                return f"a JSON document with address, chainId, nonce{form.how}, like an EIP-7702 authorization"
     return None
 
 
-def prefixed(data: bytes) -> str | None:
+def prefixed(forms: Forms) -> str | None:
     """Anything that carries EIP-191's 0x19 already: typed data (EIP-712, version 0x01), a validator's, a message."""
-    for candidate, form in _forms(data):
-        if candidate[:2] == b"\x19\x01":
-            return f"0x1901{form}, like the hash input of EIP-712 typed data"
-        if candidate.startswith(_PERSONAL_PREFIX):
-            return f"the prefix 0x19 'Ethereum Signed Message:'{form}, like an EIP-191 message prefixed already"
-        if candidate[:1] == b"\x19":
-            return f"0x{candidate[:2].hex()}{form}, like EIP-191 signed data"
+    for form in forms:
+        if form.data[:2] == b"\x19\x01":
+            return f"0x1901{form.how}, like the hash input of EIP-712 typed data"
+        if _PERSONAL in form.data:
+            return f"the prefix 0x19 'Ethereum Signed Message:'{form.how}, like an EIP-191 message prefixed already"
+        if form.data[0] == _SIGNED_DATA:
+            return f"0x{form.data[:2].hex()}{form.how}, like EIP-191 signed data"
+        if form.data.startswith(_BITCOIN):
+            return f"the prefix 0x18 'Bitcoin Signed Message:'{form.how}"
     return None
 
 
-def typed_data(data: bytes) -> str | None:
-    """A JSON document with the members of EIP-712 typed data."""
-    try:
-        document = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
-    if isinstance(document, dict) and len(_TYPED_DATA_KEYS & document.keys()) >= 2:
-        return f"a JSON document with {', '.join(sorted(_TYPED_DATA_KEYS & document.keys()))}, like EIP-712 typed data"
+def typed_data(forms: Forms) -> str | None:
+    """A JSON document with the members of EIP-712 typed data, at any depth; or text that holds such a document."""
+    for form in forms:
+        for document in json_objects(form.data):
+            members = sorted(_TYPED_DATA_KEYS & document.keys())
+            if len(members) >= 2:
+                return f"a JSON document with {', '.join(members)}{form.how}, like EIP-712 typed data"
+        for word in _TYPED_DATA_WORDS:
+            if word in form.data:
+                return f"the word {word.decode()}{form.how}, as in EIP-712 typed data"
     return None
 
 
-def digest(data: bytes) -> str | None:
-    """32 bytes, raw or as hexadecimal text: what they are the hash of cannot be seen."""
-    for candidate, form in _forms(data):
-        if len(candidate) == 32:
-            return f"32 bytes{form}, like a digest"
+def digest(forms: Forms) -> str | None:
+    """32 bytes, raw or as text: what they are the hash of cannot be seen. A private key has that size, too."""
+    for form in forms:
+        if len(form.data) == _WORD:
+            return f"32 bytes{form.how}, like a digest"
+        if _DECIMAL_WORD.fullmatch(form.data):
+            return f"a number of 256 bits in decimal{form.how}, like a digest"
+    return None
+
+
+def signature(forms: Forms) -> str | None:
+    """A signature on secp256k1: r and s (64 bytes, EIP-2098 too), or r, s and v (65 bytes), raw or as text."""
+    for form in forms:
+        data = form.data
+        if len(data) not in (64, 65) or (len(data) == 65 and data[64] not in (0, 1, 27, 28)):
+            continue
+        if data.isascii() and data.decode("ascii").isprintable():
+            continue  # 64 characters of text; their hexadecimal or Base64 meaning is a form of its own
+        r, s = int.from_bytes(data[:32], "big"), int.from_bytes(data[32:64], "big") & (1 << 255) - 1
+        if 0 < r < _ORDER and s > 0:
+            return f"{len(data)} bytes{form.how}, like a signature"
+    return None
+
+
+def abi(forms: Forms) -> str | None:
+    """Contract calls and encoded structs (ABI): 32-byte words of which one starts with 12 zero bytes, as numbers and
+    addresses do; with 4 bytes of a function's selector before them or not."""
+    for form in forms:
+        selector = len(form.data) % _WORD
+        words = len(form.data) // _WORD
+        if selector not in (0, 4) or words < (1 if selector else 2):
+            continue
+        starts = range(selector, len(form.data), _WORD)
+        if any(not any(form.data[start : start + 12]) for start in starts):
+            what = "a selector and " if selector else ""
+            return f"{what}{words} words of 32 bytes{form.how}, like ABI-encoded data"
     return None
 
 
 def hidden_characters(data: bytes) -> str | None:
-    """Text with control characters (but LF), bidirectional controls or invisible format characters.
+    """Text with control characters (but LF), bidirectional controls, unusual spaces or invisible characters.
 
     What a person sees of such text is not what is signed. Bytes that are no UTF-8 are no text, and not judged here.
     """
@@ -78,48 +174,51 @@ def hidden_characters(data: bytes) -> str | None:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return None
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return None
     for position, character in enumerate(text):
-        if character != "\n" and unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp", "Co", "Cn"}:
+        if character not in "\n " and _is_hidden(character):
             name = unicodedata.name(character, "a control character")
             return f"U+{ord(character):04X} ({name}) at character {position}"
     return None
 
 
-def _forms(data: bytes) -> list[tuple[bytes, str]]:
-    forms = [(data, "")]
-    match = _HEX_TEXT.fullmatch(data)
-    if match is not None:
-        forms.append((bytes.fromhex(match[1].decode("ascii")), " as hexadecimal text"))
-    return forms
+def _is_hidden(character: str) -> bool:
+    if character.isascii():
+        return not character.isprintable()
+    return (
+        unicodedata.category(character) in _HIDDEN_CATEGORIES | {"Zs"}
+        or character in _INVISIBLE
+        or "\ufe00" <= character <= "\ufe0f"
+        or "\U000e0100" <= character <= "\U000e01ef"
+    )
 
 
-def _rlp_list_items(data: bytes) -> int | None:
-    """How many items the RLP list has that ``data`` is, exactly and to its last byte; None if it is none."""
-    return _count(data, 0) if data and data[0] >= 0xC0 else None
+def sign_in(forms: Forms) -> str | None:
+    """Text that asks to sign in without being an EIP-4361 message: a lenient reader may take it for one."""
+    for form in forms:
+        if _SIGN_IN.search(form.data):
+            return f"words of a sign-in message{form.how} in another form"
+    return None
 
 
-def _count(data: bytes, depth: int) -> int | None:
-    span = _item(data, 0)
-    if span is None or span[1] != len(data) or depth > _MAX_DEPTH:
-        return None
-    at, items = span[0], 0
-    while at < len(data):
-        inner = _item(data, at)
-        if inner is None or (data[at] >= 0xC0 and _count(data[at : inner[1]], depth + 1) is None):
-            return None
-        at, items = inner[1], items + 1
-    return items
+def uuid_form(forms: Forms) -> str | None:
+    """A UUID in another form than the canonical one: upper case, without hyphens, in braces, as a URN, in full-width
+    digits, wrapped."""
+    for form in forms:
+        if len(form.data) > _LONGEST_UUID:
+            continue
+        try:
+            text = form.data.decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        for candidate in _readings(text):
+            if _UUID.fullmatch(candidate):
+                return f"a UUID in another form{form.how}: {text[:60]!a}"
+    return None
 
 
-def _item(data: bytes, at: int) -> tuple[int, int] | None:
-    """Where the payload of the RLP item at ``at`` starts and ends (Ethereum yellow paper, appendix B)."""
-    first = data[at]
-    if first < 0x80:
-        start, size = at, 1
-    elif first < 0xB8 or 0xC0 <= first < 0xF8:
-        start, size = at + 1, first - (0x80 if first < 0xC0 else 0xC0)
-    else:
-        width = first - (0xB7 if first < 0xC0 else 0xF7)
-        start, size = at + 1 + width, int.from_bytes(data[at + 1 : at + 1 + width], "big")
-    end = start + size
-    return (start, end) if end <= len(data) else None
+def _readings(text: str) -> Iterable[str]:
+    plain = unicodedata.normalize("NFKC", text)
+    yield plain
+    yield re.sub("[\u2010-\u2015\u2212_ ]", "-", plain)

@@ -1,0 +1,91 @@
+"""What a challenge must fit: everything that the policy compares it with, and nothing that may be left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.models import AccountId, ChainAccount
+from orchestrator.policy import ChallengeRules, KeyRules
+
+
+class SigningOperation(StrEnum):
+    """What a signature is asked for."""
+
+    CREATION = "creation"
+    DELETION = "deletion"
+    CUSTOMER = "customer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What a challenge must fit. Every field is required, so that nothing is left unchecked by being left out."""
+
+    account_id: AccountId | None
+    """The account; None for operation ``customer``, and only there."""
+    operation: SigningOperation
+    signer: ChainAccount
+    """The customer's wallet that would sign: its address, on the chain that it would sign for."""
+    wallets: tuple[ChainAccount, ...]
+    """The wallets that the key is bound to (``KeyInfo.wallets``)."""
+    rules: ChallengeRules
+    """``policy.challenge`` of the ruleset in force."""
+    keys: KeyRules
+    """``policy.keys`` of the ruleset in force."""
+    allowed_domains: frozenset[str]
+    """Domains that hold where ``rules.domains`` names none (``Ruleset.domains``): authorities in lower case, such as
+    ``api.offblocks.xyz`` or ``127.0.0.1:8080``. Compared whole; no wildcards."""
+    now: datetime
+    """Aware."""
+    fetched_at: datetime
+    """When the platform gave the challenge. Aware."""
+    clock_skew: timedelta
+    """How far the platform's clock may be ahead of ours."""
+    history: ChallengeHistory
+    """What the journal knows of this very digest."""
+    resuming: bool
+    """Whether the journal holds the intent of exactly this signature, and the signature itself was never journaled: a
+    crash came between. Then, and only then, the digest must be one that was intended before."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operation", SigningOperation(self.operation))
+        if (self.account_id is None) != (self.operation is SigningOperation.CUSTOMER):
+            raise ValueError(
+                f"operation {self.operation} with account {self.account_id}: an account, but for customers"
+            )
+        for name in ("now", "fetched_at"):
+            if getattr(self, name).utcoffset() is None:
+                raise ValueError(f"{name} must carry a time zone, got {getattr(self, name).isoformat()}")
+        if self.clock_skew < timedelta(0):
+            raise ValueError(f"clock_skew must not be negative, got {self.clock_skew}")
+        # A value of another type would be compared in another way: "x in text" matches parts of a domain.
+        for name, wanted in _TYPES.items():
+            if type(getattr(self, name)) is not wanted:
+                raise TypeError(f"{name} must be a {wanted.__name__}, got {type(getattr(self, name)).__name__}")
+
+    @property
+    def max_age(self) -> timedelta:
+        """How long after it was fetched or issued a challenge may be signed. The platform's challenges live 1 hour."""
+        return timedelta(seconds=self.rules.max_age)
+
+    @property
+    def domains(self) -> frozenset[str]:
+        """The domains that a message may name."""
+        return frozenset(self.rules.domains) or self.allowed_domains
+
+    @property
+    def purpose(self) -> tuple[str, str] | None:
+        """The account and the purpose, as the history has them; None for operation ``customer``."""
+        return None if self.account_id is None else (str(self.account_id), self.operation.value)
+
+
+_TYPES = {
+    "wallets": tuple,
+    "rules": ChallengeRules,
+    "keys": KeyRules,
+    "allowed_domains": frozenset,
+    "history": ChallengeHistory,
+    "resuming": bool,
+}

@@ -1,0 +1,31 @@
+"""What may be signed, by which keys, how often, and what needs a second person: one declarative document. Pure.
+
+``document`` reads it (TOML), ``ruleset`` adds the settings that decide with it and gives both one hash.
+"""
+
+from __future__ import annotations
+
+from orchestrator.policy.document import (
+    Approvals,
+    ChallengeRules,
+    KeyRules,
+    Limit,
+    Person,
+    Policy,
+    Role,
+    parse_policy,
+)
+from orchestrator.policy.ruleset import Change, Ruleset
+
+__all__ = [
+    "Approvals",
+    "Change",
+    "ChallengeRules",
+    "KeyRules",
+    "Limit",
+    "Person",
+    "Policy",
+    "Role",
+    "Ruleset",
+    "parse_policy",
+]

@@ -1,0 +1,171 @@
+"""The policy's document: strict, with every problem told, and the same after it was written and read again."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.errors import SettingsError
+from orchestrator.models import Address, checksum
+from orchestrator.policy import Approvals, ChallengeRules, KeyRules, Limit, Person, Policy, Role, parse_policy
+from orchestrator.policy.remarks import remarks
+from orchestrator.policy.toml import to_toml
+
+ALICE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
+
+TWO_OF_ONE = f"""
+[people.a]
+address = "{ALICE}"
+roles = ["approver", "administrator"]
+[people.b]
+address = "{ALICE}"
+roles = []
+"""
+
+addresses = st.binary(min_size=20, max_size=20).map(lambda data: checksum(data.hex()))
+domains = st.from_regex(r"[a-z][a-z0-9-]{0,20}\.[a-z]{2,5}(:[1-9][0-9]{0,4})?", fullmatch=True)
+limits = st.builds(
+    Limit, per=st.sampled_from(["key", "all"]), signatures=st.integers(1, 10**9), seconds=st.integers(1, 10**6)
+)
+
+
+@st.composite
+def policies(draw):
+    opaque = draw(st.integers(0, 1024))
+    kinds = draw(st.sets(st.sampled_from(["eip4361", "uuid"]))) | ({"opaque"} if opaque else set())
+    names = draw(st.lists(st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True), unique=True, max_size=4))
+    keys = draw(st.lists(addresses, min_size=len(names), max_size=len(names), unique=True))
+    roles = st.lists(st.sampled_from(list(Role)), unique=True).map(tuple)
+    people = {name: Person(address=key, roles=draw(roles)) for name, key in zip(names, keys, strict=True)}
+
+    def needed(role: Role) -> int:
+        return draw(st.integers(0, sum(role in person.roles for person in people.values())))
+
+    return Policy(
+        challenge=ChallengeRules(
+            kinds=tuple(kinds),
+            opaque_max_bytes=opaque,
+            domains=tuple(draw(st.lists(domains, max_size=3))),
+            chains=tuple(f"eip155:{number}" for number in draw(st.lists(st.integers(1, 10**9), max_size=3))),
+            max_age=draw(st.integers(1, 3600)),
+            expiration=draw(st.sampled_from(["optional", "required"])),
+            resources=draw(st.sampled_from(["platform", "none"])),
+        ),
+        keys=KeyRules(
+            binding=draw(st.sampled_from(["required", "first_use"])),
+            new_journal=draw(st.sampled_from(["refuse", "allow"])),
+        ),
+        limits=tuple(draw(st.lists(limits, max_size=3))),
+        approvals=Approvals(
+            closure=needed(Role.APPROVER),
+            policy=needed(Role.ADMINISTRATOR),
+            roles=needed(Role.ADMINISTRATOR),
+            keys=needed(Role.ADMINISTRATOR),
+            finality=needed(Role.ADMINISTRATOR),
+            expires=draw(st.integers(60, 10**6)),
+        ),
+        people=people,
+    )
+
+
+@given(policies())
+def test_a_policy_that_is_written_and_read_again_is_the_same(policy):
+    assert parse_policy(to_toml(policy), "it") == policy
+
+
+def test_an_empty_file_is_the_default_and_the_default_is_strict():
+    policy = parse_policy("", "it")
+    assert policy == Policy()
+    assert policy.challenge.kinds == ("eip4361", "uuid")
+    assert policy.challenge.opaque_max_bytes == 0
+    assert (policy.keys.binding, policy.keys.new_journal) == ("required", "refuse")
+    assert policy.limits
+
+
+def test_with_people_in_it_a_document_asks_one_of_them():
+    policy = parse_policy(f'[people.alice]\naddress = "{ALICE}"\nroles = ["approver", "administrator"]\n', "it")
+    assert set(policy.approvals.model_dump(exclude={"expires"}).values()) == {1}
+    assert policy.people["alice"].address == Address(ALICE)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("version = 2", "version"),
+        ("[chalenge]", "chalenge: no such member"),
+        ("[challenge]\nmaxAge = 1", "challenge.maxAge: no such member"),
+        ('[challenge]\nkinds = ["eip712"]', "challenge.kinds.0"),
+        ('[challenge]\nkinds = "uuid"', "challenge.kinds"),
+        ('[challenge]\nkinds = ["opaque"]', "go together"),
+        ("[challenge]\nopaque_max_bytes = 16", "go together"),
+        ('[challenge]\nkinds = ["opaque"]\nopaque_max_bytes = 1025', "opaque_max_bytes"),
+        ("[challenge]\nmax_age = 3601", "max_age"),
+        ("[challenge]\nmax_age = 0", "max_age"),
+        ("[challenge]\nmax_age = true", "max_age"),
+        ('[challenge]\nmax_age = "60"', "max_age"),
+        ('[challenge]\ndomains = ["API.example"]', "domains"),
+        ('[challenge]\ndomains = ["https://api.example"]', "domains"),
+        ('[challenge]\ndomains = ["me@api.example"]', "domains"),
+        ('[challenge]\ndomains = ["*.example"]', "domains"),
+        ('[challenge]\ndomains = [""]', "domains"),
+        ('[challenge]\nchains = ["solana:x"]', "chains"),
+        ('[challenge]\nchains = ["eip155:0"]', "chains"),
+        ('[challenge]\nexpiration = "none"', "expiration"),
+        ('[keys]\nbinding = "optional"', "keys.binding"),
+        ('[[limits]]\nper = "key"\nsignatures = 0\nseconds = 1', "limits.0.signatures"),
+        ('[[limits]]\nper = "key"\nseconds = 1', "limits.0.signatures"),
+        ("[approvals]\nclosure = 1", "0 people have the role approver"),
+        ("[approvals]\nclosure = -1", "approvals.closure"),
+        ("approvals = 1", "approvals"),
+        (f'[people.Alice]\naddress = "{ALICE}"\nroles = []', "people"),
+        (f'[people.alice]\naddress = "{ALICE.lower()[:-1]}"\nroles = []', "people.alice.address"),
+        (f'[people.alice]\naddress = "{ALICE[:-1]}D"\nroles = []', "checksum"),
+        (f'[people.alice]\naddress = "{ALICE}"\nroles = ["admin"]', "people.alice.roles.0"),
+        (
+            TWO_OF_ONE,
+            "two names are not two people",
+        ),
+        ("version = ", "is not TOML"),
+        ("[a]\n[a]", "is not TOML"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_with_its_place(text, problem):
+    with pytest.raises(SettingsError) as caught:
+        parse_policy(text, "policy p.toml")
+    assert caught.value.code == "policy_invalid"
+    assert caught.value.message.startswith("policy p.toml")
+    assert problem in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_every_problem_is_told():
+    with pytest.raises(SettingsError) as caught:
+        parse_policy('[challenge]\nmax_age = 0\nkindz = []\n[keys]\nbinding = "x"', "it")
+    for place in ("challenge.max_age", "challenge.kindz", "keys.binding"):
+        assert place in caught.value.message
+
+
+@given(st.text(max_size=300) | st.binary(max_size=300).map(lambda data: data.decode("latin-1")))
+def test_any_text_is_a_policy_or_a_settings_error(text):
+    code = None
+    try:
+        parse_policy(text, "it")
+    except SettingsError as error:
+        code = error.code
+    assert code in {None, "policy_invalid"}
+
+
+def test_remarks_tell_what_is_loose():
+    assert not any("opaque" in remark or "keys.binding" in remark for remark in remarks(Policy()))
+    loose = Policy(
+        challenge=ChallengeRules(kinds=("opaque",), opaque_max_bytes=64, max_age=3600),
+        keys=KeyRules(binding="first_use", new_journal="allow"),
+        limits=(),
+    )
+    told = " ".join(remarks(loose))
+    for word in ("64 bytes", "max_age", "keys.binding", "keys.new_journal", "no limit", "challenge.chains"):
+        assert word in told
+    assert remarks(parse_policy("[challenge]\nkinds = []", "it"))[0] == (
+        "no kind of challenge is allowed: nothing will be signed"
+    )
