@@ -1,111 +1,124 @@
-"""Opens the journal's database: its file, its durability, its migrations.
+"""Opens the journal's database: a file (SQLite) or a server (PostgreSQL), brought to the newest migration.
 
-SQLite in WAL mode with ``synchronous=FULL``: a committed event survives the loss of power (sqlite.org, "PRAGMA
-synchronous"). Writers take the write lock at the start of their transaction, so that what they read is what they
-extend.
+Writers take a lock at the start of their transaction, so that what they read is what they extend; the engines of
+``sqlite`` and ``postgres`` see to that for connections with the execution option ``write``.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from orchestrator.errors import SettingsError
+from orchestrator.errors import JournalError, SettingsError
+from orchestrator.journal import postgres, sqlite
+from orchestrator.journal.failures import is_lost, translated
+from orchestrator.journal.foreign import require_ours
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration. A test compares it with the migrations' folder, so that alembic is imported only to migrate."""
 
-_BUSY_SECONDS = 30
+_PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining connection slots")
+"""What a server says that is there and cannot take a connection now."""
 
 
 async def open_database(url: str) -> AsyncEngine:
     """An engine on a migrated database.
 
-    ``url`` is ``sqlite:///ABSOLUTE``. SIDE EFFECTS: creates the file (0600, in a folder of 0700) and migrates it.
-    Raises SettingsError (``database_url``, ``database_newer``, ``database_foreign``, ``database_unusable``).
+    ``url`` is ``sqlite:///ABSOLUTE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``. SIDE EFFECTS: creates the
+    file (0600, in a folder of 0700) or the tables, and migrates them. Raises SettingsError (``database_url``,
+    ``database_newer``, ``database_foreign``, ``database_unusable``, ``extra_missing``) and JournalError
+    (``journal_unreachable``, ``journal_busy``: retry).
     """
-    path = database_path(url)
+    server = server_url(url)
+    return await _open_file(database_path(url)) if server is None else await _open_server(server)
+
+
+async def _open_file(path: Path) -> AsyncEngine:
+    engine = sqlite.sqlite_engine(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise SettingsError(
-            f"cannot open the database {path}: {error.strerror or error}", code="database_unusable"
-        ) from error
-    _identify(path)
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
-    sa.event.listen(engine.sync_engine, "connect", _on_connect)
-    sa.event.listen(engine.sync_engine, "begin", _on_begin)
-    try:
-        await _migrate(engine)
+        await _migrate(engine, str(path))
     except BaseException as error:
         await engine.dispose()
         if isinstance(error, sa.exc.DatabaseError):
-            raise _unusable(path, error.orig) from error
+            raise sqlite.unusable(path, error.orig) from error
         if isinstance(error, sqlite3.Error):
-            raise _unusable(path, error) from error
+            raise sqlite.unusable(path, error) from error
         raise
     return engine
 
 
-def _unusable(path: Path, reason: object) -> SettingsError:
-    return SettingsError(
-        f"cannot use the database {path}: {reason}; is it a journal of this program, can this user write in its "
-        "folder, and is the disk full?",
-        code="database_unusable",
-    )
-
-
-def _identify(path: Path) -> None:
-    """Refuses another program's database before anything in it is changed (WAL mode, too, is a change)."""
+async def _open_server(url: URL) -> AsyncEngine:
     try:
-        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-            rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    except sqlite3.Error as error:
-        raise _unusable(path, error) from error
-    tables = {str(name) for (name,) in rows}
-    if tables and not {"alembic_version", "events", "signatures"} <= tables:
+        engine = postgres.postgres_engine(url)
+    except sa.exc.ArgumentError:
+        raise _malformed() from None
+    try:
+        await _migrate(engine, postgres.shown(url))
+    except BaseException as error:
+        await engine.dispose()
+        if isinstance(error, UnicodeError):  # a host's name that is none
+            raise _malformed() from None
+        if not isinstance(error, sa.exc.SQLAlchemyError):
+            raise
+        found = translated(error)
+        message = postgres.scrub(found.message, url)
+        final = "FATAL" in message or "connection is bad: invalid" in message
+        passing = not is_lost(error) or not final or any(text in message for text in _PASSING)
+        if passing and found.code != "journal_database":
+            # Not "from error": what the driver says may hold the password.
+            raise JournalError(message, code=found.code, disposition=found.disposition) from None
         raise SettingsError(
-            f"the database {path} was not written by this program: expected the table 'events' among others, found "
-            f"{', '.join(sorted(tables)[:5])}; nothing was changed",
-            code="database_foreign",
-        )
+            f"cannot use the database {postgres.shown(url)}: {message}; is it there, and may this user make tables in "
+            "it?",
+            code="database_unusable",
+        ) from None
+    return engine
 
 
 def database_path(url: str) -> Path:
     """The file that ``sqlite:///ABSOLUTE`` names. Raises SettingsError ``database_url`` for anything else."""
     scheme, separator, path = url.partition("///")
     if not separator or scheme != "sqlite:" or not path.startswith("/"):
-        shown = url.rsplit("@", maxsplit=1)[-1]  # never a password
+        shown = url.rsplit("@", maxsplit=1)[-1].partition("?")[0]  # never a password
         raise SettingsError(
-            f"expected a database URL sqlite:///ABSOLUTE/PATH (four slashes in all), got {shown!r}; other databases "
-            "are not supported by this release",
+            f"expected a database URL sqlite:///ABSOLUTE/PATH (four slashes in all) or postgresql://…, got {shown!r}",
             code="database_url",
         )
     return Path(path)
 
 
-def _on_connect(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where _on_begin says, not where the driver guesses
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def server_url(url: str) -> URL | None:
+    """The parts of a ``postgresql://…`` URL, None for another scheme. Raises SettingsError ``database_url``."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        return None
+    try:
+        return sa.make_url(url).set(drivername="postgresql")
+    except (sa.exc.ArgumentError, ValueError):
+        raise _malformed() from None
 
 
-def _on_begin(connection: sa.Connection) -> None:
-    write = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+def _malformed() -> SettingsError:
+    return SettingsError(
+        "expected a database URL postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with % and two hex digits for what in "
+        "the password would mean something in a URL",
+        code="database_url",
+    )
 
 
-async def _migrate(engine: AsyncEngine) -> None:
+def lock_name(url: str) -> str | None:
+    """For a server's database, a name for the folder of its locks on this machine: the same whatever the password is.
+    None for a file, whose locks are beside it. Raises SettingsError ``database_url``."""
+    server = server_url(url)
+    return None if server is None else postgres.fingerprint(server)
+
+
+async def _migrate(engine: AsyncEngine, where: str) -> None:
     async with engine.connect() as reader:
+        require_ours(set(await reader.run_sync(lambda sync: sa.inspect(sync).get_table_names())), where)
         if await reader.run_sync(_revision) == HEAD:
             return
     async with engine.connect() as connection:

@@ -1,10 +1,22 @@
-"""The tables of the journal's database. Migrations (``migrations/``) make them; nothing here creates a table."""
+"""The tables of the journal's database. Migrations (``migrations/``) make them; nothing here creates a table.
+
+``events`` is the journal. ``signatures``, ``challenges`` and ``claims`` are derived from it, in the transaction of the
+event, for the constraints that they carry; ``journal --verify`` derives them again and compares.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    # ``journal_id``: tells this journal from any other; a copy of the database keeps it.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
 
 events = sa.Table(
     "events",
@@ -23,11 +35,21 @@ events = sa.Table(
 signatures = sa.Table(
     "signatures",
     metadata,
+    # A challenge is signed once, whoever asks for it.
+    sa.Column("digest", sa.Text, nullable=False),
     sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("purpose", sa.Text, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
     sa.Column("live", sa.Boolean, nullable=False),
-    sa.PrimaryKeyConstraint("account_id", "purpose", "digest", name="a_challenge_is_signed_once"),
+    # False while it is an intention only.
+    sa.Column("made", sa.Boolean, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    # The event that this row is from: the intention, the signature of a first release, or the import.
+    sa.Column("intent_seq", sa.BigInteger, nullable=False),
+    sa.Column("signer", sa.Text, nullable=True),
+    sa.Column("key", sa.Text, nullable=True),
+    sa.Column("keystore", sa.Text, nullable=True),
+    sa.Column("policy", sa.Text, nullable=True),
+    sa.PrimaryKeyConstraint("digest", name="a_challenge_is_signed_once"),
     # The race between two signers of one account is decided here, by the database, and not by a check in code.
     sa.Index(
         "one_live_signature_per_operation",
@@ -37,6 +59,18 @@ signatures = sa.Table(
         sqlite_where=sa.text("live"),
         postgresql_where=sa.text("live"),
     ),
+    # For the limits per key and time.
+    sa.Index("signatures_by_time", "at", "key"),
+)
+
+challenges = sa.Table(
+    "challenges",
+    metadata,
+    # Whom a challenge was first fetched for.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
 )
 
 claims = sa.Table(

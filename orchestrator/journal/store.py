@@ -3,55 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import Any
 
-import rfc8785
 import sqlalchemy as sa
-from pydantic import ValidationError
-from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.errors import Disposition, JournalError
+from orchestrator.journal import signatures
 from orchestrator.journal.database import open_database
-from orchestrator.journal.schema import certificates, claims, events, inbox, signatures
-from orchestrator.lifecycle.events import (
-    ChallengeLapsed,
-    ChallengeSigned,
-    CreationAnswered,
-    Event,
-    Recorded,
-    SubmissionRefused,
-    parse_event,
-)
+from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row_of
+from orchestrator.journal.schema import certificates, claims, events, inbox, meta
+from orchestrator.journal.transactions import reading, writing
+from orchestrator.journal.verify import Verification, verified
+from orchestrator.lifecycle.events import Event, HistoryImported, JournalReconciled, Recorded, SigningIntended
+from orchestrator.lifecycle.oversight import STREAM as SIGNING
+from orchestrator.ports import ChallengeHistory, CountLimit, SignatureRow
 
-GENESIS = "0" * 64
-"""The ``previous`` of the first event."""
-
-_PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """``valid``, the number of events, the last good hash (``head``), and the place
-    (from 1) of the first event that is not as it was written."""
-
-    valid: bool
-    events: int
-    head: str
-    first_bad: int | None
+__all__ = ["GENESIS", "Journal", "Verification"]
 
 
 class Journal:
-    """The facts of all accounts, in streams: one per account id, one per ``reference:…`` of a creation."""
+    """The facts of all accounts, in streams: one per account id, one per ``reference:…`` of a creation, and ``signing``
+    for what people decide."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._identity: str | None = None
 
     @classmethod
     async def open(cls, url: str) -> Journal:
@@ -71,99 +51,173 @@ class Journal:
 
     # --- facts ---------------------------------------------------------------------------------------------------
 
-    async def append(self, stream: str, new: Sequence[Event], *, after: int, at: datetime) -> list[Recorded]:
+    async def append(
+        self,
+        stream: str,
+        new: Sequence[Event],
+        *,
+        after: int,
+        at: datetime,
+        unchanged: Mapping[str, int] | None = None,
+        limits: Sequence[CountLimit] = (),
+    ) -> list[Recorded]:
         """Appends facts to a stream of which the caller has seen ``after`` events, all or nothing, durably.
 
-        Raises JournalError: ``journal_conflict`` if the stream has grown meanwhile, ``signature_conflict`` if another
-        signature of the same account and purpose is live or this challenge was signed before, ``account_claimed`` if
-        the account of a creation is another creation's, ``journal_busy`` (retry).
+        ``unchanged``: other streams that this rests on, and how many events of each were seen. ``limits``: what the
+        intended signatures in ``new`` count towards.
+
+        Raises JournalError:
+        ``journal_conflict`` if the stream has grown meanwhile, ``journal_moved`` (retry) if one of ``unchanged`` has;
+        ``challenge_signed_before`` if a signature of this challenge was intended or made before, for whomever;
+        ``signature_conflict`` if another signature of the same account and purpose is live;
+        ``signing_limit`` (retry) if a limit is reached; ``account_claimed`` if the account of a creation is another
+        creation's; ``journal_busy``, ``journal_unreachable`` (retry, nothing was written); ``journal_uncertain``
+        (retry, after reading again: it may have been written).
         """
-        async with self._write() as connection:
-            top = (await connection.execute(_HEAD)).first()
-            seq, previous = (top.seq, top.hash) if top else (0, GENESIS)
-            length = (await connection.execute(_LENGTH, {"stream": stream})).scalar_one()
+        async with writing(self._engine) as connection:
+            length = await _length(connection, stream)
             if length != after:
                 raise JournalError(
                     f"the journal of {stream} has {length} events, expected {after}: another process works on it",
                     code="journal_conflict",
                 )
-            recorded = []
-            for offset, event in enumerate(new, start=1):
-                row = _row(seq + offset, stream, after + offset, at, event, previous)
-                await connection.execute(events.insert(), row)
-                await _constrain(connection, stream, event)
-                previous = row["hash"]
-                recorded.append(_recorded_from(row, event, at))
-            return recorded
+            for other, seen in (unchanged or {}).items():
+                length = await _length(connection, other)
+                if length != seen:
+                    raise JournalError(
+                        f"the journal of {other} has {length} events, expected {seen}: something was decided meanwhile",
+                        code="journal_moved",
+                        disposition=Disposition.RETRY,
+                    )
+            wanted = sum(isinstance(event, SigningIntended) for event in new)
+            await signatures.require_room(connection, limits, wanted, at)
+            return await _extend(connection, stream, after, new, at)
+
+    async def import_signatures(
+        self,
+        rows: Sequence[SignatureRow],
+        event: HistoryImported | JournalReconciled,
+        *,
+        at: datetime,
+        after: int | None = None,
+    ) -> list[Recorded]:
+        """Takes over signatures that another journal or a log knows of, so that none of those challenges is signed
+        again, and appends the event to the stream ``signing``; its ``signatures`` and ``rows`` are set here, to the
+        number and the hash of the lines that were not known before.
+
+        ``after``: as for ``append``, or None for whatever is there. Raises JournalError as ``append`` does, and
+        SettingsError ``history_malformed``.
+        """
+        lines = signatures.imported(rows, at)
+        async with writing(self._engine) as connection:
+            length = await _length(connection, SIGNING)
+            if after is not None and length != after:
+                raise JournalError(
+                    f"the journal of {SIGNING} has {length} events, expected {after}: another process works on it",
+                    code="journal_conflict",
+                )
+            fresh = await signatures.unknown(connection, lines)
+            update = {"signatures": len(fresh), "rows": signatures.hash_of_rows(fresh)}
+            done = await _extend(connection, SIGNING, length, [event.model_copy(update=update)], at)
+            await signatures.take_over(connection, fresh, done[0].seq)
+            return done
 
     async def read(self, stream: str) -> list[Recorded]:
         """All facts of a stream, in order."""
-        async with self._read() as connection:
+        async with reading(self._engine) as connection:
             rows = await connection.execute(sa.select(events).where(events.c.stream == stream).order_by(events.c.seq))
-            return [_recorded(row._mapping) for row in rows]
+            return [recorded(row._mapping) for row in rows]
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> list[Recorded]:
         """Facts of all streams with ``seq`` above ``after``, at most ``limit``."""
-        async with self._read() as connection:
+        async with reading(self._engine) as connection:
             query = sa.select(events).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
-            return [_recorded(row._mapping) for row in await connection.execute(query)]
+            return [recorded(row._mapping) for row in await connection.execute(query)]
 
     async def streams(self) -> list[str]:
         """The names of all streams, by their first event."""
         query = sa.select(events.c.stream).where(events.c.stream_seq == 1).order_by(events.c.seq)
-        async with self._read() as connection:
+        async with reading(self._engine) as connection:
             return list((await connection.execute(query)).scalars())
 
     async def claimed_accounts(self) -> set[str]:
         """Ids of the accounts that some creation of this journal has already been answered with."""
-        async with self._read() as connection:
+        async with reading(self._engine) as connection:
             return set((await connection.execute(sa.select(claims.c.account_id))).scalars())
 
     async def open_creations(self) -> list[Recorded]:
         """The last intents of the creations that have had no answer and no refusal yet."""
         last = sa.select(sa.func.max(events.c.seq)).where(events.c.stream.like("reference:%")).group_by(events.c.stream)
         query = sa.select(events).where(events.c.seq.in_(last)).where(events.c.type == "creation_intended")
-        async with self._read() as connection:
-            return [_recorded(row._mapping) for row in await connection.execute(query.order_by(events.c.seq))]
+        async with reading(self._engine) as connection:
+            return [recorded(row._mapping) for row in await connection.execute(query.order_by(events.c.seq))]
 
     async def verify(self) -> Verification:
-        """Recomputes the hash chain over all events.
+        """Whether all is as it was written: see ``orchestrator.journal.verify``."""
+        async with reading(self._engine, snapshot=True) as connection:  # what is appended meanwhile is not seen
+            return await verified(connection)
 
-        Finds what was changed, removed, moved or put in between. Events cut off at the end leave a whole, shorter
-        chain: compare ``head`` and ``events`` with a copy kept elsewhere.
-        """
-        count, previous, page = 0, GENESIS, _PAGE
-        async with self._read() as connection:  # one transaction: what is appended meanwhile is not seen
-            while True:
-                query = sa.select(events).where(events.c.seq > count).order_by(events.c.seq).limit(page)
-                try:
-                    rows = (await connection.execute(query)).all()
-                except OperationalError as error:  # bytes in a text that are no UTF-8
-                    if "decode" not in str(error.orig):
-                        raise
-                    if page == 1:
-                        return Verification(False, count, previous, count + 1)
-                    page = 1
-                    continue
-                for row in rows:
-                    item = row._mapping
-                    if not _follows(item, count + 1, previous):
-                        # The place in the order, and not what the row says of itself: that may be forged too.
-                        return Verification(False, count, previous, count + 1)
-                    count, previous = count + 1, item["hash"]
-                if not rows:
-                    break
-            total = (await connection.execute(sa.select(sa.func.count()).select_from(events))).scalar_one()
-        if total != count:
-            return Verification(False, count, previous, count + 1)
-        return Verification(True, count, previous, None)
+    async def head(self) -> tuple[int, str]:
+        """The last event's ``seq`` and hash; 0 and GENESIS of an empty journal."""
+        async with reading(self._engine) as connection:
+            return await _head(connection)
+
+    async def event_hash(self, seq: int) -> str | None:
+        """The hash of the event with this ``seq``, None if there is none."""
+        async with reading(self._engine) as connection:
+            query = sa.select(events.c.hash).where(events.c.seq == seq)
+            found: str | None = (await connection.execute(query)).scalar_one_or_none()
+            return found
+
+    async def identity(self) -> str:
+        """Tells this journal from any other (UUID text); a copy of the database has the same."""
+        if self._identity is None:
+            async with reading(self._engine) as connection:
+                query = sa.select(meta.c.value).where(meta.c.name == "journal_id")
+                found = (await connection.execute(query)).scalar_one_or_none()
+            if not found:
+                raise JournalError(
+                    "the journal has no id: its table meta was changed from outside; restore a backup",
+                    code="journal_unreadable",
+                )
+            self._identity = found
+        return self._identity
+
+    # --- signatures ----------------------------------------------------------------------------------------------
+
+    async def challenge_history(self, digest: str) -> ChallengeHistory:
+        """Whom this challenge was first fetched for, and whom a signature of it was intended for."""
+        async with reading(self._engine) as connection:
+            return await signatures.history(connection, digest)
+
+    async def signature_rows(self) -> list[SignatureRow]:
+        """The signing history, the oldest first."""
+        async with reading(self._engine) as connection:
+            return await signatures.all_rows(connection)
+
+    async def last_signed_seq(self, keystore: str | None) -> int | None:
+        """The place of the last ``signing_intended`` whose signature was made with a key of this keystore, or (None) of
+        any that has an id."""
+        async with reading(self._engine) as connection:
+            return await signatures.last_made(connection, keystore)
+
+    async def signed_since(self, key: str | None, since: datetime) -> int:
+        """Signatures intended after ``since``, of one key or (None) of all, as the limits count them."""
+        async with reading(self._engine) as connection:
+            return await signatures.counted(connection, key, since)
+
+    async def limit_free_at(self, limit: CountLimit, at: datetime) -> datetime | None:
+        """When one more signature fits within a limit whose window ends at ``at``: ``at`` itself if one does now, None
+        if none ever does."""
+        async with reading(self._engine) as connection:
+            return await signatures.free_at(connection, limit, at)
 
     # --- certificates --------------------------------------------------------------------------------------------
 
     async def keep_certificate(self, account_id: str, body: bytes) -> str:
         """Stores a certificate; returns its SHA-256 in hex. Storing the same bytes again changes nothing."""
         digest = hashlib.sha256(body).hexdigest()
-        async with self._write() as connection:
+        async with writing(self._engine) as connection:
             known = await connection.execute(sa.select(certificates.c.sha256).where(certificates.c.sha256 == digest))
             if known.first() is None:
                 row = {"sha256": digest, "account_id": account_id, "body": body}
@@ -172,7 +226,7 @@ class Journal:
 
     async def certificate(self, sha256: str) -> bytes | None:
         """The bytes of a stored certificate."""
-        async with self._read() as connection:
+        async with reading(self._engine) as connection:
             query = sa.select(certificates.c.body).where(certificates.c.sha256 == sha256)
             body: bytes | None = (await connection.execute(query)).scalar_one_or_none()
             return body
@@ -181,9 +235,9 @@ class Journal:
 
     async def receive(self, event_id: str, kind: str, account_id: str | None, body: str, at: datetime) -> bool:
         """Keeps a webhook. False if this ``event_id`` was there before (a duplicate delivery)."""
-        row = {"event_id": event_id, "received_at": _iso(at), "type": kind, "account_id": account_id, "body": body}
+        row = {"event_id": event_id, "received_at": iso(at), "type": kind, "account_id": account_id, "body": body}
         try:
-            async with self._write() as connection:
+            async with writing(self._engine) as connection:
                 await connection.execute(inbox.insert(), row)
         except JournalError as error:
             if isinstance(error.__cause__, IntegrityError):
@@ -194,146 +248,37 @@ class Journal:
     async def unhandled(self) -> list[tuple[str, str | None]]:
         """``(event_id, account_id)`` of webhooks that have woken nobody yet, oldest first."""
         query = sa.select(inbox.c.event_id, inbox.c.account_id).where(inbox.c.handled_at.is_(None))
-        async with self._read() as connection:
+        async with reading(self._engine) as connection:
             rows = await connection.execute(query.order_by(inbox.c.received_at))
             return [(row.event_id, row.account_id) for row in rows]
 
     async def handled(self, event_id: str, at: datetime) -> None:
-        async with self._write() as connection:
-            await connection.execute(inbox.update().where(inbox.c.event_id == event_id).values(handled_at=_iso(at)))
-
-    def _write(self) -> _Write:
-        return _Write(self._engine)
-
-    @asynccontextmanager
-    async def _read(self) -> AsyncIterator[AsyncConnection]:
-        try:
-            async with self._engine.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise _translated(error) from error
+        async with writing(self._engine) as connection:
+            await connection.execute(inbox.update().where(inbox.c.event_id == event_id).values(handled_at=iso(at)))
 
 
-class _Write:
-    """One writing transaction; database errors become JournalError."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._connection = engine.connect()
-
-    async def __aenter__(self) -> AsyncConnection:
-        try:
-            connection = await self._connection.start()
-            await connection.execution_options(write=True)
-            await connection.begin()
-        except BaseException as error:
-            await self._connection.close()
-            if isinstance(error, SQLAlchemyError):
-                raise _translated(error) from error
-            raise
-        return connection
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if error is None:
-                await self._connection.commit()
-            else:
-                await self._connection.rollback()
-        except SQLAlchemyError as failure:
-            raise _translated(failure) from failure
-        finally:
-            await self._connection.close()
-        if isinstance(error, SQLAlchemyError):
-            raise _translated(error) from error
+async def _head(connection: AsyncConnection) -> tuple[int, str]:
+    top = (await connection.execute(_TOP)).first()
+    return (top.seq, top.hash) if top else (0, GENESIS)
 
 
-_HEAD = sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
+async def _length(connection: AsyncConnection, stream: str) -> int:
+    return int((await connection.execute(_LENGTH, {"stream": stream})).scalar_one())
+
+
+async def _extend(
+    connection: AsyncConnection, stream: str, after: int, new: Sequence[Event], at: datetime
+) -> list[Recorded]:
+    seq, previous = await _head(connection)
+    done = []
+    for offset, event in enumerate(new, start=1):
+        row = row_of(seq + offset, stream, after + offset, at, event, previous)
+        await connection.execute(events.insert(), row)
+        await signatures.keep(connection, seq + offset, stream, at, event)
+        previous = row["hash"]
+        done.append(recorded_from(row, event, at))
+    return done
+
+
+_TOP = sa.select(events.c.seq, events.c.hash).order_by(events.c.seq.desc()).limit(1)
 _LENGTH = sa.select(sa.func.count()).select_from(events).where(events.c.stream == sa.bindparam("stream"))
-
-
-async def _constrain(connection: AsyncConnection, stream: str, event: Event) -> None:
-    """Keeps the tables of live signatures and of claimed accounts, whose constraints make a second one impossible."""
-    match event:
-        case ChallengeSigned():
-            row = {"account_id": stream, "purpose": event.purpose, "digest": event.digest, "live": True}
-            await connection.execute(signatures.insert(), row)
-        case CreationAnswered():
-            await connection.execute(claims.insert(), {"account_id": event.account_id, "stream": stream})
-        case SubmissionRefused() | ChallengeLapsed():
-            mine = (signatures.c.account_id == stream) & (signatures.c.digest == event.digest)
-            await connection.execute(signatures.update().where(mine).values(live=False))
-        case _:
-            pass
-
-
-def _translated(error: SQLAlchemyError) -> JournalError:
-    cause = getattr(error, "orig", None) or error
-    if isinstance(error, IntegrityError) and "signatures" in str(cause):
-        return JournalError(
-            "another signature of this account and operation is live, or this challenge was signed before: this "
-            "signature was dropped and went nowhere",
-            code="signature_conflict",
-        )
-    if isinstance(error, IntegrityError) and "claims" in str(cause):
-        return JournalError(
-            "the account is the answer to another creation already: expected one reference per account",
-            code="account_claimed",
-        )
-    if isinstance(error, OperationalError) and "locked" in str(cause):
-        return JournalError(
-            "the journal's database is in use by another process and did not get free in time",
-            code="journal_busy",
-            disposition=Disposition.RETRY,
-        )
-    return JournalError(f"the journal's database refused: {cause}", code="journal_database")
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _row(seq: int, stream: str, stream_seq: int, at: datetime, event: Event, previous: str) -> dict[str, Any]:
-    data = event.model_dump(mode="json", exclude={"type"})
-    row: dict[str, Any] = {
-        "seq": seq,
-        "stream": stream,
-        "stream_seq": stream_seq,
-        "at": _iso(at),
-        "type": event.type,
-        "data": rfc8785.dumps(data).decode(),
-        "previous": previous,
-    }
-    row["hash"] = _hash(row)
-    return row
-
-
-def _hash(row: Any) -> str:
-    """SHA-256 over the RFC 8785 form of all columns but the hash itself, ``previous`` included."""
-    columns = ("seq", "stream", "stream_seq", "at", "type", "data", "previous")
-    return hashlib.sha256(rfc8785.dumps({name: row[name] for name in columns})).hexdigest()
-
-
-def _follows(row: Any, seq: int, previous: str) -> bool:
-    try:
-        return bool(row["seq"] == seq and row["previous"] == previous and row["hash"] == _hash(row))
-    except (rfc8785.CanonicalizationError, TypeError):
-        return False  # a value of a type that was never written
-
-
-def _recorded(row: Any) -> Recorded:
-    try:
-        event = parse_event({**json.loads(row["data"]), "type": row["type"]})
-        at = datetime.fromisoformat(row["at"])
-    except (ValidationError, ValueError, TypeError) as error:
-        raise JournalError(
-            f"event {row['seq']} of the journal cannot be read (type {row['type']!r}); run journal --verify",
-            code="journal_unreadable",
-        ) from error
-    return _recorded_from(row, event, at)
-
-
-def _recorded_from(row: Any, event: Event, at: datetime) -> Recorded:
-    return Recorded(
-        seq=row["seq"], stream=row["stream"], at=at, event=event, hash=row["hash"], previous=row["previous"]
-    )

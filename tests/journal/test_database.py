@@ -202,7 +202,8 @@ async def test_urls_that_are_none(url, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_password_in_a_url_is_not_repeated():
+@pytest.mark.parametrize("url", ["mysql://user:hunter2@host/db", "postgresql:user:hunter2@host/db", "x://h?p=hunter2"])
+async def test_a_password_in_a_url_is_not_repeated(url):
     with pytest.raises(SettingsError) as raised:
-        await open_database("postgresql://user:hunter2@host/db")
+        await open_database(url)
     assert "hunter2" not in raised.value.message

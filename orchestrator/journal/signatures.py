@@ -1,0 +1,249 @@
+"""The tables beside the events, kept in the transaction of the event: what was signed, what was fetched, what was
+claimed. Their constraints decide what no check in code can: of two processes that want the same, one gets it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from orchestrator.errors import Disposition, JournalError, SettingsError
+from orchestrator.journal.rows import iso
+from orchestrator.journal.schema import challenges, claims, signatures
+from orchestrator.lifecycle import events as e
+from orchestrator.ports import ChallengeHistory, CountLimit, SignatureRow
+
+_BATCH = 500
+"""Digests in one query: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
+
+
+async def keep(connection: AsyncConnection, seq: int, stream: str, at: datetime, event: e.Event) -> None:
+    """What one event means for the tables. A broken constraint comes as SQLAlchemy's IntegrityError."""
+    match event:
+        case e.SigningIntended():
+            await _insert(connection, _intended(seq, stream, at, event))
+        case e.ChallengeSigned():
+            await _made(connection, seq, stream, at, event)
+        case e.SubmissionRefused() | e.ChallengeLapsed():
+            mine = (signatures.c.digest == event.digest) & (signatures.c.account_id == stream)
+            await connection.execute(signatures.update().where(mine).values(live=False))
+        case e.ChallengeFetched():
+            known = sa.select(challenges.c.digest).where(challenges.c.digest == event.digest)
+            if (await connection.execute(known)).first() is None:  # the first one keeps it
+                row = {"digest": event.digest, "account_id": stream, "purpose": event.purpose, "seq": seq}
+                await connection.execute(challenges.insert(), row)
+        case e.CreationAnswered():
+            await connection.execute(claims.insert(), {"account_id": event.account_id, "stream": stream})
+        case _:
+            pass
+
+
+def _intended(seq: int, stream: str, at: datetime, event: e.SigningIntended) -> dict[str, Any]:
+    return {
+        "digest": event.digest,
+        "account_id": stream,
+        "purpose": event.purpose,
+        "live": True,
+        "made": False,
+        "at": iso(at),
+        "intent_seq": seq,
+        "signer": event.signer,
+        "key": event.key,
+        "keystore": event.keystore,
+        "policy": event.policy,
+    }
+
+
+async def _made(connection: AsyncConnection, seq: int, stream: str, at: datetime, event: e.ChallengeSigned) -> None:
+    """Marks the live intention made. Where there is none (the first release wrote none) the row is new, so that the
+    constraints refuse it beside another live one, and a second signature of one challenge."""
+    table = signatures.c
+    mine = (table.digest == event.digest) & (table.account_id == stream) & (table.purpose == event.purpose)
+    intended = signatures.update().where(mine & table.live & ~table.made).values(made=True)
+    if (await connection.execute(intended)).rowcount == 0:
+        row = {
+            "digest": event.digest,
+            "account_id": stream,
+            "purpose": event.purpose,
+            "live": True,
+            "made": True,
+            "at": iso(at),
+            "intent_seq": seq,
+            "signer": event.signer,
+            "key": event.key,
+            "keystore": None,
+            "policy": event.policy,
+        }
+        await _insert(connection, row)
+
+
+async def _insert(connection: AsyncConnection, row: dict[str, Any]) -> None:
+    """In two steps, so that on every database the constraint on the challenge speaks before that on the operation."""
+    await connection.execute(signatures.insert(), {**row, "live": False})
+    await connection.execute(signatures.update().where(signatures.c.digest == row["digest"]).values(live=True))
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+async def require_room(connection: AsyncConnection, limits: Iterable[CountLimit], wanted: int, at: datetime) -> None:
+    """Raises JournalError ``signing_limit`` (retry) if ``wanted`` more signatures at ``at`` exceed a limit."""
+    for limit in limits:
+        count = await counted(connection, limit.key, limit.since)
+        if count + wanted > limit.most:
+            free = await free_at(connection, limit, at, wanted)
+            until = f"free again at {free:%Y-%m-%dT%H:%M:%SZ}" if free else "more than the limit allows at any time"
+            raise JournalError(
+                f"the limit of {limit.text} is reached: {count} were made since {limit.since:%Y-%m-%dT%H:%M:%SZ}, "
+                f"{wanted} more asked for; {until}",
+                code="signing_limit",
+                disposition=Disposition.RETRY,
+            )
+
+
+async def counted(connection: AsyncConnection, key: str | None, since: datetime) -> int:
+    """Signatures intended after ``since``, made or not, imported ones too; of one key, or of all (None)."""
+    query = sa.select(sa.func.count()).select_from(signatures).where(_within(key, since))
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def free_at(connection: AsyncConnection, limit: CountLimit, at: datetime, wanted: int = 1) -> datetime | None:
+    """When ``wanted`` more signatures fit within a limit whose window ends at ``at``: ``at`` itself if they do now,
+    None if they never do."""
+    times = sa.select(signatures.c.at).where(_within(limit.key, limit.since)).order_by(signatures.c.at)
+    found = list((await connection.execute(times)).scalars())
+    over = len(found) + wanted - limit.most
+    if over <= 0:
+        return at
+    if over > len(found):
+        return None
+    return datetime.fromisoformat(found[over - 1]) + (at - limit.since)
+
+
+def _within(key: str | None, since: datetime) -> sa.ColumnElement[bool]:
+    recent = signatures.c.at > iso(since)
+    return recent if key is None else recent & (signatures.c.key == key)
+
+
+# --- what is known ---------------------------------------------------------------------------------------------------
+
+
+async def history(connection: AsyncConnection, digest: str) -> ChallengeHistory:
+    """Whom a challenge was fetched for, and whom a signature of it was intended for."""
+
+    async def owner(table: sa.Table) -> tuple[str, str] | None:
+        query = sa.select(table.c.account_id, table.c.purpose).where(table.c.digest == digest)
+        row = (await connection.execute(query)).first()
+        return None if row is None else (row.account_id, row.purpose)
+
+    return ChallengeHistory(fetched_for=await owner(challenges), signed_for=await owner(signatures))
+
+
+async def all_rows(connection: AsyncConnection) -> list[SignatureRow]:
+    """All signatures, the oldest first."""
+    query = sa.select(signatures).order_by(signatures.c.intent_seq, signatures.c.digest)
+    return [
+        SignatureRow(
+            account_id=row.account_id,
+            purpose=row.purpose,
+            digest=row.digest,
+            signer=row.signer,
+            key=row.key,
+            at=row.at,
+            made=row.made,
+            live=row.live,
+        )
+        for row in await connection.execute(query)
+    ]
+
+
+async def last_made(connection: AsyncConnection, keystore: str | None) -> int | None:
+    """The place of the last intention whose signature was made with a key of this keystore, or of any (None)."""
+    of_it = signatures.c.keystore.is_not(None) if keystore is None else signatures.c.keystore == keystore
+    query = sa.select(sa.func.max(signatures.c.intent_seq)).where(of_it & signatures.c.made)
+    found: int | None = (await connection.execute(query)).scalar_one()
+    return found
+
+
+# --- what comes from elsewhere ---------------------------------------------------------------------------------------
+
+
+def imported(rows: Sequence[SignatureRow], at: datetime) -> list[dict[str, Any]]:
+    """The rows of an import, one per digest. A line without a time gets that of the import: it counts in the limits.
+
+    Raises SettingsError ``history_malformed``.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        try:
+            when = iso(_aware(row.at) if row.at is not None else at)
+        except (ValueError, OverflowError) as error:
+            raise SettingsError(
+                f"the signature of {ascii(row.digest)[:80]} has the time {ascii(row.at)[:40]}, expected ISO-8601 with "
+                "an offset",
+                code="history_malformed",
+            ) from error
+        texts = (row.digest, row.account_id, row.purpose, row.signer or "", row.key or "")
+        if not row.digest or not all(map(_storable, texts)):
+            raise SettingsError(
+                f"the signature of {ascii(row.digest)[:80]} in the history has no digest, or a text that no database "
+                "keeps",
+                code="history_malformed",
+            )
+        found.setdefault(
+            row.digest,
+            {
+                "digest": row.digest,
+                "account_id": row.account_id,
+                "purpose": row.purpose,
+                "live": False,
+                "made": row.made,
+                "at": when,
+                "signer": row.signer,
+                "key": row.key,
+                "keystore": None,
+                "policy": None,
+            },
+        )
+    return list(found.values())
+
+
+def _storable(text: str) -> bool:
+    """PostgreSQL keeps no NUL, and nothing is UTF-8 with half a surrogate pair in it."""
+    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _aware(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("no offset")
+    return at.astimezone(UTC)
+
+
+async def unknown(connection: AsyncConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those whose challenge has no row yet."""
+    known: set[str] = set()
+    for start in range(0, len(rows), _BATCH):
+        digests = [row["digest"] for row in rows[start : start + _BATCH]]
+        query = sa.select(signatures.c.digest).where(signatures.c.digest.in_(digests))
+        known.update((await connection.execute(query)).scalars())
+    return [row for row in rows if row["digest"] not in known]
+
+
+def hash_of_rows(rows: Iterable[Any]) -> str:
+    """SHA-256 over the RFC 8785 form of imported rows, by digest."""
+    columns = ("digest", "account_id", "purpose", "made", "at", "signer", "key")
+    lines = [[row[name] for name in columns] for row in sorted(rows, key=lambda row: str(row["digest"]))]
+    return hashlib.sha256(rfc8785.dumps(lines)).hexdigest()
+
+
+async def take_over(connection: AsyncConnection, rows: list[dict[str, Any]], seq: int) -> None:
+    """Adds the rows of the import that is in event ``seq``."""
+    if rows:
+        await connection.execute(signatures.insert(), [{**row, "intent_seq": seq} for row in rows])

@@ -1,0 +1,67 @@
+"""The journal in a file: SQLite in WAL mode with ``synchronous=FULL``, so that a committed event survives the loss of
+power (sqlite.org, "PRAGMA synchronous")."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from orchestrator.errors import SettingsError
+from orchestrator.journal.foreign import require_ours
+
+_BUSY_SECONDS = 30
+
+
+def sqlite_engine(path: Path) -> AsyncEngine:
+    """SIDE EFFECTS: creates the file (0600, in a folder of 0700). Raises SettingsError (``database_foreign``,
+    ``database_unusable``)."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot open the database {path}: {error.strerror or error}", code="database_unusable"
+        ) from error
+    _identify(path)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+    sa.event.listen(engine.sync_engine, "connect", _on_connect)
+    sa.event.listen(engine.sync_engine, "begin", _on_begin)
+    return engine
+
+
+def unusable(path: Path, reason: object) -> SettingsError:
+    """The error for a file that SQLite cannot use."""
+    return SettingsError(
+        f"cannot use the database {path}: {reason}; is it a journal of this program, can this user write in its "
+        "folder, and is the disk full?",
+        code="database_unusable",
+    )
+
+
+def _identify(path: Path) -> None:
+    """Looks before anything is changed (WAL mode, too, is a change)."""
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+            rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    except sqlite3.Error as error:
+        raise unusable(path, error) from error
+    require_ours({str(name) for (name,) in rows}, str(path))
+
+
+def _on_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where _on_begin says, not where the driver guesses
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _on_begin(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
