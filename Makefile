@@ -40,8 +40,9 @@ artifacts: setup ## compile the contracts and rewrite the artifacts that the pac
 halmos: setup .halmos/.ready ## check formally that the closed wallet can do nothing
 	$(BIN)/python scripts/halmos.py
 
-benchmark: setup ## measure the closure proof
+benchmark: setup ## measure the closure proof, and signing with each back end
 	$(BIN)/python scripts/benchmark_closure.py
+	$(BIN)/python scripts/benchmark_signing.py
 
 lock: $(VENV)/.ready ## resolve the dependencies again
 	scripts/lock.sh

@@ -9,11 +9,13 @@ from __future__ import annotations
 from coincurve import PrivateKey, PublicKey
 from eth_hash.auto import keccak
 
-from orchestrator.errors import SigningError
+from orchestrator.errors import Disposition, SigningError
 from orchestrator.models import Address, checksum
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """The order of secp256k1's group (SEC 2). A private key is 1 to ORDER - 1."""
+_V = (b"\x1b", b"\x1c")
+"""27 and 28, by recovery id. An id of 2 or 3 (chance 2^-127) has no v and is an IndexError."""
 
 
 def personal_hash(message: bytes) -> bytes:
@@ -26,22 +28,25 @@ def address_of(public_key: PublicKey) -> Address:
     return checksum(keccak(public_key.format(compressed=False)[1:])[12:].hex())
 
 
-def sign(key: PrivateKey, public_key: bytes, message: bytes) -> bytes:
-    """65 bytes r, s, v (27 or 28) over the personal message; the public key recovered from them is compared first.
+def sign(key: PrivateKey, message: bytes) -> bytes:
+    """65 bytes r, s, v (27 or 28) over the personal message. Nothing is compared here: see ``require``."""
+    signature = key.sign_recoverable(personal_hash(message), hasher=None)
+    return signature[:64] + _V[signature[64]]
 
-    ``public_key``: the expected one, 65 bytes uncompressed. Comparing keys is comparing addresses without a further
-    hash. Raises SigningError if the signature does not recover to it, as after a fault in memory.
+
+def require(message: bytes, signature: bytes, address: Address) -> None:
+    """Whoever wants to use a signature calls this first, once: is it ``address``'s, over exactly this message?
+
+    It finds a fault in memory, a key that was swapped behind its name, and a signer that lies. Raises SigningError:
+    ``signature_mismatch`` (operator) with both addresses, or ``signature_malformed`` as ``recover``.
     """
-    digest = personal_hash(message)
-    signature = key.sign_recoverable(digest, hasher=None)
-    recovered = PublicKey.from_signature_and_message(signature, digest, hasher=None).format(compressed=False)
-    if recovered != public_key:
-        expected, actual = address_of(PublicKey(public_key)), address_of(PublicKey(recovered))
+    public_key = _recovered(message, signature)
+    if keccak(public_key.format(compressed=False)[1:])[12:].hex() != address[2:].lower():
         raise SigningError(
-            f"the signature does not leave: expected it to recover to {expected}, got {actual}",
+            f"the signature does not leave: expected it to recover to {address}, got {address_of(public_key)}",
             code="signature_mismatch",
+            disposition=Disposition.OPERATOR,
         )
-    return signature[:64] + bytes((27 + signature[64],))
 
 
 def recover(message: bytes, signature: bytes) -> Address:
@@ -49,6 +54,10 @@ def recover(message: bytes, signature: bytes) -> Address:
 
     Raises SigningError, code ``signature_malformed``.
     """
+    return address_of(_recovered(message, signature))
+
+
+def _recovered(message: bytes, signature: bytes) -> PublicKey:
     if len(signature) != 65:
         raise _malformed("65 bytes", f"{len(signature)} bytes")
     if signature[64] not in (27, 28):
@@ -56,12 +65,11 @@ def recover(message: bytes, signature: bytes) -> Address:
     if int.from_bytes(signature[32:64], "big") > ORDER // 2:
         raise _malformed("an s in the lower half (EIP-2)", "a high s")
     try:
-        public_key = PublicKey.from_signature_and_message(
+        return PublicKey.from_signature_and_message(
             signature[:64] + bytes((signature[64] - 27,)), personal_hash(message), hasher=None
         )
     except ValueError:
         raise _malformed("a signature that recovers to a key", "values r and s that do not") from None
-    return address_of(public_key)
 
 
 def _malformed(expected: str, actual: str) -> SigningError:

@@ -1,22 +1,29 @@
-"""Managed keys: Web3 Secret Storage files in a folder, and signatures over EIP-191 personal messages."""
+"""Managed keys: a folder of Web3 Secret Storage files and of descriptors of keys that lie elsewhere (PKCS#11, AWS KMS,
+a remote signer), and signatures over EIP-191 personal messages."""
 
 from __future__ import annotations
 
-from orchestrator.eip191 import personal_hash, recover
-from orchestrator.signers.keystore import KeyInfo, Keystore, KeystoreSigner
+from orchestrator.eip191 import personal_hash, recover, require
+from orchestrator.ports import KeyInfo
+from orchestrator.signers.elsewhere import BackendSigner
+from orchestrator.signers.keyring import Keyring, Scan
+from orchestrator.signers.local import KeystoreSigner
 from orchestrator.signers.passwords import FilePassword, FixedPassword, NoPassword, PasswordSource, PromptPassword
 from orchestrator.signers.secret import Secret
 
 __all__ = [
+    "BackendSigner",
     "FilePassword",
     "FixedPassword",
     "KeyInfo",
-    "Keystore",
+    "Keyring",
     "KeystoreSigner",
     "NoPassword",
     "PasswordSource",
     "PromptPassword",
+    "Scan",
     "Secret",
     "personal_hash",
     "recover",
+    "require",
 ]

@@ -38,7 +38,7 @@ def read_private(path: Path, what: str, *, max_bytes: int, follow_symlinks: bool
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise KeyUnavailable(f"{what} {path}: expected a regular file, got another kind", code=code)
-        _require_private(path, what, status, "600")
+        require_private(path, what, status, "600")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
@@ -60,7 +60,7 @@ def require_private_folder(path: Path, what: str) -> bool:
         raise KeyUnavailable(f"{what} {path} cannot be read: {error.strerror}", code="keystore_unreadable") from None
     if not stat.S_ISDIR(status.st_mode):
         raise KeyUnavailable(f"{what} {path}: expected a folder, got another kind", code="keystore_unreadable")
-    _require_private(path, what, status, "700")
+    require_private(path, what, status, "700")
     return True
 
 
@@ -70,7 +70,7 @@ def make_private_folder(path: Path, what: str) -> None:
         return
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise KeyUnavailable(f"{what} {path} cannot be made: {error.strerror}", code="keystore_unwritable") from None
     require_private_folder(path, what)
@@ -133,12 +133,13 @@ def _temporary(path: Path, data: bytes) -> Iterator[Path]:
 
 def _sync(folder: Path) -> None:
     try:
-        _sync_folder(folder)
+        sync_folder(folder)
     except OSError as error:
         raise _unwritable(folder, error) from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Makes the folder's names last. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -146,7 +147,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _require_private(path: Path, what: str, status: os.stat_result, mode: str) -> None:
+def require_private(path: Path, what: str, status: os.stat_result, mode: str) -> None:
+    """Raises KeyUnavailable ``keystore_permissions``, with what to type, if another user has a way in."""
     quoted = shlex.quote(str(path))
     if os.geteuid() != 0 and status.st_uid not in (os.geteuid(), 0):
         raise KeyUnavailable(

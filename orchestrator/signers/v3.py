@@ -2,34 +2,33 @@
 
 The format is Ethereum's "Web3 Secret Storage Definition"; encryption is eth-account's. What a file asks for is
 checked before any of it is computed, so that a planted file can neither eat the memory nor weaken the encryption.
-Our own facts about a key stand in the member ``x-orchestrator``, which other tools ignore.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 
 from coincurve import PrivateKey
 
 from orchestrator.eip191 import ORDER, address_of
-from orchestrator.errors import KeyUnavailable
-from orchestrator.models import Address, to_address
+from orchestrator.errors import Disposition, KeyUnavailable
+from orchestrator.models import Address
+from orchestrator.signers import document
+from orchestrator.signers.document import EXTENSION, Facts, kind_of, short, unreadable
 from orchestrator.signers.secret import Secret
 
-MAX_BYTES: Final = 16 * 1024
-"""The largest key file that is read. A usual one is about 600 bytes."""
 DEFAULT_WORK_FACTOR: Final = 2**18
 """scrypt's N for new files: about 1 s and 256 MiB, the definition's standard cost."""
 MIN_WORK_FACTOR: Final = 2**12
-EXTENSION: Final = "x-orchestrator"
 
 _MAX_SCRYPT_MEMORY: Final = 512 * 1024 * 1024
 _MAX_SCRYPT_WORK: Final = 2**24
 """N times r times p; the standard cost is 2^21."""
 _PBKDF2_ROUNDS: Final = (10_000, 10_000_000)
+_SHORTEST_KEY: Final = 24
+"""Bytes. Early tools left out a key's leading zeros; more than eight of them have never been seen (chance 2^-64)."""
 _DIGITS: Final = re.compile(r"(?:0x)?([0-9a-fA-F]*)")
 
 
@@ -41,17 +40,14 @@ class KeyFile:
     """What the file says; None where it does not (allowed by the definition). Proven only by ``decrypt``."""
     crypto: dict[str, Any] = field(repr=False)
     id: str | None
-    name: str | None = None
-    disabled: bool = False
-    created_at: str | None = None
+    facts: Facts = field(default_factory=Facts)
 
     def encode(self) -> bytes:
         """The file's bytes: JSON with a line end."""
-        document: dict[str, Any] = {"version": 3, "id": self.id, "crypto": self.crypto}
+        found: dict[str, Any] = {"version": 3, "id": self.id, "crypto": self.crypto, EXTENSION: self.facts.encode()}
         if self.address is not None:
-            document["address"] = self.address[2:].lower()
-        document[EXTENSION] = {"name": self.name, "disabled": self.disabled, "createdAt": self.created_at}
-        return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode("ascii")
+            found["address"] = self.address[2:].lower()
+        return document.dump(found)
 
 
 def decode(data: bytes, where: str) -> KeyFile:
@@ -59,54 +55,35 @@ def decode(data: bytes, where: str) -> KeyFile:
 
     Raises KeyUnavailable, code ``keystore_unreadable``.
     """
-    try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        _unreadable(where, "UTF-8 text", f"other bytes at offset {error.start}")
-    except (ValueError, RecursionError) as error:
-        # The decoder's sentence has positions only, never content.
-        _unreadable(where, "a JSON document", f"{len(data)} bytes that are none ({error})")
-    if not isinstance(document, dict):
-        _unreadable(where, "a JSON object", _kind_of(document))
-    if type(document.get("version")) is not int or document["version"] != 3:
-        _unreadable(where, "version 3 (Web3 Secret Storage)", f"version {_short(document.get('version'))}")
-    crypto = document.get("crypto", document.get("Crypto"))  # early clients wrote a capital C
+    return from_document(document.parse(data, where), where)
+
+
+def from_document(found: dict[str, Any], where: str) -> KeyFile:
+    """As ``decode``, of the JSON object."""
+    if type(found.get("version")) is not int or found["version"] != 3:
+        unreadable(where, "version 3 (Web3 Secret Storage)", f"version {short(found.get('version'))}")
+    crypto = found.get("crypto", found.get("Crypto"))  # early clients wrote a capital C
     if not isinstance(crypto, dict):
-        _unreadable(where, "an object crypto", _kind_of(crypto))
-    extension = document.get(EXTENSION, {})
-    if not isinstance(extension, dict):
-        _unreadable(where, f"an object {EXTENSION}", _kind_of(extension))
-    disabled = extension.get("disabled", False)
-    if not isinstance(disabled, bool):
-        _unreadable(where, f"{EXTENSION}.disabled true or false", _short(disabled))
-    return KeyFile(
-        address=_address(document.get("address"), where),
-        crypto=_crypto(crypto, where),
-        id=_optional_text(document.get("id"), "id", where),
-        name=_optional_text(extension.get("name"), f"{EXTENSION}.name", where),
-        disabled=disabled,
-        created_at=_optional_text(extension.get("createdAt"), f"{EXTENSION}.createdAt", where),
-    )
+        unreadable(where, "an object crypto", kind_of(crypto))
+    address = document.address(found.get("address"), where)
+    facts = document.facts(found, address, where)
+    identifier = document.optional_text(found.get("id"), "id", where)
+    return KeyFile(address, _crypto(crypto, where), identifier, facts)
 
 
-def encrypt(key: PrivateKey, password: Secret, *, work_factor: int, name: str, created_at: str) -> KeyFile:
+def encrypt(key: PrivateKey, password: Secret, *, work_factor: int, facts: Facts) -> KeyFile:
     """A new key file: scrypt with N = ``work_factor`` (r 8, p 1), fresh salt and IV. Takes as long as N demands."""
     from eth_account import Account  # slow to import
 
-    document = Account.encrypt(key.secret, cast("str", _password(password)), kdf="scrypt", iterations=work_factor)
-    return KeyFile(
-        address=address_of(key.public_key),
-        crypto=document["crypto"],
-        id=document["id"],
-        name=name,
-        created_at=created_at,
-    )
+    made = Account.encrypt(key.secret, cast("str", _password(password)), kdf="scrypt", iterations=work_factor)
+    return KeyFile(address=address_of(key.public_key), crypto=made["crypto"], id=made["id"], facts=facts)
 
 
 def decrypt(file: KeyFile, password: Secret, where: str) -> PrivateKey:
     """The private key, its address compared with the file's. Takes as long as the file's parameters demand.
 
-    Raises KeyUnavailable, code ``wrong_password``; ``keystore_unreadable`` if key and address do not belong together.
+    Raises KeyUnavailable: ``wrong_password``; ``keystore_unreadable`` (operator) if key and address do not belong
+    together.
     """
     from eth_account import Account  # slow to import
 
@@ -120,11 +97,12 @@ def decrypt(file: KeyFile, password: Secret, where: str) -> PrivateKey:
             f"{where}: the password is wrong (or the file was altered): the MAC does not match", code="wrong_password"
         )
     if not 0 < int.from_bytes(secret, "big") < ORDER:
-        _unreadable(where, "a private key of secp256k1", "a number outside of its range")
-    key = PrivateKey(secret)
+        unreadable(where, "a private key of secp256k1", "a number outside of its range")
+    key = PrivateKey(secret.rjust(32, b"\0"))
     actual = address_of(key.public_key)
     if file.address is not None and actual != file.address:
-        _unreadable(where, f"the key of the address in it, {file.address}", f"the key of {actual}")
+        expected = f"the key of the address in it, {file.address}"
+        unreadable(where, expected, f"the key of {actual}", disposition=Disposition.OPERATOR)
     return key
 
 
@@ -143,23 +121,23 @@ def _password(password: Secret) -> bytes:
 def _crypto(crypto: dict[str, Any], where: str) -> dict[str, Any]:
     """Only what was checked, in its plain form: what a library reads later is this and nothing else."""
     if crypto.get("cipher") != "aes-128-ctr":
-        _unreadable(where, "cipher aes-128-ctr", f"cipher {_short(crypto.get('cipher'))}")
+        unreadable(where, "cipher aes-128-ctr", f"cipher {short(crypto.get('cipher'))}")
     cipher_params, kdf_params = crypto.get("cipherparams"), crypto.get("kdfparams")
     if not isinstance(cipher_params, dict):
-        _unreadable(where, "an object cipherparams", _kind_of(cipher_params))
+        unreadable(where, "an object cipherparams", kind_of(cipher_params))
     if not isinstance(kdf_params, dict):
-        _unreadable(where, "an object kdfparams", _kind_of(kdf_params))
+        unreadable(where, "an object kdfparams", kind_of(kdf_params))
     kdf = crypto.get("kdf")
     if kdf == "scrypt":
         params = _scrypt(kdf_params, where)
     elif kdf == "pbkdf2":
         params = _pbkdf2(kdf_params, where)
     else:
-        _unreadable(where, "kdf scrypt or pbkdf2", f"kdf {_short(kdf)}")
+        unreadable(where, "kdf scrypt or pbkdf2", f"kdf {short(kdf)}")
     return {
         "cipher": "aes-128-ctr",
         "cipherparams": {"iv": _hex(cipher_params.get("iv"), "cipherparams.iv", where, 16, 16)},
-        "ciphertext": _hex(crypto.get("ciphertext"), "ciphertext", where, 32, 32),
+        "ciphertext": _hex(crypto.get("ciphertext"), "ciphertext", where, _SHORTEST_KEY, 32),
         "kdf": kdf,
         "kdfparams": params,
         "mac": _hex(crypto.get("mac"), "mac", where, 32, 32),
@@ -169,26 +147,26 @@ def _crypto(crypto: dict[str, Any], where: str) -> dict[str, Any]:
 def _scrypt(params: dict[str, Any], where: str) -> dict[str, Any]:
     n, r, p = (_positive(params.get(name), f"kdfparams.{name}", where) for name in ("n", "r", "p"))
     if n & (n - 1) or n < MIN_WORK_FACTOR:
-        _unreadable(where, f"scrypt n of {MIN_WORK_FACTOR} or more, a power of two", f"n {_short(n)}")
+        unreadable(where, f"scrypt n of {MIN_WORK_FACTOR} or more, a power of two", f"n {short(n)}")
     if 128 * n * r > _MAX_SCRYPT_MEMORY:
-        _unreadable(where, f"scrypt parameters for at most {_MAX_SCRYPT_MEMORY} bytes", f"n {_short(n)}, r {_short(r)}")
+        unreadable(where, f"scrypt parameters for at most {_MAX_SCRYPT_MEMORY} bytes", f"n {short(n)}, r {short(r)}")
     if n * r * p > _MAX_SCRYPT_WORK:
-        _unreadable(where, f"scrypt n times r times p of at most {_MAX_SCRYPT_WORK}", f"{_short(n * r * p)}")
+        unreadable(where, f"scrypt n times r times p of at most {_MAX_SCRYPT_WORK}", f"{short(n * r * p)}")
     return {"n": n, "r": r, "p": p, "dklen": _dklen(params, where), "salt": _salt(params, where)}
 
 
 def _pbkdf2(params: dict[str, Any], where: str) -> dict[str, Any]:
     rounds = _positive(params.get("c"), "kdfparams.c", where)
     if not _PBKDF2_ROUNDS[0] <= rounds <= _PBKDF2_ROUNDS[1]:
-        _unreadable(where, f"pbkdf2 c of {_PBKDF2_ROUNDS[0]} to {_PBKDF2_ROUNDS[1]}", f"c {_short(rounds)}")
+        unreadable(where, f"pbkdf2 c of {_PBKDF2_ROUNDS[0]} to {_PBKDF2_ROUNDS[1]}", f"c {short(rounds)}")
     if params.get("prf") != "hmac-sha256":
-        _unreadable(where, "prf hmac-sha256", f"prf {_short(params.get('prf'))}")
+        unreadable(where, "prf hmac-sha256", f"prf {short(params.get('prf'))}")
     return {"c": rounds, "prf": "hmac-sha256", "dklen": _dklen(params, where), "salt": _salt(params, where)}
 
 
 def _dklen(params: dict[str, Any], where: str) -> int:
     if type(params.get("dklen")) is not int or params["dklen"] != 32:
-        _unreadable(where, "dklen 32", f"dklen {_short(params.get('dklen'))}")
+        unreadable(where, "dklen 32", f"dklen {short(params.get('dklen'))}")
     return 32
 
 
@@ -198,7 +176,7 @@ def _salt(params: dict[str, Any], where: str) -> str:
 
 def _positive(value: object, what: str, where: str) -> int:
     if type(value) is not int or value < 1:
-        _unreadable(where, f"{what} as a positive integer", _short(value))
+        unreadable(where, f"{what} as a positive integer", short(value))
     return value
 
 
@@ -206,46 +184,7 @@ def _hex(value: object, what: str, where: str, least: int, most: int) -> str:
     match = _DIGITS.fullmatch(value) if isinstance(value, str) else None
     size = f"{least} bytes" if least == most else f"{least} to {most} bytes"
     if match is None:
-        _unreadable(where, f"{what} as hexadecimal text", _kind_of(value))
+        unreadable(where, f"{what} as hexadecimal text", kind_of(value))
     if len(match[1]) % 2 or not least <= len(match[1]) // 2 <= most:
-        _unreadable(where, f"{what} of {size}", f"{len(match[1])} hexadecimal digits")
+        unreadable(where, f"{what} of {size}", f"{len(match[1])} hexadecimal digits")
     return match[1].lower()
-
-
-def _address(value: object, where: str) -> Address | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        _unreadable(where, "address as text", _kind_of(value))
-    try:
-        return to_address(value if value.startswith("0x") else "0x" + value)
-    except ValueError as error:
-        _unreadable(where, "an address", str(error))
-
-
-def _optional_text(value: object, what: str, where: str) -> str | None:
-    if value is not None and not isinstance(value, str):
-        _unreadable(where, f"{what} as text", _kind_of(value))
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a member occurs twice in one object")
-    return found
-
-
-def _kind_of(value: object) -> str:
-    return "nothing" if value is None else f"a JSON {type(value).__name__}"
-
-
-def _short(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length()} bits"
-    text = ascii(value)
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _unreadable(where: str, expected: str, actual: str) -> NoReturn:
-    raise KeyUnavailable(f"{where}: expected {expected}, got {actual}", code="keystore_unreadable")

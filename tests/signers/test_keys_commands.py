@@ -13,7 +13,7 @@ from orchestrator.cli.context import options
 from orchestrator.cli.keys import app
 from orchestrator.connect import open_keystore, password_source
 from orchestrator.errors import KeyUnavailable, SettingsError
-from orchestrator.signers import FilePassword, FixedPassword, Keystore, Secret, recover
+from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, recover
 
 PASSWORD = "correct-horse-battery-staple"
 KEY = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
@@ -31,17 +31,18 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(options, "json", True)
     monkeypatch.setenv("ORCHESTRATOR_KEYSTORE", str(tmp_path / "keystore"))
     monkeypatch.setenv("ORCHESTRATOR_KEYSTORE_PASSWORD_FILE", str(private_file(tmp_path / "password", PASSWORD + "\n")))
+    monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", f"sqlite:///{tmp_path / 'journal.db'}")
     monkeypatch.setattr("orchestrator.connect.open_keystore", open_cheaply)
     return tmp_path
 
 
 def open_cheaply(settings):
-    return Keystore(settings.keystore, password_source(settings), work_factor=2**12)
+    return Keyring(settings.keystore, password_source(settings), work_factor=2**12)
 
 
 @pytest.fixture
 def keystore(folder):
-    return Keystore(folder / "keystore", FilePassword(folder / "password"), work_factor=2**12)
+    return Keyring(folder / "keystore", FilePassword(folder / "password"), work_factor=2**12)
 
 
 def run(*arguments: str, stdin: str | None = None):
@@ -59,7 +60,8 @@ def test_a_created_key_is_listed_shown_disabled_and_enabled(folder, keystore):
     assert run("list") == {"keys": []}
     created = run("create", "alice")
     (key,) = created["keys"]
-    assert key == {"name": "alice", "address": key["address"], "backend": "keystore", "disabled": False}
+    named = {"name": "alice", "address": key["address"], "backend": "keystore", "disabled": False}
+    assert key == named | {"wallets": [], "uri": None}
     assert run("list") == run("show", "alice") == created
     assert recover(b"m", keystore.signer("alice").sign_message(b"m")) == key["address"]
     assert run("disable", "alice") == {"keys": [key | {"disabled": True}]}
@@ -76,6 +78,7 @@ def test_a_key_is_written_at_the_standard_cost(folder, monkeypatch):
 
 def test_a_private_key_is_imported_from_a_file_or_from_standard_input(folder):
     expected = {"name": "alice", "address": ADDRESS, "backend": "keystore", "disabled": False}
+    expected |= {"wallets": [], "uri": None}
     assert run("import", "alice", "--private-key-file", private_file(folder / "key", KEY)) == {"keys": [expected]}
     (folder / "keystore" / "alice.json").unlink()
     assert run("import", "bob", stdin="0x" + KEY + "\n") == {"keys": [expected | {"name": "bob"}]}
@@ -115,17 +118,17 @@ def test_options_that_exclude_each_other_are_refused(folder):
 def test_rotation_checks_all_names_before_it_writes(folder, keystore):
     for name in ("alice", "bob"):
         keystore.create(name)
-    before = keystore.get("alice").file.read_bytes()
+    before = (keystore.path / "alice.json").read_bytes()
     new = private_file(folder / "new-password", "new password")
     with pytest.raises(KeyUnavailable) as caught:
         run("rotate", "alice", "carol", "--new-password-file", new)
     assert caught.value.code == "key_not_found"
-    assert keystore.get("alice").file.read_bytes() == before
+    assert (keystore.path / "alice.json").read_bytes() == before
     assert [key["name"] for key in run("rotate", "alice", "bob", "--new-password-file", new)["keys"]] == [
         "alice",
         "bob",
     ]
-    opened = Keystore(keystore.path, FixedPassword(Secret("new password")))
+    opened = Keyring(keystore.path, FixedPassword(Secret("new password")))
     for name in ("alice", "bob"):
         opened.signer(name).unlock()
 

@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator.errors import KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Address
-from orchestrator.signers import FixedPassword, Keystore, Secret, files, recover
+from orchestrator.signers import FixedPassword, KeyInfo, Keyring, Secret, files, recover
 
 PASSWORD = "correct-horse-battery-staple"
 WORK_FACTOR = 2**12
@@ -26,22 +26,26 @@ KEY = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
 ADDRESS = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
 
 
+def file_of(keystore: Keyring, info: KeyInfo) -> Path:
+    return keystore.path / f"{info.name}.json"
+
+
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.fixture
-def open_keystore(tmp_path: Path) -> Callable[..., Keystore]:
+def open_keystore(tmp_path: Path) -> Callable[..., Keyring]:
     """Opens the test's keystore as a new process would."""
 
-    def _open(password: str = PASSWORD) -> Keystore:
-        return Keystore(tmp_path / "keystore", FixedPassword(Secret(password)), work_factor=WORK_FACTOR)
+    def _open(password: str = PASSWORD) -> Keyring:
+        return Keyring(tmp_path / "keystore", FixedPassword(Secret(password)), work_factor=WORK_FACTOR)
 
     return _open
 
 
 @pytest.fixture
-def keystore(open_keystore: Callable[..., Keystore]) -> Keystore:
+def keystore(open_keystore: Callable[..., Keyring]) -> Keyring:
     return open_keystore()
 
 
@@ -59,7 +63,7 @@ def test_a_created_key_signs_in_another_process_and_its_files_are_private(keysto
     info = keystore.create("alice")
     assert mode(keystore.path) == 0o700
     assert mode(keystore.path / "alice.json") == 0o600
-    assert {path.name for path in keystore.path.iterdir()} == {"alice.json", ".lock"}
+    assert {path.name for path in keystore.path.iterdir()} == {"alice.json", ".lock", ".signing"}
     signer = open_keystore().signer_for(info.address)
     assert (signer.name, signer.address) == ("alice", info.address)
     assert recover(b"message", signer.sign_message(b"message")) == info.address
@@ -89,7 +93,7 @@ def test_files_are_private_whatever_the_umask(keystore):
 def test_listing_needs_no_password_and_the_key_is_opened_once(tmp_path, keystore):
     info = keystore.import_key("alice", Secret(KEY))
     passwords = CountingPassword()
-    opened = Keystore(keystore.path, passwords)
+    opened = Keyring(keystore.path, passwords)
     assert opened.list() == (info,)
     signer = opened.signer_for(info.address)
     assert passwords.asked == 0
@@ -105,7 +109,7 @@ def test_listing_needs_no_password_and_the_key_is_opened_once(tmp_path, keystore
 def test_a_wrong_password_can_be_corrected_in_the_same_process(keystore):
     info = keystore.create("alice")
     passwords = CountingPassword("wrong")
-    opened = Keystore(keystore.path, passwords)
+    opened = Keyring(keystore.path, passwords)
     with pytest.raises(KeyUnavailable, match=r"alice\.json.*password is wrong") as caught:
         opened.signer_for(info.address).sign_message(b"message")
     assert caught.value.code == "wrong_password"
@@ -136,9 +140,9 @@ def test_an_unknown_address_is_named(keystore):
 def test_a_file_open_to_others_is_refused_with_the_command_to_type(keystore, bits):
     info = keystore.create("alice")
     signer = keystore.signer_for(info.address)
-    info.file.chmod(bits)
+    file_of(keystore, info).chmod(bits)
     for call in (lambda: keystore.get("alice"), lambda: keystore.signer_for(info.address), signer.unlock):
-        with pytest.raises(KeyUnavailable, match=f"chmod 600 {info.file}") as caught:
+        with pytest.raises(KeyUnavailable, match=f"chmod 600 {file_of(keystore, info)}") as caught:
             call()
         assert caught.value.code == "keystore_permissions"
 
@@ -155,10 +159,10 @@ def test_a_folder_open_to_others_is_refused_with_the_command_to_type(keystore, b
 
 def test_a_file_of_another_user_is_refused(keystore, monkeypatch):
     info = keystore.create("alice")
-    monkeypatch.setattr(os, "geteuid", lambda: info.file.stat().st_uid + 4711)
-    if info.file.stat().st_uid == 0:
+    monkeypatch.setattr(os, "geteuid", lambda: file_of(keystore, info).stat().st_uid + 4711)
+    if file_of(keystore, info).stat().st_uid == 0:
         keystore.get("alice")  # root's files are fine for everybody
-        os.chown(info.file, 4242, -1)
+        os.chown(file_of(keystore, info), 4242, -1)
     with pytest.raises(KeyUnavailable, match="chown") as caught:
         keystore.get("alice")
     assert caught.value.code == "keystore_permissions"
@@ -166,8 +170,8 @@ def test_a_file_of_another_user_is_refused(keystore, monkeypatch):
 
 def test_links_folders_and_pipes_are_no_key_files(keystore, tmp_path):
     info = keystore.create("alice")
-    info.file.rename(tmp_path / "elsewhere.json")
-    info.file.symlink_to(tmp_path / "elsewhere.json")
+    file_of(keystore, info).rename(tmp_path / "elsewhere.json")
+    file_of(keystore, info).symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(KeyUnavailable, match="symbolic link") as caught:
         keystore.get("alice")
     assert caught.value.code == "keystore_unreadable"
@@ -205,7 +209,7 @@ def test_a_keystore_that_is_a_file_is_refused(keystore):
 )
 def test_a_damaged_file_is_named_and_hides_no_other_key(keystore, open_keystore, damage):
     alice, bob = keystore.create("alice"), keystore.create("bob")
-    alice.file.write_bytes(damage(alice.file.read_bytes()))
+    file_of(keystore, alice).write_bytes(damage(file_of(keystore, alice).read_bytes()))
     again = open_keystore()
     for call in (again.list, lambda: again.get("alice"), lambda: again.signer_for(alice.address)):
         with pytest.raises(KeyUnavailable, match=r"alice\.json") as caught:
@@ -217,7 +221,9 @@ def test_a_damaged_file_is_named_and_hides_no_other_key(keystore, open_keystore,
 
 def test_a_swapped_address_is_found_when_the_key_is_opened(keystore, open_keystore):
     alice = keystore.create("alice")
-    alice.file.write_text(alice.file.read_text().replace(alice.address[2:].lower(), ADDRESS[2:].lower()))
+    file_of(keystore, alice).write_text(
+        file_of(keystore, alice).read_text().replace(alice.address[2:].lower(), ADDRESS[2:].lower())
+    )
     signer = open_keystore().signer_for(Address(ADDRESS))
     with pytest.raises(KeyUnavailable, match=f"expected the key of the address in it, {ADDRESS}, got.*{alice.address}"):
         signer.sign_message(b"message")
@@ -238,11 +244,11 @@ def test_a_disabled_key_does_not_sign_until_it_is_enabled(keystore, open_keystor
 
 def test_rotation_changes_the_password_and_nothing_else(keystore, open_keystore):
     info = keystore.create("alice")
-    before = info.file.read_bytes()
+    before = file_of(keystore, info).read_bytes()
     assert keystore.rotate("alice", FixedPassword(Secret("new password"))) == info
-    assert json.loads(before)["crypto"]["kdfparams"]["salt"] not in info.file.read_text()
-    assert json.loads(before)["id"] == json.loads(info.file.read_text())["id"]
-    assert mode(info.file) == 0o600
+    assert json.loads(before)["crypto"]["kdfparams"]["salt"] not in file_of(keystore, info).read_text()
+    assert json.loads(before)["id"] == json.loads(file_of(keystore, info).read_text())["id"]
+    assert mode(file_of(keystore, info)) == 0o600
     with pytest.raises(KeyUnavailable) as caught:
         open_keystore().signer_for(info.address).unlock()
     assert caught.value.code == "wrong_password"
@@ -275,10 +281,10 @@ def test_what_happens_during_a_rotation_is_not_lost(keystore, open_keystore):
 
 def test_a_rotation_with_a_wrong_password_changes_nothing(keystore, open_keystore):
     info = keystore.create("alice")
-    before = info.file.read_bytes()
+    before = file_of(keystore, info).read_bytes()
     with pytest.raises(KeyUnavailable):
         open_keystore("wrong").rotate("alice", FixedPassword(Secret("new password")))
-    assert info.file.read_bytes() == before
+    assert file_of(keystore, info).read_bytes() == before
 
 
 def test_a_key_file_of_another_tool_is_taken_over_under_the_own_password(keystore, open_keystore, tmp_path):
@@ -317,14 +323,14 @@ def test_malformed_private_keys_are_refused_without_showing_them(keystore, text)
 
 def test_a_taken_name_or_address_is_refused(keystore):
     first = keystore.import_key("alice", Secret(KEY))
-    before = first.file.read_bytes()
+    before = file_of(keystore, first).read_bytes()
     with pytest.raises(SettingsError, match="'alice'") as caught:
         keystore.create("alice")
     assert caught.value.code == "key_exists"
     with pytest.raises(SettingsError, match=f"{ADDRESS}.*'alice'") as caught:
         keystore.import_key("bob", Secret(KEY))
     assert caught.value.code == "key_exists"
-    assert first.file.read_bytes() == before
+    assert file_of(keystore, first).read_bytes() == before
     assert len(keystore.list()) == 1
 
 
@@ -353,7 +359,7 @@ def test_one_of_several_writers_at_once_gets_the_name(open_keystore):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from orchestrator.signers import FixedPassword, Keystore, Secret
+from orchestrator.signers import FixedPassword, Keyring, Secret
 folder, password, action, function, count = sys.argv[1:]
 left = int(count)
 original = getattr(os, function)
@@ -363,7 +369,7 @@ def deadly(*arguments, **options):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments, **options)
-keystore = Keystore(Path(folder), FixedPassword(Secret(password)), work_factor=4096)
+keystore = Keyring(Path(folder), FixedPassword(Secret(password)), work_factor=4096)
 setattr(os, function, deadly)
 if action == "create":
     keystore.create("alice")
@@ -372,7 +378,7 @@ else:
 """
 
 
-def run_and_kill(keystore: Keystore, action: str, function: str, count: int) -> None:
+def run_and_kill(keystore: Keyring, action: str, function: str, count: int) -> None:
     arguments = [sys.executable, "-c", KILLED, str(keystore.path), PASSWORD, action, function, str(count)]
     finished = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     assert finished.returncode == -9, finished.stderr
@@ -380,8 +386,24 @@ def run_and_kill(keystore: Keystore, action: str, function: str, count: int) -> 
 
 @pytest.mark.parametrize(
     ("function", "count", "there"),
-    [("fsync", 2, False), ("link", 1, False), ("unlink", 1, True), ("fsync", 3, True)],
-    ids=["before the file is synced", "before it has its name", "before the leftover goes", "before the folder syncs"],
+    [
+        ("fsync", 3, False),
+        ("link", 1, False),
+        ("unlink", 1, False),
+        ("fsync", 5, False),
+        ("link", 2, False),
+        ("unlink", 2, True),
+        ("fsync", 6, True),
+    ],
+    ids=[
+        "before the id is synced",
+        "before the id has its name",
+        "before the id's leftover goes",
+        "before the file is synced",
+        "before it has its name",
+        "before the leftover goes",
+        "before the folder syncs",
+    ],
 )
 def test_a_killed_create_leaves_no_half_file(keystore, open_keystore, function, count, there):
     run_and_kill(keystore, "create", function, count)
@@ -392,7 +414,7 @@ def test_a_killed_create_leaves_no_half_file(keystore, open_keystore, function, 
     else:
         keystore.create("alice")
     keystore.create("bob")
-    assert {path.name for path in keystore.path.iterdir()} == {"alice.json", "bob.json", ".lock"}
+    assert {path.name for path in keystore.path.iterdir()} == {"alice.json", "bob.json", ".lock", ".signing"}
 
 
 @pytest.mark.parametrize(("function", "password"), [("replace", PASSWORD), ("unlink", "new password")])
@@ -411,7 +433,7 @@ def test_secrets_are_in_no_text_and_in_no_pickle(keystore, tmp_path):
     errors: list[OrchestratorError] = []
     foreign = tmp_path / "foreign.json"
     foreign.write_text("{" + KEY)
-    wrong = Keystore(keystore.path, FixedPassword(Secret(PASSWORD[:-1])))
+    wrong = Keyring(keystore.path, FixedPassword(Secret(PASSWORD[:-1])))
     for call in (
         lambda: wrong.signer_for(info.address).unlock(),
         lambda: keystore.import_key("bob", Secret(KEY + "0")),
@@ -438,7 +460,7 @@ def test_secrets_are_in_no_text_and_in_no_pickle(keystore, tmp_path):
 
 def test_an_unwritable_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    keystore = Keystore(tmp_path / "file" / "keystore", FixedPassword(Secret(PASSWORD)), work_factor=WORK_FACTOR)
+    keystore = Keyring(tmp_path / "file" / "keystore", FixedPassword(Secret(PASSWORD)), work_factor=WORK_FACTOR)
     with pytest.raises(KeyUnavailable, match="file/keystore"):
         keystore.create("alice")
     folder = tmp_path / "folder"

@@ -13,10 +13,14 @@ from coincurve import PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.eip191 import address_of
 from orchestrator.errors import KeyUnavailable
 from orchestrator.signers import Secret, v3
+from orchestrator.signers.document import Facts
 
-VECTORS = json.loads((Path(__file__).parent / "vectors" / "web3_secret_storage.json").read_text("utf-8"))["vectors"]
+FOLDER = Path(__file__).parent / "vectors"
+VECTORS = json.loads((FOLDER / "web3_secret_storage.json").read_text("utf-8"))["vectors"]
+OTHER_TOOLS = json.loads((FOLDER / "other_tools.json").read_text("utf-8"))["vectors"]
 
 
 def encoded(document) -> bytes:
@@ -36,6 +40,17 @@ def test_published_vectors_open(vector):
     assert v3.decode(encoded(with_address), "vector").address == vector["address"]
 
 
+@pytest.mark.parametrize("vector", OTHER_TOOLS, ids=lambda vector: vector["name"])
+def test_files_of_other_tools_open_with_and_without_an_address(vector):
+    file = v3.decode(encoded(vector["file"]), "vector")
+    assert file.address in (None, vector["address"])
+    key = v3.decrypt(file, Secret(vector["password"]), "vector")
+    assert (key.secret.hex(), address_of(key.public_key)) == (vector["privateKey"], vector["address"])
+    with pytest.raises(KeyUnavailable) as caught:
+        v3.decrypt(file, Secret(vector["password"].replace("ä", "a")), "vector")
+    assert caught.value.code == "wrong_password"
+
+
 def test_a_wrong_password_and_an_altered_file_have_codes():
     file = v3.decode(encoded(vector_file("pbkdf2")), "vector")
     with pytest.raises(KeyUnavailable, match="password is wrong") as caught:
@@ -51,23 +66,41 @@ def test_the_address_in_the_file_is_compared_with_the_key():
     assert caught.value.code == "keystore_unreadable"
 
 
-@pytest.mark.parametrize("number", [0, v3.ORDER, 2**256 - 1])
-def test_an_encrypted_number_that_is_no_key_is_refused(number):
+def planted(plain: bytes, password: bytes = b"secret") -> bytes:
+    """A pbkdf2 file whose encrypted content is ``plain``, whatever that is."""
     from eth_keyfile.keyfile import _pbkdf2_hash, encrypt_aes_ctr
     from eth_utils import keccak
 
     document = vector_file("pbkdf2")
     params = document["crypto"]["kdfparams"] | {"c": 10_000}
-    derived = _pbkdf2_hash(b"secret", "sha256", bytes.fromhex(params["salt"]), params["c"], 32)
-    iv = int(document["crypto"]["cipherparams"]["iv"], 16)
-    ciphertext = encrypt_aes_ctr(number.to_bytes(32, "big"), derived[:16], iv)
+    derived = _pbkdf2_hash(password, "sha256", bytes.fromhex(params["salt"]), params["c"], 32)
+    ciphertext = encrypt_aes_ctr(plain, derived[:16], int(document["crypto"]["cipherparams"]["iv"], 16))
     document["crypto"] |= {
         "kdfparams": params,
         "ciphertext": ciphertext.hex(),
         "mac": keccak(derived[16:] + ciphertext).hex(),
     }
+    return encoded(document)
+
+
+@pytest.mark.parametrize("number", [0, v3.ORDER, 2**256 - 1])
+def test_an_encrypted_number_that_is_no_key_is_refused(number):
     with pytest.raises(KeyUnavailable, match="private key of secp256k1"):
-        v3.decrypt(v3.decode(encoded(document), "planted"), Secret("secret"), "planted")
+        v3.decrypt(v3.decode(planted(number.to_bytes(32, "big")), "planted"), Secret("secret"), "planted")
+
+
+@pytest.mark.parametrize("size", [24, 30, 31])
+def test_a_key_whose_leading_zeros_were_left_out_opens(size):
+    plain = bytes(range(1, size + 1))
+    key = v3.decrypt(v3.decode(planted(plain), "planted"), Secret("secret"), "planted")
+    assert key.secret == bytes(32 - size) + plain
+
+
+@pytest.mark.parametrize("size", [0, 1, 23, 33, 64])
+def test_a_key_of_another_size_is_refused(size):
+    with pytest.raises(KeyUnavailable, match="ciphertext of 24 to 32 bytes") as caught:
+        v3.decode(planted(b"\x01" * size), "planted")
+    assert caught.value.code == "keystore_unreadable"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +180,8 @@ def test_every_truncation_of_a_file_is_refused():
 @settings(deadline=None, max_examples=15)
 def test_what_is_encrypted_and_encoded_decodes_and_decrypts(number, password, name):
     key = PrivateKey(number.to_bytes(32, "big"))
-    file = v3.encrypt(key, Secret(password), work_factor=2**12, name=name, created_at="2026-01-01T00:00:00Z")
+    facts = Facts(name=name, created_at="2026-01-01T00:00:00Z")
+    file = v3.encrypt(key, Secret(password), work_factor=2**12, facts=facts)
     data = file.encode()
     assert key.secret.hex() not in data.decode()
     again = v3.decode(data, "key file")

@@ -1,0 +1,151 @@
+"""What all key files have in common: JSON that is hostile until it is checked, and our own member ``x-orchestrator``.
+
+    "x-orchestrator": {"name": "alice", "disabled": false, "createdAt": "2026-01-01T00:00:00Z",
+                       "wallets": ["eip155:1:0x…"]}
+
+Other tools ignore that member. A file of another tool has none, and every fact in it is then absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from orchestrator.errors import Disposition, KeyUnavailable, UnsupportedChain
+from orchestrator.json_depth import too_deep
+from orchestrator.models import Address, ChainAccount, to_address
+
+MAX_BYTES: Final = 16 * 1024
+"""The largest key file that is read. A usual one is about 700 bytes."""
+MAX_WALLETS: Final = 64
+"""How many wallets a key can be bound to: one on each of so many chains."""
+EXTENSION: Final = "x-orchestrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What we know of a key beside where it is."""
+
+    name: str | None = None
+    disabled: bool = False
+    created_at: str | None = None
+    """ISO-8601 UTC text."""
+    wallets: tuple[ChainAccount, ...] = ()
+    """What it may sign for; all of them have the key's own address."""
+
+    def encode(self) -> dict[str, Any]:
+        """The member ``x-orchestrator``."""
+        return {
+            "name": self.name,
+            "disabled": self.disabled,
+            "createdAt": self.created_at,
+            "wallets": [str(wallet) for wallet in self.wallets],
+        }
+
+
+def parse(data: bytes, where: str) -> dict[str, Any]:
+    """The JSON object of a key file; no member occurs twice. ``where`` names the file in errors.
+
+    Raises KeyUnavailable, code ``keystore_unreadable``.
+    """
+    if too_deep(data):
+        unreadable(where, "a JSON document", f"{len(data)} bytes that nest too deeply")
+    try:
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
+    except UnicodeDecodeError as error:
+        unreadable(where, "UTF-8 text", f"other bytes at offset {error.start}")
+    except (ValueError, RecursionError) as error:
+        # The decoder's sentence has positions only, never content.
+        unreadable(where, "a JSON document", f"{len(data)} bytes that are none ({error})")
+    if not isinstance(document, dict):
+        unreadable(where, "a JSON object", kind_of(document))
+    return document
+
+
+def dump(document: dict[str, Any]) -> bytes:
+    """The file's bytes: JSON with a line end."""
+    return (json.dumps(document, indent=2, sort_keys=True) + "\n").encode("ascii")
+
+
+def facts(document: dict[str, Any], address: Address | None, where: str) -> Facts:
+    """The member ``x-orchestrator``, checked; ``address`` is the key's, where the file says it. Raises as ``parse``."""
+    extension = document.get(EXTENSION, {})
+    if not isinstance(extension, dict):
+        unreadable(where, f"an object {EXTENSION}", kind_of(extension))
+    disabled = extension.get("disabled", False)
+    if not isinstance(disabled, bool):
+        unreadable(where, f"{EXTENSION}.disabled true or false", short(disabled))
+    return Facts(
+        name=optional_text(extension.get("name"), f"{EXTENSION}.name", where),
+        disabled=disabled,
+        created_at=optional_text(extension.get("createdAt"), f"{EXTENSION}.createdAt", where),
+        wallets=_wallets(extension.get("wallets", []), address, where),
+    )
+
+
+def address(value: object, where: str) -> Address | None:
+    """An address with or without 0x; None for null and for nothing. Raises as ``parse``."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        unreadable(where, "address as text", kind_of(value))
+    try:
+        return to_address(value if value.startswith("0x") else "0x" + value)
+    except ValueError as error:
+        unreadable(where, "an address", str(error))
+
+
+def optional_text(value: object, what: str, where: str) -> str | None:
+    if value is not None and not isinstance(value, str):
+        unreadable(where, f"{what} as text", kind_of(value))
+    return value
+
+
+def kind_of(value: object) -> str:
+    return "nothing" if value is None else f"a JSON {type(value).__name__}"
+
+
+def short(value: object) -> str:
+    """A value for an error: at most 40 characters, ASCII."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if value.bit_length() <= 64 else f"a number of {value.bit_length()} bits"
+    text = ascii(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def unreadable(where: str, expected: str, actual: str, *, disposition: Disposition = Disposition.STOP) -> NoReturn:
+    raise KeyUnavailable(
+        f"{where}: expected {expected}, got {actual}", code="keystore_unreadable", disposition=disposition
+    )
+
+
+def _wallets(value: object, address: Address | None, where: str) -> tuple[ChainAccount, ...]:
+    what = f"{EXTENSION}.wallets"
+    if not isinstance(value, list):
+        unreadable(where, f"{what} as a list", kind_of(value))
+    if len(value) > MAX_WALLETS:
+        unreadable(where, f"{what} of at most {MAX_WALLETS}", f"{len(value)}")
+    found: list[ChainAccount] = []
+    for text in value:
+        if not isinstance(text, str):
+            unreadable(where, f"{what} of texts", kind_of(text))
+        try:
+            wallet = ChainAccount.parse(text)
+        except (UnsupportedChain, ValueError):
+            unreadable(where, f"{what} of CAIP-10 account ids", short(text))
+        if wallet.address != address:
+            unreadable(where, f"{what} with the key's own address {address}", str(wallet))
+        if wallet in found:
+            unreadable(where, f"{what} without repetition", str(wallet))
+        found.append(wallet)
+    return tuple(found)
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    given = list(pairs)
+    found = dict(given)
+    if len(found) != len(given):
+        raise ValueError("a member occurs twice in one object")
+    return found
