@@ -11,6 +11,7 @@ from orchestrator.platform.answers import Refusal, parse_json
 from orchestrator.platform.clock import Clock, SystemClock
 from orchestrator.platform.session import Session, uncertain
 from orchestrator.platform.settings import PlatformSettings
+from orchestrator.platform.signing_keys import RequestKeys
 from orchestrator.platform.transport import Answer
 from orchestrator.platform.wire import Model, read
 
@@ -20,9 +21,13 @@ __all__ = ["Calls", "missing_as"]
 class Calls:
     """One session with the platform, and how its answers are read."""
 
-    def __init__(self, settings: PlatformSettings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: PlatformSettings, *, clock: Clock | None = None, request_keys: RequestKeys | None = None
+    ) -> None:
+        """``request_keys``: managed request-signing keys, for settings without one of their own."""
         self._settings = settings
-        self._session = Session(settings, clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._session = Session(settings, self._clock, request_keys)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._settings.base_url!r})"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from orchestrator.platform.answers import Refusal, parse_json
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.lists import read_all
 from orchestrator.platform.session import uncertain
+from orchestrator.platform.signing import RequestKey
 from orchestrator.platform.wire import WebhookWire, read, read_list
 
 __all__ = ["PlatformWebhook", "ProgrammeCalls"]
@@ -79,7 +81,51 @@ class ProgrammeCalls(Calls):
 
     def use_signing_key(self, key_id: str) -> None:
         """Signs requests under this key id from now on."""
-        self._session.use_signing_key(key_id)
+        self._session.keys.use_id(key_id)
+
+    async def replace_signing_key(
+        self, public_key_pem: str, *, key: str, taken: Callable[[str], RequestKey]
+    ) -> RequestKey:
+        """``PUT /auth/signing``, signed with the key in use if there is one, and the exchange of that key.
+
+        ``taken`` (called in a thread) is given the new key's id, makes the exchange last, and answers the key to sign
+        with from now on. No request of this client fails for it: those in flight are awaited, others held meanwhile.
+        Raises as ``upload_signing_key``, and what ``taken`` raises.
+        """
+        async with self._session.keys.held():
+            await self._session.keys.refresh()
+            key_id = await self.upload_signing_key(public_key_pem, key=key)
+            opened = await asyncio.to_thread(taken, key_id)
+            self._session.keys.use(opened)
+        return opened
+
+    def finish_uploads_with(self, finish: Callable[[str], Awaitable[None]]) -> None:
+        """``finish(name)`` completes the upload of a managed key that another process has left unfinished; called when
+        the platform refuses the key in use."""
+        self._session.keys.finish = finish
+
+    async def accepts_signing_key(self, key: RequestKey) -> bool:
+        """Whether the platform takes this key's signatures, by a read (``GET /webhooks``). This client signs with it
+        from now on if so. Raises PlatformError where that could not be told."""
+
+        async def read_() -> bool:
+            try:
+                await self._session.call("GET", ("webhooks",))
+            except Refusal as refusal:
+                if refusal.status == 401 and refusal.code != "clock_skew":
+                    return False
+                raise
+            return True
+
+        return await self._session.keys.takes(key, read_)
+
+    async def revoke_signing_key(self, *, key: str) -> None:
+        """``DELETE /auth/signing``, with no other request under way. The managed key is looked up anew for the next
+        request."""
+        async with self._session.keys.held():
+            await self._session.keys.refresh()
+            await self.remove_signing_key(key=key)
+            self._session.keys.use(None)
 
     async def remove_signing_key(self, *, key: str) -> None:
         """``DELETE /auth/signing``."""

@@ -2,8 +2,9 @@
 
 read                    repeated on no answer, on 5xx, 429 and on what is no JSON; with jittered backoff, within a
                         small budget
-modifying call          repeated only where it was surely not sent; after 401 (it was not processed) once; after
-                        409 (its key is in flight) with the SAME key; all else is for the caller to read back
+modifying call          repeated only where it was surely not sent; after 401 (it was not processed) with another
+                        token, or another request-signing key where there is one; after 409 (its key is in flight)
+                        with the SAME key; all else is for the caller to read back
 """
 
 from __future__ import annotations
@@ -39,18 +40,21 @@ from orchestrator.platform.auth import Token, TokenKeeper
 from orchestrator.platform.clock import Clock
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.signing import RequestSigner
+from orchestrator.platform.signing_keys import RequestKeys, SigningKeys
 from orchestrator.platform.transport import Answer, Call, Http, canonical_url
 from orchestrator.platform.wire import TokenWire, read
 
 __all__ = ["Session", "uncertain"]
 
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
+_KEY_CHANGES = 8
+"""How many changes of the request-signing key one request can live through."""
 
 
 class Session:
     """Token, signature and connection for all calls of one client."""
 
-    def __init__(self, settings: PlatformSettings, clock: Clock) -> None:
+    def __init__(self, settings: PlatformSettings, clock: Clock, request_keys: RequestKeys | None = None) -> None:
         self._settings = settings
         self._clock = clock
         self._base = canonical_url(settings.base_url.rstrip("/"))
@@ -58,8 +62,7 @@ class Session:
         self._path = urlsplit(self._base).path.rstrip("/")
         self._api_key = settings.api_key
         self._api_secret = settings.api_secret
-        self._signer: RequestSigner | None = None
-        self.use_signing_key(settings.signing_key_id)
+        self.keys = SigningKeys(settings, request_keys)
         self._http = Http(
             timeout_seconds=settings.timeout_seconds,
             connect_timeout_seconds=settings.connect_timeout_seconds,
@@ -74,25 +77,10 @@ class Session:
         """The platform's clock minus ours, as of the last answer; None before the first."""
         self._random = random.SystemRandom()
 
-    def use_signing_key(self, key_id: str) -> None:
-        """Signs with the settings' key under this id from now on; an empty id: not at all."""
-        settings = self._settings
-        self._signer = (
-            RequestSigner(
-                settings.signing_key_pem.get_secret_value().encode(),
-                key_id=key_id,
-                components=settings.covered_components,
-                label=settings.signature_label,
-                digest_algorithm=settings.digest_algorithm,
-            )
-            if key_id
-            else None
-        )
-
     def use_signature_settings(self, settings: PlatformSettings) -> None:
         """Signs as these settings say from now on; for the probe, which tries one after the other."""
         self._settings = settings
-        self.use_signing_key(settings.signing_key_id)
+        self.keys.use_settings(settings)
 
     def use_credentials(self, api_key: str, api_secret: SecretStr) -> None:
         """Logs in with these from now on."""
@@ -101,6 +89,7 @@ class Session:
 
     async def close(self) -> None:
         await self.tokens.close()
+        await self.keys.close()
         await self._http.close()
 
     # --- calls -----------------------------------------------------------------------------------------------------
@@ -196,28 +185,35 @@ class Session:
         raise failure
 
     async def _authorised(self, call: Call, url: str, headers: dict[str, str], content: bytes | None) -> Answer:
-        """One request with a token; after 401 one more with another token."""
-        token = await self.tokens.token()
-        answer = await self._signed(call, url, headers, content, token)
-        if answer.status != 401 or _about_signature(refusal_of(answer, call, self.scrub)):
-            return answer
-        token = await self.tokens.token(refused=token)
-        return await self._signed(call, url, headers, content, token)
-
-    async def _signed(self, call: Call, url: str, headers: dict[str, str], content: bytes | None, token: str) -> Answer:
-        complete = headers | {"Authorization": f"Bearer {token}"}
-        if self._signer is not None:
-            complete = self._signer.sign(
-                call.method, url, complete, content, created=datetime.fromtimestamp(self._clock.now(), UTC)
-            )
-        try:
-            answer = await self._http.exchange(call, url, complete, content)
-        except MalformedAnswer as error:
-            if call.modifying:
-                raise uncertain(error) from None
-            raise
-        self._note_clock(answer)
+        """One request with a token and a signature; after 401 again, with another token (once) or another key."""
+        token, renewed = await self.tokens.token(), False
+        for attempt in itertools.count(1):
+            answer, signer = await self._signed(call, url, headers, content, token)
+            if answer.status != 401:
+                break
+            if not renewed and not _about_signature(refusal_of(answer, call, self.scrub)):
+                token, renewed = await self.tokens.token(refused=token), True
+            elif attempt > _KEY_CHANGES or not await self.keys.another(signer):
+                break
         return answer
+
+    async def _signed(
+        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, token: str
+    ) -> tuple[Answer, RequestSigner | None]:
+        """The answer, and what the request was signed with."""
+        complete = headers | {"Authorization": f"Bearer {token}"}
+        async with self.keys.in_use() as signer:
+            if signer is not None:
+                created = datetime.fromtimestamp(self._clock.now(), UTC)
+                complete = signer.sign(call.method, url, complete, content, created=created)
+            try:
+                answer = await self._http.exchange(call, url, complete, content)
+            except MalformedAnswer as error:
+                if call.modifying:
+                    raise uncertain(error) from None
+                raise
+        self._note_clock(answer)
+        return answer, signer
 
     # --- login -----------------------------------------------------------------------------------------------------
 

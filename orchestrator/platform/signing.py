@@ -9,7 +9,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,7 +19,7 @@ from http_message_signatures.algorithms import ECDSA_P384_SHA384
 
 from orchestrator.errors import SettingsError
 
-__all__ = ["RequestSigner", "content_digest"]
+__all__ = ["RequestKey", "RequestSigner", "content_digest"]
 
 
 class _Sha512(ContentDigest):
@@ -43,23 +43,40 @@ class _Message:
     headers: dict[str, str] = field(repr=False)
 
 
+class RequestKey(Protocol):
+    """A request-signing key that somebody else keeps."""
+
+    @property
+    def key_id(self) -> str:
+        """What ``PUT /auth/signing`` answered."""
+        ...
+
+    def sign(self, data: bytes) -> bytes:
+        """96 bytes r, s: ``ecdsa-p384-sha384`` (RFC 9421 section 3.3.5)."""
+        ...
+
+
 class RequestSigner:
-    """One request-signing key.
+    """Signs with one key: PEM text of a P-384 key, or one that somebody else keeps.
 
     Raises SettingsError (code ``signing_key``) for text that is no PEM, for a key under a password, and for another
     curve than P-384; the key's text is in no message.
     """
 
     def __init__(
-        self, pem: bytes, *, key_id: str, components: tuple[str, ...], label: str, digest_algorithm: str
+        self, key: bytes | RequestKey, *, key_id: str, components: tuple[str, ...], label: str, digest_algorithm: str
     ) -> None:
         algorithm: Any = ECDSA_P384_SHA384  # untyped in the library
-        self._algorithm = algorithm(private_key=_parse(pem))
+        self._algorithm = algorithm(private_key=_parse(key)) if isinstance(key, bytes) else key
         self._signer = HTTPMessageSigner(signature_algorithm=ECDSA_P384_SHA384)
         self._signer.content_digest_class = _DIGESTS[digest_algorithm]
         self._key_id = key_id
         self._components = components
         self._label = label
+
+    @property
+    def key_id(self) -> str:
+        return self._key_id
 
     def __repr__(self) -> str:
         return f"RequestSigner(key_id={self._key_id!r})"

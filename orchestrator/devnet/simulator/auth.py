@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from .answers import Answer, ApiError
+from .clock import NANOSECONDS
 from .http_signatures import Message, SignatureRefused, verify_content_digest, verify_message
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ __all__ = [
     "verify_request",
 ]
 
+UNSIGNED = "-"
+"""Stands for the key before the first."""
 ALWAYS_COVERED = ("@method", "@target-uri", "authorization")
 COVERED_WHEN_PRESENT = ("content-digest", "content-type", "idempotency-key")
 
@@ -155,6 +158,9 @@ def set_signing_key(platform: Platform, pem: bytes) -> str:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ApiError(400, "signing_key_invalid", "publicKey: expected an ECDSA key on the curve P-384")
     key_id = str(uuid.uuid4())
+    before = platform.store.one("SELECT id FROM signing_keys WHERE active = 1")
+    replaced = UNSIGNED if before is None else before["id"]
+    platform.store.put_setting("replaced_signing_key", f"{replaced} {platform.clock.ns()}")
     platform.store.write("UPDATE signing_keys SET active = 0")
     platform.store.insert("signing_keys", id=key_id, pem=pem.decode(), active=1, created_at=platform.clock.iso())
     return key_id
@@ -171,6 +177,7 @@ async def delete_signing_key(platform: Platform, call: Call) -> Answer:
     """DELETE /auth/signing."""
     with platform.store.transaction():
         platform.store.write("UPDATE signing_keys SET active = 0")
+        platform.store.put_setting("replaced_signing_key", "")  # removed, so it has no time to live on
         return call.answer(204)
 
 
@@ -183,6 +190,30 @@ def _parsed(pem: str) -> ec.EllipticCurvePublicKey | None:
     return key if isinstance(key, ec.EllipticCurvePublicKey) else None
 
 
+def _replaced_key(platform: Platform, call: Call, key_id: str) -> ec.EllipticCurvePublicKey | None:
+    """The key that the current one has replaced, where it may still sign this request."""
+    known, _, since = (platform.store.setting("replaced_signing_key") or "").partition(" ")
+    if not known or key_id != known:
+        return None
+    overlaps = platform.clock.ns() - int(since) < platform.options.signing_key_overlap * NANOSECONDS
+    if not overlaps and not _repeats_upload(platform, call):
+        return None
+    row = platform.store.one("SELECT pem FROM signing_keys WHERE id = ?", known)
+    return None if row is None else _parsed(row["pem"])
+
+
+def _repeats_upload(platform: Platform, call: Call) -> bool:
+    """Whether this is the repeat of an upload, which may be signed as the upload was."""
+    if not platform.options.replaced_key_repeats or not call.operation.first_key:
+        return False
+    return platform.keys.is_repeat(call.message.values("idempotency-key"), call.print)
+
+
+def _first_key_again(platform: Platform, call: Call) -> bool:
+    first = (platform.store.setting("replaced_signing_key") or "").startswith(f"{UNSIGNED} ")
+    return first and _repeats_upload(platform, call)
+
+
 def verify_request(platform: Platform, call: Call) -> None:
     """Token, content digest and signature of an authenticated request. Raises ApiError 401."""
     message = call.message
@@ -191,15 +222,17 @@ def verify_request(platform: Platform, call: Call) -> None:
     row = platform.store.one("SELECT id, pem FROM signing_keys WHERE active = 1")
     if row is None and call.operation.first_key:
         return  # the first key has nothing to be signed with
+    if not message.values("signature-input") and _first_key_again(platform, call):
+        return
     required = set(ALWAYS_COVERED)
     required.update(name for name in COVERED_WHEN_PRESENT if message.values(name))
     if call.body:
         required.add("content-digest")
 
     def key_for(key_id: str) -> ec.EllipticCurvePublicKey | None:
-        if row is None or key_id != row["id"]:
-            return None
-        return _parsed(row["pem"])
+        if row is not None and key_id == row["id"]:
+            return _parsed(row["pem"])
+        return _replaced_key(platform, call, key_id)
 
     try:
         if call.body or message.values("content-digest"):

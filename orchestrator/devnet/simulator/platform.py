@@ -12,7 +12,7 @@ from .clock import Clock
 from .config import Options, SimulatorConfig
 from .faults import Faults
 from .http_signatures import Message
-from .idempotency import IdempotencyKeys
+from .idempotency import IdempotencyKeys, fingerprint
 from .schemas import UUID, Schemas
 from .store import Store
 from .webhooks import WebhookQueue
@@ -72,6 +72,11 @@ class Call:
     key: str | None = None
     replayed: bool = False
     faults: list[str] = field(default_factory=list)
+
+    @property
+    def print(self) -> str:
+        """What tells this payload from another."""
+        return fingerprint(self.operation.method, self.path, self.query, self.body)
 
     @property
     def id(self) -> str:

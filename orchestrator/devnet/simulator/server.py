@@ -21,7 +21,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from . import auth
 from .answers import Answer, ApiError
-from .idempotency import fingerprint
 from .platform import Access, Call, Operation, Platform
 from .routes import ADMIN, API
 
@@ -162,7 +161,7 @@ class Application:
         if not operation.modifying:
             return await operation.handler(self._platform, call)
         key = keys.parse(call.message.values("idempotency-key"))
-        stored = keys.begin(key, fingerprint(operation.method, call.path, call.query, call.body))
+        stored = keys.begin(key, call.print)
         if stored is not None:
             call.replayed = True
             return stored

@@ -1,0 +1,140 @@
+"""Two processes under load, and a third that rotates the request-signing key: no request fails, none is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
+from orchestrator.platform import PlatformSettings
+from orchestrator.platform.request_keys import RequestKeyChanges, managed_client
+from orchestrator.signers import FilePassword
+from orchestrator.signers.request_keys import RequestKeyFolder
+
+SCRIPT = Path(__file__).with_name("request_key_process.py")
+OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+
+
+class Process:
+    """One of the processes, talked to by lines."""
+
+    def __init__(self, process):
+        self.process = process
+
+    async def line(self):
+        text = await asyncio.wait_for(self.process.stdout.readline(), 90)
+        assert text, "the process ended"
+        return json.loads(text)
+
+    def tell(self):
+        self.process.stdin.write(b"\n")
+
+    async def end(self):
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+
+@pytest.fixture
+async def world(tmp_path):
+    """A simulator in a thread of its own, and a folder whose current key is a managed one."""
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("a-password-of-the-keystore")
+    with SimulatorThread(SimulatorConfig(database=tmp_path / "platform.db")) as simulator:
+        found = simulator.bootstrap(OWNER).credentials
+        files = RequestKeyFolder(tmp_path / "keystore", FilePassword(password), work_factor=2**10)
+        settings = PlatformSettings(
+            base_url=simulator.url,
+            api_key=found.api_key,
+            api_secret=SecretStr(found.api_secret),
+            signing_key_pem=SecretStr(found.signing_key),
+            signing_key_id=found.signing_key_id,
+        )
+        async with managed_client(settings, files) as client:
+            changes = RequestKeyChanges(client, files, record=None, by="os:test")
+            files.create("first")
+            await changes.upload("first")
+        processes = []
+
+        async def start(what):
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(SCRIPT),
+                what,
+                str(tmp_path / "keystore"),
+                str(password),
+                simulator.url,
+                found.api_key,
+                found.api_secret,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=2**24,
+            )
+            one = Process(process)
+            processes.append(one)
+            assert await one.line() == {"ready": True}
+            return one
+
+        yield simulator, files, start
+        for one in processes:
+            await one.end()
+
+
+def webhooks_made(simulator):
+    store = simulator.simulator.platform.store
+    rows = simulator.run(lambda: store.all("SELECT callback_url FROM webhooks"))
+    return Counter(row["callback_url"].rpartition("/")[2] for row in rows)
+
+
+async def finish(loads):
+    for one in loads:
+        one.tell()
+    return [await one.line() for one in loads]
+
+
+async def test_five_rotations_under_the_load_of_two_processes(world):
+    simulator, files, start = world
+    rotator, *loads = await asyncio.gather(start("rotate"), start("load"), start("load"))
+    keys = []
+    for _ in range(5):
+        rotator.tell()
+        keys.append((await rotator.line())["keyId"])
+    results = await finish(loads)
+    assert [one["failures"] for one in results] == [[], []]
+    assert len(set(keys)) == 5
+    assert files.in_use().key_id == keys[-1]
+    made = [name for one in results for name in one["made"]]
+    assert webhooks_made(simulator) == Counter(made), "each modifying request was done, and once"
+    assert min(one["rounds"] for one in results) >= 1
+    refused = [one for one in simulator.records()["requests"] if one["status"] == 401]
+    assert refused, "else nothing was put to the test"
+
+
+async def test_the_rotating_process_is_killed_after_its_request_and_the_others_complete_it(world):
+    simulator, files, start = world
+    rotator, *loads = await asyncio.gather(start("rotate"), start("load"), start("load"))
+    simulator.fault("delay_after", seconds=20, count=1, method="PUT", path="/auth/signing")
+    before = files.in_use()
+    rotator.tell()
+    active = simulator.simulator.platform.store
+    async with asyncio.timeout(60):
+        while simulator.run(lambda: active.one("SELECT id FROM signing_keys WHERE active = 1"))["id"] == before.key_id:
+            await asyncio.sleep(0.02)
+    # The platform has the new key and has not answered: its id is known to nobody else.
+    rotator.process.send_signal(signal.SIGKILL)
+    await rotator.process.wait()
+    async with asyncio.timeout(60):
+        while files.in_use().name == before.name:
+            await asyncio.sleep(0.02)
+    results = await finish(loads)
+    assert [one["failures"] for one in results] == [[], []]
+    made = [name for one in results for name in one["made"]]
+    assert webhooks_made(simulator) == Counter(made)
