@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from orchestrator.connect import connect, lock_folder
+from orchestrator.connect import Keys, connect, lock_folder, open_keys
 from orchestrator.dispatch.audit import Auditor
 from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
 from orchestrator.dispatch.locks import AccountLocks
@@ -28,7 +28,9 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
+from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.models import AccountId, CustomerId, OperationKind, Outcome, to_uuid
+from orchestrator.oversight.reconcile import reconcile
 from orchestrator.report import (
     AccountReport,
     AuditReport,
@@ -73,6 +75,7 @@ class Orchestrator:
         self._locks = AccountLocks(lock_folder(settings))
         self._wakes = Wakes()
         self._world: World | None = None
+        self._keys: Keys | None = None
         self._dispatch: EmbeddedDispatch | None = None
         self._connecting = asyncio.Lock()
 
@@ -244,11 +247,15 @@ class Orchestrator:
         """Journals an operator's decision on an account that waits for one.
 
         ``retry`` lets the operation go on (with ``resume`` or the command itself), ``accept`` ends it as done on the
-        operator's word, ``abandon`` ends it as failed. Raises SettingsError ``nothing_to_resolve``.
+        operator's word, ``abandon`` ends it as failed. Raises SettingsError ``nothing_to_resolve``. A ``retry`` of an
+        operation that a restored backup had halted (``journal_restored``) reconciles the whole journal first.
         """
         if not reason.strip():
             raise SettingsError("expected a reason for the decision, got an empty one", code="reason_missing")
         identifier = _account_id(account_id)
+        halted = (await self._state(identifier)).operation
+        if decision == "retry" and halted is not None and halted.halted and halted.halted.code == "journal_restored":
+            await self._reconcile(reason, by)
         async with self._locks.hold(identifier, time.monotonic() + 10):
             recorded = await self._journal.read(identifier)
             state = fold(recorded)
@@ -283,6 +290,17 @@ class Orchestrator:
             await observe(working)
             return self._report(identifier, working.state)
 
+    async def _reconcile(self, reason: str, by: str) -> None:
+        world = await self._connected()
+
+        async def look_back(account_id: AccountId) -> None:
+            self._watch(account_id, "reading platform and chain back")
+            async with self._locks.hold(account_id, time.monotonic() + 10):
+                await observe(await Working.load(account_id, world))
+
+        journaled = _states(await self._all())
+        await reconcile(world, journaled, look_back, self._journal.import_signatures, reason=reason, by=by)
+
     @property
     def journal(self) -> Journal:
         """The audit trail."""
@@ -293,12 +311,19 @@ class Orchestrator:
         """Wakes waiting accounts: what webhooks and new blocks call."""
         return self._wakes
 
+    @property
+    def keys(self) -> Keys:
+        """What holds this process's opened keys."""
+        if self._keys is None:
+            self._keys = open_keys(self._settings)
+        return self._keys
+
     # --- inside --------------------------------------------------------------------------------------------------
 
     async def _connected(self) -> World:
         async with self._connecting:
             if self._world is None:
-                self._world = await connect(self._settings, self._journal, self._stack)
+                self._world = await connect(self._settings, self._journal, self._stack, self.keys)
             return self._world
 
     async def _operate(self, account_id: str, kind: OperationKind, timeout: float) -> OperationReport:
@@ -342,9 +367,9 @@ class Orchestrator:
         await observe(working)
         if op is not None and op.kind is kind and op.ended is not None and op.ended.outcome == "done":
             again = Operation(kind=kind, started_at=_now())
-            if next_action(replace(working.state, operation=again), _now(), world.rules) == End("done"):
+            if next_action(account_id, replace(working.state, operation=again), _now(), world.rules) == End("done"):
                 return self._report(account_id, working.state)
-        await working.record(e.OperationStarted(operation=kind))
+        await working.record(e.OperationStarted(operation=kind, by=world.actor))
         return None
 
     async def _resumed(self, account_id: AccountId, deadline: float) -> OperationReport:
@@ -443,7 +468,9 @@ def _cut(deadline: float) -> float:
 
 def _states(streams: dict[str, list[e.Recorded]]) -> dict[AccountId, AccountState]:
     return {
-        AccountId(stream): fold(recorded) for stream, recorded in streams.items() if not stream.startswith("reference:")
+        AccountId(stream): fold(recorded)
+        for stream, recorded in streams.items()
+        if not stream.startswith("reference:") and stream != STREAM
     }
 
 

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from orchestrator.journal.database import database_path
+from orchestrator.errors import SettingsError
+from orchestrator.journal.database import database_path, lock_name
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
-from orchestrator.settings import Settings
+from orchestrator.oversight.people import system_user
+from orchestrator.policy import Policy, Ruleset, parse_policy
+from orchestrator.policy.document import MAX_BYTES
+from orchestrator.settings import Settings, state_directory
 from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
     from orchestrator.chain.prover import NodeProver
     from orchestrator.chain.reader import ChainReader
     from orchestrator.platform.client import PlatformClient
-    from orchestrator.signers.keystore import Keystore
+    from orchestrator.signers.keyring import Keyring
     from orchestrator.signers.passwords import PasswordSource
+    from orchestrator.signers.request_keys import RequestKeyFolder
 
-PLATFORM_SETTINGS = ("platform_url", "api_key", "api_secret", "signing_key", "signing_key_id")
+PLATFORM_SETTINGS = ("platform_url", "api_key", "api_secret")
+"""A request-signing key is needed besides: the settings' own, or a managed one beside the keystore."""
 CHAIN_SETTINGS = ("rpc_url", "factory")
 
 
-async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack) -> World:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What holds the opened keys: one for a process, so that each is opened once."""
+
+    managed: Keyring
+    request: RequestKeyFolder
+
+
+def open_keys(settings: Settings) -> Keys:
+    """Both folders of keys; none is opened."""
+    return Keys(open_keystore(settings), open_request_keys(settings))
+
+
+async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack, keys: Keys | None = None) -> World:
     """The world of the steps. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet."""
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
     from orchestrator.closure.certifier import ClosureCertifier
+    from orchestrator.signers.log import FileSigningLog
 
-    keystore = open_keystore(settings)
-    platform = await stack.enter_async_context(open_platform(settings))
+    keys, ruleset = keys or open_keys(settings), open_ruleset(settings)
+    keystore = keys.managed
+    platform = await stack.enter_async_context(open_platform(settings, keys.request))
     chain = open_chain(settings)
     stack.push_async_callback(chain.close)
     prover = open_prover(settings)
@@ -46,34 +67,58 @@ async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack) -
         certifier=ClosureCertifier(
             folder=settings.certificates,
             signer=lambda: keystore.signer(settings.certificate_key) if settings.certificate_key else None,
+            key=settings.certificate_key,
         ),
         clock=lambda: datetime.now(UTC),
-        rules=rules(settings),
-        confirmations=settings.confirmations,
+        rules=rules(settings, ruleset),
+        ruleset=ruleset,
+        signing_log=FileSigningLog(settings.keystore),
+        actor=system_user(),
         tokens=settings.tokens,
-        challenge_domains=settings.challenge_domains or (urlsplit(settings.platform_url or "").netloc,),
     )
 
 
-def open_platform(settings: Settings) -> PlatformClient:
-    """The platform's client, not yet entered."""
+def open_platform(
+    settings: Settings, request_keys: RequestKeyFolder | None = None, *, without_key: bool = False
+) -> PlatformClient:
+    """The platform's client, not yet entered. It signs with the settings' own key, or with the managed one.
+
+    ``without_key``: for who is about to upload the first. Else raises SettingsError ``settings_missing`` without any.
+    """
     settings.need(*PLATFORM_SETTINGS)
-    from orchestrator.platform.client import PlatformClient
+    from pydantic import SecretStr
+
+    from orchestrator.platform.request_keys import managed_client
     from orchestrator.platform.settings import PlatformSettings
 
-    if settings.platform_url is None or settings.signing_key is None:
-        raise AssertionError("need() has seen to it")
+    own = settings.signing_key if settings.signing_key_id else None
+    files = request_keys or open_request_keys(settings)
+    if own is None and not without_key and files.in_use() is None:
+        raise SettingsError(
+            "missing setting: ORCHESTRATOR_SIGNING_KEY and ORCHESTRATOR_SIGNING_KEY_ID, or a request-signing key "
+            f"beside the keystore ({files.path}): orchestrator keys request create NAME, then upload NAME",
+            code="settings_missing",
+        )
     shared = {field.name for field in fields(PlatformSettings)} & set(Settings.model_fields)
     values = {name: getattr(settings, name) for name in shared}
-    return PlatformClient(
+    values["signing_key_id"] = settings.signing_key_id if own is not None else ""
+    return managed_client(
         PlatformSettings(
             **values,
-            base_url=settings.platform_url,
-            signing_key_pem=settings.signing_key,
+            base_url=settings.platform_url or "",
+            signing_key_pem=own or SecretStr(""),
             timeout_seconds=settings.request_timeout,
             clock_tolerance_seconds=settings.clock_tolerance,
-        )
+        ),
+        files,
     )
+
+
+def open_request_keys(settings: Settings) -> RequestKeyFolder:
+    """The managed request-signing keys; none is opened."""
+    from orchestrator.signers.request_keys import RequestKeyFolder
+
+    return RequestKeyFolder(settings.keystore, password_source(settings))
 
 
 def open_chain(settings: Settings) -> ChainReader:
@@ -102,11 +147,13 @@ def open_prover(settings: Settings) -> NodeProver:
     return NodeProver(Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout))
 
 
-def open_keystore(settings: Settings) -> Keystore:
-    """The keystore's folder; no key is unlocked."""
-    from orchestrator.signers.keystore import Keystore
+def open_keystore(settings: Settings) -> Keyring:
+    """The keystore's folder; no key is opened."""
+    from orchestrator.signers.keyring import Keyring
+    from orchestrator.signers.passwords import PromptPassword
 
-    return Keystore(settings.keystore, password_source(settings))
+    # A token locks itself after a few wrong PINs: the keystore's password is never tried as one.
+    return Keyring(settings.keystore, password_source(settings), pins=PromptPassword())
 
 
 def password_source(settings: Settings) -> PasswordSource:
@@ -121,12 +168,52 @@ def password_source(settings: Settings) -> PasswordSource:
     return PromptPassword()
 
 
-def rules(settings: Settings) -> Rules:
-    """The decision rules that the settings ask for."""
-    return Rules(patience=timedelta(seconds=settings.patience), clock_skew=timedelta(seconds=settings.clock_tolerance))
+def rules(settings: Settings, ruleset: Ruleset) -> Rules:
+    """The decision rules that the settings and the policy ask for."""
+    policy = ruleset.policy
+    return Rules(
+        challenge_life=timedelta(seconds=policy.challenge.max_age),
+        patience=timedelta(seconds=settings.patience),
+        clock_skew=timedelta(seconds=settings.clock_tolerance),
+        closure_approvals=policy.approvals.closure,
+        approval_life=timedelta(seconds=policy.approvals.expires),
+    )
+
+
+def open_ruleset(settings: Settings) -> Ruleset:
+    """What the policy's file and the settings ask for. Raises SettingsError ``policy_unreadable``, ``policy_invalid``.
+
+    It is in force once the journal says that it was adopted.
+    """
+    domains = settings.challenge_domains or (urlsplit(settings.platform_url or "").netloc,)
+    return Ruleset(
+        policy=Policy() if settings.policy is None else read_policy(settings.policy),
+        domains=tuple(sorted({domain for domain in domains if domain})),
+        confirmations=settings.confirmations,
+    )
+
+
+def read_policy(path: Path) -> Policy:
+    """A policy's file. Raises SettingsError ``policy_unreadable``, ``policy_invalid``."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"policy {path} cannot be read: {reason}", code="policy_unreadable") from error
+    if len(data) > MAX_BYTES:
+        raise SettingsError(f"policy {path}: expected at most {MAX_BYTES} bytes, got more", code="policy_unreadable")
+    return parse_policy(text, f"policy {path}")
 
 
 def lock_folder(settings: Settings) -> Path:
-    """Where the locks of all who share the journal's database are. Raises SettingsError ``database_url``."""
+    """Where the locks of all on this machine who share the journal are. Raises SettingsError ``database_url``.
+
+    Across the machines that share a PostgreSQL journal the database's constraints decide, and no lock does.
+    """
+    server = lock_name(settings.database_url)
+    if server is not None:
+        return state_directory() / "locks" / server
     path = database_path(settings.database_url)
     return path.with_name(path.name + ".locks")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from orchestrator.challenge.history import ChallengeHistory as ChallengeHistory  # noqa: PLC0414
 from orchestrator.models import (
     AccountId,
     AccountStatus,
@@ -239,6 +240,23 @@ class Prover(Protocol):
 # --- keys ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What is known about a managed key without its password."""
+
+    name: str
+    address: Address
+    backend: str
+    """``keystore``, ``pkcs11``, ``awskms`` or ``rpc``."""
+    disabled: bool
+    wallets: tuple[ChainAccount, ...] = ()
+    """The customer's wallets (CAIP-10) that it may sign for; their address is the key's own."""
+    uri: str | None = None
+    """Where the key is, for keys that are not in the keystore's own files. Holds no secret."""
+    created_at: str | None = None
+    """ISO-8601 UTC text; None where the file does not say."""
+
+
 class Signer(Protocol):
     """One managed key. It sees only EIP-191 personal messages that policy has allowed."""
 
@@ -249,9 +267,11 @@ class Signer(Protocol):
     def address(self) -> Address: ...
 
     def sign_message(self, message: bytes) -> bytes:
-        """65 bytes r, s, v over EIP-191's personal message; the recovered address was compared with ``address``.
+        """65 bytes r, s, v (27 or 28, low s) over EIP-191's personal message. Blocks; safe from several threads.
 
-        Raises KeyUnavailable (wrong password, unreadable file) or SigningError.
+        The caller compares what the signature recovers to with ``address`` (``orchestrator.eip191.require``), once for
+        all back ends. Raises KeyUnavailable (retry: throttled, connection lost, timeout; stop: denied, wrong password,
+        unreadable file; operator: the key is not the one that it was) or SigningError.
         """
         ...
 
@@ -259,6 +279,87 @@ class Signer(Protocol):
 class Keyring(Protocol):
     """The managed keys."""
 
+    @property
+    def id(self) -> str:
+        """Tells this folder of keys from any other, also from a copy made before it was used (UUID text)."""
+        ...
+
+    def key_for(self, address: Address) -> KeyInfo:
+        """The key with this address, an enabled one if there are several. Raises KeyUnavailable ``key_not_found``."""
+        ...
+
     def signer_for(self, address: Address) -> Signer:
         """The enabled key with this address. Raises KeyUnavailable that names the address and the folder."""
         ...
+
+    def bind(self, name: str, wallet: ChainAccount) -> KeyInfo:
+        """Lets the key sign for one more wallet. Raises SettingsError ``key_binding`` if the address is another."""
+        ...
+
+
+# --- what was signed -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """A line of the log beside the keystore: what was about to be signed for which journal."""
+
+    epoch: int
+    """0, and one more after each reconciliation."""
+    seq: int
+    """The place of the ``signing_intended`` (or ``journal_reconciled``) event in the journal."""
+    hash: str
+    """That event's hash."""
+    account_id: str
+    purpose: str
+    digest: str
+    """Empty on the line of a reconciliation."""
+    signer: str
+    """CAIP-10."""
+    key: str
+    at: str
+    """ISO-8601 UTC."""
+
+
+class SigningLog(Protocol):
+    """Beside the keystore and outside the database: shows that either of them is older than what was signed."""
+
+    def journals(self) -> frozenset[str]:
+        """Ids of the journals that this keystore has signed for."""
+        ...
+
+    def entries(self, journal: str) -> list[LogEntry]: ...
+
+    def last(self, journal: str) -> LogEntry | None:
+        """Of the newest epoch the entry with the highest ``seq``."""
+        ...
+
+    def note(self, journal: str, entry: LogEntry) -> None:
+        """SIDE EFFECTS: appends the entry, on disk before this returns. Raises KeyUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureRow:
+    """A line of the signing history: an intended signature, made or not."""
+
+    account_id: str
+    purpose: str
+    digest: str
+    signer: str | None
+    key: str | None
+    at: str | None
+    """ISO-8601 UTC."""
+    made: bool
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CountLimit:
+    """At most ``most`` intended signatures since ``since``, of ``key`` or (None) of all keys."""
+
+    key: str | None
+    since: datetime
+    most: int
+    text: str
+    """For the error: ``100 signatures in 3600 s by key alice``."""

@@ -146,6 +146,10 @@ def report(
         since = op.touched_at or op.started_at
         values |= {"waiting_for": "its next step (orchestrator resume)", "since": since}
         values["deadline"] = since + patience if patience is not None else None
+        asked = state.approvals.get(op.approval or "")
+        if asked is not None and not op.approved:
+            values["waiting_for"] = f"a second person's approval (orchestrator approve {account_id})"
+            values["deadline"] = asked.asked.expires_at
     if trouble is not None:
         values["error"] = ErrorNote(code=trouble.code, message=trouble.message)
     return OperationReport(**values)

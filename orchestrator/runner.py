@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from orchestrator.errors import Disposition, OrchestratorError
+from orchestrator.errors import Disposition, JournalError, OrchestratorError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Act, Action, End, Halt, Wait, next_action
 from orchestrator.lifecycle.stages import Step
 from orchestrator.models import AccountId
-from orchestrator.steps.challenge import fetch_challenge, sign
+from orchestrator.steps.approve import ask_approval, take_approval
+from orchestrator.steps.challenge import fetch_challenge
 from orchestrator.steps.closure import preflight, prove
+from orchestrator.steps.gate import ruleset_wait
 from orchestrator.steps.observe import observe
+from orchestrator.steps.sign import sign
 from orchestrator.steps.submit import request, submit
 from orchestrator.steps.world import Working, World
 
 STEPS: dict[Step, Callable[[Working], Awaitable[Action | None]]] = {
     Step.PREFLIGHT: preflight,
+    Step.ASK_APPROVAL: ask_approval,
+    Step.TAKE_APPROVAL: take_approval,
     Step.REQUEST: request,
     Step.FETCH_CHALLENGE: fetch_challenge,
     Step.SIGN: sign,
@@ -60,26 +65,42 @@ class Runner:
         """
         working = await Working.load(account_id, self._world)
         try:
-            action = await self._advance(working)
+            action = await ruleset_wait(self._world) or await self._advance(working)
         except OrchestratorError as error:
+            if error.code == "journal_conflict":
+                return self._outrun(working, error)
             match error.disposition:
                 case Disposition.RETRY:
                     since = working.op.touched_at or working.op.started_at
                     until = since + self._world.rules.patience
+                    asked = working.state.approvals.get(working.op.approval or "")
+                    if asked is not None and not working.op.approved:  # it waited for people, and not for trouble
+                        until = max(until, asked.asked.expires_at + self._world.rules.patience)
                     if working.now() < until:
                         return Advanced(working, Wait("trouble to pass", since, until), error)
                     action = Halt(error.code, f"for longer than {self._world.rules.patience}: {error.message}")
-                case Disposition.OPERATOR if error.code != "journal_conflict":
+                case Disposition.OPERATOR:
                     action = Halt(error.code, error.message)
                 case _:
                     raise
-        await self._record(working, action)
+        try:
+            await self._record(working, action)
+        except JournalError as error:
+            if error.code != "journal_conflict":
+                raise
+            return self._outrun(working, error)
         return Advanced(working, action)
+
+    def _outrun(self, working: Working, error: OrchestratorError) -> Advanced:
+        """Somebody who needs no lock (an approver) wrote first: nothing was recorded, and the next look reads it."""
+        now = working.now()
+        until = now + self._world.rules.patience
+        return Advanced(working, Wait("another process' entry to be read", now, until), error)
 
     async def _advance(self, working: Working) -> Wait | Halt | End:
         await observe(working)
         for _ in range(_STEPS_AT_ONCE):
-            action = next_action(working.state, working.now(), self._world.rules)
+            action = next_action(working.account_id, working.state, working.now(), self._world.rules)
             if isinstance(action, Act):
                 self._watch(working.account_id, action.step.value.replace("_", " "))
                 outcome = await STEPS[action.step](working)

@@ -20,7 +20,8 @@ from orchestrator.models import Address, to_address
 PREFIX = "ORCHESTRATOR_"
 
 
-def _state_directory() -> Path:
+def state_directory() -> Path:
+    """Where this user's state is kept."""
     return platformdirs.user_state_path("offblocks-orchestrator")
 
 
@@ -56,16 +57,21 @@ class Settings(BaseModel):
     """The factory that deploys the platform's wallets."""
     factory_block: int = Field(default=0, ge=0)
     """The block of the factory's deployment: no event is older."""
-    database_url: str = Field(default_factory=lambda: f"sqlite:///{_state_directory() / 'journal.db'}")
-    keystore: Path = Field(default_factory=lambda: _state_directory() / "keystore")
+    database_url: str = Field(default_factory=lambda: f"sqlite:///{state_directory() / 'journal.db'}", repr=False)
+    """Kept out of the repr, because a server's has a password in it."""
+    keystore: Path = Field(default_factory=lambda: state_directory() / "keystore")
     keystore_password: SecretStr | None = None
     keystore_password_file: Path | None = None
     """Read when a key is unlocked, and refused if others can read it. With neither, a terminal is asked."""
-    certificates: Path = Field(default_factory=lambda: _state_directory() / "certificates")
+    certificates: Path = Field(default_factory=lambda: state_directory() / "certificates")
     """Where ``close`` writes certificates that were not given a file."""
     certificate_key: str | None = None
     """The name of the key that signs certificates."""
     policy: Path | None = None
+    """The signing policy (TOML). Without one the built-in default holds, which knows no people."""
+    person_key: Path | None = None
+    """The key file of the person who runs the command: what she approves is signed with it."""
+    person_password_file: Path | None = None
     confirmations: int = Field(default=1, ge=1)
     """Blocks, the block itself counted."""
     tokens: Addresses = ()
@@ -122,6 +128,8 @@ class Settings(BaseModel):
 
 
 SECRETS = frozenset({"api_secret", "signing_key", "rpc_url", "webhook_token"})
+"""Settings that are never shown."""
+FROM_FILES = SECRETS | {"database_url"}
 """Settings that may also be given as ``…_FILE``."""
 
 
@@ -159,9 +167,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         if name in known:
             values[name] = text
-        elif name.removesuffix("_file") in SECRETS and name.endswith("_file"):
+        elif name.removesuffix("_file") in FROM_FILES and name.endswith("_file"):
             values.setdefault(name.removesuffix("_file"), _read_secret(variable, Path(text)))
-    for name in SECRETS:
+    for name in FROM_FILES:
         direct = environment.get(PREFIX + name.upper())
         if direct:
             values[name] = direct
@@ -175,7 +183,7 @@ def _from_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"cannot read --config {path}: {error.strerror}", code="settings_invalid") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"--config {path} is not TOML: {error}", code="settings_invalid") from error
-    for name in SECRETS:
+    for name in FROM_FILES:
         given = data.pop(f"{name}_file", None)
         if given is not None and name not in data:
             data[name] = _read_secret(f"{name}_file", path.parent / str(given))

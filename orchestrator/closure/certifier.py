@@ -25,6 +25,8 @@ class ClosureCertifier:
 
     folder: Path
     signer: Callable[[], Signer | None]
+    key: str | None = None
+    """The name of the key that ``signer`` gives."""
 
     def ready(self) -> None:
         """Raises KeyUnavailable, before anything is closed, if the key that is to sign is not there."""

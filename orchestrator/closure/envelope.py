@@ -16,7 +16,7 @@ from importlib import resources
 from typing import Any, Final, NoReturn
 
 from orchestrator.closure.report import Failed
-from orchestrator.eip191 import recover
+from orchestrator.eip191 import recover, require
 from orchestrator.errors import SigningError
 from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
 from orchestrator.models import Address, to_address
@@ -45,8 +45,9 @@ def seal(document: Mapping[str, Any], signer: Signer | None) -> bytes:
     if signer is None:
         signature = {"scheme": "unsigned", "sha256": hashlib.sha256(message).hexdigest()}
     else:
-        value = "0x" + signer.sign_message(message).hex()
-        signature = {"scheme": "eip191", "signer": signer.address, "value": value}
+        value = signer.sign_message(message)
+        require(message, value, signer.address)
+        signature = {"scheme": "eip191", "signer": signer.address, "value": "0x" + value.hex()}
     return rfc8785.dumps({**document, "signature": signature}) + b"\n"
 
 

@@ -49,7 +49,7 @@ Action = Act | Wait | Halt | End
 _FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
 
 
-def next_action(state: AccountState, now: datetime, rules: Rules) -> Action:
+def next_action(account_id: str, state: AccountState, now: datetime, rules: Rules) -> Action:
     """The next action of the account's current operation.
 
     ``state`` must hold a fresh observation of platform and chain (the runner reads both back first) and an operation
@@ -67,7 +67,10 @@ def next_action(state: AccountState, now: datetime, rules: Rules) -> Action:
     disagreement = _disagreement(state)
     if disagreement is not None:
         return disagreement
-    facts = Facts(state, op, now, rules)
+    facts = Facts(account_id, state, op, now, rules)
+    expired = _expired_approval(facts)
+    if expired is not None:
+        return expired
     for stage in STAGES[op.kind]:
         if stage.holds(facts):
             continue
@@ -80,12 +83,12 @@ def next_action(state: AccountState, now: datetime, rules: Rules) -> Action:
         if stage.step is not None:
             return Act(stage.step)
         since = op.touched_at or op.started_at
-        return _wait(stage.waits_for, since, now, rules, state)
+        until = stage.until(facts) if stage.until is not None else since + rules.patience
+        return _wait(stage.waits_for, since, until, now, state)
     return End("done")
 
 
-def _wait(waits_for: str, since: datetime, now: datetime, rules: Rules, state: AccountState) -> Wait | Halt:
-    until = since + rules.patience
+def _wait(waits_for: str, since: datetime, until: datetime, now: datetime, state: AccountState) -> Wait | Halt:
     if now < until:
         return Wait(waits_for, since, until)
     platform = state.status.value if state.status else "unknown"
@@ -126,6 +129,21 @@ def _refusal(state: AccountState, kind: OperationKind) -> Action | None:
             return End("failed", "not_active_yet", f"cannot {kind} an account that is {status}: activate it first")
         case _:
             return None
+
+
+def _expired_approval(facts: Facts) -> Halt | None:
+    """A request that nobody granted in its time is not asked again by itself: a person may have meant no."""
+    asked = facts.state.approvals.get(facts.op.approval or "")
+    if asked is None or not facts.needs_approval or asked.used or facts.approval is not None:
+        return None
+    if facts.now < asked.asked.expires_at:
+        return None  # the matter has changed since: another request is made
+    given = len(asked.given)
+    return Halt(
+        "approval_expired",
+        f"the closure was asked for by {asked.asked.by} and had {given} of {asked.asked.needed} approvals when the "
+        f"request expired at {asked.asked.expires_at:%Y-%m-%dT%H:%M:%SZ}: resolve --retry asks again, --abandon ends",
+    )
 
 
 def _violation(state: AccountState) -> Halt | None:

@@ -7,11 +7,12 @@ from it is said in ``decide``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.oversight import Approval, fold_approval
 from orchestrator.models import AccountStatus, OperationKind
 
 PURPOSE: dict[OperationKind, Literal["creation", "deletion"]] = {
@@ -29,6 +30,8 @@ class Signed:
     signer: str
     signature: str
     at: datetime
+    by_key: str | None = None
+    """The managed key's name; None from a release that did not write it."""
     key: str | None = None
     key_at: datetime | None = None
     accepted_at: datetime | None = None
@@ -49,8 +52,15 @@ class Operation:
 
     kind: OperationKind
     started_at: datetime
+    by: str | None = None
+    approval: str | None = None
+    """The id of the request for a second person's approval."""
+    approved: bool = False
+    """Whether that approval was taken: it is good for this operation, and for no other."""
     challenge: e.ChallengeFetched | None = None
     challenge_at: datetime | None = None
+    intended: e.SigningIntended | None = None
+    """The challenge that is being signed: a signature may have been made that was never journaled."""
     signed: Signed | None = None
     refusals: int = 0
     """Signatures that the platform refused since the start or the last ``resolve --retry``."""
@@ -86,6 +96,8 @@ class AccountState:
     """The last proof of closure, whichever operation made it."""
     revoked: e.CertificateRevoked | None = None
     """The last certificate, if its block has left the canonical chain and none has been made since."""
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    """Requests for a second person's approval, by id."""
 
     @property
     def status(self) -> AccountStatus | None:
@@ -116,7 +128,9 @@ def _apply(state: AccountState, event: e.Event, at: datetime) -> AccountState:
         case e.ChainFactsWithdrawn():
             return _touch(_withdraw(state, event), at)
         case e.OperationStarted():
-            return _start(state, event.operation, at)
+            return _start(state, event, at)
+        case e.ApprovalRequested() | e.ApprovalGiven() | e.ApprovalUsed():
+            state = replace(state, approvals=fold_approval(state.approvals, event, at))
         case e.ClosureProven():
             state = replace(state, closure=event, revoked=None)
         case e.CertificateRevoked():
@@ -137,20 +151,21 @@ def _apply(state: AccountState, event: e.Event, at: datetime) -> AccountState:
     return replace(state, operation=_advance(state.operation, event, at))
 
 
-def _start(state: AccountState, kind: OperationKind, at: datetime) -> AccountState:
+def _start(state: AccountState, started: e.OperationStarted, at: datetime) -> AccountState:
     """A new operation, with what the last one of its kind left to it, operations of other kinds in between or not.
 
-    A live signature is always left, because the journal allows no second one beside it. Of an operation that did not
-    end well the challenge and the acceptance stay too: they may still take effect on the platform. A request is left
-    only where it may be in flight and nothing else was asked since, or is one-way.
+    A live signature, intended or made, is always left, because the journal allows no second one beside it. Of an
+    operation that did not end well the challenge and the acceptance stay too: they may still take effect on the
+    platform. A request is left only where it may be in flight and nothing else was asked since, or is one-way.
     """
-    last = state.operation
+    last, kind = state.operation, started.operation
     known = {op.kind: op for op in (*state.earlier, *((last,) if last is not None else ()))}
     before = known.pop(kind, None)
-    op = Operation(kind=kind, started_at=at, touched_at=at)
+    op = Operation(kind=kind, started_at=at, touched_at=at, by=started.by)
     if before is not None and before.ended is not None and before.ended.outcome == "done":
         if before.signed is not None:
             op = replace(op, signed=replace(before.signed, key=None, key_at=None, accepted_at=None))
+        op = replace(op, intended=before.intended)
     elif before is not None:
         request = before.request
         in_flight = request is not None and request.accepted_at is None and before is last
@@ -158,6 +173,7 @@ def _start(state: AccountState, kind: OperationKind, at: datetime) -> AccountSta
             op,
             challenge=before.challenge,
             challenge_at=before.challenge_at,
+            intended=before.intended,
             signed=before.signed,
             request=request if in_flight or kind is OperationKind.CLOSE else None,
         )
@@ -175,18 +191,26 @@ def _advance(op: Operation, event: e.Event, at: datetime) -> Operation:
     match event:
         case e.ChallengeFetched() if event.purpose == PURPOSE.get(op.kind):
             return replace(op, challenge=event, challenge_at=at)
+        case e.SigningIntended():
+            return replace(op, intended=event)
         case e.ChallengeSigned():
-            signed = Signed(digest=event.digest, signer=event.signer, signature=event.signature, at=at)
-            return replace(op, signed=signed)
+            signed = Signed(
+                digest=event.digest, signer=event.signer, signature=event.signature, at=at, by_key=event.key
+            )
+            return replace(op, signed=signed, intended=None)
         case e.SubmissionIntended() if op.signed:
             return replace(op, signed=replace(op.signed, key=event.key, key_at=at))
         case e.SubmissionAccepted() if op.signed:
             return replace(op, signed=replace(op.signed, accepted_at=at))
         case e.SubmissionRefused():
             last = f"{event.code}: {event.message}"
-            return replace(op, signed=None, challenge=None, refusals=op.refusals + 1, last_refusal=last)
+            return replace(op, signed=None, intended=None, challenge=None, refusals=op.refusals + 1, last_refusal=last)
         case e.ChallengeLapsed():
-            return replace(op, signed=None, challenge=None)
+            return replace(op, signed=None, intended=None, challenge=None)
+        case e.ApprovalRequested():
+            return replace(op, approval=event.request)
+        case e.ApprovalUsed():
+            return replace(op, approved=True)
         case e.RequestIntended():
             return replace(op, request=Request(key=event.key, at=at))
         case e.RequestAccepted() if op.request:
@@ -211,6 +235,7 @@ def _retry(op: Operation) -> Operation:
         halted=None,
         refusals=0,
         last_refusal=None,
+        approval=op.approval if op.approved else None,
         challenge=op.challenge if op.signed is not None else None,
         request=None if fruitless else op.request,
     )

@@ -2,8 +2,8 @@
 
     activation    registered → challenge fetched → signed → submitted → pending → deployed → final → active
     suspension    requested → changed on the platform → changed on the chain → final
-    closure       preflight → requested → challenge → signed → submitted → closed on the platform
-                  → closed on the chain → final → proven
+    closure       preflight → approved (where policy asks for it) → requested → challenge → signed → submitted
+                  → closed on the platform → closed on the chain → final → proven
 
 A stage reads the folded state only. The first stage that does not hold decides (``decide.next_action``).
 """
@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from orchestrator.lifecycle.approval import closure_approval
 from orchestrator.lifecycle.fold import AccountState, Operation
+from orchestrator.lifecycle.oversight import Approval
 from orchestrator.models import AccountStatus, OperationKind, WalletState
 
 
@@ -23,6 +25,8 @@ class Step(StrEnum):
     """An effect that a step carries out (``orchestrator.steps``)."""
 
     PREFLIGHT = "preflight"
+    ASK_APPROVAL = "ask_approval"
+    TAKE_APPROVAL = "take_approval"
     REQUEST = "request"
     FETCH_CHALLENGE = "fetch_challenge"
     SIGN = "sign"
@@ -43,6 +47,9 @@ class Rules:
     """How far the platform's clock may be ahead of ours."""
     refusals: int = 3
     """How many signatures of one operation the platform may refuse before an operator is asked."""
+    closure_approvals: int = 0
+    """How many people besides the one who asks must approve a closure."""
+    approval_life: timedelta = timedelta(days=1)
 
     def is_young(self, at: datetime, now: datetime, life: timedelta) -> bool:
         """Whether what was noted at ``at`` still lives. A time to come means that the clock was set back: how old the
@@ -52,8 +59,9 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a stage sees: the state, its operation, the time, the rules."""
+    """What a stage sees: the account, its state, its operation, the time, the rules."""
 
+    account_id: str
     state: AccountState
     op: Operation
     now: datetime
@@ -88,6 +96,15 @@ class Facts:
         return self.op.signed is not None and self.op.signed.accepted_at is not None
 
     @property
+    def needs_approval(self) -> bool:
+        """Whether a second person has a say still: until she has said yes, or nothing is left to sign."""
+        return self.rules.closure_approvals > 0 and not self.op.approved and not _closed(self)
+
+    @property
+    def approval(self) -> Approval | None:
+        return closure_approval(self.account_id, self.state, self.op, self.rules.closure_approvals, self.now)
+
+    @property
     def requested(self) -> bool:
         return self.op.request is not None and self.op.request.accepted_at is not None
 
@@ -100,6 +117,8 @@ class Stage:
     holds: Callable[[Facts], bool]
     step: Step | None = None
     waits_for: str = ""
+    until: Callable[[Facts], datetime] | None = None
+    """Until when it is waited for; None: for as long as ``Rules.patience``."""
 
 
 _S, _W = AccountStatus, WalletState
@@ -165,6 +184,14 @@ CLOSURE = (
         waits_for="the platform to finish the deployment, as an account that is being deployed cannot be closed",
     ),
     Stage("preflight", lambda f: f.status is _S.CLOSED or f.op.preflight is not None, step=Step.PREFLIGHT),
+    Stage("approval asked for", lambda f: not f.needs_approval or f.approval is not None, step=Step.ASK_APPROVAL),
+    Stage(
+        "approved",
+        lambda f: not f.needs_approval or (f.approval is not None and f.approval.is_granted(f.now)),
+        waits_for="a second person's approval (orchestrator approve ACCOUNT_ID)",
+        until=lambda f: f.approval.asked.expires_at if f.approval is not None else f.now,
+    ),
+    Stage("approval taken", lambda f: not f.needs_approval, step=Step.TAKE_APPROVAL),
     Stage("requested", lambda f: f.status is _S.CLOSED or f.requested, step=Step.REQUEST),
     Stage("challenge fetched", lambda f: _closed(f) or f.has_challenge, step=Step.FETCH_CHALLENGE),
     Stage("signed", lambda f: _closed(f) or f.signed, step=Step.SIGN),

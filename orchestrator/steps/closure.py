@@ -8,6 +8,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.models import AccountStatus, Address
 from orchestrator.ports import Examined
+from orchestrator.steps.gate import certificate_wait
 from orchestrator.steps.observe import owner_of
 from orchestrator.steps.world import Working
 
@@ -50,6 +51,9 @@ async def prove(working: Working) -> Action | None:
     world, deployed, seen = working.world, working.state.deployed, working.state.wallet
     if deployed is None or seen is None:
         raise AssertionError("a wallet is seen closed before its closure is proven")
+    stop = await certificate_wait(world, deployed.chain_id)
+    if stop is not None:
+        return stop
     wallet = Address(deployed.wallet)
     examined = await world.prover.examine(wallet)
     if examined.passing:
@@ -62,13 +66,15 @@ async def prove(working: Working) -> Action | None:
         )
     if examined.verdict != "irreversible" or examined.block is None or examined.code_hash is None:
         return Halt("closure_not_proven", not_proven(wallet, examined))
+    account = await world.platform.account(working.account_id)
+    view = await world.chain.view(working.account_id)
+    left = await world.chain.holdings(wallet, world.tokens)
+    cards = await world.platform.cards(working.account_id)
+    stop = await certificate_wait(world, deployed.chain_id)  # again, because the proof took its time
+    if stop is not None:
+        return stop
     certificate = world.certifier.certify(
-        account=await world.platform.account(working.account_id),
-        owner=owner_of(working),
-        view=await world.chain.view(working.account_id),
-        examined=examined,
-        left=await world.chain.holdings(wallet, world.tokens),
-        cards=await world.platform.cards(working.account_id),
+        account=account, owner=owner_of(working), view=view, examined=examined, left=left, cards=cards
     )
     sha256 = await world.journal.keep_certificate(working.account_id, certificate)
     path = world.certifier.write(working.account_id, certificate)
@@ -86,6 +92,7 @@ async def prove(working: Working) -> Action | None:
             code_hash=examined.code_hash,
             certificate_sha256=sha256,
             certificate=path,
+            signed_by=world.certifier.key,
         )
     )
     return None

@@ -11,6 +11,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.models import AccountStatus, BlockHash, BlockNumber, BlockRef, ChainAccount, ChainId, OperationKind
 from orchestrator.ports import ChainView, PlatformAccount
+from orchestrator.steps.gate import confirmations
 from orchestrator.steps.submit import offered_challenge
 from orchestrator.steps.world import Working
 
@@ -46,7 +47,7 @@ async def observe(working: Working) -> None:
         platform = again if again == platform or not _older(again, known, working) else known
     if platform != known:
         news.append(platform)
-    news += _chain_news(working, view, chain_id)
+    news += _chain_news(working, view, chain_id, await confirmations(working.world))
     if news:
         await working.record(*news)
     await _notice_reissue(working)
@@ -69,7 +70,7 @@ def _older(answer: e.PlatformObserved, known: e.PlatformObserved, working: Worki
     return known.updated_at <= latest and answer.updated_at < known.updated_at
 
 
-def _chain_news(working: Working, view: ChainView, chain_id: ChainId) -> list[e.Event]:
+def _chain_news(working: Working, view: ChainView, chain_id: ChainId, depth: int) -> list[e.Event]:
     news: list[e.Event] = []
     if view.deployment is not None:
         found = view.deployment
@@ -94,7 +95,7 @@ def _chain_news(working: Working, view: ChainView, chain_id: ChainId) -> list[e.
             block=_block(block),
             tx_hash=view.change.tx_hash,
             finality=view.finality(block).value,
-            final=view.is_final(block, working.world.confirmations),
+            final=view.is_final(block, depth),
         )
         if seen != working.state.wallet:
             news.append(seen)

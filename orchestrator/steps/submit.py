@@ -16,6 +16,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports import Submission
+from orchestrator.steps.gate import stop_wait
 from orchestrator.steps.world import Working, new_key
 
 _SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
@@ -26,13 +27,16 @@ _TO_MEND = frozenset({"clock_skew", "platform_login_refused"})
 
 
 async def submit(working: Working) -> Action | None:
-    """Submits the live signature. A final refusal kills the signature, and a new challenge is fetched.
+    """Submits the live signature, unless a stop covers it. A final refusal kills it, and a new challenge is fetched.
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the signature stays live.
     """
     op = working.op
     if op.signed is None or op.challenge is None:
         raise AssertionError("a signature is made before it is submitted")
+    stop = await stop_wait(working.world, key=op.signed.by_key, chain=str(ChainAccount.parse(op.signed.signer).chain))
+    if stop is not None:
+        return stop
     key = op.signed.key
     if key is None or _stale(working, op.signed.key_at):
         key = new_key()

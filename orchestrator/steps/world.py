@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -12,9 +12,12 @@ from orchestrator.lifecycle.events import Event, Recorded
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
+from orchestrator.policy import Ruleset
 from orchestrator.ports import (
     Chain,
     ChainView,
+    ChallengeHistory,
+    CountLimit,
     Examined,
     Holdings,
     Keyring,
@@ -23,13 +26,23 @@ from orchestrator.ports import (
     PlatformCard,
     PlatformCustomer,
     Prover,
+    SigningLog,
 )
 
 
 class Facts(Protocol):
     """The part of the journal that steps use."""
 
-    async def append(self, stream: str, new: Sequence[Event], *, after: int, at: datetime) -> list[Recorded]: ...
+    async def append(
+        self,
+        stream: str,
+        new: Sequence[Event],
+        *,
+        after: int,
+        at: datetime,
+        unchanged: Mapping[str, int] = ...,
+        limits: Sequence[CountLimit] = ...,
+    ) -> list[Recorded]: ...
 
     async def read(self, stream: str) -> list[Recorded]: ...
 
@@ -40,6 +53,14 @@ class Facts(Protocol):
     async def keep_certificate(self, account_id: str, body: bytes) -> str: ...
 
     async def certificate(self, sha256: str) -> bytes | None: ...
+
+    async def identity(self) -> str: ...
+
+    async def event_hash(self, seq: int) -> str | None: ...
+
+    async def challenge_history(self, digest: str) -> ChallengeHistory: ...
+
+    async def last_signed_seq(self, keystore: str | None) -> int | None: ...
 
 
 class Checked(Protocol):
@@ -60,6 +81,11 @@ class Checked(Protocol):
 
 class Certifier(Protocol):
     """Makes, files, checks and revokes the certificates of proven closures."""
+
+    @property
+    def key(self) -> str | None:
+        """The name of the key that signs certificates, None where none does."""
+        ...
 
     def ready(self) -> None:
         """Raises KeyUnavailable if the key that is to sign certificates is not there."""
@@ -103,9 +129,14 @@ class World:
     certifier: Certifier
     clock: Callable[[], datetime]
     rules: Rules
-    confirmations: int
+    ruleset: Ruleset
+    """What this process' settings ask for; nothing is done before it is the one in force."""
+    signing_log: SigningLog
+    actor: str
+    """Who runs this process: ``os:NAME``."""
     tokens: tuple[Address, ...] = ()
-    challenge_domains: tuple[str, ...] = ()
+    adopted: set[str] = field(default_factory=set)
+    """Hashes of rulesets that this process has seen in force."""
     customers: dict[CustomerId, PlatformCustomer] = field(default_factory=dict)
     """Customers read so far: the wallet of a customer never changes."""
 
@@ -138,9 +169,16 @@ class Working:
     def now(self) -> datetime:
         return self.world.clock()
 
-    async def record(self, *events: Event) -> None:
-        """SIDE EFFECTS: commits the events to the journal, then folds them into the state."""
-        recorded = await self.world.journal.append(self.account_id, list(events), after=self.length, at=self.now())
+    async def record(
+        self, *events: Event, unchanged: Mapping[str, int] | None = None, limits: Sequence[CountLimit] = ()
+    ) -> None:
+        """SIDE EFFECTS: commits the events to the journal, then folds them into the state.
+
+        ``unchanged``: other streams and the length that each must still have. Raises JournalError.
+        """
+        recorded = await self.world.journal.append(
+            self.account_id, list(events), after=self.length, at=self.now(), unchanged=unchanged or {}, limits=limits
+        )
         self.length += len(recorded)
         self.state = fold(recorded, self.state)
 

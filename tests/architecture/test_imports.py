@@ -13,7 +13,15 @@ import orchestrator
 
 PACKAGE = Path(orchestrator.__file__).parent
 TOP = Path(__file__).parents[2]
-EDGES = {"httpx": "platform", "web3": "chain", "sqlalchemy": "journal", "filelock": "dispatch"}
+EDGES = {
+    "httpx": "platform",
+    "web3": "chain",
+    "sqlalchemy": "journal",
+    "psycopg": "journal",
+    "filelock": "dispatch",
+    "pkcs11": "signers",
+    "botocore": "signers",
+}
 OUTSIDE_OF_THE_LAYERS = {"cli", "devnet", "service", "doctor"}
 """They put parts together for people and tests, and may use a library for themselves."""
 

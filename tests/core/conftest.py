@@ -7,39 +7,48 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from coincurve import PrivateKey
 from eth_hash.auto import keccak
 
+from orchestrator import eip191
 from orchestrator.errors import Disposition, PlatformRefused, PlatformUnreachable, UncertainAnswer
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountStatus as S
-from orchestrator.models import BlockRef, ChainAccount, OperationKind, WalletState, to_address
+from orchestrator.models import BlockRef, ChainAccount, ChainId, OperationKind, WalletState, to_address
+from orchestrator.policy import Policy, Ruleset
 from orchestrator.ports import (
     ChainView,
     Deployment,
     Examined,
     Holdings,
+    KeyInfo,
     PlatformAccount,
     PlatformCustomer,
     StateChange,
 )
 from orchestrator.runner import Runner
+from orchestrator.signers.log import FileSigningLog
 from orchestrator.steps.create import create_account
 from orchestrator.steps.observe import observe
 from orchestrator.steps.world import Working, World
 
-OWNER = ChainAccount.parse("eip155:31337:0x" + "1a" * 20)
+OWNER_KEY = PrivateKey(b"\x1a" * 32)
+OWNER = ChainAccount(ChainId.parse("eip155:31337"), eip191.address_of(OWNER_KEY.public_key))
 CUSTOMER = "c0000000-0000-4000-8000-000000000001"
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 FINAL_DEPTH = 3
+POLICY = Policy(limits=())
+"""No limits: random tests sign a lot."""
 
 
 class Killed(BaseException):
@@ -246,6 +255,9 @@ class ModelPlatform:
         self.faults.before("account")
         return self._document(self.accounts_[account_id])
 
+    async def accounts(self):
+        return [self._document(account) for account in self.accounts_.values()]
+
     async def customer_accounts(self, customer_id):
         self.faults.before("customer_accounts")
         return [self._document(account) for account in self.accounts_.values()]
@@ -370,18 +382,38 @@ class ModelPlatform:
 
 
 def signature_of(message: bytes) -> bytes:
-    return keccak(b"r" + message) + keccak(b"s" + message) + b"\x1b"
+    raw = OWNER_KEY.sign_recoverable(eip191.personal_hash(message), hasher=None)
+    return raw[:64] + bytes((27 + raw[64],))
 
 
 class ModelKeys:
-    name, address = "model", OWNER.address
+    """One key, bound to its wallet. ``signed`` has every message that it signed, whatever became of the signature;
+    ``answers`` takes the place of the key's own signature."""
+
+    def __init__(self) -> None:
+        self.id = str(uuid.UUID(int=7))
+        self.name, self.address = "model", OWNER.address
+        self.wallets: tuple[ChainAccount, ...] = (OWNER,)
+        self.disabled = False
+        self.signed: list[bytes] = []
+        self.answers: Callable[[bytes], bytes] = signature_of
+
+    def key_for(self, address):
+        assert address == OWNER.address
+        return KeyInfo(self.name, self.address, "keystore", self.disabled, self.wallets)
 
     def signer_for(self, address):
         assert address == OWNER.address
         return self
 
+    def bind(self, name, wallet):
+        assert name == self.name
+        self.wallets = (*self.wallets, wallet)
+        return self.key_for(wallet.address)
+
     def sign_message(self, message: bytes) -> bytes:
-        return signature_of(message)
+        self.signed.append(message)
+        return self.answers(message)
 
 
 class ModelProver:
@@ -422,6 +454,8 @@ class ModelChecked:
 
 
 class ModelCertifier:
+    key = None
+
     def __init__(self) -> None:
         self.revoked: list[tuple[str, str]] = []
 
@@ -449,10 +483,10 @@ class FaultyJournal:
     def __init__(self, journal: Journal, faults: Faults) -> None:
         self._journal, self._faults = journal, faults
 
-    async def append(self, stream, new, *, after, at):
+    async def append(self, stream, new, *, after, at, **conditions):
         if self._faults.take("append", "killed_before"):
             raise Killed
-        recorded = await self._journal.append(stream, new, after=after, at=at)
+        recorded = await self._journal.append(stream, new, after=after, at=at, **conditions)
         if self._faults.take("append", "killed_after"):
             raise Killed
         return recorded
@@ -464,7 +498,7 @@ class FaultyJournal:
 class Lab:
     """A world with one process at a time. Synchronous: every method runs its own steps to their end."""
 
-    def __init__(self, template: Path, rules: Rules | None = None) -> None:
+    def __init__(self, template: Path, rules: Rules | None = None, policy: Policy = POLICY) -> None:
         # In memory where that is possible: what is tried here is order, not the disk.
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         path = Path(self.folder.name) / "journal.db"
@@ -478,16 +512,20 @@ class Lab:
         self.journal = self.run(Journal.open(f"sqlite:///{path}"))
         self.prover = ModelProver(self.chain)
         self.certifier = ModelCertifier()
+        self.keys = ModelKeys()
+        self.keystore = Path(self.folder.name) / "keystore"
         self.world = World(
             platform=self.platform,
             chain=self.chain,
             prover=self.prover,
-            keyring=ModelKeys(),
+            keyring=self.keys,
             journal=FaultyJournal(self.journal, self.faults),
             certifier=self.certifier,
             clock=lambda: self.now + self.skew,
             rules=rules or Rules(),
-            confirmations=1,
+            ruleset=Ruleset(policy=policy, domains=("platform.example",), confirmations=1),
+            signing_log=FileSigningLog(self.keystore),
+            actor="os:model",
         )
         self.runner = Runner(self.world)
 

@@ -7,8 +7,10 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.approval import closure_content
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, fold
+from orchestrator.lifecycle.oversight import request_approval
 from orchestrator.lifecycle.stages import STAGES, Rules, Step
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import OperationKind, WalletState, to_address
@@ -18,6 +20,7 @@ REACTIVATE, CLOSE = OperationKind.REACTIVATE, OperationKind.CLOSE
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OWNER, WALLET, OTHER = (to_address("0x" + digit * 40) for digit in "123")
 CHAIN = "eip155:31337"
+ACCOUNT = "a0000000-0000-4000-8000-000000000001"
 RULES = Rules()
 
 
@@ -53,6 +56,13 @@ def fetched(number: int = 1, purpose: str = "creation") -> e.ChallengeFetched:
 
 def signed(number: int = 1, purpose: str = "creation") -> e.ChallengeSigned:
     return e.ChallengeSigned(purpose=purpose, digest=digest(number), signer=f"{CHAIN}:{OWNER}", signature="0x00")
+
+
+def intended(number: int = 1, purpose: str = "creation") -> e.SigningIntended:
+    return e.SigningIntended(
+        purpose=purpose, digest=digest(number), signer=f"{CHAIN}:{OWNER}", key="owner", backend="keystore",
+        keystore="k", policy="p", rule="uuid", by="os:model",
+    )  # fmt: skip
 
 
 def refusal(number: int = 1) -> e.SubmissionRefused:
@@ -98,8 +108,8 @@ def state_of(*events, every: timedelta = timedelta(0)) -> AccountState:
     return fold(recorded(events, every=every))
 
 
-def action(*events, after: timedelta = timedelta(minutes=1)):
-    return next_action(state_of(*events), START + after, RULES)
+def action(*events, after: timedelta = timedelta(minutes=1), rules: Rules = RULES):
+    return next_action(ACCOUNT, state_of(*events), START + after, rules)
 
 
 # --- a row for each stage -------------------------------------------------
@@ -169,7 +179,77 @@ def test_each_stage_decides(kind, stage, events, expected):
 
 def test_the_table_has_a_row_for_every_stage():
     rows = {(kind, stage) for kind, stage, *_ in STAGE_ROWS if stage}
+    rows |= {(CLOSE, name) for name in ("approval asked for", "approved", "approval taken")}  # below
     assert rows == {(kind, stage.name) for kind, stages in STAGES.items() for stage in stages}
+
+
+# --- approvals ------------------------------------------------------------
+
+ASKING = Rules(closure_approvals=2, approval_life=timedelta(hours=3))
+TO_APPROVE = [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT]
+
+
+def approval(events, *people: str, needed: int = 2, life: timedelta = timedelta(hours=3)) -> list[e.Event]:
+    state = state_of(*events)
+    content = closure_content(ACCOUNT, state, state.operation)
+    asked = request_approval(
+        "closure", "approver", content, needed=needed, by="os:eve", now=START, expires_at=START + life
+    )
+    return [asked, *(e.ApprovalGiven(request=asked.request, person=person) for person in people)]
+
+
+def test_a_closure_is_asked_for_once_waits_and_goes_on_when_enough_people_approved():
+    assert action(*TO_APPROVE, rules=ASKING) == Act(Step.ASK_APPROVAL)
+    for people in ([], ["alice"], ["alice", "alice"]):
+        waits = action(*TO_APPROVE, *approval(TO_APPROVE, *people), rules=ASKING)
+        assert isinstance(waits, Wait)
+        assert "approval" in waits.waits_for
+        assert waits.until == START + ASKING.approval_life
+    granted = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
+    assert action(*granted, rules=ASKING) == Act(Step.TAKE_APPROVAL)
+    assert action(*granted, e.ApprovalUsed(request=granted[-1].request), rules=ASKING) == Act(Step.REQUEST)
+
+
+def test_an_approval_is_bound_to_what_preflight_found_and_to_the_wallet():
+    granted = approval(TO_APPROVE, "alice", "bob")
+    more = e.PreflightTaken(wei="1", tokens={}, cards={})
+    assert action(*TO_APPROVE, *granted, more, rules=ASKING) == Act(Step.ASK_APPROVAL)
+    other = [platform(S.ACTIVE), C, deployed(chain_id="eip155:1"), wallet(_W.ACTIVE), PREFLIGHT]
+    assert action(*other, *granted, rules=ASKING) == Act(Step.ASK_APPROVAL)
+
+
+def test_an_approval_expires_and_is_asked_for_again_only_by_a_person():
+    asked = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
+    halted = action(*asked, after=timedelta(hours=3), rules=ASKING)
+    assert isinstance(halted, Halt)
+    assert halted.code == "approval_expired"
+    assert "os:eve" in halted.message
+    retried = [*asked, e.OperatorResolved(decision="retry", reason="r", by="b")]
+    assert action(*retried, after=timedelta(hours=3), rules=ASKING) == Act(Step.ASK_APPROVAL)
+
+
+def test_an_approval_is_good_for_one_closure():
+    granted = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
+    used = [*granted, e.ApprovalUsed(request=granted[-1].request), *asked(CLOSE)]
+    assert action(*used, rules=ASKING) == Act(Step.FETCH_CHALLENGE), "once it is asked for, it goes on"
+    for outcome in ("done", "failed"):
+        again = [*used, e.OperationEnded(outcome=outcome), C, PREFLIGHT]
+        assert action(*again, rules=ASKING) == Act(Step.ASK_APPROVAL), outcome
+
+
+def test_a_request_that_asks_for_fewer_people_or_shows_another_matter_is_none():
+    asked, *given = approval(TO_APPROVE, "alice", "bob")
+    for forged in ({"needed": 0}, {"needed": 1}, {"content": "{}"}):
+        events = [*TO_APPROVE, asked.model_copy(update=forged), *given]
+        assert action(*events, rules=ASKING) == Act(Step.ASK_APPROVAL), forged
+
+
+def test_a_deletion_that_the_platform_began_alone_takes_an_approval_too():
+    assert action(platform(S.CLOSED), C, *ON_CHAIN, rules=ASKING) == Act(Step.ASK_APPROVAL)
+
+
+def test_nobody_is_asked_where_nothing_is_left_to_approve():
+    assert action(platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED), rules=ASKING) == Act(Step.PROVE)
 
 
 TRIED = (fetched, signed, refusal)
@@ -281,6 +361,19 @@ def test_what_has_ended_stays_as_it_ended():
 
 NUMBERS = st.integers(1, 3)
 PURPOSES = st.sampled_from(["creation", "deletion"])
+OF_THE_STREAM_SIGNING = [
+    e.RulesetAdopted(ruleset="r", document="{}", by="b"),
+    e.SigningStopped(stop="s", scope="all", reason="r", by="b"),
+    e.ResumeAgreed(stop="s", person="alice"),
+    e.SigningResumed(stop="s", people=("alice", "bob")),
+    e.KeyChanged(
+        action="created", name="k", address=OWNER, backend="keystore", wallets=(), disabled=False, keystore="k", by="b"
+    ),
+    e.RequestKeyChanged(action="created", name="k", fingerprint="f", key_id=None, by="b"),
+    e.JournalReconciled(keystore="k", finding="f", reason="r", by="b", accounts=1, signatures=1),
+    e.HistoryImported(source="s", sha256="0", signatures=1, by="b"),
+]
+"""Never in an account's stream: there they change nothing."""
 ANY_EVENT = st.one_of(
     st.builds(platform, st.sampled_from(S), st.sampled_from([None, f"{CHAIN}:{WALLET}"])),
     st.builds(lambda n: deployed(challenge_hash=digest(n)), NUMBERS),
@@ -289,6 +382,7 @@ ANY_EVENT = st.one_of(
     st.sampled_from(list(STARTED.values())),
     st.builds(fetched, NUMBERS, PURPOSES),
     st.builds(signed, NUMBERS, PURPOSES),
+    st.builds(intended, NUMBERS, PURPOSES),
     st.builds(lambda n: e.SubmissionIntended(digest=digest(n), key="k"), NUMBERS),
     st.builds(lambda n: e.SubmissionAccepted(digest=digest(n)), NUMBERS),
     st.builds(refusal, NUMBERS),
@@ -306,6 +400,9 @@ ANY_EVENT = st.one_of(
     st.just(e.CreationIntended(reference="r", customer_id="c", currency="EUR", key="k")),
     st.just(e.CreationAnswered(account_id="a")),
     st.just(e.CreationRefused(code="c", message="m")),
+    st.sampled_from(approval(TO_APPROVE, "alice", "bob")),
+    st.builds(lambda event: e.ApprovalUsed(request=event.request), st.sampled_from(approval(TO_APPROVE))),
+    *(st.just(event) for event in OF_THE_STREAM_SIGNING),
 )  # fmt: skip
 HISTORIES = st.lists(ANY_EVENT, max_size=30)
 GAPS = st.sampled_from([timedelta(0), timedelta(minutes=7), timedelta(hours=2), timedelta(minutes=-7)])
@@ -329,7 +426,7 @@ def test_a_decision_is_total_and_asks_for_nothing_twice(events, every, after):
     if state.platform is None or not state.unfinished:
         return
     now = START + after
-    found = next_action(state, now, RULES)
+    found = next_action(ACCOUNT, state, now, RULES)
     assert isinstance(found, Act | Wait | Halt | End)
     op = state.operation
     match found:
@@ -369,14 +466,21 @@ def test_at_most_one_signature_is_live_for_each_purpose_however_operations_follo
     for item in recorded(events):
         event, op = item.event, state.operation
         running = op is not None and op.ended is None
-        if isinstance(event, e.ChallengeSigned) and (not running or purpose.get(op.kind) != event.purpose):
+        signing = isinstance(event, e.ChallengeSigned | e.SigningIntended)
+        if signing and (not running or purpose.get(op.kind) != event.purpose):
             continue  # a step signs for its running operation only
-        if isinstance(event, e.ChallengeSigned):
+        if isinstance(event, e.SigningIntended) and (op.signed is not None or op.intended is not None):
+            continue  # the database refuses a second one
+        if isinstance(event, e.ChallengeSigned) and op.intended is not None and op.intended.digest != event.digest:
+            continue  # and a signature of another challenge than the intended one
+        if signing:
             live[event.purpose] = event.digest
         if isinstance(event, e.SubmissionRefused | e.ChallengeLapsed):
-            if not running or op.signed is None or op.signed.digest != event.digest:
+            own = (op.signed or op.intended) if running else None
+            if own is None or own.digest != event.digest:
                 continue  # and speaks of its own signature only
             live.pop(purpose[op.kind])
         state = fold([item], state)
-        held = {op.kind: op.signed for op in (*state.earlier, *([state.operation] if state.operation else []))}
+        operations = (*state.earlier, *([state.operation] if state.operation else []))
+        held = {op.kind: op.signed or op.intended for op in operations}
         assert {purpose[kind]: signed.digest for kind, signed in held.items() if signed is not None} == live

@@ -1,0 +1,138 @@
+"""The emergency stop: one person stops signing at once, two people let it go on.
+
+A stop is an event of the stream ``signing``. Whoever signs writes the intent on the condition that this stream has not
+grown since it was read, so a stop that is written is in force in every process, without a message to any of them.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from orchestrator import eip191
+from orchestrator.errors import OrchestratorError, PolicyRefused, SettingsError, SigningError
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop, agreeing, resume_text
+from orchestrator.models import ChainId
+from orchestrator.oversight.people import Proof, Voice, prove
+from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.policy import Person, Role, Ruleset
+
+EVERYTHING = "all"
+_KEY = re.compile(r"key:[a-z0-9][a-z0-9._-]{0,63}")
+_MAX_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What became of a wish to go on. ``waiting``: stops of the scope that need one more person."""
+
+    oversight: Oversight
+    waiting: tuple[Stop, ...]
+
+    @property
+    def done(self) -> bool:
+        return not self.waiting
+
+
+def to_scope(*, key: str | None = None, chain: str | None = None) -> str:
+    """``all``, ``key:NAME`` or ``chain:CAIP-2``. Raises SettingsError, UnsupportedChain."""
+    if key is not None and chain is not None:
+        raise SettingsError("expected one of --key and --chain, got both: two stops are two commands", code="usage")
+    if chain is not None:
+        return f"chain:{ChainId.parse(chain)}"
+    if key is None:
+        return EVERYTHING
+    if _KEY.fullmatch(f"key:{key}") is None:
+        raise SettingsError(f"expected the name of a key, got {ascii(key)[:80]}", code="key_name")
+    return f"key:{key}"
+
+
+async def stop(records: Records, scope: str, reason: str, *, by: str, clock: Clock) -> Oversight:
+    """Stops signing in this scope. What is stopped stays so: a second stop of it changes nothing.
+
+    Unless somebody has agreed to its end meanwhile: then the stop is new, and that agreement is none to end it. Returns
+    what holds now. SIDE EFFECTS: appends SigningStopped.
+    """
+    text = " ".join(reason.split())[:_MAX_REASON] or "no reason given"
+
+    def decide(oversight: Oversight, _now: datetime) -> Sequence[e.Event]:
+        if any(held.scope == scope and not held.agreed for held in oversight.stops):
+            return ()
+        return (e.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by),)
+
+    oversight, _ = await record(records, decide, clock)
+    return oversight
+
+
+async def resume(records: Records, scope: str, voice: Voice, *, settings: Ruleset, clock: Clock) -> Resumption:
+    """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
+
+    Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds
+    while none was adopted. Raises as ``people.prove``; PolicyRefused ``resume_impossible`` if the ruleset in force does
+    not have two people for it. SIDE EFFECTS: appends ResumeAgreed, and SigningResumed with the second one.
+    """
+    journal = await records.identity()
+    before = await read_oversight(records)
+    people = in_force(before, settings).policy.people
+    able = sorted(name for name, person in people.items() if Role.OPERATOR in person.roles)
+    stops = [held for held in before.stops if held.scope == scope]
+    if stops and people and len(able) < PEOPLE_TO_RESUME:
+        raise PolicyRefused(
+            f"it takes {PEOPLE_TO_RESUME} people with the role {Role.OPERATOR} to end a stop, and the ruleset in force "
+            f"has {len(able)} ({', '.join(able) or 'nobody'}): adopt a policy that names more",
+            code="resume_impossible",
+        )
+    # A signature does not depend on what else happens meanwhile, so nobody is asked for a password twice.
+    for held, proof in _proofs(stops, people, journal, voice):
+        decide = partial(_agree, stop=held, proof=proof, journal=journal, settings=settings)
+        before, _ = await record(records, decide, clock)
+    if not stops:
+        before = await read_oversight(records)
+    return Resumption(before, tuple(held for held in before.stops if held.scope == scope))
+
+
+def _proofs(
+    stops: Sequence[Stop], people: Mapping[str, Person], journal: str, voice: Voice
+) -> list[tuple[Stop, Proof]]:
+    """A key signs for each stop; a signature made elsewhere is for one of them. Raises as ``prove``."""
+    if voice.signature is None:
+        return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, voice)) for held in stops]
+    refusal: OrchestratorError | None = None
+    for held in stops:
+        try:
+            return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, voice))]
+        except (PolicyRefused, SigningError) as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+    return []
+
+
+def _agree(
+    oversight: Oversight, _now: datetime, *, stop: Stop, proof: Proof, journal: str, settings: Ruleset
+) -> Sequence[e.Event]:
+    held = next((held for held in oversight.stops if held.id == stop.id), None)
+    if held is None:
+        return ()
+    people = in_force(oversight, settings).policy.people
+    agreed = e.ResumeAgreed(stop=held.id, person=proof.person, address=proof.address, signature=proof.signature)
+    before = agreeing(held, people, journal, eip191.recover)
+    after = agreeing(_with(held, agreed), people, journal, eip191.recover)
+    if proof.person not in after:
+        raise PolicyRefused(
+            f"{proof.person} may not end a stop under the ruleset that was adopted just now", code="person_role"
+        )
+    new: list[e.Event] = [] if proof.person in before else [agreed]
+    # Also when nothing new was said: a ruleset adopted since may have made an earlier word count.
+    if len(after) >= PEOPLE_TO_RESUME:
+        new.append(e.SigningResumed(stop=held.id, people=after))
+    return new
+
+
+def _with(stop: Stop, agreed: e.ResumeAgreed) -> Stop:
+    return Stop(stop.id, stop.scope, stop.reason, stop.by, stop.since, (*stop.agreed, agreed))

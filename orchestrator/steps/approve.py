@@ -1,0 +1,46 @@
+"""A second person's approval of a closure: asked for, and taken."""
+
+from __future__ import annotations
+
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.approval import closure_approval, closure_content
+from orchestrator.lifecycle.decide import Action, Wait
+from orchestrator.lifecycle.oversight import request_approval
+from orchestrator.policy.document import ROLE_FOR
+from orchestrator.steps.gate import oversight, proven
+from orchestrator.steps.world import Working
+
+
+async def ask_approval(working: Working) -> Action | None:
+    """SIDE EFFECTS: journals the request, bound to the hash of what preflight found. Asked once: it is a wait then."""
+    op, rules, now = working.op, working.world.rules, working.now()
+    await working.record(
+        request_approval(
+            "closure",
+            ROLE_FOR["closure"],
+            closure_content(working.account_id, working.state, op),
+            needed=rules.closure_approvals,
+            by=op.by or working.world.actor,
+            now=now,
+            expires_at=now + rules.approval_life,
+        )
+    )
+    return None
+
+
+async def take_approval(working: Working) -> Action | None:
+    """SIDE EFFECTS: journals the approval as used, for this operation and no other, if the signatures show it."""
+    op, needed = working.op, working.world.rules.closure_approvals
+    approval = closure_approval(working.account_id, working.state, op, needed, working.now())
+    if approval is None:
+        raise AssertionError("an approval is granted before it is taken")
+    if not await proven(working.world, await oversight(working.world), approval, needed):
+        # A person who has left since, or somebody who wrote to the database: either way it is no approval.
+        return Wait(
+            f"a second person's approval (orchestrator approve {working.account_id}): of {len(approval.given)} in the "
+            f"journal, fewer than {needed} hold by their signatures under the ruleset in force",
+            approval.at,
+            approval.asked.expires_at,
+        )
+    await working.record(e.ApprovalUsed(request=approval.asked.request))
+    return None

@@ -1,0 +1,240 @@
+"""What stands between a challenge and a key: the ruleset in force, stops, the restore guard.
+
+Every check reads the journal's stream ``signing`` once, and what is then recorded is recorded only if that stream has
+not grown meanwhile (``unchanged``): a stop or a new ruleset, whichever process it comes from, takes effect with the
+next event and not with the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import rfc8785
+
+from orchestrator import eip191
+from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import Wait
+from orchestrator.lifecycle.oversight import (
+    STREAM,
+    Approval,
+    Oversight,
+    Stop,
+    fold_oversight,
+    request_approval,
+    supporters,
+)
+from orchestrator.policy import KeyRules, Role
+from orchestrator.ports import CountLimit, KeyInfo, LogEntry, SigningLog
+from orchestrator.steps.world import Facts, World
+
+_TURN = timedelta(minutes=10)
+"""How long a process leaves a ruleset in force that another process has put in the place of its own."""
+
+
+async def oversight(world: World) -> Oversight:
+    """What people have decided so far. Reads only."""
+    return fold_oversight(await world.journal.read(STREAM))
+
+
+async def confirmations(world: World) -> int:
+    """Those of the ruleset in force: what the settings say counts once it was adopted. Reads only."""
+    seen = await oversight(world)
+    return (seen.ruleset or world.ruleset).confirmations
+
+
+async def note_decisions(world: World) -> None:
+    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen:
+    an older database that lacks it (a stop, say) is recognised too. Call behind ``restored`` only."""
+    decided = await world.journal.read(STREAM)
+    if not decided:
+        return
+    newest, identity = decided[-1], await world.journal.identity()
+    last = await asyncio.to_thread(world.signing_log.last, identity)
+    if last is not None and last.seq >= newest.seq:
+        return
+    entry = LogEntry(
+        epoch=last.epoch if last is not None else 0,
+        seq=newest.seq,
+        hash=newest.hash,
+        account_id="",
+        purpose="decision",
+        digest="",
+        signer="",
+        key="",
+        at=newest.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+    )
+    await asyncio.to_thread(world.signing_log.note, identity, entry)
+
+
+async def ruleset_wait(world: World) -> Wait | None:
+    """None if the ruleset of this process' settings is the one in force; else what is waited for.
+
+    SIDE EFFECTS: adopts the ruleset where the one in force asks nobody about the change (or where there is none yet);
+    else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError.
+    """
+    seen, mine, now = await oversight(world), world.ruleset, world.clock()
+    if seen.ruleset_hash == mine.hash:
+        world.adopted.add(mine.hash)
+        return None
+    if seen.ruleset_hash is not None and seen.ruleset is None:
+        raise SettingsError(
+            f"the ruleset in force ({seen.ruleset_hash[:12]}) is of a newer release: install that; nothing was done",
+            code="ruleset_newer",
+        )
+    turn = (seen.ruleset_at or now) + _TURN
+    if seen.ruleset_hash is not None and mine.hash in world.adopted and now < turn:
+        return Wait(
+            f"another process to end, or to be started with the same settings: it has put ruleset "
+            f"{(seen.ruleset_hash or '')[:12]} in force, this one works under {mine.hash[:12]}",
+            seen.ruleset_at or now,
+            turn,
+        )
+    needed = seen.ruleset.approvals_for(mine) if seen.ruleset is not None else 0
+    adopted = e.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=world.actor)
+    if needed == 0 or seen.ruleset is None:
+        await record(world, seen, adopted)
+        world.adopted.add(mine.hash)
+        return None
+    changes = sorted(seen.ruleset.changes(mine))
+    content = {"from": seen.ruleset_hash, "to": mine.hash, "changes": changes, "document": mine.document}
+    asked = request_approval(
+        "ruleset",
+        Role.ADMINISTRATOR,
+        content,
+        needed=needed,
+        by=world.actor,
+        now=now,
+        expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
+    )
+    found = seen.request_for("ruleset", asked.content_hash, needed, now)
+    if found is None:
+        await record(world, seen, asked)
+        found = Approval(asked, now)
+    elif await proven(world, seen, found, needed):
+        used = adopted.model_copy(update={"request": found.asked.request})
+        await record(world, seen, used, e.ApprovalUsed(request=found.asked.request))
+        world.adopted.add(mine.hash)
+        return None
+    people = "one person" if needed == 1 else f"{needed} people"
+    return Wait(
+        f"{people} to approve the change of {' and '.join(changes)} (orchestrator approve {found.asked.request[:12]}); "
+        "until then nothing is done under it",
+        found.at,
+        found.asked.expires_at,
+    )
+
+
+def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
+    """The wait that an emergency stop is."""
+    scope = "all signing" if stop.scope == "all" else f"signing of {stop.scope}"
+    return Wait(
+        f"{scope} to resume: stopped by {stop.by} ({stop.reason}); two people end that (orchestrator resume-signing)",
+        stop.since,
+        now + patience,
+    )
+
+
+async def stop_wait(world: World, *, key: str | None, chain: str | None) -> Wait | None:
+    """The wait of a stop that covers this key and chain (CAIP-2), or None. Reads only."""
+    stop = (await oversight(world)).stop_for(key=key, chain=chain)
+    return None if stop is None else stopped(stop, world.clock(), world.rules.patience)
+
+
+async def proven(world: World, seen: Oversight, approval: Approval, needed: int) -> bool:
+    """Whether enough people have approved, by their signatures and not by what the events say. Reads only."""
+    people = seen.ruleset.policy.people if seen.ruleset is not None else {}
+    said = supporters(approval, people, await world.journal.identity(), eip191.recover)
+    return approval.is_live(world.clock()) and len(said) >= needed
+
+
+async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRules) -> str | None:
+    """Why nothing may be signed before a reconciliation, or None: either the journal or the keystore is older than what
+    was signed, or they do not belong together. ``keystore``: its id. Reads only.
+    """
+    identity = await journal.identity()
+    # In this order: another process writes its line after its intent and before its signature.
+    signed, mine = await journal.last_signed_seq(None), await journal.last_signed_seq(keystore)
+    last = await asyncio.to_thread(log.last, identity)
+    if last is None:
+        if signed is not None:
+            return (
+                f"the journal has a signature at event {signed}, and the log beside the keystore has none for this "
+                "journal: the keystore was restored from an older copy, or is another one"
+            )
+        others = await asyncio.to_thread(log.journals)
+        if others and rules.new_journal == "refuse":
+            return (
+                f"the keystore has signed for another journal ({', '.join(sorted(others)[:3])}), and this one "
+                f"({identity}) has no signature: expected the journal that belongs to the keystore (policy "
+                "keys.new_journal)"
+            )
+        return None
+    found = await journal.event_hash(last.seq)
+    if found != last.hash:
+        actual = "no such event" if found is None else "another event there"
+        return (
+            f"the log beside the keystore ends with event {last.seq} of the journal (signed at {last.at}), and the "
+            f"journal has {actual}: the database was restored from an older backup"
+        )
+    if mine is not None and mine > last.seq:
+        return (
+            f"the journal has a signature of this keystore at event {mine}, and the log beside the keystore ends with "
+            f"event {last.seq}: the keystore was restored from an older copy"
+        )
+    return None
+
+
+async def certificate_wait(world: World, chain: str) -> Wait | None:
+    """None if the certificate's key may sign for this chain (CAIP-2) now; else the wait that a stop is. Reads only.
+
+    Raises KeyUnavailable ``key_disabled`` where the journal's last word on the key is that it is out of use.
+    """
+    name = world.certifier.key
+    if name is None:
+        return None
+    seen = await oversight(world)
+    stop = seen.stop_for(key=name, chain=chain)
+    if stop is not None:
+        return stopped(stop, world.clock(), world.rules.patience)
+    last = seen.keys.get(name)
+    if last is not None and last.disabled:
+        raise KeyUnavailable(
+            f"key {name!r}, which is to sign certificates, was disabled by {last.by}: orchestrator keys enable {name}",
+            code="key_disabled",
+        )
+    return None
+
+
+def disabled(key: KeyInfo, seen: Oversight) -> bool:
+    """By its file or by the journal's last word on its address: neither a keystore from an older backup nor a copy of
+    the file under another name puts a key back into use."""
+    return key.disabled or key.address in seen.out_of_use
+
+
+def count_limits(world: World, key: str) -> tuple[CountLimit, ...]:
+    """The policy's limits at this moment, for a signature by this key."""
+    now, whose = world.clock(), {"key": f"key {key}", "all": "all keys"}
+    return tuple(
+        CountLimit(
+            key=key if limit.per == "key" else None,
+            since=now - timedelta(seconds=limit.seconds),
+            most=limit.signatures,
+            text=f"{limit.signatures} signatures in {limit.seconds} s by {whose[limit.per]}",
+        )
+        for limit in world.ruleset.policy.limits
+    )
+
+
+async def record(world: World, seen: Oversight, *new: e.Event) -> None:
+    """SIDE EFFECTS: appends to the stream ``signing``, if it is still as it was seen.
+
+    Raises JournalError, passing: ``journal_moved`` where it has grown meanwhile.
+    """
+    try:
+        await world.journal.append(STREAM, list(new), after=seen.length, at=world.clock())
+    except JournalError as error:
+        if error.code != "journal_conflict":
+            raise
+        raise JournalError(error.message, code="journal_moved", disposition=Disposition.RETRY) from error

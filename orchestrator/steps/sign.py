@@ -1,0 +1,192 @@
+"""Signs the fetched challenge with the customer's key, if everything allows it.
+
+    ruleset → restore guard → stop → policy → limits and the one live signature (the intent, one transaction) → log
+    beside the keystore → key → the signature recovers to the key's address → journal
+
+No key is touched before the intent is committed and logged. What a kill leaves is an intent without a signature: the
+same challenge is then signed again, or lapses. A signature that is made after a stop was called is dropped unseen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC
+
+from orchestrator import eip191
+from orchestrator.challenge.decode import Challenge
+from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
+from orchestrator.errors import Disposition, JournalError, KeyUnavailable
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import Action, Halt
+from orchestrator.lifecycle.fold import PURPOSE
+from orchestrator.lifecycle.oversight import STREAM, Oversight
+from orchestrator.models import ChainAccount
+from orchestrator.ports import KeyInfo, LogEntry
+from orchestrator.steps.gate import (
+    count_limits,
+    disabled,
+    note_decisions,
+    oversight,
+    record,
+    restored,
+    stopped,
+)
+from orchestrator.steps.observe import owner_of
+from orchestrator.steps.world import Working
+
+
+async def sign(working: Working) -> Action | None:
+    """SIDE EFFECTS: journals the intent, notes it beside the keystore, journals the signature before it goes anywhere.
+
+    Raises KeyUnavailable, SigningError and JournalError (``journal_moved``, ``signing_limit``: passing;
+    ``signature_conflict``: another process signs for this account).
+    """
+    op, world = working.op, working.world
+    if op.challenge is None or op.challenge_at is None:
+        raise AssertionError("a challenge is fetched before it is signed")
+    challenge = Challenge.parse(op.challenge.challenge)
+    owner = owner_of(working)
+    seen = await oversight(world)
+    if seen.ruleset_hash != world.ruleset.hash:
+        raise JournalError(
+            "another ruleset came into force meanwhile: it is read first",
+            code="journal_moved",
+            disposition=Disposition.RETRY,
+        )
+    finding = await restored(world.journal, world.signing_log, world.keyring.id, world.ruleset.policy.keys)
+    if finding is not None:
+        return Halt(
+            "journal_restored",
+            f"{finding}. Nothing is signed before a reconciliation: orchestrator resolve {working.account_id} --retry "
+            "reads every account back and takes over what the log knows",
+        )
+    await note_decisions(world)
+    stop = seen.stop_for(key="", chain=str(owner.chain))  # before keys, so that a stop needs none to be there
+    if stop is not None:
+        return stopped(stop, working.now(), world.rules.patience)
+    key = await asyncio.to_thread(world.keyring.key_for, owner.address)
+    if disabled(key, seen):
+        raise KeyUnavailable(
+            f"key {key.name!r} with address {key.address} is disabled: "
+            f"type orchestrator keys enable {key.name} if it may sign again",
+            code="key_disabled",
+        )
+    stop = seen.stop_for(key=key.name, chain=str(owner.chain))
+    if stop is not None:
+        return stopped(stop, working.now(), world.rules.patience)
+    bound = bindings(key, seen)
+    decision = await _decide(working, challenge, owner, bound)
+    if not decision.allowed:
+        return Halt("policy_refused", str(decision))
+    if owner not in key.wallets:
+        await _bind(working, seen, key, owner)
+        return await sign(working)  # what was decided meanwhile counts
+    unchanged = {STREAM: seen.length}
+    if op.intended is None or op.intended.digest != challenge.digest:
+        intent = e.SigningIntended(
+            purpose=PURPOSE[op.kind],
+            digest=challenge.digest,
+            signer=str(owner),
+            key=key.name,
+            backend=key.backend,
+            keystore=world.keyring.id,
+            policy=world.ruleset.hash,
+            rule=decision.rule,
+            by=world.actor,
+        )
+        await working.record(intent, unchanged=unchanged, limits=count_limits(world, key.name))
+    signature = await asyncio.to_thread(_signature, working, await _entry(working, owner, key), challenge, owner)
+    await working.record(
+        e.ChallengeSigned(
+            purpose=PURPOSE[op.kind],
+            digest=challenge.digest,
+            signer=str(owner),
+            signature="0x" + signature.hex(),
+            key=key.name,
+            policy=world.ruleset.hash,
+        ),
+        unchanged=unchanged,
+    )
+    return None
+
+
+def bindings(key: KeyInfo, seen: Oversight) -> tuple[ChainAccount, ...]:
+    """The wallets that the key may sign for, by its file and by the journal's last word on it: a kill between the two
+    leaves the journal's."""
+    last = seen.keys.get(key.name)
+    journaled = last.wallets if last is not None and last.address == key.address else ()
+    return tuple(dict.fromkeys((*key.wallets, *map(ChainAccount.parse, journaled))))
+
+
+async def _decide(
+    working: Working, challenge: Challenge, owner: ChainAccount, wallets: tuple[ChainAccount, ...]
+) -> Decision:
+    op, world = working.op, working.world
+    if op.challenge_at is None:
+        raise AssertionError("a challenge is fetched before it is signed")
+    return decide(
+        challenge,
+        Expectation(
+            account_id=working.account_id,
+            operation=SigningOperation(PURPOSE[op.kind]),
+            signer=owner,
+            wallets=wallets,
+            rules=world.ruleset.policy.challenge,
+            keys=world.ruleset.policy.keys,
+            allowed_domains=frozenset(world.ruleset.domains),
+            now=working.now(),
+            fetched_at=op.challenge_at,
+            clock_skew=world.rules.clock_skew,
+            history=await world.journal.challenge_history(challenge.digest),
+            resuming=op.intended is not None and op.intended.digest == challenge.digest,
+        ),
+    )
+
+
+async def _bind(working: Working, seen: Oversight, key: KeyInfo, owner: ChainAccount) -> None:
+    """The binding of first use. SIDE EFFECTS: journals it unless it is, then writes it to the key's file."""
+    world = working.world
+    if owner not in bindings(key, seen):
+        bound = e.KeyChanged(
+            action="bound",
+            name=key.name,
+            address=key.address,
+            backend=key.backend,
+            wallets=tuple(str(wallet) for wallet in (*key.wallets, owner)),
+            disabled=False,
+            keystore=world.keyring.id,
+            by=world.actor,
+        )
+        await record(world, seen, bound)
+    await asyncio.to_thread(world.keyring.bind, key.name, owner)
+
+
+async def _entry(working: Working, owner: ChainAccount, key: KeyInfo) -> tuple[str, LogEntry]:
+    """The journal's id and the line for the intent that is journaled."""
+    op, journal = working.op, working.world.journal
+    if op.intended is None:
+        raise AssertionError("an intent is journaled before it is noted")
+    recorded = await journal.read(working.account_id)
+    intent = next(item for item in reversed(recorded) if item.event == op.intended)
+    identity = await journal.identity()
+    last = await asyncio.to_thread(working.world.signing_log.last, identity)
+    return identity, LogEntry(
+        epoch=last.epoch if last is not None else 0,
+        seq=intent.seq,
+        hash=intent.hash,
+        account_id=working.account_id,
+        purpose=op.intended.purpose,
+        digest=op.intended.digest,
+        signer=str(owner),
+        key=key.name,
+        at=intent.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+    )
+
+
+def _signature(working: Working, entry: tuple[str, LogEntry], challenge: Challenge, owner: ChainAccount) -> bytes:
+    """Blocks: a write to disk, perhaps a key derivation, perhaps a call to another machine."""
+    world = working.world
+    world.signing_log.note(*entry)
+    signature = world.keyring.signer_for(owner.address).sign_message(challenge.decoded)
+    eip191.require(challenge.decoded, signature, owner.address)
+    return signature

@@ -1,0 +1,549 @@
+"""What stands between a challenge and a key: rulesets, stops, limits, bindings, the guard against old backups."""
+
+import asyncio
+import shutil
+from dataclasses import replace
+
+import pytest
+from coincurve import PrivateKey
+
+from orchestrator import eip191
+from orchestrator.errors import Disposition, KeyUnavailable
+from orchestrator.journal.store import Journal
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import End, Halt, Wait
+from orchestrator.lifecycle.oversight import STREAM, approval_text, fold_oversight
+from orchestrator.lifecycle.stages import Rules
+from orchestrator.models import OperationKind, to_address
+from orchestrator.oversight.reconcile import reconcile
+from orchestrator.policy import Approvals, KeyRules, Limit, Person, Policy, Role, Ruleset
+from orchestrator.steps.observe import observe
+from orchestrator.steps.world import Working
+
+ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
+NO_LIMITS = Policy(limits=())
+
+
+@pytest.fixture
+def here(lab):
+    return lab()
+
+
+@pytest.fixture
+def account(here):
+    return here.create().id
+
+
+def oversight(here):
+    return fold_oversight(here.run(here.journal.read(STREAM)))
+
+
+def decide(here, *events) -> None:
+    """What people decide, in another process."""
+    here.run(append(here, *events))
+
+
+async def append(here, *events) -> None:
+    length = len(await here.journal.read(STREAM))
+    await here.journal.append(STREAM, list(events), after=length, at=here.now)
+
+
+def stop(scope: str, name: str = "stop-1") -> e.SigningStopped:
+    return e.SigningStopped(stop=name, scope=scope, reason="leak", by="os:eve")
+
+
+def resumed(name: str = "stop-1") -> e.SigningResumed:
+    return e.SigningResumed(stop=name, people=("alice", "bob"))
+
+
+def signatures(here, account):
+    return here.events(account, e.ChallengeSigned)
+
+
+def log(here):
+    """The lines of signatures; those of decisions have no digest."""
+    lines = here.world.signing_log.entries(here.run(here.journal.identity()))
+    return [line for line in lines if line.digest]
+
+
+# --- the signing journal --------------------------------------------------------------------------------------------
+
+
+def test_a_signature_says_who_which_key_which_policy_and_is_noted_beside_the_keystore(here, account):
+    assert here.complete(account, ACTIVATE) == End("done")
+    recorded = here.run(here.journal.read(account))
+    intent = next(item for item in recorded if isinstance(item.event, e.SigningIntended))
+    signed = next(item for item in recorded if isinstance(item.event, e.ChallengeSigned))
+    assert intent.seq < signed.seq
+    assert (intent.event.key, intent.event.by, intent.event.rule) == ("model", "os:model", "uuid")
+    assert intent.event.policy == signed.event.policy == here.world.ruleset.hash == oversight(here).ruleset_hash
+    assert intent.event.keystore == here.keys.id
+    (line,) = log(here)
+    assert (line.seq, line.hash, line.digest) == (intent.seq, intent.hash, signed.event.digest)
+    assert here.run(here.journal.verify()).valid
+
+
+# --- the emergency stop ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", ["all", "key:model", "chain:eip155:31337"])
+def test_a_stop_is_a_wait_and_no_key_is_touched(here, account, scope):
+    decide(here, stop(scope))
+    for _ in range(3):
+        waits = here.start(account, ACTIVATE).action
+        assert isinstance(waits, Wait)
+        assert "resume-signing" in waits.waits_for
+        assert "leak" in waits.waits_for
+    assert here.keys.signed == []
+    assert here.events(account, e.SigningIntended) == []
+    decide(here, resumed())
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1
+
+
+@pytest.mark.parametrize("scope", ["key:other", "chain:eip155:1"])
+def test_a_stop_of_something_else_stops_nothing(here, account, scope):
+    decide(here, stop(scope))
+    assert here.complete(account, ACTIVATE) == End("done")
+
+
+def test_a_stop_while_the_key_signs_drops_the_signature(here, account):
+    sign = here.keys.answers
+
+    def slow(message):
+        # The key signs in a thread of its own, so the other process can be a loop of its own.
+        asyncio.run(other_process())
+        return sign(message)
+
+    async def other_process():
+        async with await Journal.open(f"sqlite:///{here.folder.name}/journal.db") as journal:
+            length = len(await journal.read(STREAM))
+            await journal.append(STREAM, [stop("all")], after=length, at=here.now)
+
+    here.keys.answers = slow
+    advanced = here.start(account, ACTIVATE)
+    assert advanced.trouble.code == "journal_moved"
+    assert signatures(here, account) == []
+    here.keys.answers = sign
+    assert isinstance(here.advance(account).action, Wait)
+    assert len(here.keys.signed) == 1, "not signed again while it holds"
+    decide(here, resumed())
+    assert here.settle(account) == End("done")
+    assert len(here.events(account, e.SigningIntended)) == len(signatures(here, account)) == len(log(here)) == 1
+
+
+def test_a_signature_that_was_made_is_not_sent_while_a_stop_holds(here, account):
+    here.faults.queue.append(("submit", "unreachable"))
+    here.start(account, ACTIVATE)
+    assert len(signatures(here, account)) == 1
+    decide(here, stop("key:model"))
+    assert "resume-signing" in here.advance(account).action.waits_for
+    assert here.account(account).accepted == []
+    decide(here, resumed())
+    assert here.settle(account) == End("done")
+
+
+def test_no_certificate_is_signed_while_its_key_is_stopped(here, account):
+    assert here.complete(account, ACTIVATE) == End("done")
+    here.certifier.key = "certificate"
+    decide(here, stop("key:certificate"))
+    here.begin(account, CLOSE)
+    for _ in range(20):
+        action = here.advance(account).action
+        if here.account(account).job is not None:
+            here.platform.work(here.account(account))
+        here.pass_time(minutes=1)
+    assert "resume-signing" in action.waits_for
+    assert here.events(account, e.ClosureProven) == []
+    decide(here, resumed())
+    assert here.settle(account) == End("done")
+    assert here.state(account).closure.signed_by == "certificate"
+
+
+# --- kills and keys that fail ----------------------------------------------------------------------------------------
+
+
+def test_a_kill_while_the_key_signs_leads_to_one_signature_of_the_same_challenge(here, lab, account):
+    sign = here.keys.answers
+
+    def killed(_message):
+        raise lab.killed
+
+    here.keys.answers = killed
+    here.begin(account, ACTIVATE)
+    with pytest.raises(lab.killed):
+        here.advance(account)
+    assert here.state(account).operation.intended is not None
+    here.keys.answers = sign
+    assert here.settle(account) == End("done")
+    (intent,) = here.events(account, e.SigningIntended)
+    (signed,) = signatures(here, account)
+    assert intent.digest == signed.digest
+    assert len(log(here)) == 1
+
+
+def test_an_intent_whose_challenge_has_expired_lapses_and_never_comes_back(here, lab, account):
+    sign = here.keys.answers
+
+    def unavailable(_message):
+        raise KeyUnavailable("the token is gone", code="key_backend_unreachable", disposition=Disposition.RETRY)
+
+    here.keys.answers = unavailable
+    assert here.start(account, ACTIVATE).trouble.code == "key_backend_unreachable"
+    here.pass_time(hours=2)
+    here.keys.answers = sign
+    assert here.settle(account) == End("done")
+    first, second = here.events(account, e.SigningIntended)
+    assert [lapsed.digest for lapsed in here.events(account, e.ChallengeLapsed)] == [first.digest]
+    assert [signed.digest for signed in signatures(here, account)] == [second.digest]
+    assert [line.digest for line in log(here)] == [first.digest, second.digest]
+
+
+def test_a_signature_of_another_key_never_leaves(here, account):
+    def other(message):
+        raw = PrivateKey(b"\x05" * 32).sign_recoverable(eip191.personal_hash(message), hasher=None)
+        return raw[:64] + bytes((27 + raw[64],))
+
+    sign, here.keys.answers = here.keys.answers, other
+    halted = here.start(account, ACTIVATE).action
+    assert isinstance(halted, Halt)
+    assert halted.code == "signature_mismatch"
+    assert signatures(here, account) == []
+    assert here.account(account).accepted == []
+    here.keys.answers = sign
+    assert here.settle(account) == End("done")
+
+
+def test_a_key_that_the_journal_disabled_stays_so_whatever_its_file_says(here, account):
+    change = e.KeyChanged(
+        action="disabled", name="model", address=here.keys.address, backend="keystore", wallets=(), disabled=True,
+        keystore=here.keys.id, by="os:eve",
+    )  # fmt: skip
+    decide(here, change)
+    here.begin(account, ACTIVATE)
+    with pytest.raises(KeyUnavailable) as refused:
+        here.advance(account)
+    assert refused.value.code == "key_disabled"
+    assert here.keys.signed == []
+    decide(here, change.model_copy(update={"action": "enabled", "disabled": False}))
+    assert here.settle(account) == End("done")
+
+
+# --- bindings, limits, other accounts' challenges -------------------------------------------------------------------
+
+
+def test_a_key_without_a_wallet_is_refused(here, account):
+    here.keys.wallets = ()
+    halted = here.start(account, ACTIVATE).action
+    assert halted.code == "policy_refused"
+    assert "rule binding" in halted.message
+    assert here.keys.signed == []
+
+
+def test_a_key_of_the_same_address_on_another_chain_is_refused(here, account):
+    here.keys.wallets = (replace(here.keys.wallets[0], chain=type(here.keys.wallets[0].chain)(1)),)
+    assert "rule binding" in here.start(account, ACTIVATE).action.message
+
+
+def test_first_use_binds_once_and_for_good(lab):
+    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here.keys.wallets = ()
+    account = here.create().id
+    assert here.complete(account, ACTIVATE) == End("done")
+    (bound,) = (change for change in oversight(here).keys.values() if change.action == "bound")
+    assert bound.wallets == tuple(str(wallet) for wallet in here.keys.wallets)
+    assert len(bound.wallets) == 1
+
+
+def test_a_limit_makes_the_next_one_wait_until_it_is_free_again(lab):
+    here = lab(policy=Policy(limits=(Limit(per="key", signatures=1, seconds=3600),)))
+    first, second = here.create("one").id, here.create("two").id
+    assert isinstance(here.start(first, ACTIVATE).action, Wait)
+    advanced = here.start(second, ACTIVATE)
+    assert advanced.trouble.code == "signing_limit"
+    assert "1 signatures in 3600 s by key model" in advanced.trouble.message
+    assert len(here.keys.signed) == 1
+    here.pass_time(hours=1, seconds=1)
+    assert here.settle(second) == End("done")
+
+
+def test_a_challenge_that_another_account_was_given_is_not_signed(here):
+    first, second = here.create("one").id, here.create("two").id
+    here.faults.queue.append(("submit", "unreachable"))
+    here.start(first, ACTIVATE)
+    here.account(second).offer = here.account(first).offer
+    halted = here.start(second, ACTIVATE).action
+    assert halted.code == "policy_refused"
+    assert "rule foreign" in halted.message
+    assert len(here.keys.signed) == 1
+
+
+# --- rulesets --------------------------------------------------------------------------------------------------------
+
+KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("bob", b"\x0b"))}
+PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Role)) for name, key in KEYS.items()}
+
+
+def approved(here, asked: e.ApprovalRequested, person: str, key: PrivateKey | None = None) -> e.ApprovalGiven:
+    """An approval with a real signature, over exactly this request of this journal."""
+    text = approval_text(asked, here.run(here.journal.identity()))
+    signature = eip191.sign(key or KEYS[person], text.encode())
+    return e.ApprovalGiven(
+        request=asked.request, person=person, address=PEOPLE[person].address, signature="0x" + signature.hex()
+    )
+
+
+ASKING = Policy(
+    limits=(), people=PEOPLE, approvals=Approvals(closure=0, policy=1, roles=2, keys=1, finality=1, expires=7200)
+)
+
+
+def under(here, **changes) -> None:
+    """The same process, started with other settings."""
+    here.world = replace(here.world, ruleset=here.world.ruleset.model_copy(update=changes))
+    here.runner = type(here.runner)(here.world)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"confirmations": 3}, "finality"),
+        ({"domains": ("evil.example",)}, "policy"),
+        ({"policy": ASKING.model_copy(update={"limits": (Limit(per="all", signatures=1, seconds=1),)})}, "policy"),
+        ({"policy": ASKING.model_copy(update={"approvals": Policy().approvals})}, "policy"),
+    ],
+)
+def test_a_changed_ruleset_waits_for_approval_by_the_one_in_force_and_is_asked_for_once(lab, changes, named):
+    here = lab(policy=ASKING)
+    account = here.create().id
+    assert isinstance(here.start(account, ACTIVATE).action, Wait)
+    before = len(here.run(here.journal.read(account)))
+    old = here.world.ruleset
+    under(here, **changes)
+    for _ in range(3):
+        waits = here.advance(account).action
+        assert isinstance(waits, Wait)
+        assert named in waits.waits_for
+        assert "orchestrator approve" in waits.waits_for
+    assert len(here.run(here.journal.read(account))) == before, "nothing is done under it"
+    (request,) = oversight(here).approvals.values()
+    assert (request.asked.subject, request.asked.needed) == ("ruleset", 1)
+    decide(here, approved(here, request.asked, "alice"))
+    assert here.settle(account) == End("done")
+    seen = oversight(here)
+    assert seen.ruleset_hash == here.world.ruleset.hash != old.hash
+    assert seen.approvals[request.asked.request].used
+
+
+def test_an_approval_that_only_the_database_says_is_none(lab):
+    """Who can write to the database is not thereby one of the people."""
+    here = lab(policy=ASKING)
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    under(here, confirmations=2)
+    here.advance(account)
+    (request,) = oversight(here).approvals.values()
+    decide(here, e.ApprovalGiven(request=request.asked.request, person="alice"))
+    decide(here, approved(here, request.asked, "bob", PrivateKey(b"\x0c" * 32)))
+    assert "finality" in here.advance(account).action.waits_for
+    assert oversight(here).ruleset.confirmations == 1
+
+
+def test_a_closure_goes_by_signed_approvals_only(lab):
+    here = lab(
+        policy=ASKING.model_copy(update={"approvals": ASKING.approvals.model_copy(update={"closure": 1})}),
+        rules=Rules(closure_approvals=1),
+    )
+    account = here.create().id
+    assert here.complete(account, ACTIVATE) == End("done")
+    assert "approval" in here.start(account, CLOSE).action.waits_for
+    (asked,) = here.events(account, e.ApprovalRequested)
+
+    def say(event) -> None:
+        length = len(here.run(here.journal.read(account)))
+        here.run(here.journal.append(account, [event], after=length, at=here.now))
+
+    say(e.ApprovalGiven(request=asked.request, person="bob"))
+    waits = here.advance(account).action
+    assert "fewer than 1 hold by their signatures" in waits.waits_for
+    assert here.account(account).deletes == 0
+    say(approved(here, asked, "alice"))
+    assert here.settle(account) == End("done")
+    assert here.account(account).deletes == 1
+
+
+def test_new_roles_take_the_approvals_that_roles_take(lab):
+    here = lab(policy=ASKING)
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    mallory = {**PEOPLE, "mallory": Person(address=to_address("0x" + "c" * 40), roles=tuple(Role))}
+    under(here, policy=ASKING.model_copy(update={"people": mallory}))
+    here.advance(account)
+    (request,) = oversight(here).approvals.values()
+    assert request.asked.needed == 2
+    decide(here, approved(here, request.asked, "alice"))
+    assert "roles" in here.advance(account).action.waits_for
+    decide(here, approved(here, request.asked, "bob"))
+    assert here.settle(account) == End("done")
+
+
+def test_an_expired_approval_of_a_ruleset_counts_for_nothing(lab):
+    here = lab(policy=ASKING)
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    under(here, confirmations=2)
+    here.advance(account)
+    (request,) = oversight(here).approvals.values()
+    decide(here, approved(here, request.asked, "alice"))
+    here.pass_time(hours=2)
+    assert isinstance(here.advance(account).action, Wait)
+    assert len(oversight(here).approvals) == 2, "asked anew"
+    assert oversight(here).ruleset.confirmations == 1
+
+
+def test_a_journal_without_rules_adopts_the_first_ones_and_says_so(here, account):
+    here.start(account, ACTIVATE)
+    assert oversight(here).ruleset == here.world.ruleset
+    assert oversight(here).ruleset == Ruleset.model_validate(here.world.ruleset.document)
+
+
+# --- restored backups ------------------------------------------------------------------------------------------------
+
+
+def restart(here, lab):
+    """The process starts again on whatever lies on the disk now."""
+    here.run(here.journal.close())
+    here.journal = here.run(Journal.open(f"sqlite:///{here.folder.name}/journal.db"))
+    log_again = type(here.world.signing_log)(here.keystore)
+    here.world = replace(here.world, journal=here.journal, signing_log=log_again)
+    here.runner = type(here.runner)(here.world)
+
+
+def backup(here, what: str) -> None:
+    here.run(here.journal.close())
+    source, copy = f"{here.folder.name}/{what}", f"{here.folder.name}/{what}.backup"
+    (shutil.copytree if what == "keystore" else shutil.copy)(source, copy)
+
+
+def restore(here, what: str) -> None:
+    here.run(here.journal.close())
+    source, copy = f"{here.folder.name}/{what}.backup", f"{here.folder.name}/{what}"
+    if what == "keystore":
+        shutil.rmtree(copy)
+        shutil.copytree(source, copy)
+    else:
+        shutil.copy(source, copy)
+
+
+def reconciled(here, reason="restored from last night"):
+    async def look_back(account_id):
+        await observe(await Working.load(account_id, here.world))
+
+    async def run():
+        known = [stream for stream in await here.journal.streams() if stream != STREAM and ":" not in stream]
+        return await reconcile(here.world, known, look_back, here.journal.import_signatures, reason=reason, by="os:eve")
+
+    return here.run(run())
+
+
+def test_an_older_database_signs_nothing_until_it_is_reconciled(here, lab, account):
+    second = here.create("two").id
+    assert here.complete(account, ACTIVATE) == End("done")
+    backup(here, "journal.db")
+    restart(here, lab)
+    here.faults.queue.append(("submit", "unreachable"))
+    here.start(second, ACTIVATE)  # signed after the backup, and not sent
+    (lost,) = signatures(here, second)
+    restore(here, "journal.db")
+    restart(here, lab)
+    touched = len(here.keys.signed)
+    for who in (second, here.create("three").id):
+        halted = here.start(who, ACTIVATE).action
+        assert isinstance(halted, Halt)
+        assert halted.code == "journal_restored"
+        assert "older backup" in halted.message
+    assert len(here.keys.signed) == touched
+    event = reconciled(here)
+    assert event.accounts == 3
+    assert event.signatures == 1
+    assert reconciled(here) is None, "once is enough"
+    halted = here.advance(second).action
+    assert halted.code == "policy_refused"
+    assert "signed_before" in halted.message, "what was signed before the restore is not signed again"
+    assert len(here.keys.signed) == touched
+    here.pass_time(hours=2)
+    here.resolve(second, "retry")
+    assert here.settle(second) == End("done")
+    assert lost.digest not in {signed.digest for signed in signatures(here, second)}
+    assert here.run(here.journal.verify()).valid
+
+
+def test_an_older_keystore_signs_nothing_until_it_is_reconciled(here, lab, account):
+    second, third = here.create("two").id, here.create("three").id
+    assert here.complete(account, ACTIVATE) == End("done")
+    backup(here, "keystore")
+    restart(here, lab)
+    assert here.complete(second, ACTIVATE) == End("done")
+    restore(here, "keystore")
+    restart(here, lab)
+    halted = here.start(third, ACTIVATE).action
+    assert halted.code == "journal_restored"
+    assert "keystore was restored" in halted.message
+    reconciled(here)
+    assert here.settle(third) == End("done")
+
+
+def test_a_keystore_without_its_log_signs_nothing_for_a_journal_that_has_signatures(here, lab, account):
+    second = here.create("two").id
+    assert here.complete(account, ACTIVATE) == End("done")
+    shutil.rmtree(here.keystore)
+    restart(here, lab)
+    assert here.start(second, ACTIVATE).action.code == "journal_restored"
+    reconciled(here)
+    assert here.settle(second) == End("done")
+
+
+def test_two_histories_of_one_journal_cannot_both_sign(here, lab, account):
+    """The older backup has grown past the place of the last signature: its length says nothing, its hash does."""
+    second = here.create("two").id
+    backup(here, "journal.db")
+    restart(here, lab)
+    assert here.complete(account, ACTIVATE) == End("done")
+    restore(here, "journal.db")
+    restart(here, lab)
+    for number in range(40):
+        here.create(f"more-{number}")
+    assert here.run(here.journal.event_hash(log(here)[-1].seq)) is not None
+    halted = here.start(second, ACTIVATE).action
+    assert halted.code == "journal_restored"
+    assert "another event there" in halted.message
+
+
+@pytest.mark.parametrize(("rule", "signs"), [("refuse", False), ("allow", True)])
+def test_a_used_keystore_and_another_journal(lab, migrated, tmp_path, rule, signs):
+    policy = Policy(limits=(), keys=KeyRules(new_journal=rule))
+    first = lab(policy=policy)
+    assert first.complete(first.create().id, ACTIVATE) == End("done")
+    second = lab(policy=policy)
+    fresh = second.run(Journal.open(f"sqlite:///{tmp_path}/fresh.db"))
+    second.run(second.journal.close())
+    second.journal = fresh
+    second.world = replace(second.world, journal=fresh, signing_log=type(first.world.signing_log)(first.keystore))
+    second.runner = type(second.runner)(second.world)
+    account = second.create().id
+    ended = second.complete(account, ACTIVATE)
+    assert (ended == End("done")) is signs
+    if not signs:
+        assert ended.code == "journal_restored"
+        assert "another journal" in ended.message
+
+
+def test_trouble_with_the_log_keeps_the_key_untouched(here, account):
+    here.keystore.mkdir(mode=0o700)
+    (here.keystore / ".signing").write_text("a file where a folder belongs")
+    halted = here.start(account, ACTIVATE).action
+    assert isinstance(halted, Halt)
+    assert halted.code == "signing_log_unreadable"
+    assert here.keys.signed == []
+    (here.keystore / ".signing").unlink()
+    assert here.settle(account) == End("done")

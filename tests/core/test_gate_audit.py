@@ -1,0 +1,429 @@
+"""What an audit of the way of a signature found: each test here describes what should hold, and fails until it does."""
+
+import asyncio
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import rfc8785
+from coincurve import PrivateKey
+
+from orchestrator import eip191
+from orchestrator.errors import OrchestratorError, PlatformRefused, SettingsError
+from orchestrator.journal.store import Journal
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import End, Halt, Wait
+from orchestrator.lifecycle.oversight import STREAM, Stop, approval_text, fold_oversight, request_approval
+from orchestrator.lifecycle.stages import Rules
+from orchestrator.models import AccountStatus, OperationKind
+from orchestrator.oversight.reconcile import reconcile
+from orchestrator.policy import Approvals, KeyRules, Person, Policy, Role
+from orchestrator.steps.observe import observe
+from orchestrator.steps.world import Working
+
+ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
+KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("bob", b"\x0b"))}
+PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Role)) for name, key in KEYS.items()}
+ASKING = Policy(
+    limits=(), people=PEOPLE, approvals=Approvals(closure=1, policy=1, roles=1, keys=1, finality=1, expires=7200)
+)
+STOP = e.SigningStopped(stop="stop-1", scope="all", reason="leak", by="os:eve")
+
+
+def oversight(here):
+    return fold_oversight(here.run(here.journal.read(STREAM)))
+
+
+def under(here, *, rules=None, **changes):
+    """The same process, started with other settings."""
+    ruleset = here.world.ruleset.model_copy(update=changes)
+    here.world = replace(here.world, ruleset=ruleset, rules=rules or here.world.rules)
+    here.runner = type(here.runner)(here.world)
+
+
+async def elsewhere(here, *events):
+    """Appends to the stream ``signing`` by a connection of its own: another process."""
+    async with await Journal.open(f"sqlite:///{here.folder.name}/journal.db") as journal:
+        length = len(await journal.read(STREAM))
+        await journal.append(STREAM, list(events), after=length, at=here.now)
+
+
+def say(here, stream, *events):
+    length = len(here.run(here.journal.read(stream)))
+    here.run(here.journal.append(stream, list(events), after=length, at=here.now))
+
+
+def approval(here, asked, person):
+    text = approval_text(asked, here.run(here.journal.identity()))
+    signature = eip191.sign(KEYS[person], text.encode())
+    return e.ApprovalGiven(
+        request=asked.request, person=person, address=PEOPLE[person].address, signature="0x" + signature.hex()
+    )
+
+
+def active(here):
+    account = here.create().id
+    assert here.complete(account, ACTIVATE) == End("done")
+    return account
+
+
+def test_a_stop_during_the_binding_of_first_use_holds(lab):
+    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here.keys.wallets = ()
+    bind = here.keys.bind
+
+    def slow(name, wallet):
+        asyncio.run(elsewhere(here, STOP))
+        return bind(name, wallet)
+
+    here.keys.bind = slow
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    assert here.keys.signed == [], "no key signs after a stop was committed"
+
+
+def test_a_ruleset_adopted_between_the_gate_and_the_signature_holds(lab):
+    """The intent says which ruleset it is under: that must be the one in force when it is committed."""
+    here = lab()
+    account = here.create().id
+    messages_only = Policy().challenge.model_copy(update={"kinds": ("eip4361",)})
+    strict = here.world.ruleset.model_copy(update={"policy": Policy(limits=(), challenge=messages_only)})
+    adopted = e.RulesetAdopted(ruleset=strict.hash, document=rfc8785.dumps(strict.document).decode(), by="os:eve")
+    challenge, done = here.platform.challenge, []
+
+    async def slow(account_id):
+        if not done:
+            done.append(1)
+            await elsewhere(here, adopted)
+        return await challenge(account_id)
+
+    here.platform.challenge = slow
+    here.start(account, ACTIVATE)
+    assert here.keys.signed == [], "uuid challenges are not allowed any more"
+
+
+def test_an_approval_of_a_closure_that_failed_is_not_good_for_the_next_one(lab):
+    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    account = active(here)
+    here.start(account, CLOSE)
+    (asked,) = here.events(account, e.ApprovalRequested)
+    say(here, account, approval(here, asked, "bob"))
+    close = here.platform.close
+
+    async def refuses(account_id, *, key):
+        raise PlatformRefused("not now", status=422, code="balance_not_zero")
+
+    here.platform.close = refuses
+    ended = here.advance(account).action
+    assert ended.outcome == "failed"
+    here.platform.close = close
+    here.pass_time(days=90)
+    action = here.start(account, CLOSE).action
+    assert here.account(account).deletes == 0, "asked of the platform on an approval of 90 days ago that was used"
+    assert isinstance(action, Wait)
+    assert "approval" in action.waits_for
+
+
+def test_a_platform_that_says_closed_gets_no_deletion_signature_without_approval(lab):
+    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    account = active(here)
+    model = here.account(account)
+    here.platform.set_status(model, AccountStatus.CLOSED)
+    here.platform._issue(model, "deletion")
+    before = len(here.keys.signed)
+    here.start(account, CLOSE)
+    assert len(here.keys.signed) == before, "the deletion challenge was signed, and nobody had approved the closure"
+
+
+def test_more_approvals_asked_by_a_new_ruleset_are_more_approvals(lab):
+    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    account = active(here)
+    here.start(account, CLOSE)
+    (asked,) = here.events(account, e.ApprovalRequested)
+    two = ASKING.model_copy(update={"approvals": ASKING.approvals.model_copy(update={"closure": 2})})
+    under(here, policy=two, rules=Rules(closure_approvals=2))
+    here.advance(account)
+    (change,) = oversight(here).approvals.values()
+    say(here, STREAM, approval(here, change.asked, "alice"))
+    here.advance(account)
+    assert oversight(here).ruleset.policy.approvals.closure == 2
+    say(here, account, approval(here, asked, "bob"))
+    here.advance(account)
+    assert here.account(account).deletes == 0, "one approval, and the ruleset in force asks for two"
+
+
+def test_confirmations_take_effect_after_their_approval_only(lab):
+    """A look (a webhook, `hint`, `audit`, an operation's start) journals finality by the settings' confirmations."""
+    here = lab(policy=ASKING)
+    under(here, confirmations=50)
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    here.platform.work(here.account(account))
+    here.chain.mine(10)
+    assert isinstance(here.advance(account).action, Wait)
+    assert not here.state(account).wallet.final
+    under(here, confirmations=1)
+
+    async def look():
+        await observe(await Working.load(account, here.world))
+
+    here.run(look())
+    assert oversight(here).ruleset.confirmations == 50
+    assert not here.state(account).wallet.final, "final by confirmations that nobody has approved"
+
+
+def test_one_failure_after_a_long_wait_for_people_is_not_trouble_of_a_day(lab):
+    here = lab(policy=ASKING, rules=Rules(closure_approvals=1, approval_life=timedelta(days=7)))
+    account = active(here)
+    here.start(account, CLOSE)
+    here.pass_time(hours=25)
+    assert isinstance(here.advance(account).action, Wait)
+    here.faults.queue.append(("account", "unreachable"))
+    action = here.advance(account).action
+    assert isinstance(action, Wait), f"unreachable once, and not 'for longer than 1 day': {action}"
+
+
+def test_a_restored_journal_is_still_told_after_a_stop(lab):
+    """A stop while the guard holds must not take away the halt that `resolve --retry` reconciles by."""
+    here = lab()
+    account = active(here)
+    shutil.rmtree(here.keystore)
+    here.world = replace(here.world, signing_log=type(here.world.signing_log)(here.keystore))
+    here.runner = type(here.runner)(here.world)
+    second = here.create("two").id
+    assert here.start(second, ACTIVATE).action.code == "journal_restored"
+    say(here, STREAM, STOP)
+    here.advance(second)
+    assert account
+    assert here.state(second).operation.halted is not None, "resolve --retry would say nothing_to_resolve"
+
+
+def test_one_account_that_cannot_be_read_does_not_keep_all_signing_off(lab):
+    here = lab()
+    account = active(here)
+    second = here.create("two").id
+    shutil.rmtree(here.keystore)
+    here.world = replace(here.world, signing_log=type(here.world.signing_log)(here.keystore))
+    here.runner = type(here.runner)(here.world)
+    here.create("not ours, and its customer's wallet is on another chain")
+    assert here.start(second, ACTIVATE).action.code == "journal_restored"
+
+    async def look_back(account_id):
+        if account_id not in (account, second):
+            raise SettingsError("wrong chain: …", code="wrong_chain")  # as `observe` raises it
+        await observe(await Working.load(account_id, here.world))
+
+    here.run(reconcile(here.world, [account, second], look_back, here.journal.import_signatures, reason="x", by="os:e"))
+    assert not isinstance(here.advance(second).action, Halt)
+
+
+def test_a_certificate_is_not_signed_after_a_stop_during_its_proof(lab):
+    here = lab()
+    here.certifier.key = "model"
+    account = active(here)
+    examine, signed = here.prover.examine, []
+
+    async def slow(wallet):
+        await elsewhere(here, STOP)
+        return await examine(wallet)
+
+    certify = here.certifier.certify
+
+    def certifying(**values):
+        signed.append(values)
+        return certify(**values)
+
+    here.prover.examine, here.certifier.certify = slow, certifying
+    here.begin(account, CLOSE)
+    for _ in range(40):
+        action = here.advance(account).action
+        if signed or "resume-signing" in getattr(action, "waits_for", ""):
+            break
+        if here.account(account).job is not None:
+            here.platform.work(here.account(account))
+        here.pass_time(minutes=7)
+    assert signed == []
+
+
+def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(lab):
+    here = lab()
+    account = here.create().id
+    here.begin(account, ACTIVATE)
+    say(here, STREAM, STOP)
+    processes = []
+    for number in (1, 2):
+        under(here, confirmations=number)
+        here.world = replace(here.world, adopted=set())
+        processes.append(type(here.runner)(here.world))
+
+    def adopted():
+        return sum(isinstance(item.event, e.RulesetAdopted) for item in here.run(here.journal.read(STREAM)))
+
+    for turn in range(20):
+        waits = here.run(processes[turn % 2].advance(account)).action
+        assert isinstance(waits, Wait)
+    assert adopted() == 2
+    assert "same settings" in here.run(processes[0].advance(account)).action.waits_for
+    here.pass_time(minutes=11)
+    here.run(processes[0].advance(account))
+    assert adopted() == 3
+
+
+def test_a_binding_that_a_kill_left_in_the_journal_only_is_a_binding(lab):
+    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here.keys.wallets = ()
+
+    def killed(name, wallet):
+        raise lab.killed
+
+    bind, here.keys.bind = here.keys.bind, killed
+    account = here.create().id
+    here.begin(account, ACTIVATE)
+    with pytest.raises(lab.killed):
+        here.advance(account)
+    here.keys.bind = bind
+    (bound,) = (item.event for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, e.KeyChanged))
+    # What the journal says is bound is bound: the decision is to be made on it and not on the file alone.
+    seen = oversight(here)
+    assert seen.keys["model"] == bound
+    assert here.settle(account) == End("done")
+    again = [item for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, e.KeyChanged)]
+    assert len(again) == 1, "bound a second time: the journal's word was not asked"
+
+
+def restored_database(here, change):
+    """``change`` is made, and then lost with the database: an older backup is put back."""
+    here.run(here.journal.close())
+    file = f"{here.folder.name}/journal.db"
+    shutil.copy(file, f"{file}.backup")
+    reopened(here)
+    change()
+    here.run(here.journal.close())
+    shutil.copy(f"{file}.backup", file)
+    reopened(here)
+
+
+def reopened(here):
+    here.journal = here.run(Journal.open(f"sqlite:///{here.folder.name}/journal.db"))
+    log = type(here.world.signing_log)(here.keystore)
+    here.world = replace(here.world, journal=here.journal, signing_log=log)
+    here.runner = type(here.runner)(here.world)
+
+
+def test_a_stop_that_processes_have_seen_is_not_lost_with_an_older_database(lab):
+    """After a stop nothing is signed, so the guard, which knows signatures only, never misses it."""
+    here = lab()
+    active(here)
+    second = here.create("two").id
+
+    def change():
+        say(here, STREAM, STOP)
+        assert isinstance(here.start(second, ACTIVATE).action, Wait)
+
+    restored_database(here, change)
+    before = len(here.keys.signed)
+    here.start(second, ACTIVATE)
+    assert len(here.keys.signed) == before, "the emergency stop was lost, and nobody was told"
+
+
+def test_a_certificate_is_not_signed_with_a_key_that_the_journal_disabled(lab):
+    here = lab()
+    here.certifier.key = "seal"
+    account = active(here)
+    disabled = e.KeyChanged(
+        action="disabled", name="seal", address="0x" + "A" * 40, backend="keystore", wallets=(), disabled=True,
+        keystore=here.keys.id, by="os:eve",
+    )  # fmt: skip
+    say(here, STREAM, disabled)
+    signed = []
+    here.certifier.certify = lambda **values: signed.append(values) or b"signed"
+    here.begin(account, CLOSE)
+    for _ in range(40):
+        try:
+            action = here.advance(account).action
+        except OrchestratorError:
+            break
+        if signed or isinstance(action, Halt | End):
+            break
+        if here.account(account).job is not None:
+            here.platform.work(here.account(account))
+        here.pass_time(minutes=7)
+    assert signed == []
+
+
+def test_an_approval_of_an_abandoned_closure_is_not_good_for_the_next_one(lab):
+    """Whoever approved it could otherwise close the account alone, after the one who asked has thought better of it."""
+    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    account = active(here)
+    here.start(account, CLOSE)
+    (asked,) = here.events(account, e.ApprovalRequested)
+    say(here, account, approval(here, asked, "bob"))
+    here.resolve(account, "abandon")
+    here.pass_time(minutes=5)
+    here.start(account, CLOSE)
+    assert here.account(account).deletes == 0
+
+
+def test_an_approval_is_of_the_content_that_its_text_shows(lab):
+    """``content_hash`` finds the request, ``content`` is what the approver reads: they must belong together."""
+    here = lab(policy=ASKING)
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    under(here, domains=("evil.example",))
+    here.advance(account)
+    (harmful,) = oversight(here).approvals.values()
+    here.pass_time(minutes=1)
+    shown = request_approval(
+        "ruleset", Role.ADMINISTRATOR, {"changes": ["a comma"]}, needed=1, by="os:m", now=here.now,
+        expires_at=here.now + timedelta(hours=1),
+    ).model_copy(update={"content_hash": harmful.asked.content_hash})  # fmt: skip
+    say(here, STREAM, shown)
+    say(here, STREAM, approval(here, shown, "alice"))
+    here.advance(account)
+    assert oversight(here).ruleset.domains == ("platform.example",)
+
+
+def test_a_request_does_not_say_itself_how_many_people_it_takes(lab):
+    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    account = active(here)
+    here.start(account, CLOSE)
+    (asked,) = here.events(account, e.ApprovalRequested)
+    here.pass_time(minutes=1)
+    forged = asked.model_copy(update={"request": "f" * 64, "needed": 0})
+    say(here, account, forged)
+    here.advance(account)
+    assert here.account(account).deletes == 0, "nobody has approved anything"
+
+
+def test_a_stop_of_a_key_covers_signatures_of_which_the_key_is_not_known():
+    """A first release journaled no key's name with its signatures: with a stop of any key they are not sent."""
+    held = Stop("stop-1", "key:model", "leak", "os:eve", datetime(2026, 1, 1, tzinfo=UTC))
+    assert held.covers(key=None, chain="eip155:1")
+
+
+def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
+    here = lab()
+    account = here.create().id
+    here.begin(account, ACTIVATE)
+    document = {**here.world.ruleset.document, "newer": 1}
+    say(here, STREAM, e.RulesetAdopted(ruleset="0" * 64, document=rfc8785.dumps(document).decode(), by="os:eve"))
+    with pytest.raises(OrchestratorError):
+        here.advance(account)
+
+
+def test_an_approver_who_has_left_is_no_break_in(lab):
+    """`approval_unproven` tells the operator that the database was written to; here a person's key was changed."""
+    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    account = active(here)
+    here.start(account, CLOSE)
+    (asked,) = here.events(account, e.ApprovalRequested)
+    say(here, account, approval(here, asked, "bob"))
+    without = {**PEOPLE, "bob": PEOPLE["bob"].model_copy(update={"address": "0x" + "C" * 40})}
+    under(here, policy=ASKING.model_copy(update={"people": without}))
+    here.advance(account)
+    (change,) = oversight(here).approvals.values()
+    say(here, STREAM, approval(here, change.asked, "alice"))
+    action = here.advance(account).action
+    assert here.account(account).deletes == 0
+    assert isinstance(action, Wait), f"one approval is missing: {action}"
