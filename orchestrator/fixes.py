@@ -17,6 +17,10 @@ FIXES = {
     "and that they belong to the environment in ORCHESTRATOR_PLATFORM_URL.",
     "request_signature_refused": "Check that ORCHESTRATOR_SIGNING_KEY_ID is the id that the platform gave for this "
     "very key, and the covered components (ORCHESTRATOR_COVERED_COMPONENTS).",
+    "request_key_missing": "Type orchestrator keys request create NAME, then orchestrator keys request upload NAME.",
+    "request_key_pending": "Type the command that is named: it completes what was begun.",
+    "request_key_busy": "Another process changes the request-signing key: wait for its end, then run it again.",
+    "request_key_uncertain": "Look the key's id up in the platform's console, then type the command that is named.",
     "platform_url": "Set ORCHESTRATOR_PLATFORM_URL to the API's base URL with /v1, such as "
     "https://api.sandbox.offblocks.xyz/v1.",
     "clock_skew": "Let NTP set this machine's clock.",
@@ -25,7 +29,7 @@ FIXES = {
     "rpc_overload": "The node refuses for now: wait, or use a node with a higher limit.",
     "wrong_password": "Check ORCHESTRATOR_KEYSTORE_PASSWORD_FILE: this password does not open the key.",
     "keystore_permissions": "Type the command that is named.",
-    "database_url": "Set ORCHESTRATOR_DATABASE_URL to sqlite:///ABSOLUTE/PATH.",
+    "database_url": "Set ORCHESTRATOR_DATABASE_URL to sqlite:///ABSOLUTE/PATH or postgresql://USER@HOST/NAME.",
     "database_foreign": "Set ORCHESTRATOR_DATABASE_URL to the journal's own database.",
     "database_newer": "Install the release that wrote the database, or a newer one.",
     "journal_unreadable": "Run orchestrator journal --verify, and restore the database from a backup.",

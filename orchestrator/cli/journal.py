@@ -66,11 +66,14 @@ def _verify() -> int:
         "events": checked.events,
         "head": checked.head,
         "firstBad": checked.first_bad,
+        "tables": checked.tables,
     }
 
     def human(console: Console) -> None:
         if checked.valid:
             console.print(f"[green]whole[/]: {checked.events} events, head {checked.head}")
+        elif checked.first_bad is None:
+            console.print(f"[red]tampered with[/]: the events are whole, and {clean(checked.tables or '')}")
         else:
             console.print(f"[red]broken[/] at event {checked.first_bad}; {checked.events} events before it are whole")
 

@@ -1,38 +1,69 @@
-"""``orchestrator keys``: managed keys. Thin: the work is in ``orchestrator.signers``, imported when a command runs."""
+"""``orchestrator keys``: managed keys. Thin: the work is in ``orchestrator.signers``, and what people have to say to it
+in ``orchestrator.oversight``, imported when a command runs."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli import person
 from orchestrator.cli.context import settings
-from orchestrator.cli.output import clean, emit
+from orchestrator.cli.key_sources import address_at, rotated, wallets_of
+from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
+from orchestrator.cli.office import now, with_journal
+from orchestrator.cli.output import DONE, IN_PROGRESS, err
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable
 
-    from rich.console import Console
+    from coincurve import PrivateKey
 
-    from orchestrator.signers import KeyInfo, Keystore, PasswordSource, Secret
+    from orchestrator.journal.store import Journal
+    from orchestrator.oversight.approvals import Waiting
+    from orchestrator.oversight.keys import Changed, Office
+    from orchestrator.ports import KeyInfo
+    from orchestrator.signers import Keyring, PasswordSource, Secret
 
-app = typer.Typer(name="keys", help="Managed keys: create, import, list, show, rotate, disable.", no_args_is_help=True)
+app = typer.Typer(
+    name="keys", help="Managed keys: create, import, bind, list, show, rotate, disable, enable.", no_args_is_help=True
+)
 
 _MAX_KEY_FILE = 4096
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 of a-z 0-9 . _ - (a letter or digit first).")]
+Uri = Annotated[
+    str | None,
+    typer.Option(metavar="URI", help="Where the key is: pkcs11:…, awskms://…, rpc+https://… (none: in the keystore)."),
+]
+Chains = Annotated[
+    list[str] | None,
+    typer.Option("--chain", metavar="CAIP-2", help="Let it sign for its own address on this chain. Repeatable."),
+]
+Wallets = Annotated[
+    list[str] | None,
+    typer.Option("--wallet", metavar="CAIP-10", help="The customer's wallet that it may sign for. Repeatable."),
+]
 
 
 @app.command()
-def create(name: Name) -> None:
-    """Make a new key, encrypted under the keystore's password.
+def create(name: Name, uri: Uri = None, chain: Chains = None) -> int:
+    """Make a new key, encrypted under the keystore's password, or (--uri) in an HSM or a service that keeps it.
 
-    Example: orchestrator keys create alice
+    Example: orchestrator keys create alice --chain eip155:1
     """
-    _emit([_keystore().create(name)])
+    from orchestrator.models import ChainId
+    from orchestrator.oversight.keys import Matter
+
+    chains = tuple(dict.fromkeys(ChainId.parse(text) for text in chain or ()))
+    keyring = _keyring()
+    matter = Matter("created", name, None, uri=uri, chains=chains)
+    return _changed(
+        lambda office: office.change(matter, lambda: keyring.create(name, uri=uri, chains=chains)), keyring, name
+    )
 
 
 @app.command("import")
@@ -45,19 +76,78 @@ def import_(
     keystore_file_password_file: Annotated[
         Path | None, typer.Option(help="A file (mode 0600) with that file's password; asked for if left out.")
     ] = None,
-) -> None:
-    """Take over a key: from a file, or (neither option given) a private key from the terminal or standard input.
+    uri: Uri = None,
+    chain: Chains = None,
+    wallet: Wallets = None,
+) -> int:
+    """Take over a key: from a file, of a back end (--uri), or (none of them) from the terminal or standard input.
 
     Example: orchestrator keys import alice --keystore-file ./UTC--2026-01-01T00-00-00Z--0123abcd
     """
-    if private_key_file is not None and keystore_file is not None:
-        raise SettingsError("expected one of --private-key-file and --keystore-file, got both", code="usage")
+    given = {"--private-key-file": private_key_file, "--keystore-file": keystore_file, "--uri": uri}
+    named = [option for option, value in given.items() if value is not None]
+    if len(named) > 1:
+        raise SettingsError(f"expected one of {', '.join(given)}, got {' and '.join(named)}", code="usage")
     if keystore_file_password_file is not None and keystore_file is None:
         raise SettingsError("--keystore-file-password-file needs --keystore-file", code="usage")
+
+    from orchestrator import eip191
+    from orchestrator.oversight.keys import Matter
+    from orchestrator.signers import Secret, foreign
+
+    keyring = _keyring()
+    if uri is not None:
+        place: str = uri
+        address = address_at(uri)
+        wallets = wallets_of(wallet, chain, address)
+        attached = Matter("attached", name, address, uri=uri, wallets=wallets)
+        return _changed(
+            lambda office: office.change(attached, lambda: keyring.attach(name, place, wallets)), keyring, name
+        )
+    key: PrivateKey
     if keystore_file is not None:
-        _emit([_keystore().import_file(name, keystore_file, _password(keystore_file_password_file))])
+        key = foreign.open_file(keystore_file, _password(keystore_file_password_file))
     else:
-        _emit([_keystore().import_key(name, _private_key(private_key_file))])
+        key = foreign.parse_private_key(_private_key(private_key_file), name)
+    address = eip191.address_of(key.public_key)
+    wallets = wallets_of(wallet, chain, address)
+    imported = Matter("imported", name, address, wallets=wallets)
+    return _changed(
+        lambda office: office.change(
+            imported, lambda: keyring.import_key(name, Secret(key.secret.hex()), wallets=wallets)
+        ),
+        keyring,
+        name,
+    )
+
+
+@app.command()
+def bind(name: Name, wallet: Wallets = None, chain: Chains = None) -> int:
+    """Let a key sign for one more wallet: its own address on one more chain.
+
+    Example: orchestrator keys bind alice --wallet eip155:1:0x2c7536E3605D9C16a7a3D7b1898e529396a65c23
+    """
+    from orchestrator.oversight.keys import Matter
+
+    keyring = _keyring()
+    info = keyring.get(name)
+    wallets = wallets_of(wallet, chain, info.address)
+    if not wallets:
+        raise SettingsError("expected --wallet or --chain, got neither", code="usage")
+    for one in wallets:
+        if one.address != info.address:
+            raise SettingsError(
+                f"key {name!r}: expected a wallet with the key's own address {info.address}, got {one}",
+                code="key_binding",
+            )
+    matter = Matter("bound", name, info.address, uri=info.uri, wallets=wallets)
+
+    def act() -> KeyInfo:
+        for one in wallets:
+            keyring.bind(name, one)
+        return keyring.get(name)
+
+    return _changed(lambda office: office.change(matter, act), keyring, name)
 
 
 @app.command("list")
@@ -66,17 +156,17 @@ def list_() -> None:
 
     Example: orchestrator keys list --json
     """
-    scan = _keystore().scan()
-    _emit(scan.keys, [{"code": error.code, "message": error.message} for error in scan.unreadable])
+    scan = _keyring().scan()
+    show_keys(scan.keys, [{"code": error.code, "message": error.message} for error in scan.unreadable])
 
 
 @app.command()
 def show(name: Name) -> None:
-    """Show one key's address and state; needs no password, and never shows the private key.
+    """Show one key's address, wallets and state; needs no password, and never shows the private key.
 
     Example: orchestrator keys show alice
     """
-    _emit([_keystore().get(name)])
+    show_keys([_keyring().get(name)])
 
 
 @app.command()
@@ -85,39 +175,94 @@ def rotate(
     new_password_file: Annotated[
         Path | None, typer.Option(help="A file (mode 0600) with the new password; asked for if left out.")
     ] = None,
-) -> None:
+) -> int:
     """Encrypt keys under a new password; the addresses stay. Rotate all keys of a keystore, then change the setting.
 
     Example: orchestrator keys rotate alice bob --new-password-file ./new-password
     """
-    keystore, password = _keystore(), _password(new_password_file)
-    for name in names:
-        keystore.get(name)  # a wrong name is refused before anything is written
-    _emit([keystore.rotate(name, password) for name in names])
+    from orchestrator.oversight.approvals import Waiting
+    from orchestrator.oversight.keys import Matter
+
+    keyring, password = _keyring(), _password(new_password_file)
+    infos = [keyring.get(name) for name in dict.fromkeys(names)]  # a wrong name is refused before anything is written
+    for info in infos:
+        if info.uri is not None:
+            keyring.rotate(info.name, password)  # says where its secret is changed instead
+
+    async def work(office: Office) -> list[Changed] | Waiting:
+        matters = [Matter("rotated", info.name, info.address) for info in infos]
+        allowed = [await office.allowed(matter) for matter in matters]
+        waiting = [one for one in allowed if isinstance(one, Waiting)]
+        if waiting:
+            return waiting[0]
+        return [
+            await office.apply(matter, granted, lambda name=matter.name: rotated(keyring, name, password))  # type: ignore[misc]
+            for matter, granted in zip(matters, allowed, strict=True)
+            if not isinstance(granted, Waiting)
+        ]
+
+    return _changed(work, keyring, *(info.name for info in infos))
 
 
 @app.command()
-def disable(name: Name) -> None:
-    """Take a key out of use; it stays on disk. Needs no password.
+def disable(name: Name) -> int:
+    """Take a key out of use at once; it stays on disk. Needs no password and nobody's approval.
 
     Example: orchestrator keys disable alice
     """
-    _emit([_keystore().disable(name)])
+    keyring = _keyring()
+    return _changed(lambda office: office.disable(name), keyring, name)
 
 
 @app.command()
-def enable(name: Name) -> None:
-    """Put a disabled key back into use. Needs no password.
+def enable(name: Name) -> int:
+    """Put a disabled key back into use. Needs no password; approvals where the policy asks for them.
 
     Example: orchestrator keys enable alice
     """
-    _emit([_keystore().enable(name)])
+    from orchestrator.oversight.keys import Matter
+
+    keyring = _keyring()
+    info = keyring.get(name)
+    matter = Matter("enabled", name, info.address, uri=info.uri)
+    return _changed(lambda office: office.change(matter, lambda: keyring.enable(name)), keyring, name)
 
 
-def _keystore() -> Keystore:
+# --- inside ----------------------------------------------------------------------------------------------------------
+
+
+def _keyring() -> Keyring:
     from orchestrator.connect import open_keystore
 
     return open_keystore(settings())
+
+
+def _changed(
+    work: Callable[[Office], Awaitable[Changed | list[Changed] | Waiting]], keyring: Keyring, *names: str
+) -> int:
+    """Does a change and tells it. Waiting for an approval is no error: 75, and the same command again goes on."""
+    from orchestrator.oversight.approvals import Waiting
+
+    async def body(journal: Journal) -> Changed | list[Changed] | Waiting:
+        from orchestrator.connect import open_ruleset
+        from orchestrator.oversight.keys import Office
+        from orchestrator.oversight.people import system_user
+        from orchestrator.oversight.records import in_force, read_oversight
+
+        of_settings = open_ruleset(settings())
+        in_force_now = in_force(await read_oversight(journal), of_settings)
+        asking = person.voice(settings(), in_force_now)  # asked for her password only if there is something to ask
+        return await work(Office(journal, keyring, of_settings, system_user(), now, asking))
+
+    told = with_journal(body)
+    if isinstance(told, Waiting):
+        emit_waiting(told, [info for info in keyring.scan().keys if info.name in names])
+        return IN_PROGRESS
+    changes = told if isinstance(told, list) else [told]
+    if not any(change.journaled for change in changes):
+        err().print("[yellow]all was so already[/]: nothing was changed")
+    emit_keys([change.key for change in changes])
+    return DONE
 
 
 def _password(file: Path | None) -> PasswordSource:
@@ -142,25 +287,3 @@ def _private_key(file: Path | None) -> Secret:
 def is_terminal() -> bool:
     """Whether a person can be asked."""
     return sys.stdin.isatty()
-
-
-def _emit(keys: Sequence[KeyInfo], unreadable: Sequence[dict[str, str]] = ()) -> None:
-    document: dict[str, Any] = {
-        "keys": [
-            {"name": key.name, "address": key.address, "backend": key.backend, "disabled": key.disabled} for key in keys
-        ]
-    }
-    if unreadable:
-        document["unreadable"] = list(unreadable)
-
-    def human(console: Console) -> None:
-        from rich.table import Table
-
-        table = Table("name", "address", "backend", "state", box=None)
-        for key in keys:
-            table.add_row(key.name, key.address, key.backend, "disabled" if key.disabled else "enabled")
-        console.print(table if keys else "no keys; make one with: orchestrator keys create NAME")
-        for error in unreadable:
-            console.print(f"[red]{clean(error['message'])}[/]")
-
-    emit(document, human)

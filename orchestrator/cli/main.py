@@ -12,7 +12,23 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli import accounts, audit, certificate, checks, devnet, journal, keys, operations, verify_closure
+from orchestrator import core_dumps
+from orchestrator.cli import (
+    accounts,
+    approve,
+    audit,
+    certificate,
+    checks,
+    devnet,
+    history,
+    journal,
+    keys,
+    operations,
+    policy,
+    request_keys,
+    stops,
+    verify_closure,
+)
 from orchestrator.cli.context import options
 from orchestrator.cli.output import FAILED, INTERRUPTED, OPERATOR, USAGE, debugging, err, fail
 from orchestrator.errors import OrchestratorError, SettingsError
@@ -41,7 +57,9 @@ _OWN_RPC_URL = (("certificate", "verify"), ("verify-closure",))
 def root(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings in a TOML file; the environment wins over it.")] = None,
-    database_url: Annotated[str | None, typer.Option(help="The journal: sqlite:///ABSOLUTE/PATH.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="The journal: sqlite:///PATH or postgresql://…")
+    ] = None,
     keystore: Annotated[Path | None, typer.Option(help="The folder of the managed keys.")] = None,
     platform_url: Annotated[str | None, typer.Option(help="The platform's base URL, with /v1.")] = None,
     rpc_url: Annotated[str | None, typer.Option(help="The node's JSON-RPC URL.")] = None,
@@ -64,8 +82,13 @@ def root(
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(certificate.app, name="certificate")
 app.add_typer(devnet.app, name="devnet")
+app.add_typer(history.app, name="history")
+keys.app.add_typer(request_keys.app, name="request")
 app.add_typer(keys.app, name="keys")
+app.add_typer(policy.app, name="policy")
 operations.register(app)
+approve.register(app)
+stops.register(app)
 audit.register(app)
 journal.register(app)
 checks.register(app)
@@ -103,6 +126,7 @@ def hoist(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script. Exits with the code of the interface; never shows a traceback unless asked to."""
+    core_dumps.forbid()
     given = hoist(sys.argv[1:] if arguments is None else arguments)
     options.json = "--json" in given
     sys.exit(_run(given))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -124,7 +123,9 @@ def resolve(
     if len(chosen) != 1:
         raise SettingsError("expected exactly one of --retry, --accept, --abandon", code="usage")
     decision: Any = chosen[0]
-    report = with_orchestrator(lambda o: o.resolve(account_id, decision, reason=reason, by=getpass.getuser()))
+    from orchestrator.oversight.people import system_user
+
+    report = with_orchestrator(lambda o: o.resolve(account_id, decision, reason=reason, by=system_user()))
     emit(report.document(), lambda console: show(console, report))
     return 0
 

@@ -89,7 +89,8 @@ def fail(error: OrchestratorError, *, waiting: bool) -> int:
 
 def exit_code(error: OrchestratorError, *, waiting: bool) -> int:
     """The exit code that an error stands for."""
-    if isinstance(error, (SettingsError, KeyUnavailable)) or error.code in _SETTINGS_CODES:
+    own_fault = isinstance(error, KeyUnavailable) and error.disposition is Disposition.STOP
+    if own_fault or isinstance(error, SettingsError) or error.code in _SETTINGS_CODES:
         return USAGE
     match error.disposition:
         case Disposition.RETRY:

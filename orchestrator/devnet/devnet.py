@@ -14,12 +14,14 @@ from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import OPERATOR, OWNER, Contracts, deploy_contracts
 from orchestrator.devnet.simulator import Options, Programme, SimulatorConfig, SimulatorThread
 from orchestrator.models import to_address
-from orchestrator.signers.keystore import Keystore
+from orchestrator.policy.document import ROLE_FOR, Role
+from orchestrator.signers.keyring import Keyring
 from orchestrator.signers.passwords import FilePassword
 from orchestrator.signers.secret import Secret
 
 BLOCK_TIME = 1.0
 """Seconds between blocks: an Anvil that mines only with transactions never finalizes the last one."""
+_PEOPLE = ("alice", "bob")
 _LIGHT_SCRYPT = 2**12
 """Keys of a devnet are public knowledge, so their files are quick to open."""
 
@@ -48,6 +50,15 @@ class Devnet:
         return self.folder / "signing-key.pem"
 
     @property
+    def policy_file(self) -> Path:
+        return self.folder / "policy.toml"
+
+    @property
+    def people(self) -> dict[str, Path]:
+        """The key files of the people whom the devnet's policy knows; their password is the keystore's."""
+        return {name: self.folder / "people" / f"{name}.json" for name in _PEOPLE}
+
+    @property
     def environment(self) -> dict[str, str]:
         """``ORCHESTRATOR_*``: all that another command needs, but for a journal's database of its own."""
         credentials = self.programme.credentials
@@ -63,6 +74,7 @@ class Devnet:
             "ORCHESTRATOR_KEYSTORE": str(self.keystore),
             "ORCHESTRATOR_KEYSTORE_PASSWORD_FILE": str(self.password_file),
             "ORCHESTRATOR_CERTIFICATE_KEY": "certificate",
+            "ORCHESTRATOR_POLICY": str(self.policy_file),
             "ORCHESTRATOR_CHALLENGE_DOMAINS": self.simulator.simulator.config.options.domain,
             "ORCHESTRATOR_POLL_INTERVAL": "0.5",
             "ORCHESTRATOR_DEVNET_URL": self.programme.admin_url,
@@ -82,6 +94,7 @@ class Devnet:
             "signingKeyId": credentials.signing_key_id,
             "keystore": str(self.keystore),
             "keystorePassword": str(self.password_file),
+            "people": {name: str(file) for name, file in self.people.items()},
             "customerId": self.programme.customer_id,
             "owner": self.programme.owner,
             "factory": self.contracts.factory,
@@ -127,10 +140,33 @@ def devnet(
         made = Devnet(anvil, simulator, programme, contracts, folder)
         _write_private(made.password_file, "devnet\n")
         _write_private(made.signing_key_file, programme.credentials.signing_key)
-        keys = Keystore(made.keystore, FilePassword(made.password_file), work_factor=_LIGHT_SCRYPT)
+        password = FilePassword(made.password_file)
+        keys = Keyring(made.keystore, password, work_factor=_LIGHT_SCRYPT)
         keys.import_key("owner", Secret(OWNER.private_key))
         keys.create("certificate")
+        people = Keyring(folder / "people", password, work_factor=_LIGHT_SCRYPT)
+        _write_private(made.policy_file, _policy({name: people.create(name).address for name in _PEOPLE}))
         yield made
+
+
+def _policy(people: dict[str, str]) -> str:
+    """A devnet's policy: any journal and any number of signatures, and no approvals until somebody writes them in."""
+    lines = [
+        "# The policy of this devnet. Raise a number under [approvals] to see what waits for alice or bob.",
+        "version = 1",
+        "limits = []",
+        "",
+        "[keys]",
+        'binding = "first_use"',
+        'new_journal = "allow"',
+        "",
+        "[approvals]",
+        *(f"{subject} = 0" for subject in ROLE_FOR),
+    ]
+    for name, address in people.items():
+        roles = ", ".join(f'"{role}"' for role in Role)
+        lines += ["", f"[people.{name}]", f'address = "{address}"', f"roles = [{roles}]"]
+    return "\n".join(lines) + "\n"
 
 
 def _write_private(path: Path, text: str) -> None:

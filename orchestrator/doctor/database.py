@@ -34,7 +34,8 @@ class Database:
         self._stack = stack
         self._opened: Journal | None = None
 
-    async def _journal(self) -> Journal | None:
+    async def journal(self) -> Journal | None:
+        """The opened journal, None where there is none. Raises SettingsError."""
         path = _database_path(self._settings)
         if self._opened is None and (path is None or path.exists()):
             self._opened = await self._stack.enter_async_context(await Journal.open(self._settings.database_url))
@@ -42,10 +43,10 @@ class Database:
 
     async def opens(self) -> str:
         path = _database_path(self._settings)
-        if await self._journal() is not None:
+        if await self.journal() is not None:
             from orchestrator.journal.database import HEAD
 
-            return f"{path} opens, at version {HEAD}"
+            return f"{path or 'the server'} opens, at version {HEAD}"
         folder = _existing(path.parent) if path else Path("/")
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             raise Bad(
@@ -55,7 +56,7 @@ class Database:
         return f"{path} is not there yet; the first command makes it"
 
     async def whole(self) -> str:
-        journal = await self._journal()
+        journal = await self.journal()
         if journal is None:
             return "no journal yet"
         try:
@@ -63,6 +64,11 @@ class Database:
                 checked = await journal.verify()
         except TimeoutError:
             return f"too long for a quick check ({_VERIFY_SECONDS:.0f} s): orchestrator journal --verify checks it all"
+        if checked.tables is not None:
+            raise Bad(
+                f"the events are whole, and {checked.tables}",
+                "Stop all commands, keep a copy of the database, and restore it from a backup: somebody wrote to it.",
+            )
         if not checked.valid:
             raise Bad(
                 f"the hash chain breaks at event {checked.first_bad}; {checked.events} events before it are whole",
@@ -75,7 +81,7 @@ class Database:
         """The chains that the journal's customers and wallets are on; none if it cannot be read."""
         found: set[ChainId] = set()
         try:
-            journal = await self._journal()
+            journal = await self.journal()
             after = 0
             while journal is not None and (page := await journal.read_all(after)):
                 after = page[-1].seq

@@ -9,8 +9,9 @@ from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
 from orchestrator.doctor.chain import Chain
 from orchestrator.doctor.check import Check, made
 from orchestrator.doctor.database import Database, disk, locks
-from orchestrator.doctor.keys import keys
+from orchestrator.doctor.keys import keys, request_key
 from orchestrator.doctor.platform import Platform
+from orchestrator.doctor.signing import policy, signing
 from orchestrator.settings import Settings
 
 
@@ -23,6 +24,7 @@ async def examine(settings: Settings) -> list[Check]:
         checks: list[tuple[str, Callable[[], Awaitable[str]]]] = [
             ("settings", lambda: _settings(settings)),
             ("platform_login", platform.login),
+            ("request_key", lambda: request_key(settings)),
             ("request_signing", platform.signed_read),
             ("clock", platform.clock),
             ("rpc", chain.reachable),
@@ -33,6 +35,8 @@ async def examine(settings: Settings) -> list[Check]:
             ("keys", lambda: keys(settings)),
             ("database", database.opens),
             ("journal", database.whole),
+            ("policy", lambda: policy(settings, database)),
+            ("signing", lambda: signing(settings, database)),
             ("disk", lambda: disk(settings)),
             ("locks", lambda: locks(settings)),
         ]

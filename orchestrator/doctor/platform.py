@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.connect import (
     open_platform,
+    open_request_keys,
 )
 from orchestrator.doctor.check import Bad
 from orchestrator.fixes import FIXES
@@ -33,11 +34,15 @@ class Platform:
         return f"logged in at {self._settings.platform_url}"
 
     async def signed_read(self) -> str:
-        self._settings.need("signing_key", "signing_key_id")
-        _require_p384(self._settings)
+        if self._settings.signing_key is not None and self._settings.signing_key_id:
+            _require_p384(self._settings)
+            key = self._settings.signing_key_id
+        else:
+            current = open_request_keys(self._settings).in_use()
+            key = str(current.key_id if current else None)
         client = await self._client()
         webhooks = await client.webhooks()
-        return f"a read signed with key {self._settings.signing_key_id} is answered; {len(webhooks)} webhooks are set"
+        return f"a read signed with key {key} is answered; {len(webhooks)} webhooks are set"
 
     async def clock(self) -> str:
         client = await self._client()

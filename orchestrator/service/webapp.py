@@ -63,7 +63,13 @@ def build_app(orchestrator: Orchestrator, settings: Settings) -> Starlette:
 
     async def ready(_request: Request) -> Response:
         journal = await _journal_condition(orchestrator)
-        checks = {"journal": journal, "platform": worker.condition.platform}
+        keys = worker.keys.condition
+        checks = {
+            "journal": journal,
+            "platform": worker.condition.platform,
+            "keys": keys.keys,
+            "request_key": keys.request_key,
+        }
         good = all(check == "ok" for check in checks.values())
         # The chain is shown and not counted: webhooks can be taken, and accounts followed, while a node is away.
         document = {"ready": good, "checks": {**checks, "chain": worker.condition.chain}}

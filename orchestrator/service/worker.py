@@ -28,6 +28,7 @@ from orchestrator.models import AccountId, Outcome
 from orchestrator.report import OperationReport
 from orchestrator.service.backlog import Backlog, Schedule
 from orchestrator.settings import Settings
+from orchestrator.signers.loading import KeyWatch
 
 _log = structlog.get_logger(__name__)
 
@@ -60,7 +61,9 @@ class Worker:
         assert settings.rpc_url is not None, "the settings were asked for it"
         self._orchestrator = orchestrator
         self._interval = settings.poll_interval
-        self._platform = open_platform(settings)
+        keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
+        self._platform = open_platform(settings, keys.request)
+        self.keys = KeyWatch(keys.managed, None if own else keys.request, told=self._tell_key)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
         self._backlog = Backlog(orchestrator.journal)
@@ -96,6 +99,7 @@ class Worker:
             asyncio.create_task(self._run(), name="worker"),
             asyncio.create_task(self._probe(), name="platform-probe"),
             asyncio.create_task(self._watch_closures(), name="closures"),
+            asyncio.create_task(self.keys.run(interval=self._interval * _LONGEST), name="keys"),
         ]
         return self
 
@@ -293,6 +297,10 @@ class Worker:
         if self._told.get(name) != error.code:
             self._told[name] = error.code
             _log.warning(event, account=name, code=error.code, message=error.message)
+
+    @staticmethod
+    def _tell_key(name: str, error: OrchestratorError) -> None:
+        _log.warning("key_trouble", key=name, code=error.code, message=error.message)
 
     def _tell_report(self, name: str, report: OperationReport) -> None:
         code = report.error.code if report.error else None

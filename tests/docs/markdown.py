@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "contracts/README.md")
+DOCUMENTS = (
+    "README.md",
+    "orchestrator/signers/README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "contracts/README.md",
+)
 
 _FLAGS = re.MULTILINE | re.DOTALL
 _BLOCK = re.compile(r"(?:^<!-- run: (?P<run>.+?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", _FLAGS)

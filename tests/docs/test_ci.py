@@ -11,7 +11,7 @@ import pytest
 from tests.docs.markdown import ROOT
 
 RUN = ROOT / ".ci" / "run"
-PACKAGES = ["git", "make", "python3", "python3-venv"]
+PACKAGES = ["git", "make", "python3", "python3-venv", "softhsm2"]
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_only_what_is_missing_is_installed(programs):
     calls = [call for call in calls if not call.startswith("sudo")]
     assert calls[0].startswith("apt-get update")
     assert calls[1].startswith("apt-get install")
-    assert calls[1].split()[-3:] == ["make", "python3", "python3-venv"]
+    assert calls[1].split()[-4:] == ["make", "python3", "python3-venv", "softhsm2"]
     assert calls[2:] == ["make check test-all"]
 
 

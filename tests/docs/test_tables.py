@@ -16,7 +16,7 @@ from orchestrator.cli.main import app
 from orchestrator.devnet import pytest_plugin
 from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION
-from orchestrator.settings import PREFIX, SECRETS, Settings, load_settings
+from orchestrator.settings import FROM_FILES, PREFIX, Settings, load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, codes, table, text
 
 OTHER_VARIABLES = {"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "TEST_PROFILE"}
@@ -48,7 +48,7 @@ def test_the_secrets_that_may_be_files_are_named():
     named = set(
         re.findall(r"ORCHESTRATOR_[A-Z_]+", text("README.md").split("may also be given as")[0].rsplit("\n\n", 1)[1])
     )
-    assert {PREFIX + name.upper() for name in SECRETS} == named
+    assert {PREFIX + name.upper() for name in FROM_FILES} == named
 
 
 def test_silent_choices_are_settings():
@@ -61,7 +61,7 @@ def test_silent_choices_are_settings():
 
 def test_every_variable_that_is_named_exists():
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {PREFIX + name for name in OTHER_VARIABLES}
-    known |= {f"{PREFIX}{name.upper()}_FILE" for name in SECRETS}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in FROM_FILES}
     named = {name for document in DOCUMENTS for name in re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", text(document))}
     assert named - known == set()
 
@@ -70,13 +70,15 @@ def test_every_variable_that_is_named_exists():
 
 
 def _commands() -> set[str]:
-    """All commands, groups with their subcommands: ``accounts create``."""
-    root = typer.main.get_command(app)
-    found: set[str] = set()
-    for name, command in root.commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        found |= {f"{name} {sub}" for sub in inner} if inner else {name}
-    return found
+    """All commands, groups with their subcommands: ``accounts create``, ``keys request rotate``."""
+
+    def inside(group, before: str) -> set[str]:
+        found: set[str] = set()
+        for name, command in group.commands.items():
+            found |= inside(command, f"{before}{name} ") if hasattr(command, "commands") else {before + name}
+        return found
+
+    return inside(typer.main.get_command(app), "")
 
 
 def test_the_table_of_commands_is_whole():
@@ -85,7 +87,7 @@ def test_the_table_of_commands_is_whole():
         first, *others = codes(row[0])
         words = first.removeprefix("orchestrator ").split()
         listed.add(" ".join(words))
-        group = words[0]
+        group = " ".join(words[:-1])
         listed |= {
             other.removeprefix("orchestrator ") if other.startswith("orchestrator ") else f"{group} {other}"
             for other in others
@@ -102,7 +104,8 @@ def test_every_command_that_is_named_exists(document):
     ):
         assert first in groups or first in commands, f"{document}: orchestrator {first}"
         if first in groups:
-            assert f"{first} {second}" in commands, f"{document}: orchestrator {first} {second}"
+            named = f"{first} {second}"
+            assert any(f"{command} ".startswith(f"{named} ") for command in commands), f"{document}: {named}"
 
 
 def test_every_make_target_that_is_named_exists():
@@ -171,7 +174,8 @@ def _listed(marker: str) -> list[str]:
 def test_every_python_dependency_has_its_line():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert _listed("runtime") == _names(project["project"]["dependencies"])
-    assert _listed("devnet") == _names(project["project"]["optional-dependencies"]["devnet"])
+    for extra, packages in project["project"]["optional-dependencies"].items():
+        assert _listed(extra) == _names(packages)
     assert _listed("dev") == _names(project["dependency-groups"]["dev"])
     tools = (ROOT / "requirements" / "tools.in").read_text().split()
     assert sorted(_listed("tools")) == _names(tools)

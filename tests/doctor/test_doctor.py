@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.events import SigningResumed, SigningStopped
 from orchestrator.models import AccountStatus
 from orchestrator.settings import Settings
 
@@ -66,12 +68,41 @@ async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
         account = await opened.create_account(devnet.programme.customer_id, "EUR")
         await opened.activate(account.account_id, timeout=60)
     details = {check.name: check.detail for check in await examine(orchestrator_settings) if check.ok}
-    assert len(details) == 14
+    assert len(details) == 17
     assert "as the journal's customers" in details["chain_id"]
     assert "is finalized" in details["finality"]
     assert "with the code that this package ships" in details["factory"]
     assert "2 opened with the password" in details["keys"]
     assert "the hash chain is whole" in details["journal"]
+    assert "2 people" in details["policy"]
+    assert "belong together" in details["signing"]
+
+
+async def test_a_stop_a_changed_policy_and_an_older_keystore_are_told(
+    orchestrator_settings: Settings, devnet: Devnet
+) -> None:
+    settings = orchestrator_settings
+    strict = devnet.policy_file.read_text().replace("finality = 0", "finality = 1")
+    devnet.policy_file.write_text(strict)
+    async with Orchestrator.open(settings) as opened:
+        account = await opened.create_account(devnet.programme.customer_id, "EUR")
+        await opened.activate(account.account_id, timeout=60)
+        length = len(await opened.journal.read("signing"))
+        stopped = SigningStopped(stop="s", scope="all", reason="a leak", by="os:eve")
+        await opened.journal.append("signing", [stopped], after=length, at=datetime.now(UTC))
+    found = await failing(settings.model_copy(update={"confirmations": 5}))
+    assert set(found) == {"policy", "signing"}
+    assert "changes finality" in found["policy"].detail
+    assert "a leak" in found["signing"].detail
+    assert "resume-signing" in (found["signing"].fix or "")
+    async with Orchestrator.open(settings) as opened:
+        resumed = SigningResumed(stop="s", people=("alice", "bob"))
+        await opened.journal.append("signing", [resumed], after=length + 1, at=datetime.now(UTC))
+    shutil.rmtree(settings.keystore / ".signing")
+    found = await failing(settings)
+    assert set(found) == {"signing"}
+    assert "older copy" in found["signing"].detail
+    assert "resolve ACCOUNT_ID --retry" in (found["signing"].fix or "")
 
 
 async def test_nothing_set_is_told_by_name_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ async def test_ready_says_what_is_wrong_and_comes_back(
 ) -> None:
     async def ready() -> bool:
         answer = await service.http.get(f"{service.url}/ready")
-        good = answer.json() == {"ready": True, "checks": {"journal": "ok", "platform": "ok", "chain": "ok"}}
+        good = answer.json() == {
+            "ready": True,
+            "checks": {"journal": "ok", "platform": "ok", "keys": "ok", "request_key": "ok", "chain": "ok"},
+        }
         assert (answer.status_code == 200) == answer.json()["ready"]
         return good
 

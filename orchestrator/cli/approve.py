@@ -1,0 +1,198 @@
+"""``approve``: what waits for a second person, and that person's word."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli import person
+from orchestrator.cli.context import options, settings
+from orchestrator.cli.office import iso, now, with_journal
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, err
+from orchestrator.errors import SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orchestrator.journal.store import Journal
+    from orchestrator.oversight.approvals import Request
+    from orchestrator.policy import Ruleset
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the root."""
+    app.command()(approve)
+
+
+def approve(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="ACCOUNT_ID|REQUEST|policy",
+            help="An account whose closure waits, a request's id (its beginning will do), or policy; none: list all.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    person_key: person.PersonKeyFile = None,
+    person_password_file: person.PersonPasswordFile = None,
+    as_person: Annotated[
+        str | None, typer.Option("--person", metavar="NAME", help="Who you are in the policy.")
+    ] = None,
+    signature: person.Signature = None,
+    print_text: person.PrintText = False,
+) -> int:
+    """Approve what somebody else asked for: a closure, a changed policy, a change of keys. No argument: list it.
+
+    Example: orchestrator approve 5df359f0-d299-40a1-8023-17c77a50144c --person-key ./alice.json
+    """
+    if what is None:
+        return _list()
+    if print_text:
+        return _print_text(what)
+    if not yes and (options.json or not sys.stdin.isatty() or not sys.stderr.isatty()):
+        raise SettingsError(
+            "an approval is a person's word: say --yes, or run this on a terminal and without --json to be shown what "
+            "is approved",
+            code="confirmation_needed",
+        )
+
+    async def work(journal: Journal) -> Request:
+        from orchestrator.connect import open_ruleset
+        from orchestrator.oversight import approvals
+        from orchestrator.oversight.records import in_force, read_oversight
+
+        of_settings = open_ruleset(settings())
+        ruleset = in_force(await read_oversight(journal), of_settings)
+        request = await approvals.find(journal, what, settings=of_settings, clock=now)
+        if not yes:
+            _show(err(), request, ruleset)
+            if not typer.confirm("Approve exactly this?", err=True):
+                raise SettingsError("not approved: the answer was no, nothing was recorded", code="not_confirmed")
+        voice = person.voice(
+            settings(),
+            ruleset,
+            key=person_key,
+            password_file=person_password_file,
+            person=as_person,
+            signature=signature,
+        )
+        return await approvals.approve(journal, request, voice, settings=of_settings, clock=now)
+
+    request = with_journal(work)
+    document = {**_document([request]), "outcome": "done" if request.is_granted else "waiting"}
+
+    def human(console: Console) -> None:
+        asked = request.approval.asked
+        given = f"approved by {', '.join(request.by)} ({len(request.by)} of {asked.needed})"
+        if request.is_granted:
+            console.print(f"[green]done[/]: {asked.subject} {asked.request[:12]} is {clean(given)}")
+            console.print("  whoever asked may go on: run the command again, or leave it to the one that waits")
+        else:
+            console.print(f"[yellow]waiting[/] for others: {asked.subject} {asked.request[:12]} is {clean(given)}")
+
+    emit(document, human)
+    return DONE if request.is_granted else IN_PROGRESS
+
+
+def _list() -> int:
+    async def work(journal: Journal) -> tuple[list[Request], Ruleset]:
+        from orchestrator.connect import open_ruleset
+        from orchestrator.oversight import approvals
+        from orchestrator.oversight.records import in_force, read_oversight
+
+        of_settings = open_ruleset(settings())
+        found = await approvals.pending(journal, settings=of_settings, clock=now)
+        return found, in_force(await read_oversight(journal), of_settings)
+
+    requests, ruleset = with_journal(work)
+
+    def human(console: Console) -> None:
+        if not requests:
+            console.print("nothing waits for an approval")
+        for request in requests:
+            _show(console, request, ruleset)
+
+    emit(_document(requests), human)
+    return DONE
+
+
+def _print_text(what: str) -> int:
+    async def work(journal: Journal) -> tuple[Request, str]:
+        from orchestrator.connect import open_ruleset
+        from orchestrator.lifecycle.oversight import approval_text
+        from orchestrator.oversight import approvals
+
+        request = await approvals.find(journal, what, settings=open_ruleset(settings()), clock=now)
+        return request, approval_text(request.approval.asked, await journal.identity())
+
+    request, text = with_journal(work)
+    emit(
+        {**_document([request]), "text": text},
+        lambda console: console.print(text, markup=False, soft_wrap=True),
+    )
+    return DONE
+
+
+def _document(requests: list[Request]) -> dict[str, Any]:
+    waiting = any(not request.is_granted for request in requests)
+    return {
+        "outcome": "waiting" if waiting else "done",
+        "approvals": [
+            {
+                "request": request.id,
+                "subject": request.approval.asked.subject,
+                "accountId": request.account_id,
+                "content": json.loads(request.approval.asked.content),
+                "role": request.approval.asked.role,
+                "needed": request.approval.asked.needed,
+                "given": list(request.by),
+                "by": request.approval.asked.by,
+                "askedAt": iso(request.approval.at),
+                "expiresAt": iso(request.approval.asked.expires_at),
+            }
+            for request in requests
+        ],
+    }
+
+
+# --- what a person reads ---------------------------------------------------------------------------------------------
+
+
+def _show(console: Console, request: Request, ruleset: Ruleset) -> None:
+    asked = request.approval.asked
+    console.print(
+        f"[bold]{asked.subject}[/]  {asked.request[:12]}  asked by {clean(asked.by)} at {iso(request.approval.at)}"
+    )
+    content = json.loads(asked.content)
+    proposed = content.pop("document", None) if asked.subject == "ruleset" else None
+    for name, value in _leaves(content):
+        console.print(f"  {clean(name):<24} {clean(value)}")
+    if isinstance(proposed, dict):
+        _show_changes(console, ruleset.document, proposed)
+    given = f"; approved by {', '.join(request.by)}" if request.by else ""
+    console.print(
+        f"  takes {asked.needed} with the role {clean(asked.role)}{clean(given)}; expires {iso(asked.expires_at)}"
+    )
+
+
+def _show_changes(console: Console, before: dict[str, Any], after: dict[str, Any]) -> None:
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            console.print(
+                f"  [yellow]{clean(name)}[/]: {clean(old.get(name, 'nothing'))} → {clean(new.get(name, 'nothing'))}"
+            )
+
+
+def _leaves(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """The values in a JSON document by their dotted names; lists of plain values stay together."""
+    if isinstance(value, dict) and value:
+        return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{name}.{key}" if name else str(key))]
+    if isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        return [leaf for place, inner in enumerate(value) for leaf in _leaves(inner, f"{name}[{place}]")]
+    if isinstance(value, list):
+        return [(name, ", ".join(str(inner) for inner in value) or "none")]
+    return [(name, "none" if value in (None, {}) else str(value))]

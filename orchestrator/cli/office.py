@@ -1,0 +1,78 @@
+"""Opens the journal for a command that needs nothing else: no platform, no node, no key."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from orchestrator.cli.context import settings
+from orchestrator.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.journal.store import Journal
+    from orchestrator.lifecycle.oversight import Oversight, Stop
+
+_Result = TypeVar("_Result")
+
+
+def now() -> datetime:
+    """The clock of these commands."""
+    return datetime.now(UTC)
+
+
+def iso(at: datetime) -> str:
+    """As documents show times."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def with_journal(work: Callable[[Journal], Awaitable[_Result]]) -> _Result:
+    """Opens the journal that the settings name, made if it is not there, and runs ``work`` with it."""
+    import asyncio
+
+    from orchestrator.journal.store import Journal
+
+    async def body() -> _Result:
+        # These commands ask for passwords: Ctrl-C must end a prompt, and not wait for its answer as asyncio's own does.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        async with await Journal.open(settings().database_url) as journal:
+            return await work(journal)
+
+    try:
+        return asyncio.run(body())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+
+
+def peek() -> tuple[Oversight | None, OrchestratorError | None]:
+    """What people have decided, for a command that only reads and works without a journal too: None where there is none
+    (and none is made), or where it cannot be read (then with the error)."""
+    from orchestrator.journal.database import database_path, server_url
+    from orchestrator.oversight.records import read_oversight
+
+    try:
+        url = settings().database_url
+        if server_url(url) is None and not database_path(url).exists():
+            return None, None
+        return with_journal(read_oversight), None
+    except OrchestratorError as error:
+        return None, error
+
+
+def stop_document(stop: Stop) -> dict[str, Any]:
+    """A stop as documents show it."""
+    from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME
+
+    return {
+        "stop": stop.id,
+        "scope": stop.scope,
+        "since": iso(stop.since),
+        "by": stop.by,
+        "reason": stop.reason,
+        "agreed": list(dict.fromkeys(agreed.person for agreed in stop.agreed)),
+        "needed": PEOPLE_TO_RESUME,
+    }

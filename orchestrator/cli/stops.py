@@ -1,0 +1,153 @@
+"""``stop-signing`` and ``resume-signing``: one person stops at once, two let it go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestrator.cli import person
+from orchestrator.cli.context import settings
+from orchestrator.cli.office import now, peek, stop_document, with_journal
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit
+from orchestrator.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from orchestrator.journal.store import Journal
+    from orchestrator.lifecycle.oversight import Stop
+    from orchestrator.oversight.stops import Resumption
+
+Key = Annotated[str | None, typer.Option(metavar="NAME", help="Only this key.")]
+Chain = Annotated[str | None, typer.Option(metavar="CAIP-2", help="Only this chain, such as eip155:1.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the root."""
+    app.command("stop-signing")(stop_signing)
+    app.command("resume-signing")(resume_signing)
+
+
+def stop_signing(
+    key: Key = None,
+    chain: Chain = None,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is journaled and shown.")] = "",
+) -> int:
+    """Stop all signing at once (or of one key, or of one chain), in every process. Nothing under way is lost.
+
+    Example: orchestrator stop-signing --reason "the office was broken into"
+    """
+    from orchestrator.oversight.people import system_user
+    from orchestrator.oversight.stops import stop, to_scope
+
+    scope = to_scope(key=key, chain=chain)
+    if key is not None:
+        _require_known(key)
+    seen = with_journal(lambda journal: stop(journal, scope, reason, by=system_user(), clock=now))
+    _emit(seen.stops, (), f"signing is stopped ({scope})")
+    return DONE
+
+
+def resume_signing(
+    key: Key = None,
+    chain: Chain = None,
+    person_key: person.PersonKeyFile = None,
+    person_password_file: person.PersonPasswordFile = None,
+    as_person: Annotated[
+        str | None, typer.Option("--person", metavar="NAME", help="Who you are in the policy.")
+    ] = None,
+    signature: person.Signature = None,
+    print_text: person.PrintText = False,
+) -> int:
+    """Agree that signing goes on, in the scope that was stopped. It does with the agreement of a second person.
+
+    Example: orchestrator resume-signing --person-key ./alice.json
+    """
+    from orchestrator.oversight.records import in_force, read_oversight
+    from orchestrator.oversight.stops import resume, to_scope
+
+    scope = to_scope(key=key, chain=chain)
+    if print_text:
+        return _print_text(scope)
+
+    async def work(journal: Journal) -> Resumption:
+        from orchestrator.connect import open_ruleset
+
+        of_settings = open_ruleset(settings())
+        voice = person.voice(
+            settings(),
+            in_force(await read_oversight(journal), of_settings),
+            key=person_key,
+            password_file=person_password_file,
+            person=as_person,
+            signature=signature,
+        )
+        return await resume(journal, scope, voice, settings=of_settings, clock=now)
+
+    told = with_journal(work)
+    _emit(told.oversight.stops, told.waiting, f"signing is not stopped ({scope})")
+    return DONE if told.done else IN_PROGRESS
+
+
+def _print_text(scope: str) -> int:
+    from orchestrator.lifecycle.oversight import resume_text
+    from orchestrator.oversight.records import read_oversight
+
+    async def work(journal: Journal) -> list[str]:
+        identity = await journal.identity()
+        return [resume_text(stop, identity) for stop in (await read_oversight(journal)).stops if stop.scope == scope]
+
+    texts = with_journal(work)
+    if not texts:
+        raise SettingsError(f"signing is not stopped ({scope}): there is nothing to sign", code="not_stopped")
+    emit({"texts": texts}, lambda console: console.print("\n\n".join(texts), markup=False, soft_wrap=True))
+    return DONE
+
+
+def _require_known(key: str) -> None:
+    """A stop of a key that does not exist would be taken for one that holds."""
+    from orchestrator.connect import open_keystore
+    from orchestrator.errors import OrchestratorError
+
+    seen, _ = peek()
+    journaled = set(seen.keys) if seen is not None else set()
+    try:
+        scan = open_keystore(settings()).scan()
+    except OrchestratorError:
+        return  # the keystore is in trouble, and a stop is no moment to ask for more
+    known = journaled | {info.name for info in scan.keys}
+    if key not in known and not scan.unreadable:
+        raise SettingsError(
+            f"--key: expected a key that the keystore or the journal knows ({', '.join(sorted(known)) or 'none'}), got "
+            f"{ascii(key)[:80]}: nothing was stopped",
+            code="key_not_found",
+        )
+
+
+def _emit(stops: Sequence[Stop], waiting: Sequence[Stop], headline: str) -> None:
+    documents = [stop_document(stop) for stop in stops]
+    waiting_for = None
+    if waiting:
+        agreed = ", ".join(dict.fromkeys(said.person for stop in waiting for said in stop.agreed))
+        waiting_for = f"a second person to agree that signing resumes ({agreed} did)"
+    document: dict[str, Any] = {
+        "outcome": "waiting" if waiting else "done",
+        "waitingFor": waiting_for,
+        "stops": documents,
+    }
+
+    def human(console: Console) -> None:
+        console.print(f"[yellow]waiting[/] for {clean(waiting_for)}" if waiting_for else f"[green]done[/]: {headline}")
+        for stop in documents:
+            agreed = f"; agreed to resume: {', '.join(stop['agreed'])}" if stop["agreed"] else ""
+            console.print(
+                f"  stopped: [bold]{clean(stop['scope'])}[/] since {stop['since']} by {clean(stop['by'])}: "
+                f"{clean(stop['reason'])}{clean(agreed)}"
+            )
+        if not documents:
+            console.print("  no stop holds")
+
+    emit(document, human)

@@ -1,0 +1,67 @@
+"""Whether anything keeps this machine from signing: the policy, a stop, a restored backup."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from orchestrator.connect import open_keystore, open_ruleset
+from orchestrator.doctor.check import Bad
+from orchestrator.doctor.database import Database
+from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
+from orchestrator.settings import Settings
+from orchestrator.signers.log import FileSigningLog
+from orchestrator.steps.gate import restored
+
+
+async def policy(settings: Settings, database: Database) -> str:
+    """The policy's file can be read, and is the one in force; who has a say is known."""
+    mine = open_ruleset(settings)
+    where = settings.policy or "built in"
+    seen = await _oversight(database)
+    if seen is not None and seen.ruleset is not None and seen.ruleset_hash != mine.hash:
+        needed = seen.ruleset.approvals_for(mine)
+        changed = " and ".join(sorted(seen.ruleset.changes(mine)))
+        if needed:
+            raise Bad(
+                f"{where}: changes {changed} of the ruleset in force ({(seen.ruleset_hash or '')[:12]}), not approved",
+                f"{needed} to approve it: any operation asks for that, and orchestrator approve shows what waits.",
+            )
+        return f"{where}: ruleset {mine.hash[:12]}, takes effect with the next operation (changes {changed})"
+    people = mine.policy.people
+    who = f"{len(people)} people" if people else "no people: closures and changes need no second person"
+    return f"{where}: ruleset {mine.hash[:12]}, {who}"
+
+
+async def signing(settings: Settings, database: Database) -> str:
+    """No emergency stop holds, and neither the journal nor the keystore is older than what was signed."""
+    seen = await _oversight(database)
+    if seen is None:
+        return "nothing has been signed yet"
+    if seen.stops:
+        stop = seen.stops[0]
+        raise Bad(
+            f"stopped ({', '.join(stop.scope for stop in seen.stops)}) since {stop.since:%Y-%m-%dT%H:%M:%SZ} by "
+            f"{stop.by}: {stop.reason}",
+            "Two people end a stop, each with orchestrator resume-signing.",
+        )
+    journal = await database.journal()
+    if journal is None:
+        return "nothing has been signed yet"
+    log = FileSigningLog(settings.keystore)
+    keystore = open_keystore(settings).id
+    finding = await restored(journal, log, keystore, open_ruleset(settings).policy.keys)
+    if finding is not None:
+        raise Bad(
+            finding,
+            "Put the newest database and keystore back; if there are none newer, start an operation and then type "
+            "orchestrator resolve ACCOUNT_ID --retry --reason TEXT.",
+        )
+    now = datetime.now(UTC)
+    waiting = sum(approval.is_live(now) and not approval.is_granted(now) for approval in seen.approvals.values())
+    asked = f"; {waiting} requests wait for approval (orchestrator approve)" if waiting else ""
+    return f"allowed; journal, keystore and log belong together{asked}"
+
+
+async def _oversight(database: Database) -> Oversight | None:
+    journal = await database.journal()
+    return None if journal is None else fold_oversight(await journal.read(STREAM))

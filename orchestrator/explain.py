@@ -1,0 +1,280 @@
+"""What the signing policy says of a challenge, without signing: ``orchestrator policy explain``. Reads only.
+
+The very function decides that decides before a signature (``orchestrator.challenge.decide_all``), with what the
+journal, the keystore's folder and the policy's file say now. No key is unlocked, nothing is journaled, and no journal
+is made where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from orchestrator.challenge import (
+    Challenge,
+    ChallengeHistory,
+    Decision,
+    Expectation,
+    RuleResult,
+    SigningOperation,
+    decide,
+    decide_all,
+)
+from orchestrator.connect import open_keystore, open_platform, open_ruleset
+from orchestrator.errors import KeyUnavailable, PlatformRefused
+from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
+from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
+from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
+from orchestrator.ports import KeyInfo
+from orchestrator.settings import Settings
+from orchestrator.steps.gate import disabled
+
+if TYPE_CHECKING:
+    from orchestrator.journal.store import Journal
+
+Purpose = Literal["creation", "deletion"]
+
+UNKNOWN: Final = AccountId("00000000-0000-0000-0000-000000000000")
+"""The account of a challenge from elsewhere that nobody named an account for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something besides the policy's rules that keeps the challenge from being signed now."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The decision on one challenge, with each rule's part in it."""
+
+    account_id: AccountId | None
+    operation: str
+    signer: ChainAccount
+    challenge: Challenge
+    decision: Decision
+    rules: tuple[RuleResult, ...]
+    policy: str
+    """The ruleset's hash."""
+    policy_file: str | None
+    """None: the built-in policy."""
+    in_force: bool | None
+    """Whether it is the ruleset that was adopted; None where none was yet."""
+    key: KeyInfo | None
+    """The key that would sign."""
+    bound: bool | None
+    """Whether that key is bound to the signer's wallet."""
+    obstacles: tuple[Obstacle, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The ``--json`` document."""
+        decision, key = self.decision, self.key
+        return {
+            "allowed": decision.allowed,
+            "rule": decision.rule,
+            "expected": decision.expected,
+            "actual": decision.actual,
+            "kind": self.challenge.kind.value,
+            "digest": self.challenge.digest,
+            "policy": self.policy,
+            "policyFile": self.policy_file,
+            "inForce": self.in_force,
+            "operation": self.operation,
+            "accountId": self.account_id,
+            "signer": str(self.signer),
+            "key": None
+            if key is None
+            else {
+                "name": key.name,
+                "address": key.address,
+                "backend": key.backend,
+                "disabled": key.disabled,
+                "wallets": [str(wallet) for wallet in key.wallets],
+                "bound": self.bound,
+            },
+            "obstacles": [{"code": one.code, "message": one.message} for one in self.obstacles],
+            "rules": [
+                {"name": rule.name, "result": rule.result, "expected": rule.expected, "actual": rule.actual}
+                for rule in self.rules
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the journal knows."""
+
+    state: AccountState
+    oversight: Oversight
+    history: ChallengeHistory
+
+
+async def explain_offered(settings: Settings, account_id: str, operation: Purpose | None = None) -> Explanation:
+    """The challenge that the platform offers for an account now.
+
+    ``operation``: what it is for; None: what is under way or, by the account's status, could come next. Raises
+    PlatformRefused (``account_not_found``, ``no_challenge``), and other OrchestratorErrors.
+    """
+    identifier = AccountId(to_uuid(account_id, "an account's id"))
+    async with open_platform(settings) as platform:
+        account = await platform.account(identifier)
+        owner = (await platform.customer(account.customer_id)).wallet
+        issued = await platform.challenge(identifier)
+    fetched_at = _now()
+    if issued is None:
+        raise PlatformRefused(
+            f"the platform offers no challenge for account {identifier}, which is {account.status}: there is nothing "
+            "that could be signed",
+            status=404,
+            code="no_challenge",
+        )
+    challenge = Challenge.parse(issued)
+    async with _journal(settings) as journal:
+        known = await _known(journal, challenge, identifier)
+    purpose = operation or _purpose(known.state, account.status)
+    return _explain(settings, challenge, owner, SigningOperation(purpose), identifier, known, fetched_at)
+
+
+async def explain_given(
+    settings: Settings, challenge: Challenge, wallet: ChainAccount, operation: Purpose, account_id: str | None = None
+) -> Explanation:
+    """A challenge from elsewhere, as if it had just been fetched. Asks no platform.
+
+    ``account_id``: the account that it is for; None: the one that the journal knows it of, or any.
+    """
+    identifier = None if account_id is None else AccountId(to_uuid(account_id, "an account's id"))
+    async with _journal(settings) as journal:
+        known = await _known(journal, challenge, identifier)
+    if identifier is None and known.history.fetched_for is not None:
+        identifier = AccountId(known.history.fetched_for[0])
+    return _explain(settings, challenge, wallet, SigningOperation(operation), identifier, known, _now())
+
+
+def _explain(
+    settings: Settings,
+    challenge: Challenge,
+    owner: ChainAccount,
+    operation: SigningOperation,
+    account_id: AccountId | None,
+    known: _Known,
+    fetched_at: datetime,
+) -> Explanation:
+    ruleset = open_ruleset(settings)
+    key, missing = _key(settings, owner)
+    purpose = (account_id or UNKNOWN, operation.value)
+    op = _pending(known.state, operation)
+    if op is not None and op.challenge is not None and op.challenge.digest == challenge.digest and op.challenge_at:
+        fetched_at = op.challenge_at
+    history = known.history
+    if history.fetched_for is None:  # it would be journaled as fetched for this, before anything is decided
+        history = replace(history, fetched_for=purpose)
+    expectation = Expectation(
+        account_id=account_id or UNKNOWN,
+        operation=operation,
+        signer=owner,
+        # Without a key there is no binding to judge; that the key is missing is told as such.
+        wallets=(owner,) if key is None else key.wallets,
+        rules=ruleset.policy.challenge,
+        keys=ruleset.policy.keys,
+        allowed_domains=frozenset(ruleset.domains),
+        now=max(_now(), fetched_at),
+        fetched_at=fetched_at,
+        clock_skew=timedelta(seconds=settings.clock_tolerance),
+        history=history,
+        resuming=op is not None and op.intended is not None and op.intended.digest == challenge.digest,
+    )
+    seen = known.oversight
+    return Explanation(
+        account_id=account_id,
+        operation=operation.value,
+        signer=owner,
+        challenge=challenge,
+        decision=decide(challenge, expectation),
+        rules=decide_all(challenge, expectation),
+        policy=ruleset.hash,
+        policy_file=None if settings.policy is None else str(settings.policy),
+        in_force=None if seen.ruleset_hash is None else seen.ruleset_hash == ruleset.hash,
+        key=None if key is None else replace(key, disabled=disabled(key, seen)),
+        bound=None if key is None else owner in key.wallets,
+        obstacles=(*missing, *_obstacles(seen, ruleset.hash, key, owner)),
+    )
+
+
+def _obstacles(seen: Oversight, ruleset: str, key: KeyInfo | None, owner: ChainAccount) -> list[Obstacle]:
+    found: list[Obstacle] = []
+    if key is not None and disabled(key, seen):
+        found.append(Obstacle("key_disabled", f"key {key.name} is disabled"))
+    stop = seen.stop_for(key=None if key is None else key.name, chain=str(owner.chain))
+    if stop is not None:
+        found.append(
+            Obstacle("signing_stopped", f"signing is stopped ({stop.scope}) by {stop.by}: {stop.reason or 'no reason'}")
+        )
+    if seen.ruleset_hash is not None and seen.ruleset_hash != ruleset:
+        found.append(
+            Obstacle(
+                "ruleset_not_adopted",
+                f"the ruleset in force is {seen.ruleset_hash}, and these settings and this policy are {ruleset}: the "
+                "change is to be adopted first",
+            )
+        )
+    return found
+
+
+def _key(settings: Settings, owner: ChainAccount) -> tuple[KeyInfo | None, list[Obstacle]]:
+    try:
+        return open_keystore(settings).key_for(owner.address), []
+    except KeyUnavailable as error:
+        return None, [Obstacle(error.code, error.message)]
+
+
+def _pending(state: AccountState, operation: SigningOperation) -> Operation | None:
+    """The operation under way, if it is the one that is asked about."""
+    op = state.operation
+    if op is None or op.ended is not None or PURPOSE.get(op.kind) != operation.value:
+        return None
+    return op
+
+
+def _purpose(state: AccountState, status: AccountStatus) -> Purpose:
+    op = state.operation
+    if op is not None and op.ended is None and op.kind in PURPOSE:
+        return PURPOSE[op.kind]
+    return "creation" if status is AccountStatus.INITIATING else "deletion"
+
+
+async def _known(journal: Journal | None, challenge: Challenge, account_id: AccountId | None) -> _Known:
+    if journal is None:
+        return _Known(AccountState(), Oversight(), ChallengeHistory(fetched_for=None, signed_for=None))
+    return _Known(
+        AccountState() if account_id is None else fold(await journal.read(account_id)),
+        fold_oversight(await journal.read(STREAM)),
+        await journal.challenge_history(challenge.digest),
+    )
+
+
+@asynccontextmanager
+async def _journal(settings: Settings) -> AsyncIterator[Journal | None]:
+    """The journal that the settings name, or None where there is none: a look makes none."""
+    from orchestrator.journal.database import database_path, server_url
+    from orchestrator.journal.store import Journal
+
+    if server_url(settings.database_url) is None and not database_path(settings.database_url).exists():
+        yield None
+        return
+    async with await Journal.open(settings.database_url) as journal:
+        yield journal
+
+
+async def adopted(settings: Settings) -> str | None:
+    """The hash of the ruleset in force, or None where there is no journal or none was adopted yet."""
+    async with _journal(settings) as journal:
+        return None if journal is None else fold_oversight(await journal.read(STREAM)).ruleset_hash
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
