@@ -85,7 +85,7 @@ class Settings(BaseModel):
     """Seconds between two looks at what an account waits for: the safety net below webhooks and new blocks."""
     patience: float = Field(default=86_400, gt=0)
     """Seconds that one stage may be waited for before an operator is asked."""
-    clock_tolerance: float = Field(default=60, gt=0)
+    clock_tolerance: float = Field(default=60, gt=0, le=600)
     """Seconds that the local clock may differ from the platform's."""
 
     allow_plain_http: bool = False

@@ -57,9 +57,7 @@ _OWN_RPC_URL = (("certificate", "verify"), ("verify-closure",))
 def root(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings in a TOML file; the environment wins over it.")] = None,
-    database_url: Annotated[
-        str | None, typer.Option(help="The journal: sqlite:///PATH or postgresql://…")
-    ] = None,
+    database_url: Annotated[str | None, typer.Option(help="The journal: sqlite:///PATH or postgresql://…")] = None,
     keystore: Annotated[Path | None, typer.Option(help="The folder of the managed keys.")] = None,
     platform_url: Annotated[str | None, typer.Option(help="The platform's base URL, with /v1.")] = None,
     rpc_url: Annotated[str | None, typer.Option(help="The node's JSON-RPC URL.")] = None,

@@ -161,6 +161,12 @@ def _violation(state: AccountState) -> Halt | None:
 def _disagreement(state: AccountState) -> Halt | None:
     """Two sides that must agree and do not."""
     deployed, platform = state.deployed, state.platform
+    if platform is not None and platform.owner != state.owner:
+        return Halt(
+            "owner_changed",
+            f"the platform's customer had the wallet {state.owner} when the account was first seen, and has "
+            f"{platform.owner} now: nothing is signed with another key",
+        )
     if deployed is None or platform is None:
         return None
     if platform.wallet is not None:

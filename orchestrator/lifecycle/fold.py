@@ -79,6 +79,8 @@ class AccountState:
     """All that the journal knows of an account."""
 
     platform: e.PlatformObserved | None = None
+    owner: str | None = None
+    """The customer's wallet (CAIP-10) when the account was first seen: it never changes."""
     platform_at: datetime | None = None
     deployed: e.WalletDeployed | None = None
     wallet: e.WalletStateSeen | None = None
@@ -120,7 +122,8 @@ def _apply(state: AccountState, event: e.Event, at: datetime) -> AccountState:
     match event:
         case e.PlatformObserved():
             moved = state.platform is None or state.platform.status != event.status
-            return _touch(replace(state, platform=event, platform_at=at), at if moved else None)
+            seen = replace(state, platform=event, platform_at=at, owner=state.owner or event.owner)
+            return _touch(seen, at if moved else None)
         case e.WalletDeployed():
             return _touch(replace(state, deployed=event), at)
         case e.WalletStateSeen():

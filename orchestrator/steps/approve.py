@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.approval import closure_approval, closure_content
 from orchestrator.lifecycle.decide import Action, Wait
-from orchestrator.lifecycle.oversight import request_approval
+from orchestrator.lifecycle.oversight import STREAM, request_approval
 from orchestrator.policy.document import ROLE_FOR
 from orchestrator.steps.gate import oversight, proven
 from orchestrator.steps.world import Working
@@ -34,7 +34,8 @@ async def take_approval(working: Working) -> Action | None:
     approval = closure_approval(working.account_id, working.state, op, needed, working.now())
     if approval is None:
         raise AssertionError("an approval is granted before it is taken")
-    if not await proven(working.world, await oversight(working.world), approval, needed):
+    seen = await oversight(working.world)
+    if not await proven(working.world, seen, approval, needed):
         # A person who has left since, or somebody who wrote to the database: either way it is no approval.
         return Wait(
             f"a second person's approval (orchestrator approve {working.account_id}): of {len(approval.given)} in the "
@@ -42,5 +43,5 @@ async def take_approval(working: Working) -> Action | None:
             approval.at,
             approval.asked.expires_at,
         )
-    await working.record(e.ApprovalUsed(request=approval.asked.request))
+    await working.record(e.ApprovalUsed(request=approval.asked.request), unchanged={STREAM: seen.length})
     return None

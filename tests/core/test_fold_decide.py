@@ -271,6 +271,7 @@ CODE_ROWS = [
     ("address_disagreement", Halt, [platform(S.ACTIVE, f"eip155:1:{WALLET}"), A, *ON_CHAIN]),
     ("create2_mismatch", Halt, [platform(S.ACTIVE), A, deployed(create2=OTHER)]),
     ("code_mismatch", Halt, [platform(S.ACTIVE), A, deployed(code_matches=False)]),
+    ("owner_changed", Halt, [platform(S.INITIATING), A, platform(S.INITIATING, owner=OTHER)]),
     ("owner_disagreement", Halt, [platform(S.ACTIVE), A, deployed(owner=OTHER)]),
     ("owner_disagreement", Halt, [platform(S.ACTIVE), A, deployed(event_owner=OTHER)]),
     ("challenge_disagreement", Halt, [platform(S.ACTIVE), A, fetched(2), signed(2), *ON_CHAIN]),

@@ -1,6 +1,7 @@
 """What stands between a challenge and a key: rulesets, stops, limits, bindings, the guard against old backups."""
 
 import asyncio
+import base64
 import shutil
 from dataclasses import replace
 
@@ -107,18 +108,57 @@ def test_a_stop_of_something_else_stops_nothing(here, account, scope):
     assert here.complete(account, ACTIVATE) == End("done")
 
 
+def test_a_stop_between_the_look_and_the_intent_keeps_the_intent_out(here, account):
+    look = here.keys.key_for
+
+    def slow(address):
+        asyncio.run(stopped_elsewhere(here))
+        return look(address)
+
+    here.keys.key_for = slow
+    assert here.start(account, ACTIVATE).trouble.code == "journal_moved"
+    assert here.events(account, e.SigningIntended) == []
+    assert here.keys.signed == []
+
+
+async def stopped_elsewhere(here) -> None:
+    """By a connection of its own, as another process."""
+    async with await Journal.open(f"sqlite:///{here.folder.name}/journal.db") as journal:
+        length = len(await journal.read(STREAM))
+        await journal.append(STREAM, [stop("all")], after=length, at=here.now)
+
+
+def test_only_the_rulesets_domains_are_signed_for(lab):
+    """A sign-in message of another domain, offered by the platform itself."""
+    here = lab()
+    here.world = replace(here.world, ruleset=here.world.ruleset.model_copy(update={"domains": ("elsewhere.example",)}))
+    here.runner = type(here.runner)(here.world)
+    account = here.create().id
+    text = (
+        f"platform.example wants you to sign in with your Ethereum account:\n{here.keys.address}\n\n\n"
+        "URI: https://platform.example\nVersion: 1\nChain ID: 31337\nNonce: abcdefgh12345678\n"
+        f"Issued At: {here.now.isoformat().replace('+00:00', 'Z')}"
+    )
+
+    async def offered(_account):
+        return base64.b64encode(text.encode()).decode()
+
+    here.platform.challenge = offered
+    halted = here.start(account, ACTIVATE).action
+    assert isinstance(halted, Halt), halted
+    assert "rule eip4361.domain" in halted.message
+    under(here, domains=("platform.example",))
+    here.advance(account)
+    assert here.keys.signed == [text.encode()]
+
+
 def test_a_stop_while_the_key_signs_drops_the_signature(here, account):
     sign = here.keys.answers
 
     def slow(message):
         # The key signs in a thread of its own, so the other process can be a loop of its own.
-        asyncio.run(other_process())
+        asyncio.run(stopped_elsewhere(here))
         return sign(message)
-
-    async def other_process():
-        async with await Journal.open(f"sqlite:///{here.folder.name}/journal.db") as journal:
-            length = len(await journal.read(STREAM))
-            await journal.append(STREAM, [stop("all")], after=length, at=here.now)
 
     here.keys.answers = slow
     advanced = here.start(account, ACTIVATE)

@@ -1,4 +1,4 @@
-"""What an audit of the way of a signature found: each test here describes what should hold, and fails until it does."""
+"""Ways around the gate: what an attacker, a race, a kill or an old backup would try, each of which once got through."""
 
 import asyncio
 import shutil
