@@ -155,9 +155,9 @@ def fold_approval(
 ) -> dict[str, Approval]:
     """The approvals after one more event. What names an unknown request, and what one person says a second time,
     changes nothing; her word under another key is kept beside the first."""
-    if isinstance(event, e.ApprovalRequested):
-        return {**approvals, event.request: Approval(event, at)}
     known = approvals.get(event.request)
+    if isinstance(event, e.ApprovalRequested):  # one of a known id would make a used approval good again
+        return approvals if known is not None else {**approvals, event.request: Approval(event, at)}
     if known is None:
         return approvals
     if isinstance(event, e.ApprovalUsed):

@@ -237,6 +237,13 @@ def test_an_approval_is_good_for_one_closure():
         assert action(*again, rules=ASKING) == Act(Step.ASK_APPROVAL), outcome
 
 
+def test_a_request_written_again_makes_no_used_approval_good_again():
+    granted = approval(TO_APPROVE, "alice", "bob")
+    used = [*TO_APPROVE, *granted, e.ApprovalUsed(request=granted[0].request)]
+    state = state_of(*used, *granted)
+    assert state.approvals[granted[0].request].used
+
+
 def test_a_request_that_asks_for_fewer_people_or_shows_another_matter_is_none():
     asked, *given = approval(TO_APPROVE, "alice", "bob")
     for forged in ({"needed": 0}, {"needed": 1}, {"content": "{}"}):
