@@ -183,7 +183,21 @@ def test_a_broken_journal_is_1(devnet, cli):
         "events": 0,
         "head": "0" * 64,
         "firstBad": 1,
+        "tables": None,
     }
+
+
+def test_a_row_that_somebody_deleted_is_1_too(devnet, cli):
+    import sqlite3
+
+    _created(devnet, cli)
+    with sqlite3.connect(cli.environment["ORCHESTRATOR_DATABASE_URL"].removeprefix("sqlite:///")) as database:
+        database.execute("DELETE FROM claims")
+    database.close()
+    told = cli.json("journal", "--verify", expect=1)
+    assert (told["valid"], told["firstBad"]) == (False, None)
+    assert "claims" in told["tables"]
+    assert "claims" in cli.here("journal", "--verify").stdout
 
 
 def test_a_certificate_of_the_first_release_is_valid_and_proves_less(alone):

@@ -14,6 +14,8 @@ from .postgres import Server, programs, running
 
 KINDS = ["sqlite", "postgresql"]
 FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
+EXAMPLES = 400 if FULL else 20
+"""Of random tests: each example is many transactions on a disk."""
 
 
 @dataclass

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from orchestrator.errors import JournalError
 from orchestrator.journal.store import Journal
 
+from .databases import EXAMPLES
 from .facts import NOW, fetched, intended, lapsed, refused, signed
 
 PURPOSES = st.sampled_from(["creation", "deletion"])
@@ -23,7 +24,7 @@ EVENTS = st.one_of(
 STEPS = st.lists(st.tuples(st.sampled_from("ab"), st.lists(EVENTS, min_size=1, max_size=3)), max_size=12)
 
 
-@settings(suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_the_tables_are_what_the_events_say(database, steps):
 

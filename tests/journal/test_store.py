@@ -19,6 +19,8 @@ from orchestrator.journal.transactions import writing
 from orchestrator.lifecycle import events as e
 from orchestrator.models import OperationKind
 
+from .databases import EXAMPLES
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STARTED = e.OperationStarted(operation=OperationKind.ACTIVATE)
 
@@ -153,7 +155,7 @@ async def test_an_empty_journal_is_whole(journal):
     assert (found.valid, found.events, found.head) == (True, 0, GENESIS)
 
 
-@settings(suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 @given(data=st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3))
 def test_any_text_comes_back_and_verifies(database, data):
     async def run() -> None:
