@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
 from tests.e2e.commands import CommandLine
 
+FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 OWN_KEY = ("ORCHESTRATOR_SIGNING_KEY_FILE", "ORCHESTRATOR_SIGNING_KEY_ID")
 
 
@@ -37,6 +39,7 @@ async def _command(cli: CommandLine, *arguments: str) -> Any:
     return json.loads(done.stdout)["requestKeys"][0]
 
 
+@pytest.mark.skipif(not FULL, reason="full profile: five rotations")
 async def test_the_key_is_rotated_under_a_running_service(
     cli: CommandLine,
     service_settings: Settings,
