@@ -413,7 +413,7 @@ def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
 
 
 def test_an_approver_who_has_left_is_no_break_in(lab):
-    """`approval_unproven` tells the operator that the database was written to; here a person's key was changed."""
+    """Her approval holds no longer under the ruleset in force: another is waited for, and no alarm is raised."""
     here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
