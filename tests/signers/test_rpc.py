@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import json
 import pickle
+import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, 
 from orchestrator.models import to_address
 from orchestrator.signers.backends import rpc
 from orchestrator.signers.backends.backend import MessageBackend
+from orchestrator.signers.backends.rpc_http import Connections, Exchange, TooLarge
 from orchestrator.signers.backends.uri import KeyUri
 from orchestrator.signers.passwords import NoPassword
 
@@ -359,6 +362,23 @@ def test_an_endless_answer_is_not_read(proxy, backend):
     proxy.fault = endless
     assert kind(refused(lambda: backend.sign_message(MESSAGE))) == MALFORMED
     stop.set()
+
+
+def test_an_answer_that_is_not_read_to_its_end_leaves_no_socket_open(proxy):
+    """Also while its error is still held, whose traceback holds what the reading left behind."""
+    connections = Connections(f"http://127.0.0.1:{proxy.port}/", TIMEOUT)
+    huge = BAD_BODIES["huge"]
+    proxy.fault = lambda handler, call: handler.reply(200, huge * 2, Connection="close")
+    with pytest.raises(TooLarge) as held:
+        Exchange(connections, b'{"method": "eth_accounts"}', {}).run()
+    open_still = [one for one in gc.get_objects() if isinstance(one, socket.socket) and half_closed(one)]
+    assert not open_still, held
+    connections.close()
+
+
+def half_closed(sock: socket.socket) -> bool:
+    """Closed by name, but something that reads from it keeps its descriptor."""
+    return sock._closed and sock.fileno() != -1
 
 
 @pytest.mark.parametrize(

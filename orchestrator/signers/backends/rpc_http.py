@@ -53,13 +53,9 @@ class Exchange:
             if self._aborted:
                 raise TimeoutError
             connection.request("POST", self._connections.path, self._body, self._headers)
-            response = connection.getresponse()
-            body = response.read(MAX_ANSWER_BYTES + 1)
-            if len(body) > MAX_ANSWER_BYTES or too_deep(body):
-                raise TooLarge
-            if response.length:  # fewer bytes than its Content-Length
-                raise http.client.IncompleteRead(b"", response.length)
-            keep = response.isclosed() and connection.sock is not None and not self._aborted
+            with connection.getresponse() as response:  # which then holds the socket alone, and has to be closed itself
+                body = _body(response)
+                keep = response.isclosed() and connection.sock is not None and not self._aborted
             return response.status, body
         finally:
             if keep:
@@ -75,6 +71,16 @@ class Exchange:
                 self._sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 return  # it has ended by itself
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """All of it. Raises TooLarge, and http.client.IncompleteRead for fewer bytes than its Content-Length."""
+    body = response.read(MAX_ANSWER_BYTES + 1)
+    if len(body) > MAX_ANSWER_BYTES or too_deep(body):
+        raise TooLarge
+    if response.length:
+        raise http.client.IncompleteRead(b"", response.length)
+    return body
 
 
 class Connections:
