@@ -29,6 +29,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId, OperationKind, Outcome, to_uuid
 from orchestrator.oversight.reconcile import reconcile
 from orchestrator.report import (
@@ -264,7 +265,7 @@ class Orchestrator:
                 raise SettingsError(
                     f"account {identifier} does not wait for an operator's decision", code="nothing_to_resolve"
                 )
-            decided: list[e.Event] = [e.OperatorResolved(decision=decision, reason=reason, by=by)]
+            decided: list[Event] = [e.OperatorResolved(decision=decision, reason=reason, by=by)]
             if decision == "accept":
                 decided.append(e.OperationEnded(outcome="done", code="accepted_by_operator", message=reason))
             elif decision == "abandon":
@@ -440,8 +441,8 @@ class Orchestrator:
     async def _state(self, account_id: AccountId) -> AccountState:
         return fold(await self._journal.read(account_id))
 
-    async def _all(self) -> dict[str, list[e.Recorded]]:
-        streams: dict[str, list[e.Recorded]] = {}
+    async def _all(self) -> dict[str, list[Recorded]]:
+        streams: dict[str, list[Recorded]] = {}
         after = 0
         while page := await self._journal.read_all(after):
             for item in page:
@@ -466,7 +467,7 @@ def _cut(deadline: float) -> float:
     return asyncio.get_running_loop().time() + max(0.0, deadline - time.monotonic()) + _GRACE
 
 
-def _states(streams: dict[str, list[e.Recorded]]) -> dict[AccountId, AccountState]:
+def _states(streams: dict[str, list[Recorded]]) -> dict[AccountId, AccountState]:
     return {
         AccountId(stream): fold(recorded)
         for stream, recorded in streams.items()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.app import Orchestrator
-    from orchestrator.lifecycle.events import Recorded
+    from orchestrator.lifecycle.recorded import Recorded
 
 
 def register(app: typer.Typer) -> None:

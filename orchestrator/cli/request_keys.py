@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.events import Event, RequestKeyChanged
     from orchestrator.lifecycle.oversight import Oversight
+    from orchestrator.lifecycle.oversight_events import RequestKeyChanged
+    from orchestrator.lifecycle.recorded import Event
     from orchestrator.platform.key_files import KeyFile
     from orchestrator.platform.request_keys import RequestKeyChanges
     from orchestrator.signers.request_keys import RequestKeyFolder

@@ -11,7 +11,7 @@ import rfc8785
 from pydantic import ValidationError
 
 from orchestrator.errors import JournalError
-from orchestrator.lifecycle.events import Event, Recorded, parse_event
+from orchestrator.lifecycle.recorded import Event, Recorded, parse_event
 
 GENESIS = "0" * 64
 """The ``previous`` of the first event."""

@@ -17,13 +17,14 @@ from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.rows import iso
 from orchestrator.journal.schema import challenges, claims, signatures
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.ports import ChallengeHistory, CountLimit, SignatureRow
 
 _BATCH = 500
 """Digests in one query: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
 
 
-async def keep(connection: AsyncConnection, seq: int, stream: str, at: datetime, event: e.Event) -> None:
+async def keep(connection: AsyncConnection, seq: int, stream: str, at: datetime, event: Event) -> None:
     """What one event means for the tables. A broken constraint comes as SQLAlchemy's IntegrityError."""
     match event:
         case e.SigningIntended():

@@ -18,8 +18,10 @@ from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row
 from orchestrator.journal.schema import certificates, claims, events, inbox, meta
 from orchestrator.journal.transactions import reading, writing
 from orchestrator.journal.verify import Verification, verified
-from orchestrator.lifecycle.events import Event, HistoryImported, JournalReconciled, Recorded, SigningIntended
+from orchestrator.lifecycle.events import SigningIntended
 from orchestrator.lifecycle.oversight import STREAM as SIGNING
+from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.ports import ChallengeHistory, CountLimit, SignatureRow
 
 __all__ = ["GENESIS", "Journal", "Verification"]

@@ -1,4 +1,4 @@
-"""The facts that the journal keeps, one class each.
+"""The facts of an account's life, one class each; those of what people decide are in ``oversight_events``.
 
 An event is written once and never changed; a field may be added with a default, none may be renamed or removed. The
 names of the types are part of the interface (``orchestrator journal``). Times are aware, in UTC; amounts of wei and of
@@ -8,15 +8,15 @@ tokens are decimal strings in JSON, because they exceed what JSON readers keep e
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from orchestrator.models import AccountStatus, OperationKind, WalletState
 
 
 class Fact(BaseModel):
-    """The base of all events: immutable, no unknown fields."""
+    """The base of all events, those of ``oversight_events`` too: immutable, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -283,198 +283,3 @@ class OperationEnded(Fact):
     outcome: Literal["done", "failed"]
     code: str | None = None
     message: str | None = None
-
-
-# --- what people decide: approvals in the stream of what they are for, the rest in the stream ``signing`` ------------
-
-
-class ApprovalRequested(Fact):
-    """Somebody asked for something that takes a second person. ``content`` is the exact matter, RFC 8785 JSON;
-    ``content_hash`` its SHA-256; ``request`` the id, a hash over all that the approvers sign."""
-
-    type: Literal["approval_requested"] = "approval_requested"
-    request: str
-    subject: Literal["closure", "ruleset", "keys"]
-    role: str
-    content: str
-    content_hash: str
-    needed: int
-    by: str
-    expires_at: datetime
-    address: str | None = None
-    """With ``signature``: a person asked, and proved it as one who approves does; that text names her as the asker."""
-    signature: str | None = None
-
-
-class ApprovalGiven(Fact):
-    """One person's approval. ``signature`` (0x, 65 bytes) is over ``oversight.approval_text``, None where the ruleset
-    knows no people and the operating system's user is the person."""
-
-    type: Literal["approval_given"] = "approval_given"
-    request: str
-    person: str
-    address: str | None = None
-    signature: str | None = None
-
-
-class ApprovalUsed(Fact):
-    """What was approved has been done: the approval is good for nothing else."""
-
-    type: Literal["approval_used"] = "approval_used"
-    request: str
-
-
-class RulesetAdopted(Fact):
-    """This ruleset is in force from here on. ``document`` is its RFC 8785 JSON."""
-
-    type: Literal["ruleset_adopted"] = "ruleset_adopted"
-    ruleset: str
-    document: str
-    by: str
-    request: str | None = None
-
-
-class SigningStopped(Fact):
-    """The emergency stop: nothing in this scope is signed, nor is a signature sent. ``scope``: ``all``, ``key:NAME``
-    or ``chain:CAIP-2``."""
-
-    type: Literal["signing_stopped"] = "signing_stopped"
-    stop: str
-    scope: str
-    reason: str
-    by: str
-
-
-class ResumeAgreed(Fact):
-    """One of the two people that end a stop. ``signature`` as in ``ApprovalGiven``, over ``oversight.resume_text``."""
-
-    type: Literal["resume_agreed"] = "resume_agreed"
-    stop: str
-    person: str
-    address: str | None = None
-    signature: str | None = None
-
-
-class SigningResumed(Fact):
-    """Two people have ended a stop."""
-
-    type: Literal["signing_resumed"] = "signing_resumed"
-    stop: str
-    people: tuple[str, ...]
-
-
-class KeyChanged(Fact):
-    """A managed key was created, imported, attached, bound, rotated, disabled or enabled."""
-
-    type: Literal["key_changed"] = "key_changed"
-    action: Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
-    name: str
-    address: str
-    backend: str
-    wallets: tuple[str, ...]
-    disabled: bool
-    keystore: str
-    by: str
-    request: str | None = None
-
-
-class RequestKeyChanged(Fact):
-    """A request-signing key (P-384) was created, uploaded, put in the place of another or revoked. ``fingerprint``: the
-    SHA-256 of its public key (DER SubjectPublicKeyInfo)."""
-
-    type: Literal["request_key_changed"] = "request_key_changed"
-    action: Literal["created", "uploaded", "rotated", "revoked"]
-    name: str
-    fingerprint: str
-    key_id: str | None
-    by: str
-
-
-class JournalReconciled(Fact):
-    """After a restored backup: every account was read back from platform and chain, and the signatures that the backup
-    had not heard of were taken over from the log beside the keystore."""
-
-    type: Literal["journal_reconciled"] = "journal_reconciled"
-    keystore: str
-    finding: str
-    reason: str
-    by: str
-    accounts: int
-    signatures: int
-    unread: tuple[str, ...] = ()
-    """Accounts of the programme that are not of this journal and cannot be, such as those of another chain."""
-    rows: str | None = None
-    """SHA-256 over the lines that were taken over, so that ``journal --verify`` sees a change of them."""
-
-
-class HistoryImported(Fact):
-    """Signatures that another journal or log knows of: none of those challenges is signed again."""
-
-    type: Literal["history_imported"] = "history_imported"
-    source: str
-    sha256: str
-    signatures: int
-    by: str
-    rows: str | None = None
-    """As in ``JournalReconciled``."""
-
-
-Event = Annotated[
-    CreationIntended
-    | CreationAnswered
-    | CreationRefused
-    | PlatformObserved
-    | WalletDeployed
-    | WalletStateSeen
-    | ChainFactsWithdrawn
-    | OperationStarted
-    | ChallengeFetched
-    | SigningIntended
-    | ChallengeSigned
-    | SubmissionIntended
-    | SubmissionAccepted
-    | SubmissionRefused
-    | ChallengeLapsed
-    | RequestIntended
-    | RequestAccepted
-    | PreflightTaken
-    | ClosureProven
-    | CertificateRevoked
-    | OperationHalted
-    | OperationContinued
-    | OperatorResolved
-    | OperationEnded
-    | ApprovalRequested
-    | ApprovalGiven
-    | ApprovalUsed
-    | RulesetAdopted
-    | SigningStopped
-    | ResumeAgreed
-    | SigningResumed
-    | KeyChanged
-    | RequestKeyChanged
-    | JournalReconciled
-    | HistoryImported,
-    Field(discriminator="type"),
-]
-"""Any fact of the journal."""
-
-_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
-
-
-def parse_event(data: dict[str, Any]) -> Event:
-    """An event from its JSON form. Raises pydantic's ValidationError (a ValueError)."""
-    return _ADAPTER.validate_python(data)
-
-
-class Recorded(BaseModel):
-    """An event with its place in the journal: ``seq`` over all streams, time, hash and the previous event's hash."""
-
-    model_config = ConfigDict(frozen=True)
-
-    seq: int
-    stream: str
-    at: datetime
-    event: Event
-    hash: str
-    previous: str

@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Literal
 
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import Approval, fold_approval
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountStatus, OperationKind
 
 PURPOSE: dict[OperationKind, Literal["creation", "deletion"]] = {
@@ -110,7 +112,7 @@ class AccountState:
         return self.operation is not None and self.operation.ended is None
 
 
-def fold(recorded: Iterable[e.Recorded], state: AccountState | None = None) -> AccountState:
+def fold(recorded: Iterable[Recorded], state: AccountState | None = None) -> AccountState:
     """The state after all these events of ONE stream, in order."""
     state = state or AccountState()
     for item in recorded:
@@ -118,7 +120,7 @@ def fold(recorded: Iterable[e.Recorded], state: AccountState | None = None) -> A
     return state
 
 
-def _apply(state: AccountState, event: e.Event, at: datetime) -> AccountState:
+def _apply(state: AccountState, event: Event, at: datetime) -> AccountState:
     match event:
         case e.PlatformObserved():
             moved = state.platform is None or state.platform.status != event.status
@@ -132,7 +134,7 @@ def _apply(state: AccountState, event: e.Event, at: datetime) -> AccountState:
             return _touch(_withdraw(state, event), at)
         case e.OperationStarted():
             return _start(state, event, at)
-        case e.ApprovalRequested() | e.ApprovalGiven() | e.ApprovalUsed():
+        case o.ApprovalRequested() | o.ApprovalGiven() | o.ApprovalUsed():
             state = replace(state, approvals=fold_approval(state.approvals, event, at))
         case e.ClosureProven():
             state = replace(state, closure=event, revoked=None)
@@ -183,7 +185,7 @@ def _start(state: AccountState, started: e.OperationStarted, at: datetime) -> Ac
     return replace(state, operation=op, earlier=tuple(known.values()))
 
 
-def _advance(op: Operation, event: e.Event, at: datetime) -> Operation:
+def _advance(op: Operation, event: Event, at: datetime) -> Operation:
     match event:
         case e.OperationHalted():  # not a move: what was overdue before it is overdue after it
             return replace(op, halted=event)
@@ -210,9 +212,9 @@ def _advance(op: Operation, event: e.Event, at: datetime) -> Operation:
             return replace(op, signed=None, intended=None, challenge=None, refusals=op.refusals + 1, last_refusal=last)
         case e.ChallengeLapsed():
             return replace(op, signed=None, intended=None, challenge=None)
-        case e.ApprovalRequested():
+        case o.ApprovalRequested():
             return replace(op, approval=event.request)
-        case e.ApprovalUsed():
+        case o.ApprovalUsed():
             return replace(op, approved=True)
         case e.RequestIntended():
             return replace(op, request=Request(key=event.key, at=at))

@@ -15,7 +15,8 @@ from typing import Any, Final
 import rfc8785
 
 from orchestrator.errors import SigningError
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.policy import Person, Ruleset
 
 STREAM: Final = "signing"
@@ -31,9 +32,9 @@ Recover = Callable[[bytes, bytes], str]
 class Approval:
     """A request and the approvals that it has had so far."""
 
-    asked: e.ApprovalRequested
+    asked: o.ApprovalRequested
     at: datetime
-    given: tuple[e.ApprovalGiven, ...] = ()
+    given: tuple[o.ApprovalGiven, ...] = ()
     used: bool = False
 
     def is_live(self, now: datetime) -> bool:
@@ -55,7 +56,7 @@ class Stop:
     reason: str
     by: str
     since: datetime
-    agreed: tuple[e.ResumeAgreed, ...] = ()
+    agreed: tuple[o.ResumeAgreed, ...] = ()
 
     def covers(self, *, key: str | None, chain: str | None) -> bool:
         """Whether it forbids this key to sign for this chain (CAIP-2). ``key``: None where it is not known, and may be
@@ -77,12 +78,12 @@ class Oversight:
     stops: tuple[Stop, ...] = ()
     approvals: dict[str, Approval] = field(default_factory=dict)
     """By request id."""
-    keys: dict[str, e.KeyChanged] = field(default_factory=dict)
+    keys: dict[str, o.KeyChanged] = field(default_factory=dict)
     """The last change of each key, by name."""
     out_of_use: frozenset[str] = frozenset()
     """Addresses of the keys that were disabled and not enabled since, under whatever name."""
-    request_keys: dict[str, e.RequestKeyChanged] = field(default_factory=dict)
-    reconciled: tuple[e.JournalReconciled, ...] = ()
+    request_keys: dict[str, o.RequestKeyChanged] = field(default_factory=dict)
+    reconciled: tuple[o.JournalReconciled, ...] = ()
 
     def stop_for(self, *, key: str | None, chain: str | None) -> Stop | None:
         """The stop that forbids this key to sign for this chain, the widest first."""
@@ -109,7 +110,7 @@ def find_request(
     return max(found, key=lambda approval: approval.at, default=None)
 
 
-def fold_oversight(recorded: Iterable[e.Recorded], state: Oversight | None = None) -> Oversight:
+def fold_oversight(recorded: Iterable[Recorded], state: Oversight | None = None) -> Oversight:
     """The state after all these events of the stream ``signing``, in order. Total."""
     state = state or Oversight()
     for item in recorded:
@@ -117,50 +118,50 @@ def fold_oversight(recorded: Iterable[e.Recorded], state: Oversight | None = Non
     return state
 
 
-def _apply(state: Oversight, event: e.Event, at: datetime) -> Oversight:
+def _apply(state: Oversight, event: Event, at: datetime) -> Oversight:
     match event:
-        case e.RulesetAdopted():
+        case o.RulesetAdopted():
             try:
                 ruleset = Ruleset.model_validate_json(event.document)
             except ValueError:  # of a newer release: ``ruleset_hash`` without ``ruleset``
                 ruleset = None
             return replace(state, ruleset=ruleset, ruleset_hash=event.ruleset, ruleset_at=at)
-        case e.ApprovalRequested() | e.ApprovalGiven() | e.ApprovalUsed():
+        case o.ApprovalRequested() | o.ApprovalGiven() | o.ApprovalUsed():
             return replace(state, approvals=fold_approval(state.approvals, event, at))
-        case e.SigningStopped():
+        case o.SigningStopped():
             stop = Stop(event.stop, event.scope, event.reason, event.by, at)
             return replace(state, stops=(*state.stops, stop))
-        case e.ResumeAgreed():
+        case o.ResumeAgreed():
             stops = tuple(
                 replace(stop, agreed=(*stop.agreed, event)) if stop.id == event.stop else stop for stop in state.stops
             )
             return replace(state, stops=stops)
-        case e.SigningResumed():
+        case o.SigningResumed():
             return replace(state, stops=tuple(stop for stop in state.stops if stop.id != event.stop))
-        case e.KeyChanged():
+        case o.KeyChanged():
             out_of_use = state.out_of_use | {event.address} if event.disabled else state.out_of_use
             if event.action == "enabled":
                 out_of_use = out_of_use - {event.address}
             return replace(state, keys={**state.keys, event.name: event}, out_of_use=out_of_use)
-        case e.RequestKeyChanged():
+        case o.RequestKeyChanged():
             return replace(state, request_keys={**state.request_keys, event.name: event})
-        case e.JournalReconciled():
+        case o.JournalReconciled():
             return replace(state, reconciled=(*state.reconciled, event))
         case _:
             return state
 
 
 def fold_approval(
-    approvals: dict[str, Approval], event: e.ApprovalRequested | e.ApprovalGiven | e.ApprovalUsed, at: datetime
+    approvals: dict[str, Approval], event: o.ApprovalRequested | o.ApprovalGiven | o.ApprovalUsed, at: datetime
 ) -> dict[str, Approval]:
     """The approvals after one more event. What names an unknown request, and what one person says a second time,
     changes nothing; her word under another key is kept beside the first."""
     known = approvals.get(event.request)
-    if isinstance(event, e.ApprovalRequested):  # one of a known id would make a used approval good again
+    if isinstance(event, o.ApprovalRequested):  # one of a known id would make a used approval good again
         return approvals if known is not None else {**approvals, event.request: Approval(event, at)}
     if known is None:
         return approvals
-    if isinstance(event, e.ApprovalUsed):
+    if isinstance(event, o.ApprovalUsed):
         return {**approvals, event.request: replace(known, used=True)}
     if any((given.person, given.signature) == (event.person, event.signature) for given in known.given):
         return approvals
@@ -169,7 +170,7 @@ def fold_approval(
 
 def request_approval(
     subject: str, role: str, content: dict[str, Any], *, needed: int, by: str, now: datetime, expires_at: datetime
-) -> e.ApprovalRequested:
+) -> o.ApprovalRequested:
     """The request for a matter. Its id is a hash over all of it, so an approval of one is none of any other."""
     body = rfc8785.dumps(content).decode()
     matter: dict[str, Any] = {
@@ -181,7 +182,7 @@ def request_approval(
         "askedAt": now.isoformat(),
         "expiresAt": expires_at.isoformat(),
     }
-    return e.ApprovalRequested.model_validate(
+    return o.ApprovalRequested.model_validate(
         {
             "request": hashlib.sha256(rfc8785.dumps(matter)).hexdigest(),
             "subject": subject,
@@ -204,7 +205,7 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def approval_text(asked: e.ApprovalRequested, journal: str) -> str:
+def approval_text(asked: o.ApprovalRequested, journal: str) -> str:
     """What an approver signs, as an EIP-191 personal message: readable in any wallet, and bound to one request of one
     journal (``journal`` is its id)."""
     return (
@@ -245,7 +246,7 @@ def agreeing(stop: Stop, people: Mapping[str, Person], journal: str, recover: Re
 
 
 def is_proven(
-    given: e.ApprovalGiven | e.ResumeAgreed, text: str, people: Mapping[str, Person], role: str, recover: Recover
+    given: o.ApprovalGiven | o.ResumeAgreed, text: str, people: Mapping[str, Person], role: str, recover: Recover
 ) -> bool:
     """Whether it is that person's word on exactly this text. Where the ruleset knows no people, a user of the operating
     system is taken at the word of the process that wrote it."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from orchestrator import eip191
 from orchestrator.errors import JournalError, PolicyRefused, SettingsError
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import (
     STREAM,
     Approval,
@@ -25,6 +25,7 @@ from orchestrator.lifecycle.oversight import (
     request_approval,
     supporters,
 )
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.oversight.people import SILENT, Proof, Voice, prove
 from orchestrator.oversight.records import Clock, Records, busy, has_grown, in_force, read_oversight, record
 from orchestrator.policy import Person, Role, Ruleset
@@ -33,7 +34,7 @@ _TRIES = 50
 _PAGE = 1000
 _SHORTEST_PREFIX = 6
 _ACCOUNT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_APPROVAL = (e.ApprovalRequested, e.ApprovalGiven, e.ApprovalUsed)
+_APPROVAL = (o.ApprovalRequested, o.ApprovalGiven, o.ApprovalUsed)
 _WHO = "I ask for something that takes an approval, for the orchestrator of card-platform accounts."
 """Signed and thrown away, to learn which of the people somebody is before the request that names her is made."""
 Subject = Literal["closure", "ruleset", "keys"]
@@ -123,7 +124,7 @@ async def authorise(
         ]
         return max(found, key=lambda request: (request.is_granted, request.approval.at), default=None)
 
-    def decide(oversight: Oversight, now: datetime) -> Sequence[e.Event]:
+    def decide(oversight: Oversight, now: datetime) -> Sequence[Event]:
         if live(oversight, now) is not None:
             return ()
         rules = in_force(oversight, settings).policy
@@ -195,7 +196,7 @@ async def _candidates(records: Records, what: str, settings: Ruleset) -> list[Re
 
 
 async def _all(records: Records, oversight: Oversight, settings: Ruleset) -> list[Request]:
-    recorded: list[e.Recorded] = []
+    recorded: list[Recorded] = []
     after = 0
     while page := await records.read_all(after, _PAGE):
         after = page[-1].seq
@@ -204,11 +205,11 @@ async def _all(records: Records, oversight: Oversight, settings: Ruleset) -> lis
 
 
 async def _requests(
-    records: Records, oversight: Oversight, settings: Ruleset, recorded: Sequence[e.Recorded]
+    records: Records, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
 ) -> list[Request]:
     """The requests in these events, the oldest first."""
     people, journal = in_force(oversight, settings).policy.people, await records.identity()
-    streams: dict[str, list[e.Recorded]] = {}
+    streams: dict[str, list[Recorded]] = {}
     for item in recorded:
         streams.setdefault(item.stream, []).append(item)
     found = [
@@ -269,7 +270,7 @@ async def approve(records: Records, request: Request, voice: Voice, *, settings:
     raise busy(request.stream)
 
 
-def _given(approval: Approval, proof: Proof, people: Mapping[str, Person], now: datetime) -> e.ApprovalGiven:
+def _given(approval: Approval, proof: Proof, people: Mapping[str, Person], now: datetime) -> o.ApprovalGiven:
     asked = approval.asked
     _require_live(approval, now)
     if proof.person == asked.by:
@@ -282,7 +283,7 @@ def _given(approval: Approval, proof: Proof, people: Mapping[str, Person], now: 
         raise PolicyRefused(
             f"{proof.person} may not approve this under the ruleset that was adopted just now", code="person_role"
         )
-    return e.ApprovalGiven(request=asked.request, person=proof.person, address=proof.address, signature=proof.signature)
+    return o.ApprovalGiven(request=asked.request, person=proof.person, address=proof.address, signature=proof.signature)
 
 
 def _require_live(approval: Approval, now: datetime) -> None:
@@ -297,7 +298,7 @@ def _require_live(approval: Approval, now: datetime) -> None:
         )
 
 
-def _fold(recorded: Sequence[e.Recorded]) -> dict[str, Approval]:
+def _fold(recorded: Sequence[Recorded]) -> dict[str, Approval]:
     approvals: dict[str, Approval] = {}
     for item in recorded:
         if isinstance(item.event, _APPROVAL):

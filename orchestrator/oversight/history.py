@@ -18,7 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import SettingsError
 from orchestrator.json_depth import too_deep
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import ChainAccount
 from orchestrator.ports import SignatureRow
 
@@ -73,8 +74,8 @@ class Historian(Protocol):
     async def signature_rows(self) -> list[SignatureRow]: ...
 
     async def import_signatures(
-        self, rows: Sequence[SignatureRow], event: e.HistoryImported, *, at: datetime
-    ) -> list[e.Recorded]: ...
+        self, rows: Sequence[SignatureRow], event: o.HistoryImported, *, at: datetime
+    ) -> list[Recorded]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +130,11 @@ async def take_over(journal: Historian, data: bytes, where: str, *, by: str, now
         )
         for line in document.signatures
     ]
-    event = e.HistoryImported(
+    event = o.HistoryImported(
         source=document.journal, sha256=hashlib.sha256(data).hexdigest(), signatures=len(rows), by=by
     )
     (recorded,) = await journal.import_signatures(rows, event, at=now)
-    new = recorded.event.signatures if isinstance(recorded.event, e.HistoryImported) else len(rows)
+    new = recorded.event.signatures if isinstance(recorded.event, o.HistoryImported) else len(rows)
     return Imported(len(rows), new, document.journal)
 
 

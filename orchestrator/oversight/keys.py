@@ -21,8 +21,9 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from orchestrator.errors import Disagreement, JournalError, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
 from orchestrator.oversight.people import SILENT, Voice
@@ -179,7 +180,7 @@ class Office:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     async def _journal(self, matter: Matter, key: KeyInfo, granted: Granted, *, found: bool = True) -> Changed:
-        def decide(oversight: Oversight, _now: datetime) -> Sequence[e.Event]:
+        def decide(oversight: Oversight, _now: datetime) -> Sequence[Event]:
             if self._is_so(matter, key, oversight):
                 return ()
             # A new key that was found was left by a kill, and another process may have written its event since.
@@ -187,14 +188,14 @@ class Office:
                 return ()
             used = oversight.approvals.get(granted.request or "")
             return (
-                *((e.ApprovalUsed(request=used.asked.request),) if used is not None and not used.used else ()),
+                *((o.ApprovalUsed(request=used.asked.request),) if used is not None and not used.used else ()),
                 self._event(matter, key, oversight, granted.request),
             )
 
         oversight, journaled = await record(self.records, decide, self.clock)
         return Changed(as_seen(key, oversight), journaled)
 
-    def _event(self, matter: Matter, key: KeyInfo, oversight: Oversight, request: str | None) -> e.KeyChanged:
+    def _event(self, matter: Matter, key: KeyInfo, oversight: Oversight, request: str | None) -> o.KeyChanged:
         match matter.action:
             case "disabled":
                 out_of_use = True
@@ -202,7 +203,7 @@ class Office:
                 out_of_use = False
             case _:  # putting a key back into use is a change of its own
                 out_of_use = disabled(key, oversight)
-        return e.KeyChanged(
+        return o.KeyChanged(
             action=matter.action,
             name=key.name,
             address=key.address,

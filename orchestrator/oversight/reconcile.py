@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from orchestrator.errors import Disposition, OrchestratorError
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId
 from orchestrator.ports import LogEntry, SignatureRow
 from orchestrator.steps.gate import restored
@@ -20,8 +21,8 @@ class Import(Protocol):
     """The journal's import: rows that it does not know, with the event, in one transaction."""
 
     async def __call__(
-        self, rows: Sequence[SignatureRow], event: e.JournalReconciled, *, at: datetime
-    ) -> list[e.Recorded]: ...
+        self, rows: Sequence[SignatureRow], event: o.JournalReconciled, *, at: datetime
+    ) -> list[Recorded]: ...
 
 
 async def reconcile(
@@ -32,7 +33,7 @@ async def reconcile(
     *,
     reason: str,
     by: str,
-) -> e.JournalReconciled | None:
+) -> o.JournalReconciled | None:
     """Ends the restore guard's refusal. None if it has nothing against signing.
 
     ``accounts``: those of the journal; the platform's are added. ``look_back`` reads one back from both sides and
@@ -60,7 +61,7 @@ async def reconcile(
         row(entry) for journal in journals for entry in await asyncio.to_thread(log.entries, journal) if entry.digest
     ]
     now = world.clock()
-    event = e.JournalReconciled(
+    event = o.JournalReconciled(
         keystore=world.keyring.id,
         finding=finding,
         reason=reason,

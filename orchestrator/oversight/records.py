@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from orchestrator.errors import Disposition, JournalError
-from orchestrator.lifecycle.events import Event, Recorded
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.policy import Ruleset
 
 _TRIES = 50

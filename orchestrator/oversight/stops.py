@@ -15,8 +15,9 @@ from functools import partial
 
 from orchestrator import eip191
 from orchestrator.errors import OrchestratorError, PolicyRefused, SettingsError, SigningError
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop, agreeing, resume_text
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import ChainId
 from orchestrator.oversight.people import Proof, Voice, prove
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
@@ -60,10 +61,10 @@ async def stop(records: Records, scope: str, reason: str, *, by: str, clock: Clo
     """
     text = " ".join(reason.split())[:_MAX_REASON] or "no reason given"
 
-    def decide(oversight: Oversight, _now: datetime) -> Sequence[e.Event]:
+    def decide(oversight: Oversight, _now: datetime) -> Sequence[Event]:
         if any(held.scope == scope and not held.agreed for held in oversight.stops):
             return ()
-        return (e.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by),)
+        return (o.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by),)
 
     oversight, _ = await record(records, decide, clock)
     return oversight
@@ -115,24 +116,24 @@ def _proofs(
 
 def _agree(
     oversight: Oversight, _now: datetime, *, stop: Stop, proof: Proof, journal: str, settings: Ruleset
-) -> Sequence[e.Event]:
+) -> Sequence[Event]:
     held = next((held for held in oversight.stops if held.id == stop.id), None)
     if held is None:
         return ()
     people = in_force(oversight, settings).policy.people
-    agreed = e.ResumeAgreed(stop=held.id, person=proof.person, address=proof.address, signature=proof.signature)
+    agreed = o.ResumeAgreed(stop=held.id, person=proof.person, address=proof.address, signature=proof.signature)
     before = agreeing(held, people, journal, eip191.recover)
     after = agreeing(_with(held, agreed), people, journal, eip191.recover)
     if proof.person not in after:
         raise PolicyRefused(
             f"{proof.person} may not end a stop under the ruleset that was adopted just now", code="person_role"
         )
-    new: list[e.Event] = [] if proof.person in before else [agreed]
+    new: list[Event] = [] if proof.person in before else [agreed]
     # Also when nothing new was said: a ruleset adopted since may have made an earlier word count.
     if len(after) >= PEOPLE_TO_RESUME:
-        new.append(e.SigningResumed(stop=held.id, people=after))
+        new.append(o.SigningResumed(stop=held.id, people=after))
     return new
 
 
-def _with(stop: Stop, agreed: e.ResumeAgreed) -> Stop:
+def _with(stop: Stop, agreed: o.ResumeAgreed) -> Stop:
     return Stop(stop.id, stop.scope, stop.reason, stop.by, stop.since, (*stop.agreed, agreed))

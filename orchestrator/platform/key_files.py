@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol, cast
 
-from orchestrator.lifecycle.events import RequestKeyChanged
+from orchestrator.lifecycle.oversight_events import RequestKeyChanged
 from orchestrator.platform.signing import RequestKey
 from orchestrator.platform.signing_keys import RequestKeys
 

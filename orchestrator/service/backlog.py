@@ -7,6 +7,7 @@ import heapq
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import BlockHash, BlockNumber, BlockRef
 
 RECENT = 100
@@ -38,7 +39,7 @@ class Backlog:
     def __contains__(self, stream: str) -> bool:
         return stream in self.operations or stream in self.creations
 
-    def _take(self, item: e.Recorded) -> None:
+    def _take(self, item: Recorded) -> None:
         match item.event:
             case e.OperationStarted():
                 self.operations.add(item.stream)

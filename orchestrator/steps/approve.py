@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.approval import closure_approval, closure_content
 from orchestrator.lifecycle.decide import Action, Wait
 from orchestrator.lifecycle.oversight import STREAM, request_approval
@@ -43,5 +43,5 @@ async def take_approval(working: Working) -> Action | None:
             approval.at,
             approval.asked.expires_at,
         )
-    await working.record(e.ApprovalUsed(request=approval.asked.request), unchanged={STREAM: seen.length})
+    await working.record(o.ApprovalUsed(request=approval.asked.request), unchanged={STREAM: seen.length})
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, Halt, Wait
 from orchestrator.lifecycle.fold import PURPOSE
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.steps.submit import offered_challenge
 from orchestrator.steps.world import Working
@@ -19,7 +20,7 @@ async def fetch_challenge(working: Working) -> Action | None:
         return _nothing_offered(working)
     if challenge.digest in working.state.dead_digests:
         return _wait(working, "another challenge than the one whose signature it refused")
-    news: list[e.Event] = []
+    news: list[Event] = []
     live = op.signed or op.intended
     if live is not None and live.digest != challenge.digest:
         news.append(e.ChallengeLapsed(digest=live.digest))

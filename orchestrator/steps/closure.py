@@ -6,6 +6,7 @@ from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import ChainUnreachable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, Halt
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountStatus, Address
 from orchestrator.ports import Examined
 from orchestrator.steps.gate import certificate_wait
@@ -21,7 +22,7 @@ async def preflight(working: Working) -> Action | None:
     """
     world, deployed = working.world, working.state.deployed
     world.certifier.ready()
-    news: list[e.Event] = []
+    news: list[Event] = []
     if working.state.status is AccountStatus.INITIATING:
         issued = await world.platform.challenge(working.account_id)
         if issued is not None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from orchestrator.errors import Disposition, JournalError, PlatformRefused, SettingsError
 from orchestrator.lifecycle import events as e
-from orchestrator.lifecycle.events import Recorded
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId
 from orchestrator.ports import PlatformAccount
 from orchestrator.steps.submit import says_nothing
@@ -84,7 +84,7 @@ async def _adopt(
     return found
 
 
-def _same(intent: e.Event, customer: CustomerId, currency: str, reference: str) -> None:
+def _same(intent: Event, customer: CustomerId, currency: str, reference: str) -> None:
     if not isinstance(intent, e.CreationIntended):
         return
     if (intent.customer_id, intent.currency) != (customer, currency):

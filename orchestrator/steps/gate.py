@@ -14,7 +14,7 @@ import rfc8785
 
 from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.oversight import (
     STREAM,
@@ -25,6 +25,7 @@ from orchestrator.lifecycle.oversight import (
     request_approval,
     supporters,
 )
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyRules, Role
 from orchestrator.ports import CountLimit, KeyInfo, LogEntry, SigningLog
 from orchestrator.steps.world import Facts, World
@@ -92,7 +93,7 @@ async def ruleset_wait(world: World) -> Wait | None:
             turn,
         )
     needed = seen.ruleset.approvals_for(mine) if seen.ruleset is not None else 0
-    adopted = e.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=world.actor)
+    adopted = o.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=world.actor)
     if needed == 0 or seen.ruleset is None:
         await record(world, seen, adopted)
         world.adopted.add(mine.hash)
@@ -114,7 +115,7 @@ async def ruleset_wait(world: World) -> Wait | None:
         found = Approval(asked, now)
     elif await proven(world, seen, found, needed):
         used = adopted.model_copy(update={"request": found.asked.request})
-        await record(world, seen, used, e.ApprovalUsed(request=found.asked.request))
+        await record(world, seen, used, o.ApprovalUsed(request=found.asked.request))
         world.adopted.add(mine.hash)
         return None
     people = "one person" if needed == 1 else f"{needed} people"
@@ -227,7 +228,7 @@ def count_limits(world: World, key: str) -> tuple[CountLimit, ...]:
     )
 
 
-async def record(world: World, seen: Oversight, *new: e.Event) -> None:
+async def record(world: World, seen: Oversight, *new: Event) -> None:
     """SIDE EFFECTS: appends to the stream ``signing``, if it is still as it was seen.
 
     Raises JournalError, passing: ``journal_moved`` where it has grown meanwhile.

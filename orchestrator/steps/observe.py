@@ -9,6 +9,7 @@ from __future__ import annotations
 from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountStatus, BlockHash, BlockNumber, BlockRef, ChainAccount, ChainId, OperationKind
 from orchestrator.ports import ChainView, PlatformAccount
 from orchestrator.steps.gate import confirmations
@@ -38,7 +39,7 @@ async def observe(working: Working) -> None:
             code="wrong_factory",
         )
     await _withdraw_reorged(working, view)
-    news: list[e.Event] = []
+    news: list[Event] = []
     platform = _word(account, str(customer.wallet))
     known = working.state.platform
     if known is not None and _older(platform, known, working):
@@ -70,8 +71,8 @@ def _older(answer: e.PlatformObserved, known: e.PlatformObserved, working: Worki
     return known.updated_at <= latest and answer.updated_at < known.updated_at
 
 
-def _chain_news(working: Working, view: ChainView, chain_id: ChainId, depth: int) -> list[e.Event]:
-    news: list[e.Event] = []
+def _chain_news(working: Working, view: ChainView, chain_id: ChainId, depth: int) -> list[Event]:
+    news: list[Event] = []
     if view.deployment is not None:
         found = view.deployment
         deployed = e.WalletDeployed(

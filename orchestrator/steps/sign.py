@@ -17,6 +17,7 @@ from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.oversight import STREAM, Oversight
@@ -147,7 +148,7 @@ async def _bind(working: Working, seen: Oversight, key: KeyInfo, owner: ChainAcc
     """The binding of first use. SIDE EFFECTS: journals it unless it is, then writes it to the key's file."""
     world = working.world
     if owner not in bindings(key, seen):
-        bound = e.KeyChanged(
+        bound = o.KeyChanged(
             action="bound",
             name=key.name,
             address=key.address,

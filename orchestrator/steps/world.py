@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from orchestrator.lifecycle.events import Event, Recorded
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
 from orchestrator.policy import Ruleset

@@ -10,8 +10,8 @@ from coincurve import PrivateKey
 
 from orchestrator import eip191, schemas
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from tests.e2e.commands import CommandLine
 
@@ -92,7 +92,7 @@ class Desk(CommandLine):
         assert error["code"] == code, error
         return error["message"]
 
-    def journal(self, stream: str = STREAM, new: list[e.Event] | None = None, at=None) -> list[e.Recorded]:
+    def journal(self, stream: str = STREAM, new: list[Event] | None = None, at=None) -> list[Recorded]:
         """The events of a stream, after these were added."""
 
         async def body():

@@ -11,7 +11,7 @@ import rfc8785
 
 from orchestrator import eip191
 from orchestrator.connect import open_ruleset
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import request_approval
 from tests.cli.people import Desk, key_of
 from tests.e2e.commands import COMMAND
@@ -110,7 +110,7 @@ def test_a_signature_of_another_wallet(desk):
 def test_a_changed_policy_is_shown_as_what_changes(desk):
     before = open_ruleset(desk.settings())
     now = datetime.now(UTC)
-    adopted = e.RulesetAdopted(ruleset=before.hash, document=rfc8785.dumps(before.document).decode(), by="os:deploy")
+    adopted = o.RulesetAdopted(ruleset=before.hash, document=rfc8785.dumps(before.document).decode(), by="os:deploy")
     policy = desk.home / "policy.toml"
     policy.write_text(policy.read_text().replace("closure = 1", "closure = 0"))
     after = open_ruleset(desk.settings())

@@ -8,6 +8,7 @@ from orchestrator.dispatch.audit import AT_ONCE, Auditor
 from orchestrator.errors import ChainUnreachable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
+from orchestrator.lifecycle.recorded import parse_event
 from orchestrator.models import OperationKind
 from orchestrator.report import report
 from orchestrator.steps.audit import audit, closed
@@ -161,7 +162,7 @@ def test_a_closure_of_the_first_release_is_proven_again(here, active):
 
 
 def test_an_event_of_the_first_release_can_be_read():
-    event = e.parse_event(
+    event = parse_event(
         {
             "type": "closure_proven",
             "claim": "state_proven",

@@ -7,10 +7,12 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.approval import closure_content
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, fold
 from orchestrator.lifecycle.oversight import request_approval
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.lifecycle.stages import STAGES, Rules, Step
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import OperationKind, WalletState, to_address
@@ -93,13 +95,13 @@ PREFLIGHT = e.PreflightTaken(wei="0", tokens={}, cards={})
 _W = WalletState
 
 
-def asked(kind: OperationKind) -> list[e.Event]:
+def asked(kind: OperationKind) -> list[Event]:
     return [e.RequestIntended(operation=kind, key="k"), e.RequestAccepted(operation=kind)]
 
 
-def recorded(events, *, every: timedelta = timedelta(0), start: datetime = START) -> list[e.Recorded]:
+def recorded(events, *, every: timedelta = timedelta(0), start: datetime = START) -> list[Recorded]:
     return [
-        e.Recorded(seq=i + 1, stream="a", at=start + every * i, event=event, hash="", previous="")
+        Recorded(seq=i + 1, stream="a", at=start + every * i, event=event, hash="", previous="")
         for i, event in enumerate(events)
     ]
 
@@ -189,13 +191,13 @@ ASKING = Rules(closure_approvals=2, approval_life=timedelta(hours=3))
 TO_APPROVE = [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT]
 
 
-def approval(events, *people: str, needed: int = 2, life: timedelta = timedelta(hours=3)) -> list[e.Event]:
+def approval(events, *people: str, needed: int = 2, life: timedelta = timedelta(hours=3)) -> list[Event]:
     state = state_of(*events)
     content = closure_content(ACCOUNT, state, state.operation)
     asked = request_approval(
         "closure", "approver", content, needed=needed, by="os:eve", now=START, expires_at=START + life
     )
-    return [asked, *(e.ApprovalGiven(request=asked.request, person=person) for person in people)]
+    return [asked, *(o.ApprovalGiven(request=asked.request, person=person) for person in people)]
 
 
 def test_a_closure_is_asked_for_once_waits_and_goes_on_when_enough_people_approved():
@@ -207,7 +209,7 @@ def test_a_closure_is_asked_for_once_waits_and_goes_on_when_enough_people_approv
         assert waits.until == START + ASKING.approval_life
     granted = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
     assert action(*granted, rules=ASKING) == Act(Step.TAKE_APPROVAL)
-    assert action(*granted, e.ApprovalUsed(request=granted[-1].request), rules=ASKING) == Act(Step.REQUEST)
+    assert action(*granted, o.ApprovalUsed(request=granted[-1].request), rules=ASKING) == Act(Step.REQUEST)
 
 
 def test_an_approval_is_bound_to_what_preflight_found_and_to_the_wallet():
@@ -230,7 +232,7 @@ def test_an_approval_expires_and_is_asked_for_again_only_by_a_person():
 
 def test_an_approval_is_good_for_one_closure():
     granted = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
-    used = [*granted, e.ApprovalUsed(request=granted[-1].request), *asked(CLOSE)]
+    used = [*granted, o.ApprovalUsed(request=granted[-1].request), *asked(CLOSE)]
     assert action(*used, rules=ASKING) == Act(Step.FETCH_CHALLENGE), "once it is asked for, it goes on"
     for outcome in ("done", "failed"):
         again = [*used, e.OperationEnded(outcome=outcome), C, PREFLIGHT]
@@ -239,7 +241,7 @@ def test_an_approval_is_good_for_one_closure():
 
 def test_a_request_written_again_makes_no_used_approval_good_again():
     granted = approval(TO_APPROVE, "alice", "bob")
-    used = [*TO_APPROVE, *granted, e.ApprovalUsed(request=granted[0].request)]
+    used = [*TO_APPROVE, *granted, o.ApprovalUsed(request=granted[0].request)]
     state = state_of(*used, *granted)
     assert state.approvals[granted[0].request].used
 
@@ -370,16 +372,16 @@ def test_what_has_ended_stays_as_it_ended():
 NUMBERS = st.integers(1, 3)
 PURPOSES = st.sampled_from(["creation", "deletion"])
 OF_THE_STREAM_SIGNING = [
-    e.RulesetAdopted(ruleset="r", document="{}", by="b"),
-    e.SigningStopped(stop="s", scope="all", reason="r", by="b"),
-    e.ResumeAgreed(stop="s", person="alice"),
-    e.SigningResumed(stop="s", people=("alice", "bob")),
-    e.KeyChanged(
+    o.RulesetAdopted(ruleset="r", document="{}", by="b"),
+    o.SigningStopped(stop="s", scope="all", reason="r", by="b"),
+    o.ResumeAgreed(stop="s", person="alice"),
+    o.SigningResumed(stop="s", people=("alice", "bob")),
+    o.KeyChanged(
         action="created", name="k", address=OWNER, backend="keystore", wallets=(), disabled=False, keystore="k", by="b"
     ),
-    e.RequestKeyChanged(action="created", name="k", fingerprint="f", key_id=None, by="b"),
-    e.JournalReconciled(keystore="k", finding="f", reason="r", by="b", accounts=1, signatures=1),
-    e.HistoryImported(source="s", sha256="0", signatures=1, by="b"),
+    o.RequestKeyChanged(action="created", name="k", fingerprint="f", key_id=None, by="b"),
+    o.JournalReconciled(keystore="k", finding="f", reason="r", by="b", accounts=1, signatures=1),
+    o.HistoryImported(source="s", sha256="0", signatures=1, by="b"),
 ]
 """Never in an account's stream: there they change nothing."""
 ANY_EVENT = st.one_of(
@@ -409,7 +411,7 @@ ANY_EVENT = st.one_of(
     st.just(e.CreationAnswered(account_id="a")),
     st.just(e.CreationRefused(code="c", message="m")),
     st.sampled_from(approval(TO_APPROVE, "alice", "bob")),
-    st.builds(lambda event: e.ApprovalUsed(request=event.request), st.sampled_from(approval(TO_APPROVE))),
+    st.builds(lambda event: o.ApprovalUsed(request=event.request), st.sampled_from(approval(TO_APPROVE))),
     *(st.just(event) for event in OF_THE_STREAM_SIGNING),
 )  # fmt: skip
 HISTORIES = st.lists(ANY_EVENT, max_size=30)

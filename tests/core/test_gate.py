@@ -12,6 +12,7 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.oversight import STREAM, approval_text, fold_oversight
 from orchestrator.lifecycle.stages import Rules
@@ -49,12 +50,12 @@ async def append(here, *events) -> None:
     await here.journal.append(STREAM, list(events), after=length, at=here.now)
 
 
-def stop(scope: str, name: str = "stop-1") -> e.SigningStopped:
-    return e.SigningStopped(stop=name, scope=scope, reason="leak", by="os:eve")
+def stop(scope: str, name: str = "stop-1") -> o.SigningStopped:
+    return o.SigningStopped(stop=name, scope=scope, reason="leak", by="os:eve")
 
 
-def resumed(name: str = "stop-1") -> e.SigningResumed:
-    return e.SigningResumed(stop=name, people=("alice", "bob"))
+def resumed(name: str = "stop-1") -> o.SigningResumed:
+    return o.SigningResumed(stop=name, people=("alice", "bob"))
 
 
 def signatures(here, account):
@@ -255,7 +256,7 @@ def test_a_signature_of_another_key_never_leaves(here, account):
 
 
 def test_a_key_that_the_journal_disabled_stays_so_whatever_its_file_says(here, account):
-    change = e.KeyChanged(
+    change = o.KeyChanged(
         action="disabled", name="model", address=here.keys.address, backend="keystore", wallets=(), disabled=True,
         keystore=here.keys.id, by="os:eve",
     )  # fmt: skip
@@ -324,11 +325,11 @@ KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("b
 PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Role)) for name, key in KEYS.items()}
 
 
-def approved(here, asked: e.ApprovalRequested, person: str, key: PrivateKey | None = None) -> e.ApprovalGiven:
+def approved(here, asked: o.ApprovalRequested, person: str, key: PrivateKey | None = None) -> o.ApprovalGiven:
     """An approval with a real signature, over exactly this request of this journal."""
     text = approval_text(asked, here.run(here.journal.identity()))
     signature = eip191.sign(key or KEYS[person], text.encode())
-    return e.ApprovalGiven(
+    return o.ApprovalGiven(
         request=asked.request, person=person, address=PEOPLE[person].address, signature="0x" + signature.hex()
     )
 
@@ -383,7 +384,7 @@ def test_an_approval_that_only_the_database_says_is_none(lab):
     under(here, confirmations=2)
     here.advance(account)
     (request,) = oversight(here).approvals.values()
-    decide(here, e.ApprovalGiven(request=request.asked.request, person="alice"))
+    decide(here, o.ApprovalGiven(request=request.asked.request, person="alice"))
     decide(here, approved(here, request.asked, "bob", PrivateKey(b"\x0c" * 32)))
     assert "finality" in here.advance(account).action.waits_for
     assert oversight(here).ruleset.confirmations == 1
@@ -397,13 +398,13 @@ def test_a_closure_goes_by_signed_approvals_only(lab):
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
     assert "approval" in here.start(account, CLOSE).action.waits_for
-    (asked,) = here.events(account, e.ApprovalRequested)
+    (asked,) = here.events(account, o.ApprovalRequested)
 
     def say(event) -> None:
         length = len(here.run(here.journal.read(account)))
         here.run(here.journal.append(account, [event], after=length, at=here.now))
 
-    say(e.ApprovalGiven(request=asked.request, person="bob"))
+    say(o.ApprovalGiven(request=asked.request, person="bob"))
     waits = here.advance(account).action
     assert "fewer than 1 hold by their signatures" in waits.waits_for
     assert here.account(account).deletes == 0

@@ -12,7 +12,7 @@ from coincurve import PrivateKey
 from orchestrator import eip191
 from orchestrator.errors import OrchestratorError, PlatformRefused, SettingsError
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.oversight import STREAM, Stop, approval_text, fold_oversight, request_approval
 from orchestrator.lifecycle.stages import Rules
@@ -28,7 +28,7 @@ PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Ro
 ASKING = Policy(
     limits=(), people=PEOPLE, approvals=Approvals(closure=1, policy=1, roles=1, keys=1, finality=1, expires=7200)
 )
-STOP = e.SigningStopped(stop="stop-1", scope="all", reason="leak", by="os:eve")
+STOP = o.SigningStopped(stop="stop-1", scope="all", reason="leak", by="os:eve")
 
 
 def oversight(here):
@@ -57,7 +57,7 @@ def say(here, stream, *events):
 def approval(here, asked, person):
     text = approval_text(asked, here.run(here.journal.identity()))
     signature = eip191.sign(KEYS[person], text.encode())
-    return e.ApprovalGiven(
+    return o.ApprovalGiven(
         request=asked.request, person=person, address=PEOPLE[person].address, signature="0x" + signature.hex()
     )
 
@@ -89,7 +89,7 @@ def test_a_ruleset_adopted_between_the_gate_and_the_signature_holds(lab):
     account = here.create().id
     messages_only = Policy().challenge.model_copy(update={"kinds": ("eip4361",)})
     strict = here.world.ruleset.model_copy(update={"policy": Policy(limits=(), challenge=messages_only)})
-    adopted = e.RulesetAdopted(ruleset=strict.hash, document=rfc8785.dumps(strict.document).decode(), by="os:eve")
+    adopted = o.RulesetAdopted(ruleset=strict.hash, document=rfc8785.dumps(strict.document).decode(), by="os:eve")
     challenge, done = here.platform.challenge, []
 
     async def slow(account_id):
@@ -107,7 +107,7 @@ def test_an_approval_of_a_closure_that_failed_is_not_good_for_the_next_one(lab):
     here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
-    (asked,) = here.events(account, e.ApprovalRequested)
+    (asked,) = here.events(account, o.ApprovalRequested)
     say(here, account, approval(here, asked, "bob"))
     close = here.platform.close
 
@@ -140,7 +140,7 @@ def test_more_approvals_asked_by_a_new_ruleset_are_more_approvals(lab):
     here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
-    (asked,) = here.events(account, e.ApprovalRequested)
+    (asked,) = here.events(account, o.ApprovalRequested)
     two = ASKING.model_copy(update={"approvals": ASKING.approvals.model_copy(update={"closure": 2})})
     under(here, policy=two, rules=Rules(closure_approvals=2))
     here.advance(account)
@@ -258,7 +258,7 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
         processes.append(type(here.runner)(here.world))
 
     def adopted():
-        return sum(isinstance(item.event, e.RulesetAdopted) for item in here.run(here.journal.read(STREAM)))
+        return sum(isinstance(item.event, o.RulesetAdopted) for item in here.run(here.journal.read(STREAM)))
 
     for turn in range(20):
         waits = here.run(processes[turn % 2].advance(account)).action
@@ -283,12 +283,12 @@ def test_a_binding_that_a_kill_left_in_the_journal_only_is_a_binding(lab):
     with pytest.raises(lab.killed):
         here.advance(account)
     here.keys.bind = bind
-    (bound,) = (item.event for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, e.KeyChanged))
+    (bound,) = (item.event for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, o.KeyChanged))
     # What the journal says is bound is bound: the decision is to be made on it and not on the file alone.
     seen = oversight(here)
     assert seen.keys["model"] == bound
     assert here.settle(account) == End("done")
-    again = [item for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, e.KeyChanged)]
+    again = [item for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, o.KeyChanged)]
     assert len(again) == 1, "bound a second time: the journal's word was not asked"
 
 
@@ -331,7 +331,7 @@ def test_a_certificate_is_not_signed_with_a_key_that_the_journal_disabled(lab):
     here = lab()
     here.certifier.key = "seal"
     account = active(here)
-    disabled = e.KeyChanged(
+    disabled = o.KeyChanged(
         action="disabled", name="seal", address="0x" + "A" * 40, backend="keystore", wallets=(), disabled=True,
         keystore=here.keys.id, by="os:eve",
     )  # fmt: skip
@@ -357,7 +357,7 @@ def test_an_approval_of_an_abandoned_closure_is_not_good_for_the_next_one(lab):
     here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
-    (asked,) = here.events(account, e.ApprovalRequested)
+    (asked,) = here.events(account, o.ApprovalRequested)
     say(here, account, approval(here, asked, "bob"))
     here.resolve(account, "abandon")
     here.pass_time(minutes=5)
@@ -388,7 +388,7 @@ def test_a_request_does_not_say_itself_how_many_people_it_takes(lab):
     here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
-    (asked,) = here.events(account, e.ApprovalRequested)
+    (asked,) = here.events(account, o.ApprovalRequested)
     here.pass_time(minutes=1)
     forged = asked.model_copy(update={"request": "f" * 64, "needed": 0})
     say(here, account, forged)
@@ -407,7 +407,7 @@ def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
     account = here.create().id
     here.begin(account, ACTIVATE)
     document = {**here.world.ruleset.document, "newer": 1}
-    say(here, STREAM, e.RulesetAdopted(ruleset="0" * 64, document=rfc8785.dumps(document).decode(), by="os:eve"))
+    say(here, STREAM, o.RulesetAdopted(ruleset="0" * 64, document=rfc8785.dumps(document).decode(), by="os:eve"))
     with pytest.raises(OrchestratorError):
         here.advance(account)
 
@@ -417,7 +417,7 @@ def test_an_approver_who_has_left_is_no_break_in(lab):
     here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
-    (asked,) = here.events(account, e.ApprovalRequested)
+    (asked,) = here.events(account, o.ApprovalRequested)
     say(here, account, approval(here, asked, "bob"))
     without = {**PEOPLE, "bob": PEOPLE["bob"].model_copy(update={"address": "0x" + "C" * 40})}
     under(here, policy=ASKING.model_copy(update={"people": without}))

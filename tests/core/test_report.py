@@ -8,6 +8,7 @@ from orchestrator.errors import PlatformUnreachable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState, fold
+from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import OperationKind
 from orchestrator.report import report
 
@@ -21,7 +22,7 @@ KEYS = {
 
 def told(*events, **options):
     items = [
-        e.Recorded(seq=i, stream="a", at=AT + timedelta(minutes=i), event=event, hash="", previous="")
+        Recorded(seq=i, stream="a", at=AT + timedelta(minutes=i), event=event, hash="", previous="")
         for i, event in enumerate(events)
     ]
     document = report("a", fold(items), **options).document()

@@ -25,7 +25,7 @@ from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
-from orchestrator.lifecycle.events import SigningResumed, SigningStopped
+from orchestrator.lifecycle.oversight_events import SigningResumed, SigningStopped
 from orchestrator.models import AccountStatus
 from orchestrator.settings import Settings
 

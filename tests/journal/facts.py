@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.models import OperationKind
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -36,5 +37,5 @@ def refused(digest: str) -> e.SubmissionRefused:
     return e.SubmissionRefused(digest=digest, code="c", message="m")
 
 
-def stopped(scope: str = "all") -> e.SigningStopped:
-    return e.SigningStopped(stop="s", scope=scope, reason="r", by="os:somebody")
+def stopped(scope: str = "all") -> o.SigningStopped:
+    return o.SigningStopped(stop="s", scope=scope, reason="r", by="os:somebody")

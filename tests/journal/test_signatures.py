@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.ports import ChallengeHistory, CountLimit, SignatureRow
 
@@ -190,7 +190,7 @@ async def test_a_journal_has_an_id_of_its_own(journal, database, tmp_path):
 
 # --- what comes from elsewhere ---------------------------------------------------------------------------------------
 
-IMPORT = e.HistoryImported(source="elsewhere.jsonl", sha256="0" * 64, signatures=0, by="os:somebody")
+IMPORT = o.HistoryImported(source="elsewhere.jsonl", sha256="0" * 64, signatures=0, by="os:somebody")
 
 
 def line(digest: str, **more) -> SignatureRow:
@@ -249,7 +249,7 @@ async def test_a_line_without_a_digest(journal):
 
 
 async def test_a_reconciliation_that_somebody_overtook(journal):
-    event = e.JournalReconciled(keystore=KEYSTORE, finding="f", reason="r", by="os:somebody", accounts=1, signatures=0)
+    event = o.JournalReconciled(keystore=KEYSTORE, finding="f", reason="r", by="os:somebody", accounts=1, signatures=0)
     await journal.append(STREAM, [stopped()], after=0, at=NOW)
     with pytest.raises(JournalError) as raised:
         await journal.import_signatures([line("0x1")], event, at=NOW, after=0)

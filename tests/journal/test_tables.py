@@ -4,12 +4,13 @@ import pytest
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.ports import SignatureRow
 
 from .facts import NOW, STARTED, fetched, intended, lapsed, refused, signed
 
-IMPORT = e.HistoryImported(source="elsewhere.jsonl", sha256="0" * 64, signatures=0, by="os:somebody")
+IMPORT = o.HistoryImported(source="elsewhere.jsonl", sha256="0" * 64, signatures=0, by="os:somebody")
 
 
 def line(digest: str) -> SignatureRow:
@@ -25,7 +26,7 @@ async def filled(journal: Journal) -> None:
     await journal.append("b", [fetched("0x3", "deletion"), signed("0x4", "deletion")], after=0, at=NOW)
     await journal.import_signatures([line("0x5"), line("0x6")], IMPORT, at=NOW)
     await journal.import_signatures([line("0x5")], IMPORT, at=NOW)
-    reconciled = e.JournalReconciled(keystore="k", finding="f", reason="r", by="b", accounts=1, signatures=9)
+    reconciled = o.JournalReconciled(keystore="k", finding="f", reason="r", by="b", accounts=1, signatures=9)
     await journal.import_signatures([line("0x7")], reconciled, at=NOW)
 
 
@@ -107,6 +108,6 @@ async def test_a_broken_chain_is_told_first(journal, database):
 
 async def test_an_import_that_was_appended_without_its_lines(journal):
     """Nothing in this program does; a journal that holds one is told and not trusted with its number."""
-    event = e.HistoryImported(source="s", sha256="0" * 64, signatures=3, by="os:somebody")
+    event = o.HistoryImported(source="s", sha256="0" * 64, signatures=3, by="os:somebody")
     await journal.append(STREAM, [event], after=0, at=NOW)
     assert (await journal.verify()).valid

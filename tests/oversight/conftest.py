@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 
 from orchestrator import eip191
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, Oversight
 from orchestrator.models import Address
 from orchestrator.oversight.people import Voice
@@ -95,7 +95,7 @@ async def adopt(journal: Journal, rules: Ruleset, clock: Clock) -> Oversight:
     import rfc8785
 
     before = await read_oversight(journal)
-    event = e.RulesetAdopted(ruleset=rules.hash, document=rfc8785.dumps(rules.document).decode(), by="os:test")
+    event = o.RulesetAdopted(ruleset=rules.hash, document=rfc8785.dumps(rules.document).decode(), by="os:test")
     await journal.append(STREAM, [event], after=before.length, at=clock())
     return await read_oversight(journal)
 

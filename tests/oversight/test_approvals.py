@@ -13,6 +13,7 @@ from orchestrator import eip191
 from orchestrator.errors import OrchestratorError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, approval_text, request_approval
 from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise, find, pending
 from orchestrator.oversight.people import SILENT, Voice
@@ -73,7 +74,7 @@ async def test_what_was_used_is_asked_for_anew(journal, clock):
     first = await ask(journal, clock)
     await say(journal, clock, first.request)
     length = (await read_oversight(journal)).length
-    await journal.append(STREAM, [e.ApprovalUsed(request=first.request.id)], after=length, at=clock())
+    await journal.append(STREAM, [o.ApprovalUsed(request=first.request.id)], after=length, at=clock())
     clock.forward(1)
     second = await ask(journal, clock)
     assert isinstance(second, Waiting)
@@ -157,7 +158,7 @@ async def test_a_person_who_proves_that_she_asks_is_named_and_does_not_approve(j
         await say(journal, clock, told.request)
     assert caught.value.code == "approval_by_requester"
     # Her signature as the asker, put in as an approval by whoever can write to the database, is none.
-    forged = e.ApprovalGiven(request=told.request.id, person="alice", address=asked.address, signature=asked.signature)
+    forged = o.ApprovalGiven(request=told.request.id, person="alice", address=asked.address, signature=asked.signature)
     await journal.append(STREAM, [forged], after=1, at=clock())
     assert isinstance(await ask(journal, clock), Waiting)
     assert (await say(journal, clock, told.request, BOB)).is_granted
@@ -203,9 +204,9 @@ async def test_what_is_only_written_and_not_signed_grants_nothing(journal, clock
     asked = await ask(journal, clock)
     assert isinstance(asked, Waiting)
     forged = [
-        e.ApprovalGiven(request=asked.request.id, person="bob", address=BOB.address, signature="0x" + "33" * 65),
-        e.ApprovalGiven(request=asked.request.id, person="carol", address=CAROL.address, signature="nonsense"),
-        e.ApprovalGiven(request=asked.request.id, person="os:root"),
+        o.ApprovalGiven(request=asked.request.id, person="bob", address=BOB.address, signature="0x" + "33" * 65),
+        o.ApprovalGiven(request=asked.request.id, person="carol", address=CAROL.address, signature="nonsense"),
+        o.ApprovalGiven(request=asked.request.id, person="os:root"),
     ]
     await journal.append(STREAM, forged, after=1, at=clock())
     assert isinstance(await ask(journal, clock), Waiting)

@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 
 from orchestrator import eip191
 from orchestrator.errors import JournalError, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.models import ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, approve
@@ -63,7 +63,7 @@ async def changes(office):
     return [
         (item.event.action, item.event.name, item.event.disabled)
         for item in await office.records.read(STREAM)
-        if isinstance(item.event, e.KeyChanged)
+        if isinstance(item.event, o.KeyChanged)
     ]
 
 
@@ -204,7 +204,7 @@ class Dies:
         return getattr(self._journal, name)
 
     async def append(self, stream, new, **rest):
-        if any(isinstance(event, e.KeyChanged) for event in new):
+        if any(isinstance(event, o.KeyChanged) for event in new):
             raise Died
         return await self._journal.append(stream, new, **rest)
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from orchestrator import eip191
 from orchestrator.errors import JournalError, PolicyRefused
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, approval_text, fold_oversight, request_approval, supporters
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.oversight.approvals import Granted, approve, authorise, pending
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.stops import resume, stop
@@ -28,7 +29,7 @@ class Memory:
     """A journal of one stream in memory, for thousands of sequences; the other tests use the real one."""
 
     def __init__(self):
-        self.events: list[e.Recorded] = []
+        self.events: list[Recorded] = []
 
     async def identity(self):
         return JOURNAL
@@ -43,9 +44,7 @@ class Memory:
         if len(await self.read(stream)) != after:
             raise JournalError("grown", code="journal_conflict")
         made = [
-            e.Recorded(
-                seq=len(self.events) + place, stream=stream, at=at, event=event, hash="0" * 64, previous="0" * 64
-            )
+            Recorded(seq=len(self.events) + place, stream=stream, at=at, event=event, hash="0" * 64, previous="0" * 64)
             for place, event in enumerate(new, start=1)
         ]
         self.events += made
@@ -82,7 +81,7 @@ def test_a_stop_ends_with_the_word_of_two_different_people_given_after_it(steps)
                     for held in before.stops:
                         # Another text, or another's signature: what a writer of the database can make.
                         made = "0x" + KEYS[signer].sign_message(b"something else").hex()
-                        await memory.forge(e.ResumeAgreed(stop=held.id, person=name, signature=made))
+                        await memory.forge(o.ResumeAgreed(stop=held.id, person=name, signature=made))
             after = await read_oversight(memory)
             for held in before.stops:
                 ended = held.id not in {one.id for one in after.stops}
@@ -125,7 +124,7 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
         words: dict[str, set[str]] = {}
         used: set[str] = set()
         for act in acts:
-            asked = [item for item in memory.events if isinstance(item.event, e.ApprovalRequested)]
+            asked = [item for item in memory.events if isinstance(item.event, o.ApprovalRequested)]
             live = await pending(memory, settings=RULES, clock=clock)
             match act:
                 case ("wait", seconds):
@@ -141,14 +140,14 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
                         words.setdefault(live[place].id, set()).add(name)
                 case ("use", place) if live and live[place % len(live)].is_granted:
                     place %= len(live)
-                    await memory.forge(e.ApprovalUsed(request=live[place].id))
+                    await memory.forge(o.ApprovalUsed(request=live[place].id))
                     used.add(live[place].id)
                     clock.forward(1)  # asked again in the same microsecond it would be the same request, and used
                 case ("forge", place, name) if asked:
                     place %= len(asked)
                     stolen = "0x" + KEYS[name].sign_message(b"another text").hex()
                     await memory.forge(
-                        e.ApprovalGiven(request=asked[place].event.request, person=name, signature=stolen)
+                        o.ApprovalGiven(request=asked[place].event.request, person=name, signature=stolen)
                     )
                 case ("ask", content, needed, by):
                     told = await authorise(
@@ -165,7 +164,7 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
                     if isinstance(told, Granted):
                         (request,) = [
                             item for item in memory.events
-                            if isinstance(item.event, e.ApprovalRequested) and item.event.request == told.request
+                            if isinstance(item.event, o.ApprovalRequested) and item.event.request == told.request
                         ]  # fmt: skip
                         matter = request_approval(
                             "keys", "administrator", content, needed=1, by="x", now=START, expires_at=START
@@ -192,16 +191,16 @@ def test_only_the_named_persons_own_signature_over_this_request_counts(given_wor
         "keys", "administrator", {"a": 1}, needed=1, by="bob", now=START, expires_at=START + timedelta(hours=1)
     )
     text = approval_text(asked, JOURNAL)
-    events: list[e.Event] = [asked]
+    events: list[Event] = [asked]
     expected = []
     for name, signer, right in given_words:
         message = text if right else approval_text(asked, "another journal")
         signature = "0x" + KEYS[signer].sign_message(message.encode()).hex()
-        events.append(e.ApprovalGiven(request=asked.request, person=name, signature=signature))
+        events.append(o.ApprovalGiven(request=asked.request, person=name, signature=signature))
         if right and name == signer and name != "bob" and name not in expected:
             expected.append(name)
     recorded = [
-        e.Recorded(seq=seq, stream=STREAM, at=START, event=event, hash="0" * 64, previous="0" * 64)
+        Recorded(seq=seq, stream=STREAM, at=START, event=event, hash="0" * 64, previous="0" * 64)
         for seq, event in enumerate(events, start=1)
     ]
     (approval,) = fold_oversight(recorded).approvals.values()

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, resume_text
 from orchestrator.oversight.people import SILENT, Voice, system_user
 from orchestrator.oversight.records import read_oversight
@@ -51,7 +51,7 @@ async def test_two_different_people_end_it(journal, clock):
     assert second.done
     assert second.oversight.stops == ()
     last = (await journal.read(STREAM))[-1].event
-    assert isinstance(last, e.SigningResumed)
+    assert isinstance(last, o.SigningResumed)
     assert last.people == ("alice", "bob")
     assert (await resume(journal, "all", voice(CAROL), settings=RULES, clock=clock)).done, "nothing is stopped"
     assert len(await happened(journal)) == 4
@@ -168,7 +168,7 @@ async def test_what_is_only_written_and_not_signed_does_not_count(journal, clock
     """Whoever can write to the database cannot speak for people."""
     await stop(journal, "all", "r", by="os:night", clock=clock)
     (held,) = (await read_oversight(journal)).stops
-    forged = e.ResumeAgreed(stop=held.id, person="bob", address=BOB.address, signature="0x" + "22" * 65)
+    forged = o.ResumeAgreed(stop=held.id, person="bob", address=BOB.address, signature="0x" + "22" * 65)
     await journal.append(STREAM, [forged], after=1, at=clock())
     assert not (await resume(journal, "all", voice(ALICE), settings=RULES, clock=clock)).done
     assert (await resume(journal, "all", voice(BOB), settings=RULES, clock=clock)).done

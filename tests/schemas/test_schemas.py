@@ -15,6 +15,7 @@ from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import fold
+from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import (
     AccountId,
     AccountStatus,
@@ -59,9 +60,9 @@ def check(name: str, document: dict[str, Any]) -> None:
     validator(name).validate(json.loads(json.dumps(document)))
 
 
-def state(*happened: e.Event) -> Any:
+def state(*happened: Event) -> Any:
     return fold(
-        e.Recorded(seq=i, stream=ACCOUNT, at=NOW, event=event, hash="0" * 64, previous="0" * 64)
+        Recorded(seq=i, stream=ACCOUNT, at=NOW, event=event, hash="0" * 64, previous="0" * 64)
         for i, event in enumerate(happened, start=1)
     )
 

@@ -23,6 +23,7 @@ from orchestrator.errors import JournalError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.ports import CountLimit
 
 KEY = coincurve.PrivateKey(b"\x01" * 32)
@@ -54,7 +55,7 @@ async def sign(journal: Journal, account: str, name: str, file: Path, limit: dic
     return "signed"
 
 
-async def insist(journal: Journal, account: str, event: e.Event, limit: dict | None, oversight: int) -> None:
+async def insist(journal: Journal, account: str, event: Event, limit: dict | None, oversight: int) -> None:
     after = 0
     while True:
         at = datetime.now(UTC)

@@ -21,7 +21,9 @@ import pytest
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.recorded import Recorded
 
 from .racer import KEY
 
@@ -82,10 +84,10 @@ def prepare(url: str) -> None:
     asyncio.run(run())
 
 
-def facts(url: str) -> list[e.Recorded]:
+def facts(url: str) -> list[Recorded]:
     """All events, of a journal that is whole."""
 
-    async def run() -> list[e.Recorded]:
+    async def run() -> list[Recorded]:
         async with await Journal.open(url) as journal:
             checked = await journal.verify()
             assert checked.valid, checked
@@ -195,7 +197,7 @@ def test_nothing_is_journaled_past_a_stop(database, tmp_path, attempt):
         async with await Journal.open(database.url) as journal:
             while (await journal.head())[0] < enough:
                 await asyncio.sleep(0)
-            event = e.SigningStopped(stop="s", scope="all", reason="r", by="os:somebody")
+            event = o.SigningStopped(stop="s", scope="all", reason="r", by="os:somebody")
             (recorded,) = await journal.append(STREAM, [event], after=0, at=datetime.now(UTC))
             return recorded.seq
 
