@@ -29,7 +29,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = (
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "orchestrator/closure/evm").glob("*.py")),
-    "orchestrator/closure/verdict.py",
+    "orchestrator/closure/judge.py",
+    "orchestrator/closure/verdict_checks.py",
     "orchestrator/closure/witness.py",
 )
 PASSED_OVER = ("__init__.py", "facts.py", "opcodes.py")

@@ -29,6 +29,7 @@ from orchestrator.chain.witnesses import Search
 from orchestrator.closure.evidence import (
     MAX_TARGETS,
     PROOF_FIELDS,
+    Check,
     Evidence,
     Proven,
     Target,
@@ -38,17 +39,10 @@ from orchestrator.closure.evidence import (
 )
 from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.facts import Analysis, Facts
+from orchestrator.closure.judge import judge
 from orchestrator.closure.merkle import EMPTY_ROOT
 from orchestrator.closure.proof import EMPTY_CODE_HASH, MAX_SLOTS, header_fields, verify_header
-from orchestrator.closure.verdict import (
-    Check,
-    Residue,
-    Standing,
-    Trouble,
-    Verdict,
-    Witness,
-    judge,
-)
+from orchestrator.closure.verdict import Residue, Standing, Trouble, Verdict, Witness
 from orchestrator.errors import ChainError, ChainNonsense, OrchestratorError, ProofInvalid, SettingsError
 from orchestrator.models import Address, BlockRef, ChainId
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from orchestrator.closure.evidence import Check, Evidence, Proven, Target, prove
 from orchestrator.closure.evm.facts import Analysis
-from orchestrator.closure.verdict import Standing, Trouble, Verdict, judge
+from orchestrator.closure.judge import judge
+from orchestrator.closure.verdict import Standing, Trouble, Verdict
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, ChainId
 

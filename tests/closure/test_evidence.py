@@ -11,7 +11,7 @@ from eth_hash.auto import keccak
 from trie import HexaryTrie
 
 from orchestrator.closure.evidence import EIP_6780_SINCE, CodeKind, Evidence, Target, code_kind, prove
-from orchestrator.closure.verdict import PROOF_CHECKS
+from orchestrator.closure.judge import PROOF_CHECKS
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import ChainId, checksum
 

@@ -12,7 +12,8 @@ import pytest
 from orchestrator import schemas
 from orchestrator.closure.evidence import Check, CodeKind, Proven
 from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding, Needs
-from orchestrator.closure.verdict import ANSWER, PROOF_CHECKS, Residue, Standing, Step, Trouble, Witness, judge
+from orchestrator.closure.judge import PROOF_CHECKS, judge
+from orchestrator.closure.verdict import ANSWER, Residue, Standing, Step, Trouble, Witness
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, checksum
 
 NUMBER = 0xC0FFEE

@@ -21,7 +21,7 @@ class Facts:
 
     address: int
     code: bytes
-    """Its runtime code; not empty and not beginning with 0xef (``verdict`` keeps those out)."""
+    """Its runtime code; not empty and not beginning with 0xef (``evidence`` keeps those out)."""
     storage: Mapping[int, int] = field(default_factory=dict)
     """Proven slots. One that is missing is asked for in ``Analysis.needs``, unless ``complete``."""
     codes: Mapping[int, bytes] = field(default_factory=dict)
