@@ -13,10 +13,10 @@ from orchestrator.errors import SettingsError
 from orchestrator.journal.database import database_path, lock_name
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
-from orchestrator.oversight.people import system_user
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
 from orchestrator.settings import Settings, state_directory
+from orchestrator.steps.people import system_user
 from orchestrator.steps.world import World
 
 if TYPE_CHECKING:

@@ -123,7 +123,7 @@ def resolve(
     if len(chosen) != 1:
         raise SettingsError("expected exactly one of --retry, --accept, --abandon", code="usage")
     decision: Any = chosen[0]
-    from orchestrator.oversight.people import system_user
+    from orchestrator.steps.people import system_user
 
     report = with_orchestrator(lambda o: o.resolve(account_id, decision, reason=reason, by=system_user()))
     emit(report.document(), lambda console: show(console, report))

@@ -170,7 +170,7 @@ def _recorder(journal: Journal) -> Callable[[RequestKeyChanged], Awaitable[None]
 
 
 def _actor() -> str:
-    from orchestrator.oversight.people import system_user
+    from orchestrator.steps.people import system_user
 
     return system_user()
 

@@ -40,8 +40,8 @@ def stop_signing(
 
     Example: orchestrator stop-signing --reason "the office was broken into"
     """
-    from orchestrator.oversight.people import system_user
     from orchestrator.oversight.stops import stop, to_scope
+    from orchestrator.steps.people import system_user
 
     scope = to_scope(key=key, chain=chain)
     if key is not None:

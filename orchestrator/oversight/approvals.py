@@ -26,9 +26,9 @@ from orchestrator.lifecycle.oversight import (
     supporters,
 )
 from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.oversight.people import SILENT, Proof, Voice, prove
 from orchestrator.oversight.records import Clock, Records, busy, has_grown, in_force, read_oversight, record
 from orchestrator.policy import Person, Role, Ruleset
+from orchestrator.steps.people import SILENT, Proof, Voice, prove
 
 _TRIES = 50
 _PAGE = 1000

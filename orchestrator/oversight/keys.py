@@ -26,11 +26,11 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
-from orchestrator.oversight.people import SILENT, Voice
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports import KeyInfo
 from orchestrator.steps.gate import disabled
+from orchestrator.steps.people import SILENT, Voice
 
 Action = Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
 _NEW = frozenset({"created", "imported", "attached"})

@@ -19,9 +19,9 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop, agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import ChainId
-from orchestrator.oversight.people import Proof, Voice, prove
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
 from orchestrator.policy import Person, Role, Ruleset
+from orchestrator.steps.people import Proof, Voice, prove
 
 EVERYTHING = "all"
 _KEY = re.compile(r"key:[a-z0-9][a-z0-9._-]{0,63}")

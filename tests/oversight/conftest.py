@@ -13,9 +13,9 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, Oversight
 from orchestrator.models import Address
-from orchestrator.oversight.people import Voice
 from orchestrator.oversight.records import read_oversight
 from orchestrator.policy import Policy, Ruleset
+from orchestrator.steps.people import Voice
 from tests.journal.databases import database, postgres_server  # noqa: F401
 
 START = datetime(2026, 3, 4, 5, 6, 7, 891, tzinfo=UTC)

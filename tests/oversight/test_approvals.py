@@ -16,9 +16,9 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, approval_text, request_approval
 from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise, find, pending
-from orchestrator.oversight.people import SILENT, Voice
 from orchestrator.oversight.records import read_oversight
 from orchestrator.policy import Role
+from orchestrator.steps.people import SILENT, Voice
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, START, adopt, happened, ruleset, voice
 
 RULES = ruleset()

@@ -10,9 +10,9 @@ from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, resume_text
-from orchestrator.oversight.people import SILENT, Voice, system_user
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.stops import resume, stop, to_scope
+from orchestrator.steps.people import SILENT, Voice, system_user
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, adopt, happened, ruleset, voice
 
 RULES = ruleset()
