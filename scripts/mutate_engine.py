@@ -31,6 +31,8 @@ SOURCES = (
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "orchestrator/closure/evm").glob("*.py")),
     "orchestrator/closure/judge.py",
     "orchestrator/closure/verdict_checks.py",
+    "orchestrator/closure/call.py",
+    "orchestrator/closure/inversion.py",
     "orchestrator/closure/witness.py",
 )
 PASSED_OVER = ("__init__.py", "facts.py", "opcodes.py")

@@ -11,9 +11,9 @@ from itertools import chain, islice, product, zip_longest
 from typing import Final
 
 from orchestrator.chain.trace import GAS, Attempt
+from orchestrator.closure.call import CALLER, Call
 from orchestrator.closure.evidence import LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.facts import Authority, Facts, Finding
-from orchestrator.closure.witness import CALLER, Call
 
 MOST: Final = 400
 """Calls in a sweep: four batches, each a round trip."""

@@ -16,15 +16,13 @@ from orchestrator.chain import parse
 from orchestrator.chain.frames import ADDRESS_MASK, Effects, effects, last_return, visited
 from orchestrator.chain.rpc import Call as RpcCall
 from orchestrator.chain.rpc import Rpc, RpcFailure
+from orchestrator.closure.call import SYSTEM_ADDRESS, Call
 from orchestrator.closure.evidence import LAST_SYSTEM_ADDRESS, to_eip55
 from orchestrator.closure.evm.analysis import QUESTIONS
 from orchestrator.closure.evm.facts import Authority, Finding
-from orchestrator.closure.witness import Call
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import BlockRef
 
-SYSTEM_ADDRESS: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFE
-"""EIP-4788's and its like's caller; nobody can send from it."""
 GAS: Final = 16_000_000
 """What a transaction may take at most (EIP-7825 caps it at 2^24)."""
 _WEI: Final = 10**24

@@ -11,10 +11,11 @@ from typing import Any, Final
 from orchestrator.chain.rpc import Rpc
 from orchestrator.chain.sweep import SWEEP_GAS, starved, sweep
 from orchestrator.chain.trace import GAS, Attempt, Outcome, confirm, reached, succeed, unrealizable
+from orchestrator.closure.call import CALLER
 from orchestrator.closure.evidence import to_eip55
 from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding
 from orchestrator.closure.verdict import ANSWER, Step, Witness
-from orchestrator.closure.witness import CALLER, propose
+from orchestrator.closure.witness import propose
 from orchestrator.models import BlockRef
 
 _MOST_FINDINGS: Final = 16

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orchestrator.chain.sweep import GAS_LIMITS, MOST, SWEEP_GAS, starved, sweep
 from orchestrator.chain.trace import GAS
+from orchestrator.closure.call import CALLER
 from orchestrator.closure.evm.facts import Authority, Facts, Finding
-from orchestrator.closure.witness import CALLER
 from tests.closure.cases.assembler import assemble
 
 OWNER = 0xF39FD6E51AAD88F6F4CE6AB8827279CFFFB92266

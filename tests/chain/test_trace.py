@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.chain.frames import effects, last_return, visited
-from orchestrator.chain.trace import SYSTEM_ADDRESS, Attempt, confirm, unrealizable
+from orchestrator.chain.trace import Attempt, confirm, unrealizable
+from orchestrator.closure.call import SYSTEM_ADDRESS, Call
 from orchestrator.closure.evm.facts import Authority, Finding
-from orchestrator.closure.witness import Call
 from orchestrator.devnet.anvil import DEV_ACCOUNTS
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import BlockHash, BlockNumber, BlockRef
