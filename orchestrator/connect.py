@@ -16,7 +16,7 @@ from orchestrator.lifecycle.stages import Rules
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
 from orchestrator.settings import Settings, state_directory
-from orchestrator.steps.people import system_user
+from orchestrator.steps.people import SILENT, Voice, system_user
 from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
@@ -45,8 +45,17 @@ def open_keys(settings: Settings) -> Keys:
     return Keys(open_keystore(settings), open_request_keys(settings))
 
 
-async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack, keys: Keys | None = None) -> World:
-    """The world of the steps. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet."""
+async def connect(
+    settings: Settings,
+    journal: Journal,
+    stack: AsyncExitStack,
+    keys: Keys | None = None,
+    voice: Voice | None = None,
+) -> World:
+    """The world of the steps. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
+
+    ``voice``: the person who asks for what takes an approval; None: the one whom the settings name.
+    """
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
     from orchestrator.closure.certifier import ClosureCertifier
     from orchestrator.signers.log import FileSigningLog
@@ -74,6 +83,7 @@ async def connect(settings: Settings, journal: Journal, stack: AsyncExitStack, k
         ruleset=ruleset,
         signing_log=FileSigningLog(settings.keystore),
         actor=system_user(),
+        voice=open_voice(settings) if voice is None else voice,
         tokens=settings.tokens,
     )
 
@@ -154,6 +164,17 @@ def open_keystore(settings: Settings) -> Keyring:
 
     # A token locks itself after a few wrong PINs: the keystore's password is never tried as one.
     return Keyring(settings.keystore, password_source(settings), pins=PromptPassword())
+
+
+def open_voice(settings: Settings) -> Voice:
+    """The person who runs the process, where the settings name her key and a file with its password: nobody is prompted
+    in the middle of work. Else nobody. The key is not opened."""
+    if settings.person_key is None or settings.person_password_file is None:
+        return SILENT
+    from orchestrator.signers.passwords import FilePassword
+    from orchestrator.signers.person_key import FileKey
+
+    return Voice(key=FileKey(settings.person_key, FilePassword(settings.person_password_file)))
 
 
 def password_source(settings: Settings) -> PasswordSource:

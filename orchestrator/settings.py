@@ -70,7 +70,7 @@ class Settings(BaseModel):
     policy: Path | None = None
     """The signing policy (TOML). Without one the built-in default holds, which knows no people."""
     person_key: Path | None = None
-    """The key file of the person who runs the command: what she approves is signed with it."""
+    """The key file of the person who runs the process: what she approves or asks for is signed with it."""
     person_password_file: Path | None = None
     confirmations: int = Field(default=1, ge=1)
     """Blocks, the block itself counted."""

@@ -233,9 +233,32 @@ def resume_text(stop: Stop, journal: str) -> str:
 def supporters(approval: Approval, people: Mapping[str, Person], journal: str, recover: Recover) -> tuple[str, ...]:
     """Who approves a request, each proven by a signature of the key that ``people`` (those of the ruleset in force)
     names, in the role that it asks for. Not the one who asked. What the journal says without a proof does not count."""
-    text = approval_text(approval.asked, journal)
-    proven = (given.person for given in approval.given if is_proven(given, text, people, approval.asked.role, recover))
-    return tuple(dict.fromkeys(person for person in proven if person != approval.asked.by))
+    asked = approval.asked
+    text = approval_text(asked, journal)
+    proven = dict.fromkeys(
+        given.person for given in approval.given if is_proven(given, text, people, asked.role, recover)
+    )
+    return tuple(person for person in proven if not is_asker(person, asked, people, journal, recover))
+
+
+def is_asker(
+    person: str, asked: o.ApprovalRequested, people: Mapping[str, Person], journal: str, recover: Recover
+) -> bool:
+    """Whether that person has asked, so that her approval does not count: the request bears her name, whoever wrote it
+    there, or her signature, whatever name she had then."""
+    known = people.get(person)
+    return person == asked.by or (known is not None and known.address == _asker_address(asked, journal, recover))
+
+
+def is_asker_proven(asked: o.ApprovalRequested, people: Mapping[str, Person], journal: str, recover: Recover) -> bool:
+    """Whether one of the people asks: the very one whom the request names has signed it. A name without her signature
+    is the word of whoever wrote it to the database, as good as a user of the operating system."""
+    known = people.get(asked.by)
+    return known is not None and known.address == _asker_address(asked, journal, recover)
+
+
+def _asker_address(asked: o.ApprovalRequested, journal: str, recover: Recover) -> str | None:
+    return _signer(approval_text(asked, journal), asked.signature, recover)
 
 
 def agreeing(stop: Stop, people: Mapping[str, Person], journal: str, recover: Recover) -> tuple[str, ...]:
@@ -253,9 +276,16 @@ def is_proven(
     if not people:
         return given.person.startswith(SYSTEM_USER)
     person = people.get(given.person)
-    if person is None or role not in person.roles or given.signature is None:
+    if person is None or role not in person.roles:
         return False
+    return _signer(text, given.signature, recover) == person.address
+
+
+def _signer(text: str, signature: str | None, recover: Recover) -> str | None:
+    """The address that signed a text; None where there is no signature, or none that can be read."""
+    if signature is None:
+        return None
     try:
-        return recover(text.encode(), bytes.fromhex(given.signature.removeprefix("0x"))) == person.address
+        return recover(text.encode(), bytes.fromhex(signature.removeprefix("0x")))
     except (SigningError, ValueError):
-        return False
+        return None

@@ -22,12 +22,13 @@ from orchestrator.lifecycle.oversight import (
     approval_text,
     content_hash,
     fold_approval,
-    request_approval,
+    is_asker,
     supporters,
 )
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.oversight.records import Clock, Records, busy, has_grown, in_force, read_oversight, record
 from orchestrator.policy import Person, Role, Ruleset
+from orchestrator.steps.asking import signed_request
 from orchestrator.steps.people import SILENT, Proof, Voice, prove
 
 _TRIES = 50
@@ -35,8 +36,6 @@ _PAGE = 1000
 _SHORTEST_PREFIX = 6
 _ACCOUNT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _APPROVAL = (o.ApprovalRequested, o.ApprovalGiven, o.ApprovalUsed)
-_WHO = "I ask for something that takes an approval, for the orchestrator of card-platform accounts."
-"""Signed and thrown away, to learn which of the people somebody is before the request that names her is made."""
 Subject = Literal["closure", "ruleset", "keys"]
 
 
@@ -128,13 +127,18 @@ async def authorise(
         if live(oversight, now) is not None:
             return ()
         rules = in_force(oversight, settings).policy
-        expires_at = now + timedelta(seconds=rules.approvals.expires)
-        people = {} if voice.is_silent else rules.people
-        person = prove(_WHO, people, None, voice).person if people else by
-        asked = request_approval(subject, role, matter, needed=needed, by=person, now=now, expires_at=expires_at)
-        if people:
-            proof = prove(approval_text(asked, journal), people, None, voice)
-            asked = asked.model_copy(update={"address": proof.address, "signature": proof.signature})
+        asked = signed_request(
+            subject,
+            role,
+            matter,
+            needed=needed,
+            by=by,
+            voice=voice,
+            people=rules.people,
+            journal=journal,
+            now=now,
+            expires_at=now + timedelta(seconds=rules.approvals.expires),
+        )
         return (asked,)
 
     oversight, _ = await record(records, decide, clock)
@@ -249,7 +253,7 @@ async def approve(records: Records, request: Request, voice: Voice, *, settings:
         oversight = await read_oversight(records)
         people = in_force(oversight, settings).policy.people
         approval = _fold(recorded).get(request.id, request.approval)
-        given = _given(approval, proof, people, now)
+        given = _given(approval, proof, people, journal, now)
         done = _request(request.stream, approval, people, journal)
         if proof.person in done.by:
             return done
@@ -270,10 +274,12 @@ async def approve(records: Records, request: Request, voice: Voice, *, settings:
     raise busy(request.stream)
 
 
-def _given(approval: Approval, proof: Proof, people: Mapping[str, Person], now: datetime) -> o.ApprovalGiven:
+def _given(
+    approval: Approval, proof: Proof, people: Mapping[str, Person], journal: str, now: datetime
+) -> o.ApprovalGiven:
     asked = approval.asked
     _require_live(approval, now)
-    if proof.person == asked.by:
+    if is_asker(proof.person, asked, people, journal, eip191.recover):
         raise PolicyRefused(
             f"request {asked.request[:12]}: expected another person than the one who asked, got {proof.person}",
             code="approval_by_requester",

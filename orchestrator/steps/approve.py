@@ -5,26 +5,31 @@ from __future__ import annotations
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.approval import closure_approval, closure_content
 from orchestrator.lifecycle.decide import Action, Wait
-from orchestrator.lifecycle.oversight import STREAM, request_approval
+from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.policy.document import ROLE_FOR
+from orchestrator.steps.asking import request
 from orchestrator.steps.gate import oversight, proven
 from orchestrator.steps.world import Working
 
 
 async def ask_approval(working: Working) -> Action | None:
-    """SIDE EFFECTS: journals the request, bound to the hash of what preflight found. Asked once: it is a wait then."""
-    op, rules, now = working.op, working.world.rules, working.now()
-    await working.record(
-        request_approval(
-            "closure",
-            ROLE_FOR["closure"],
-            closure_content(working.account_id, working.state, op),
-            needed=rules.closure_approvals,
-            by=op.by or working.world.actor,
-            now=now,
-            expires_at=now + rules.approval_life,
-        )
+    """SIDE EFFECTS: journals the request, bound to the hash of what preflight found. Asked once: it is a wait then.
+
+    Raises as ``people.prove`` where the person who runs this process cannot be proven to be one of the policy's.
+    """
+    op, world, now = working.op, working.world, working.now()
+    asked = await request(
+        world,
+        "closure",
+        ROLE_FOR["closure"],
+        closure_content(working.account_id, working.state, op),
+        needed=world.rules.closure_approvals,
+        by=op.by or world.actor,
+        people=world.ruleset.policy.people,
+        now=now,
+        expires_at=now + world.rules.approval_life,
     )
+    await working.record(asked)
     return None
 
 

@@ -21,13 +21,14 @@ from orchestrator.lifecycle.oversight import (
     Approval,
     Oversight,
     Stop,
+    content_hash,
     fold_oversight,
-    request_approval,
     supporters,
 )
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyRules, Role
 from orchestrator.ports import CountLimit, KeyInfo, LogEntry, SigningLog
+from orchestrator.steps.asking import request
 from orchestrator.steps.world import Facts, World
 
 _TURN = timedelta(minutes=10)
@@ -73,7 +74,8 @@ async def ruleset_wait(world: World) -> Wait | None:
     """None if the ruleset of this process' settings is the one in force; else what is waited for.
 
     SIDE EFFECTS: adopts the ruleset where the one in force asks nobody about the change (or where there is none yet);
-    else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError.
+    else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError, and as
+    ``people.prove`` where the person who runs this process cannot be proven to be one of the people in force.
     """
     seen, mine, now = await oversight(world), world.ruleset, world.clock()
     if seen.ruleset_hash == mine.hash:
@@ -100,17 +102,19 @@ async def ruleset_wait(world: World) -> Wait | None:
         return None
     changes = sorted(seen.ruleset.changes(mine))
     content = {"from": seen.ruleset_hash, "to": mine.hash, "changes": changes, "document": mine.document}
-    asked = request_approval(
-        "ruleset",
-        Role.ADMINISTRATOR,
-        content,
-        needed=needed,
-        by=world.actor,
-        now=now,
-        expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
-    )
-    found = seen.request_for("ruleset", asked.content_hash, needed, now)
+    found = seen.request_for("ruleset", content_hash(content), needed, now)
     if found is None:
+        asked = await request(
+            world,
+            "ruleset",
+            Role.ADMINISTRATOR,
+            content,
+            needed=needed,
+            by=world.actor,
+            people=seen.ruleset.policy.people,
+            now=now,
+            expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
+        )
         await record(world, seen, asked)
         found = Approval(asked, now)
     elif await proven(world, seen, found, needed):

@@ -28,6 +28,7 @@ from orchestrator.ports import (
     Prover,
     SigningLog,
 )
+from orchestrator.steps.people import SILENT, Voice
 
 
 class Facts(Protocol):
@@ -134,6 +135,8 @@ class World:
     signing_log: SigningLog
     actor: str
     """Who runs this process: ``os:NAME``."""
+    voice: Voice = SILENT
+    """The person who runs it, where she can prove it: what takes an approval is asked for in her name."""
     tokens: tuple[Address, ...] = ()
     adopted: set[str] = field(default_factory=set)
     """Hashes of rulesets that this process has seen in force."""

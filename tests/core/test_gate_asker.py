@@ -1,0 +1,264 @@
+"""Who asks for a closure or a changed ruleset: a person who proves it does not approve what she has asked for."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+import pytest
+from coincurve import PrivateKey
+
+from orchestrator import eip191
+from orchestrator.errors import KeyUnavailable, PolicyRefused
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.decide import End, Wait
+from orchestrator.lifecycle.oversight import STREAM, approval_text, fold_oversight, is_asker_proven, request_approval
+from orchestrator.lifecycle.stages import Rules
+from orchestrator.models import OperationKind
+from orchestrator.oversight.approvals import approve, find
+from orchestrator.policy import Approvals, Person, Policy, Role
+from orchestrator.steps.people import SILENT, Voice
+
+ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
+
+
+@dataclass
+class Key:
+    """A person's key; it may not sign on the event loop, which scrypt would hold up."""
+
+    secret: PrivateKey
+    asked: list[bytes] = field(default_factory=list)
+
+    @property
+    def address(self):
+        return eip191.address_of(self.secret.public_key)
+
+    def sign_message(self, message: bytes) -> bytes:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+        self.asked.append(message)
+        return eip191.sign(self.secret, message)
+
+
+NAMES = ("alice", "bob", "carol")
+KEYS = {name: Key(PrivateKey(bytes((10 + place,)) * 32)) for place, name in enumerate(NAMES)}
+PEOPLE = {name: Person(address=KEYS[name].address, roles=tuple(Role)) for name in NAMES}
+MALLORY = Key(PrivateKey(b"\x66" * 32))
+
+
+def asking(**changed) -> Policy:
+    numbers = {"closure": 1, "policy": 1, "roles": 1, "keys": 1, "finality": 1, "expires": 7200, **changed}
+    return Policy(limits=(), people=PEOPLE, approvals=Approvals(**numbers))
+
+
+def world(lab, *, voice=SILENT, **approvals):
+    policy = asking(**approvals)
+    here = lab(policy=policy, rules=Rules(closure_approvals=policy.approvals.closure))
+    run_by(here, voice)
+    return here
+
+
+def run_by(here, voice, **ruleset) -> None:
+    """Another process: run by somebody else, or with other settings."""
+    here.world = replace(here.world, voice=voice, ruleset=here.world.ruleset.model_copy(update=ruleset))
+    here.runner = type(here.runner)(here.world)
+
+
+def identity(here) -> str:
+    return here.run(here.journal.identity())
+
+
+def write(here, stream, *events) -> None:
+    """As whoever can write to the database does."""
+    length = len(here.run(here.journal.read(stream)))
+    here.run(here.journal.append(stream, list(events), after=length, at=here.now))
+
+
+def say(here, what, person):
+    """A person's approval, as the command gives it."""
+    rules = {"settings": here.world.ruleset, "clock": here.world.clock}
+    request = here.run(find(here.journal, what, **rules))
+    signature = KEYS[person].sign_message(approval_text(request.approval.asked, identity(here)).encode())
+    return here.run(approve(here.journal, request, Voice(signature="0x" + signature.hex()), **rules))
+
+
+def refused(here, what, person) -> str:
+    with pytest.raises(PolicyRefused) as caught:
+        say(here, what, person)
+    return caught.value.code
+
+
+def closing(here) -> str:
+    account = here.create().id
+    assert here.complete(account, ACTIVATE) == End("done")
+    assert isinstance(here.start(account, CLOSE).action, Wait)
+    return account
+
+
+def asked_for(here, account) -> o.ApprovalRequested:
+    return here.events(account, o.ApprovalRequested)[-1]
+
+
+def changing(here) -> str:
+    """The account that a changed ruleset keeps waiting."""
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    run_by(here, here.world.voice, confirmations=2)
+    assert isinstance(here.advance(account).action, Wait)
+    return account
+
+
+def change_of(here):
+    (approval,) = fold_oversight(here.run(here.journal.read(STREAM))).approvals.values()
+    return approval.asked
+
+
+def test_a_closure_is_asked_for_by_the_person_who_runs_the_process_and_she_does_not_approve_it(lab):
+    here = world(lab, voice=Voice(key=KEYS["alice"]))
+    account = closing(here)
+    asked = asked_for(here, account)
+    assert (asked.by, asked.address) == ("alice", PEOPLE["alice"].address)
+    text = approval_text(asked, identity(here))
+    assert "Asked by: alice\n" in text
+    assert eip191.recover(text.encode(), bytes.fromhex(asked.signature[2:])) == PEOPLE["alice"].address
+    assert refused(here, account, "alice") == "approval_by_requester"
+    # Her signature as the asker is over the very text that an approver signs.
+    write(here, account, o.ApprovalGiven(request=asked.request, person="alice", signature=asked.signature))
+    here.advance(account)
+    assert here.account(account).deletes == 0
+    assert say(here, account, "bob").by == ("bob",)
+    assert here.settle(account) == End("done")
+
+
+def test_a_changed_ruleset_is_asked_for_by_the_person_who_runs_the_process_and_she_does_not_approve_it(lab):
+    here = world(lab, voice=Voice(key=KEYS["bob"]))
+    account = changing(here)
+    asked = change_of(here)
+    assert (asked.by, asked.address) == ("bob", PEOPLE["bob"].address)
+    text = approval_text(asked, identity(here))
+    assert eip191.recover(text.encode(), bytes.fromhex(asked.signature[2:])) == PEOPLE["bob"].address
+    assert refused(here, "policy", "bob") == "approval_by_requester"
+    write(here, STREAM, o.ApprovalGiven(request=asked.request, person="bob", signature=asked.signature))
+    here.advance(account)
+    assert fold_oversight(here.run(here.journal.read(STREAM))).ruleset.confirmations == 1
+    assert say(here, "policy", "alice").by == ("alice",)
+    assert here.settle(account) == End("done")
+    assert fold_oversight(here.run(here.journal.read(STREAM))).ruleset.confirmations == 2
+
+
+def test_nobody_signs_for_what_was_asked_for_before(lab):
+    here = world(lab)
+    account = closing(here)
+    run_by(here, Voice(key=KEYS["carol"]))
+    before = len(KEYS["carol"].asked)
+    for _ in range(3):
+        assert isinstance(here.advance(account).action, Wait)
+    assert len(KEYS["carol"].asked) == before
+    assert len(here.events(account, o.ApprovalRequested)) == 1
+    assert asked_for(here, account).by == "os:model"
+
+
+def test_without_a_voice_the_systems_user_asks_and_one_of_the_people_approves(lab):
+    here = world(lab)
+    account = closing(here)
+    assert (asked_for(here, account).by, asked_for(here, account).signature) == ("os:model", None)
+    say(here, account, "alice")
+    assert here.settle(account) == End("done")
+
+
+@pytest.mark.parametrize(
+    ("key", "code"), [(MALLORY, "person_unknown"), (None, "wrong_password")], ids=["a stranger", "a locked key"]
+)
+def test_whoever_cannot_prove_who_she_is_asks_for_nothing_and_the_operation_stays_as_it_is(lab, key, code):
+    class Locked:
+        def sign_message(self, _message):
+            raise KeyUnavailable("no", code="wrong_password")
+
+    here = world(lab)
+    account = here.create().id
+    assert here.complete(account, ACTIVATE) == End("done")
+    run_by(here, Voice(key=key or Locked()))
+    here.begin(account, CLOSE)
+    with pytest.raises((PolicyRefused, KeyUnavailable)) as caught:
+        here.advance(account)
+    assert caught.value.code == code
+    assert here.events(account, o.ApprovalRequested) == []
+    assert here.state(account).operation.halted is None
+    run_by(here, Voice(key=KEYS["alice"]))
+    here.advance(account)
+    assert asked_for(here, account).by == "alice"
+
+
+def forged(here, account, *, by, signer=None, text_by=None) -> o.ApprovalRequested:
+    """The request of this closure, written again by somebody with a hand on the database."""
+    real = asked_for(here, account)
+    asked = real.model_copy(update={"request": "f" * 64, "by": by})
+    if signer is not None:
+        text = approval_text(asked.model_copy(update={"by": text_by or by}), identity(here))
+        signature = "0x" + eip191.sign(signer.secret, text.encode()).hex()
+        asked = asked.model_copy(update={"address": signer.address, "signature": signature})
+    here.pass_time(minutes=1)
+    write(here, account, asked)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("signer", "text_by", "out"),
+    [
+        (None, None, {"bob"}),
+        (MALLORY, None, {"bob"}),
+        (KEYS["alice"], None, {"bob", "alice"}),
+        (KEYS["bob"], "alice", {"bob"}),
+    ],
+    ids=["without a signature", "a stranger's", "another person's", "over another text"],
+)
+def test_a_name_that_no_signature_supports_keeps_that_person_out_and_whoever_signed(lab, signer, text_by, out):
+    """Neither whom a request names nor who has signed it approves it."""
+    here = world(lab)
+    account = closing(here)
+    asked = forged(here, account, by="bob", signer=signer, text_by=text_by)
+    for name in NAMES:
+        if name in out:
+            assert refused(here, asked.request, name) == "approval_by_requester"
+    written = [
+        o.ApprovalGiven(
+            request=asked.request,
+            person=name,
+            signature="0x" + eip191.sign(KEYS[name].secret, approval_text(asked, identity(here)).encode()).hex(),
+        )
+        for name in sorted(out)
+    ]
+    write(here, account, *written)
+    here.advance(account)
+    assert here.account(account).deletes == 0
+    say(here, asked.request, "carol")
+    assert here.settle(account) == End("done")
+
+
+def test_a_person_who_bears_another_name_since_has_still_asked(lab):
+    """The same key is the same person: her signature under the request is not another person's approval."""
+    here = world(lab, voice=Voice(key=KEYS["alice"]))
+    account = closing(here)
+    asked = asked_for(here, account)
+    renamed = {name.replace("alice", "alicia"): person for name, person in PEOPLE.items()}
+    run_by(here, SILENT, policy=asking().model_copy(update={"people": renamed}))
+    here.advance(account)
+    say(here, "policy", "bob")
+    assert isinstance(here.advance(account).action, Wait)
+    assert refused(here, account, "alice") == "approval_by_requester"
+    write(here, account, o.ApprovalGiven(request=asked.request, person="alicia", signature=asked.signature))
+    here.advance(account)
+    assert here.account(account).deletes == 0
+    say(here, account, "bob")
+    assert here.settle(account) == End("done")
+
+
+def test_a_request_of_another_journal_does_not_bear_its_signature(lab):
+    here = world(lab)
+    asked = request_approval(
+        "closure", "approver", {"a": 1}, needed=1, by="alice", now=here.now, expires_at=here.now + timedelta(hours=1)
+    )
+    signed = eip191.sign(KEYS["alice"].secret, approval_text(asked, "another journal").encode())
+    copied = asked.model_copy(update={"signature": "0x" + signed.hex()})
+    assert is_asker_proven(copied, PEOPLE, "another journal", eip191.recover)
+    assert not is_asker_proven(copied, PEOPLE, identity(here), eip191.recover)
+    assert not is_asker_proven(asked, PEOPLE, identity(here), eip191.recover)
