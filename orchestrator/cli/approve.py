@@ -122,7 +122,7 @@ def _list() -> int:
 def _print_text(what: str) -> int:
     async def work(journal: Journal) -> tuple[Request, str]:
         from orchestrator.connect import open_ruleset
-        from orchestrator.lifecycle.oversight import approval_text
+        from orchestrator.lifecycle.proofs import approval_text
         from orchestrator.oversight import approvals
 
         request = await approvals.find(journal, what, settings=open_ruleset(settings()), clock=now)

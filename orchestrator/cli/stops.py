@@ -93,7 +93,7 @@ def resume_signing(
 
 
 def _print_text(scope: str) -> int:
-    from orchestrator.lifecycle.oversight import resume_text
+    from orchestrator.lifecycle.proofs import resume_text
     from orchestrator.oversight.records import read_oversight
 
     async def work(journal: Journal) -> list[str]:

@@ -30,7 +30,7 @@ class ApprovalRequested(Fact):
 
 
 class ApprovalGiven(Fact):
-    """One person's approval. ``signature`` (0x, 65 bytes) is over ``oversight.approval_text``, None where the ruleset
+    """One person's approval. ``signature`` (0x, 65 bytes) is over ``proofs.approval_text``, None where the ruleset
     knows no people and the operating system's user is the person."""
 
     type: Literal["approval_given"] = "approval_given"

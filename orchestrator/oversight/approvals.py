@@ -15,16 +15,8 @@ from typing import Any, Literal
 from orchestrator import eip191
 from orchestrator.errors import JournalError, PolicyRefused, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import (
-    STREAM,
-    Approval,
-    Oversight,
-    approval_text,
-    content_hash,
-    fold_approval,
-    is_asker,
-    supporters,
-)
+from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, content_hash, fold_approval
+from orchestrator.lifecycle.proofs import approval_text, is_asker, supporters
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.oversight.records import Clock, Records, busy, has_grown, in_force, read_oversight, record
 from orchestrator.policy import Person, Role, Ruleset

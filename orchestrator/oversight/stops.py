@@ -16,7 +16,8 @@ from functools import partial
 from orchestrator import eip191
 from orchestrator.errors import OrchestratorError, PolicyRefused, SettingsError, SigningError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop, agreeing, resume_text
+from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
+from orchestrator.lifecycle.proofs import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import ChainId
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record

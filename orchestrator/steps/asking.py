@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import approval_text, request_approval
+from orchestrator.lifecycle.oversight import request_approval
+from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.policy import Person, Role
 from orchestrator.steps.people import Voice, prove
 from orchestrator.steps.world import World

@@ -16,15 +16,8 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.oversight import (
-    STREAM,
-    Approval,
-    Oversight,
-    Stop,
-    content_hash,
-    fold_oversight,
-    supporters,
-)
+from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
+from orchestrator.lifecycle.proofs import supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyRules, Role
 from orchestrator.ports import CountLimit, KeyInfo, LogEntry, SigningLog

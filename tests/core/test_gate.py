@@ -14,7 +14,8 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM, approval_text, fold_oversight
+from orchestrator.lifecycle.oversight import STREAM, fold_oversight
+from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import OperationKind, to_address
 from orchestrator.oversight.reconcile import reconcile

@@ -11,7 +11,8 @@ from orchestrator import eip191
 from orchestrator.errors import KeyUnavailable, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Wait
-from orchestrator.lifecycle.oversight import STREAM, approval_text, fold_oversight, is_asker_proven, request_approval
+from orchestrator.lifecycle.oversight import STREAM, fold_oversight, request_approval
+from orchestrator.lifecycle.proofs import approval_text, is_asker_proven
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import OperationKind
 from orchestrator.oversight.approvals import approve, find

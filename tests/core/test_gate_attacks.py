@@ -14,7 +14,8 @@ from orchestrator.errors import OrchestratorError, PlatformRefused, SettingsErro
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM, Stop, approval_text, fold_oversight, request_approval
+from orchestrator.lifecycle.oversight import STREAM, Stop, fold_oversight, request_approval
+from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.oversight.reconcile import reconcile

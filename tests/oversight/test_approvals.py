@@ -14,7 +14,8 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, approval_text, request_approval
+from orchestrator.lifecycle.oversight import STREAM, request_approval
+from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise, find, pending
 from orchestrator.oversight.records import read_oversight
 from orchestrator.policy import Role

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from orchestrator import eip191
 from orchestrator.errors import JournalError, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, approval_text, fold_oversight, request_approval, supporters
+from orchestrator.lifecycle.oversight import STREAM, fold_oversight, request_approval
+from orchestrator.lifecycle.proofs import approval_text, supporters
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.oversight.approvals import Granted, approve, authorise, pending
 from orchestrator.oversight.records import read_oversight

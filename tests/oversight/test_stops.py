@@ -9,7 +9,8 @@ import pytest
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, resume_text
+from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.proofs import resume_text
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.stops import resume, stop, to_scope
 from orchestrator.steps.people import SILENT, Voice, system_user
