@@ -38,7 +38,7 @@ _READ_BACK_AFTER = frozenset({Step.REQUEST, Step.SUBMIT})
 """Steps that change the other side: nothing is decided on the answer, the sides are read back."""
 
 _STEPS_AT_ONCE = 50
-"""More steps than any operation has: reaching this means that a step makes no progress."""
+"""More steps than any operation has: reaching this means that one of the sides takes back what a step had done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,11 @@ class Runner:
 
     async def _advance(self, working: Working) -> Wait | Halt | End:
         await observe(working)
+        step: Step | None = None
         for _ in range(_STEPS_AT_ONCE):
             action = next_action(working.account_id, working.state, working.now(), self._world.rules)
             if isinstance(action, Act):
+                step = action.step
                 self._watch(working.account_id, action.step.value.replace("_", " "))
                 outcome = await STEPS[action.step](working)
                 if outcome is None:
@@ -112,7 +114,11 @@ class Runner:
             if isinstance(action, Act):
                 raise AssertionError(f"step {action.step} may not ask for another step")
             return action
-        raise AssertionError(f"account {working.account_id}: {_STEPS_AT_ONCE} steps without reaching a wait or an end")
+        return Halt(
+            "no_progress",
+            f"{_STEPS_AT_ONCE} steps in one look led neither to a wait nor to an end, the last of them {step}: "
+            "platform or chain tells something else each time that it is read",
+        )
 
     async def _record(self, working: Working, action: Wait | Halt | End) -> None:
         halted = working.op.halted

@@ -161,25 +161,6 @@ class ChainWatcher:
         finally:
             unsubscribe()
 
-    async def wait_for_block_after(self, number: int, timeout: float) -> NewHead | None:
-        """The first head above ``number``; None if there was none within ``timeout`` seconds (or the node is away)."""
-        if self.head is not None and self.head.head.number > number:
-            return self.head
-        found: asyncio.Future[NewHead] = asyncio.get_running_loop().create_future()
-
-        def take(change: Change) -> None:
-            if isinstance(change, NewHead) and change.head.number > number and not found.done():
-                found.set_result(change)
-
-        unsubscribe = self.subscribe(take)
-        try:
-            async with asyncio.timeout(timeout):
-                return await found
-        except TimeoutError:
-            return None
-        finally:
-            unsubscribe()
-
     def wake(self) -> None:
         """Polls now instead of after the interval."""
         self._wake.set()

@@ -53,6 +53,14 @@ _OWN_RPC_URL = (("certificate", "verify"), ("verify-closure",))
 """Commands that have an ``--rpc-url`` of their own."""
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"orchestrator {version('offblocks-orchestrator')}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")] = False,
@@ -63,6 +71,9 @@ def root(
     rpc_url: Annotated[str | None, typer.Option(help="The node's JSON-RPC URL.")] = None,
     factory: Annotated[str | None, typer.Option(help="The address of the platform's wallet factory.")] = None,
     confirmations: Annotated[int | None, typer.Option(help="Blocks, the block itself counted.")] = None,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """The options that every command takes, before it or after it."""
     options.json = json

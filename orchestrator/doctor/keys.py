@@ -19,7 +19,7 @@ _MOST_UNLOCKED = 8
 
 async def keys(settings: Settings) -> str:
     """The keystore can be read, has an enabled key, and opens with the password if one is given; every back end that a
-    key lies in answers with the key that its file names."""
+    key lies in answers with the key that its file names. A key that could leave its token is noted."""
     from orchestrator.signers.keyring import Keyring
     from orchestrator.signers.loading import load
 
@@ -47,6 +47,7 @@ async def keys(settings: Settings) -> str:
 
     try:
         loaded = await asyncio.to_thread(load, keyring, most=_MOST_UNLOCKED, wanted=wanted)
+        weak = [await asyncio.to_thread(keyring.weakness, name) for name in loaded.opened]
     finally:
         await asyncio.to_thread(keyring.close)
     # A token whose PIN a person is to type is not opened here, and is no trouble.
@@ -61,7 +62,7 @@ async def keys(settings: Settings) -> str:
     answered = len(set(loaded.opened) & {key.name for key in elsewhere})
     parts = [f"{len(loaded.opened) - answered} opened with the password"] if with_password else []
     parts += [f"{answered} of {len(elsewhere)} answered by their back ends"] if elsewhere else []
-    return f"{found}; {', '.join(parts)}"
+    return "; ".join([found, ", ".join(parts), *(f"note: {sentence}" for sentence in weak if sentence)])
 
 
 async def request_key(settings: Settings) -> str:

@@ -203,17 +203,6 @@ class Journal:
         async with reading(self._engine) as connection:
             return await signatures.last_made(connection, keystore)
 
-    async def signed_since(self, key: str | None, since: datetime) -> int:
-        """Signatures intended after ``since``, of one key or (None) of all, as the limits count them."""
-        async with reading(self._engine) as connection:
-            return await signatures.counted(connection, key, since)
-
-    async def limit_free_at(self, limit: CountLimit, at: datetime) -> datetime | None:
-        """When one more signature fits within a limit whose window ends at ``at``: ``at`` itself if one does now, None
-        if none ever does."""
-        async with reading(self._engine) as connection:
-            return await signatures.free_at(connection, limit, at)
-
     # --- certificates --------------------------------------------------------------------------------------------
 
     async def keep_certificate(self, account_id: str, body: bytes) -> str:

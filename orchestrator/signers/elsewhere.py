@@ -11,7 +11,7 @@ from orchestrator.errors import SigningError
 from orchestrator.models import Address
 from orchestrator.ports import KeyInfo
 from orchestrator.signers.backends import backend, ecdsa
-from orchestrator.signers.backends.backend import Backend, DigestBackend, MessageBackend
+from orchestrator.signers.backends.backend import Backend, DigestBackend, InspectedBackend, MessageBackend
 from orchestrator.signers.backends.uri import AwsKmsUri, Pkcs11Uri, RpcUri
 from orchestrator.signers.passwords import FilePassword, PasswordSource
 
@@ -81,6 +81,11 @@ class BackendSigner:
         SIDE EFFECTS: asks the back end. Raises KeyUnavailable as ``signers.backend`` lists it, and SettingsError.
         """
         return (self._sign or self._opened())(message)
+
+    def weakness(self) -> str | None:
+        """Why the key could be taken out of its back end, if that shows such things. Raises as ``unlock``."""
+        self._opened()
+        return self._backend.weakness() if isinstance(self._backend, InspectedBackend) else None
 
     def close(self) -> None:
         """Ends the back end's connections; a use after it opens them again."""

@@ -120,6 +120,12 @@ class Keyring:
         """The enabled key with this name. Raises as ``get`` and ``signer_for``."""
         return self._signer(self._folder.read(name))
 
+    def weakness(self, name: str) -> str | None:
+        """Why this key could be taken out of where it lies, if its back end tells; None of a file, which opens to
+        whoever has its password. Blocks. Raises as ``signer`` and as the back end's ``address``."""
+        signer = self.signer(name)
+        return signer.weakness() if isinstance(signer, BackendSigner) else None
+
     def close(self) -> None:
         """Ends the connections of all back ends; a use after it opens them again."""
         with self._lock:

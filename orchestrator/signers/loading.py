@@ -74,10 +74,6 @@ class KeyCondition:
     keys: str = NOT_LOADED
     request_key: str = NOT_LOADED
 
-    @property
-    def is_good(self) -> bool:
-        return self.keys == OK and self.request_key == OK
-
 
 class KeyWatch:
     """Loads the keys in the background, and looks again and again whether they can still be used.

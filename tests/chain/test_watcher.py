@@ -131,17 +131,6 @@ async def test_a_head_that_goes_back_is_a_lagging_node_first_and_then_a_reorg(wa
     assert any(isinstance(change, FinalityViolation) for change in seen)
 
 
-async def test_waiting_for_a_block(watcher, anvil):
-    async with watcher:
-        assert await watcher.wait_for_block_after(-1, 10) is not None
-        waiting = asyncio.create_task(watcher.wait_for_block_after(0, 10))
-        await anvil.mine()
-        found = await waiting
-        assert found is not None
-        assert found.head.number == 1
-        assert await watcher.wait_for_block_after(1, 0.05) is None
-
-
 async def test_an_outage_is_told_once_and_survived(liar, liar_rpc, anvil):
     tried = asyncio.Event()
     times = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 
 import httpx
 import jsonschema
@@ -165,6 +166,15 @@ def test_every_command_has_help_with_an_example(words, capsys):
     if words not in {"accounts", "certificate", "keys", "devnet"}:
         example = next(line for line in told.splitlines() if "Example:" in line)
         assert f"orchestrator {words}" in example
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    from orchestrator.cli.main import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert not ended.value.code
+    assert capsys.readouterr().out == f"orchestrator {version('offblocks-orchestrator')}\n"
 
 
 def test_help_loads_nothing_heavy(alone):

@@ -8,7 +8,9 @@ import pytest
 from orchestrator.errors import ChainUnreachable, Disposition, JournalError, PlatformRefused, UncertainAnswer
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
+from orchestrator.lifecycle.stages import Step
 from orchestrator.models import AccountStatus, OperationKind, WalletState
+from orchestrator.runner import STEPS
 from orchestrator.steps.observe import observe
 
 ACTIVATE, DEACTIVATE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE
@@ -423,6 +425,24 @@ def test_closed_by_the_platform_alone_asks_for_an_operator(here, active):
 def test_closing_what_was_never_deployed(here, account):
     assert here.complete(account, CLOSE).code == "closed_without_contract"
     assert signatures(here, account) == []
+
+
+def test_a_look_that_leads_nowhere_asks_for_an_operator(here, account, monkeypatch):
+    """As when a side takes back, at each look, what a step has just done."""
+    taken = []
+
+    async def in_vain(working):
+        taken.append(working.account_id)
+
+    monkeypatch.setitem(STEPS, Step.FETCH_CHALLENGE, in_vain)
+    advanced = here.start(account, ACTIVATE)
+    assert isinstance(advanced.action, Halt)
+    assert advanced.action.code == "no_progress"
+    assert "fetch_challenge" in advanced.action.message
+    assert len(taken) == 50
+    monkeypatch.undo()
+    here.resolve(account, "retry")
+    assert here.settle(account) == End("done")
 
 
 # --- the chain --------------------------------------------------------------

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coincurve import PrivateKey
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jsonschema import Draft202012Validator
@@ -23,11 +24,16 @@ from orchestrator.app import Orchestrator
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
+from orchestrator.doctor.keys import keys
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.oversight_events import SigningResumed, SigningStopped
 from orchestrator.models import AccountStatus
 from orchestrator.settings import Settings
+from orchestrator.signers.keyring import Keyring
+from orchestrator.signers.passwords import NoPassword
+from tests.signers.backends_pkcs11 import SoftToken, unavailable
+from tests.signers.conformance import must_run
 
 SECRETS = ("api_secret", "signing_key", "keystore_password")
 
@@ -206,6 +212,35 @@ async def test_keys_that_cannot_be_used(orchestrator_settings: Settings, devnet:
     (devnet.keystore / "owner.json").chmod(0o600)
     found = await failing(changed(orchestrator_settings, keystore_password_file=None))
     assert "keys" not in found, "without a password nothing is opened, and nobody is asked"
+
+
+async def test_a_key_that_could_leave_its_token_is_noted(
+    orchestrator_settings: Settings, devnet: Devnet, tmp_path: Path, token: SoftToken
+) -> None:
+    pin = token.pin_file(tmp_path)
+    keyring = Keyring(devnet.keystore, NoPassword())
+    try:
+        keyring.create("kept", uri=token.uri("kept", pin))
+        assert "note" not in await keys(orchestrator_settings)
+        token.import_key("brought", PrivateKey())
+        keyring.attach("brought", token.uri("brought", pin))
+        told = await keys(orchestrator_settings)
+    finally:
+        keyring.close()
+    assert "2 of 2 answered by their back ends; note: " in told
+    assert "brought" in told
+    assert "it was extractable once (CKA_NEVER_EXTRACTABLE)" in told
+    assert told.count("note: ") == 1
+    assert token.pin not in told
+
+
+@pytest.fixture
+def token() -> Iterator[SoftToken]:
+    if reason := unavailable():
+        (pytest.fail if must_run() else pytest.skip)(reason)
+    made = SoftToken()
+    yield made
+    made.remove()
 
 
 async def test_a_journal_that_was_changed_from_outside(orchestrator_settings: Settings) -> None:

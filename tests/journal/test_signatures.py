@@ -119,8 +119,10 @@ async def test_a_limit_counts_intentions_of_its_key(journal):
     assert "free again at 2026-01-01T01:00:00Z" in error.message
     await refusal(journal, "c", [intended("0x3", key="bob")], 0, "signing_limit", limits=[limit(2, key=None)])
     await journal.append("c", [intended("0x3", key="bob")], after=0, at=NOW, limits=[limit(2, key="bob")])
-    assert await journal.signed_since("alice", NOW - HOUR) == 2
-    assert await journal.signed_since(None, NOW - HOUR) == 3
+    error = await refusal(journal, "d", [intended("0x4")], 0, "signing_limit", limits=[limit(0), limit(0, key=None)])
+    assert ": 2 were made since" in error.message
+    error = await refusal(journal, "d", [intended("0x4")], 0, "signing_limit", limits=[limit(0, key=None)])
+    assert ": 3 were made since" in error.message
 
 
 async def test_a_limit_forgets_what_is_older_than_its_window(journal):
@@ -128,10 +130,11 @@ async def test_a_limit_forgets_what_is_older_than_its_window(journal):
         at = NOW + number * timedelta(minutes=10)
         await journal.append(f"{number}", [intended(f"0x{number}")], after=0, at=at)
     now = NOW + timedelta(minutes=30)
-    assert await journal.limit_free_at(limit(4, now=now), now) == now
-    assert await journal.limit_free_at(limit(3, now=now), now) == NOW + HOUR
-    assert await journal.limit_free_at(limit(1, now=now), now) == NOW + timedelta(minutes=80)
-    await refusal(journal, "x", [intended("0xa")], 0, "signing_limit", limits=[limit(3, now=now)], at=now)
+    for most, free in ((3, "01:00"), (2, "01:10"), (1, "01:20")):
+        error = await refusal(
+            journal, "x", [intended("0xa")], 0, "signing_limit", limits=[limit(most, now=now)], at=now
+        )
+        assert f"free again at 2026-01-01T{free}:00Z" in error.message
     later = NOW + HOUR
     await journal.append("x", [intended("0xa")], after=0, at=later, limits=[limit(3, now=later)])
 
@@ -206,7 +209,8 @@ async def test_imported_challenges_are_not_signed_again(journal):
     await refusal(journal, "b", [intended("0x2")], 0, "challenge_signed_before")
     await refusal(journal, "b", [signed("0x2")], 0, "challenge_signed_before")
     assert (await journal.challenge_history("0x2")).signed_for == ("a", "creation")
-    assert await journal.signed_since("alice", NOW - HOUR) == 2
+    error = await refusal(journal, "c", [intended("0x3")], 0, "signing_limit", limits=[limit(2)])
+    assert ": 2 were made since" in error.message, "imported signatures count"
     again = await journal.import_signatures([line("0x2")], IMPORT, at=NOW)
     assert again[0].event.signatures == 0
     assert (await journal.verify()).valid
@@ -223,7 +227,8 @@ async def test_an_export_is_imported_elsewhere(journal, tmp_path):
 
 async def test_a_line_without_a_time_counts_from_its_import(journal):
     await journal.import_signatures([line("0x1", at=None)], IMPORT, at=NOW)
-    assert await journal.signed_since("alice", NOW - HOUR) == 1
+    error = await refusal(journal, "a", [intended("0x2")], 0, "signing_limit", limits=[limit(1)])
+    assert ": 1 were made since" in error.message
 
 
 @pytest.mark.parametrize("at", ["", "yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00"])

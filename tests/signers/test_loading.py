@@ -11,6 +11,7 @@ from orchestrator.signers.loading import KeyCondition, KeyWatch, load
 from orchestrator.signers.request_keys import RequestKeyFolder
 
 PASSWORD = "correct-horse-battery-staple"
+GOOD = KeyCondition("ok", "ok")
 
 
 def keyring(folder, password=PASSWORD):
@@ -64,19 +65,19 @@ async def test_readiness_is_true_only_when_all_is_loaded(folder):
     told = []
     files = request_keys(folder)
     watch = KeyWatch(keyring(folder), files, told=lambda name, error: told.append((name, error.code)))
-    assert not watch.condition.is_good, "before the first look nothing is known"
+    assert watch.condition == KeyCondition("not_loaded", "not_loaded"), "before the first look nothing is known"
     assert await watch.look() == KeyCondition("ok", "request_key_missing")
     files.create("first")
     files.intend_upload("first")
-    assert not (await watch.look()).is_good
+    assert await watch.look() != GOOD
     files.switch("first", "id-1", "uploaded")
-    assert (await watch.look()).is_good
+    assert await watch.look() == GOOD
     (folder / "keystore" / "alice.json").chmod(0o644)
-    assert watch.condition.is_good
+    assert watch.condition == GOOD
     assert (await watch.look()).keys == "keystore_permissions"
     await watch.look()
     (folder / "keystore" / "alice.json").chmod(0o600)
-    assert (await watch.look()).is_good
+    assert await watch.look() == GOOD
     assert told == [("request", "request_key_missing"), ("", "keystore_permissions")], "each trouble once"
 
 
@@ -92,4 +93,4 @@ async def test_a_key_that_is_disabled_does_not_keep_a_process_from_being_ready(f
     document = json.loads(path.read_text())
     document["crypto"]["mac"] = "00" * 32
     path.write_text(json.dumps(document))
-    assert (await KeyWatch(keyring(folder)).look()).is_good
+    assert await KeyWatch(keyring(folder)).look() == GOOD

@@ -72,6 +72,15 @@ class MessageBackend(Backend, Protocol):
         ...
 
 
+@runtime_checkable
+class InspectedBackend(Backend, Protocol):
+    """A back end that shows how well it keeps the key."""
+
+    def weakness(self) -> str | None:
+        """Why the key could be taken out of it, as a sentence without its full stop; None if it cannot."""
+        ...
+
+
 def unreachable(where: str, detail: str) -> KeyUnavailable:
     """``where``: "pkcs11 token TEST", "awskms key alias/a at 127.0.0.1:4566". ``detail``: never empty, no secret."""
     return KeyUnavailable(

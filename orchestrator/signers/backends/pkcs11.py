@@ -110,7 +110,7 @@ class Pkcs11Backend:
         return self._call(lambda login: self._sign(login, digest))
 
     def weakness(self) -> str | None:
-        """Why the key could be taken out of its token, in a sentence, or None. Blocks; needs the PIN."""
+        """As ``backend.InspectedBackend``, by the attributes that the token keeps. Blocks; needs the PIN."""
         return self._call(self._weakness)
 
     def close(self) -> None:
