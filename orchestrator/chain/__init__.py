@@ -1,1 +1,4 @@
-"""The RPC node: the one package that talks JSON-RPC. ``reader`` reads wallets, ``watcher`` follows blocks."""
+"""The RPC node: the one package that talks JSON-RPC.
+
+``reader`` reads wallets, ``watcher`` follows blocks, ``examiner`` proves closures.
+"""
