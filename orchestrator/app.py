@@ -12,54 +12,38 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Literal, TypeVar
 
+from orchestrator.accounts import Accounts, account_states, to_account_id
 from orchestrator.connect import Keys, connect, lock_folder, open_keys
 from orchestrator.dispatch.audit import Auditor
-from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
+from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
+from orchestrator.dispatch.embedded import Wakes
 from orchestrator.dispatch.locks import AccountLocks
-from orchestrator.errors import Disposition, OrchestratorError, SettingsError, UncertainAnswer
+from orchestrator.dispatch.operations import Operations
+from orchestrator.dispatch.resolution import Decision, resolve
+from orchestrator.errors import OrchestratorError, SettingsError, UncertainAnswer
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
-from orchestrator.lifecycle.decide import End, Wait, next_action
-from orchestrator.lifecycle.fold import AccountState, Operation, fold
-from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.models import AccountId, CustomerId, OperationKind, Outcome, to_uuid
+from orchestrator.lifecycle.fold import AccountState
+from orchestrator.models import AccountId, CustomerId, OperationKind, to_uuid
 from orchestrator.oversight.reconcile import reconcile
-from orchestrator.report import (
-    AccountReport,
-    AuditReport,
-    ErrorNote,
-    OperationReport,
-    account_report,
-    report,
-    troubled,
-)
-from orchestrator.runner import Advanced, Runner
+from orchestrator.report import AccountReport, AuditReport, OperationReport, account_report, troubled
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
-from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working, World
+from orchestrator.steps.world import World
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that an operation may take before it is reported as waiting."""
 
-_GRACE = 5.0
-"""Seconds after the timeout that a look under way may take before it is cut off."""
 _REISSUE_SECONDS = 60.0
 """How long an audit waits for one closure's new certificate."""
-_NO_ANSWER = "the platform or the node gave no answer within the timeout; nothing is lost, run it again"
 
 Watch = Callable[[str, str], None]
 """Told the account's id (or a reference) and what is being done or waited for, in words."""
-
-_Result = TypeVar("_Result")
 
 
 class Orchestrator:
@@ -77,8 +61,9 @@ class Orchestrator:
         self._wakes = Wakes()
         self._world: World | None = None
         self._keys: Keys | None = None
-        self._dispatch: EmbeddedDispatch | None = None
+        self._operations: Operations | None = None
         self._connecting = asyncio.Lock()
+        self._accounts = Accounts(journal, self._connected, patience=timedelta(seconds=settings.patience))
 
     @classmethod
     @asynccontextmanager
@@ -112,29 +97,23 @@ class Orchestrator:
 
         async with self._locks.hold(f"reference:{reference}", deadline, lambda what: self._watch(reference, what)):
             try:
-                async with asyncio.timeout_at(_cut(deadline)):
-                    return await self._patiently(attempt, deadline, reference)
+                async with cut_off(deadline):
+                    return await patiently(
+                        attempt,
+                        deadline,
+                        poll_interval=self._settings.poll_interval,
+                        watch=lambda what: self._watch(reference, what),
+                    )
             except TimeoutError:
-                raise UncertainAnswer(f"creating the account of reference {reference!r}: {_NO_ANSWER}") from None
+                raise UncertainAnswer(f"creating the account of reference {reference!r}: {NO_ANSWER}") from None
 
     async def accounts(self, customer_id: str | None = None) -> list[AccountReport]:
         """All accounts of the programme, or of one customer, as the platform has them, beside the journal."""
-        world = await self._connected()
-        if customer_id is None:
-            found = await world.platform.accounts()
-        else:
-            found = await world.platform.customer_accounts(CustomerId(to_uuid(customer_id, "the customer's id")))
-        known = _states(await self._all())
-        return [account_report(account, self._known(account.id, known)) for account in found]
+        return await self._accounts.every(customer_id)
 
     async def account(self, account_id: str) -> AccountReport:
         """One account. Raises PlatformRefused ``account_not_found``."""
-        identifier = _account_id(account_id)
-        world = await self._connected()
-        account = await world.platform.account(identifier)
-        recorded = await self._journal.read(identifier)
-        journal = report(identifier, fold(recorded)) if recorded else None
-        return account_report(account, journal)
+        return await self._accounts.one(to_account_id(account_id))
 
     # --- operations ----------------------------------------------------------------------------------------------
 
@@ -163,8 +142,7 @@ class Orchestrator:
         certificate's file.
         """
         told = await self._operate(account_id, OperationKind.CLOSE, timeout)
-        recorded = await self._journal.read(_account_id(account_id))
-        proof = fold(recorded).closure
+        proof = (await self._accounts.state(to_account_id(account_id))).closure
         if proof is None or proof.verdict != "irreversible" or told.outcome != "done":
             return told
         body = await self._journal.certificate(proof.certificate_sha256)
@@ -178,18 +156,7 @@ class Orchestrator:
 
     async def preflight(self, account_id: str) -> tuple[AccountReport, dict[str, str]]:
         """What closing would end: the account, and what its wallet still holds, by name. Reads only."""
-        identifier = _account_id(account_id)
-        world = await self._connected()
-        account = await world.platform.account(identifier)
-        view = await world.chain.view(identifier)
-        left: dict[str, str] = {}
-        if view.deployment is not None:
-            holdings = await world.chain.holdings(view.deployment.wallet, world.tokens)
-            left["wei"] = str(holdings.wei)
-            left |= {f"token {balance.token}": str(balance.amount) for balance in holdings.tokens}
-        cards = await world.platform.cards(identifier)
-        left |= {f"card {card.id}": card.status for card in cards}
-        return account_report(account), left
+        return await self._accounts.preflight(to_account_id(account_id))
 
     async def resume(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[OperationReport]:
         """Drives every unfinished creation and operation of the journal to its end; proves closures of the first
@@ -199,9 +166,9 @@ class Orchestrator:
         ``reference:…`` in place of the account's id; one that succeeds has none).
         """
         deadline = time.monotonic() + timeout
-        streams = await self._all()
+        streams = await self._accounts.streams()
         intents = [recorded[-1].event for recorded in streams.values()]
-        states = _states(streams)
+        states = account_states(streams)
         unfinished = [account for account, state in states.items() if state.unfinished]
         outdated = [account for account, state in states.items() if _outdated(state)]
         told = await asyncio.gather(
@@ -219,32 +186,18 @@ class Orchestrator:
         """
         auditor = Auditor(
             world=await self._connected(),
-            state=self._state,
+            state=self._accounts.state,
             look=self.hint,
             certify=lambda account_id: self.close(account_id, timeout=_REISSUE_SECONDS),
             watch=self._watch,
         )
-        return await auditor.audit(_states(await self._all()))
+        return await auditor.audit(await self._accounts.states())
 
     async def status(self, account_ids: Sequence[str] = ()) -> list[OperationReport]:
         """Where these accounts stand (none named: all of the journal), by the journal alone."""
-        if not account_ids:
-            return [self._report(account, state) for account, state in (_states(await self._all())).items()]
-        reports = []
-        for account_id in account_ids:
-            identifier = _account_id(account_id)
-            recorded = await self._journal.read(identifier)
-            if recorded:
-                reports.append(self._report(identifier, fold(recorded)))
-            else:
-                account = await (await self._connected()).platform.account(identifier)
-                unseen = report(identifier, AccountState())
-                reports.append(unseen.model_copy(update={"status": account.status}))
-        return reports
+        return await self._accounts.status(account_ids)
 
-    async def resolve(
-        self, account_id: str, decision: Literal["retry", "accept", "abandon"], *, reason: str, by: str
-    ) -> OperationReport:
+    async def resolve(self, account_id: str, decision: Decision, *, reason: str, by: str) -> OperationReport:
         """Journals an operator's decision on an account that waits for one.
 
         ``retry`` lets the operation go on (with ``resume`` or the command itself), ``accept`` ends it as done on the
@@ -253,25 +206,17 @@ class Orchestrator:
         """
         if not reason.strip():
             raise SettingsError("expected a reason for the decision, got an empty one", code="reason_missing")
-        identifier = _account_id(account_id)
-        halted = (await self._state(identifier)).operation
-        if decision == "retry" and halted is not None and halted.halted and halted.halted.code == "journal_restored":
-            await self._reconcile(reason, by)
-        async with self._locks.hold(identifier, time.monotonic() + 10):
-            recorded = await self._journal.read(identifier)
-            state = fold(recorded)
-            op = state.operation
-            if op is None or op.ended is not None or (op.halted is None and decision != "abandon"):
-                raise SettingsError(
-                    f"account {identifier} does not wait for an operator's decision", code="nothing_to_resolve"
-                )
-            decided: list[Event] = [e.OperatorResolved(decision=decision, reason=reason, by=by)]
-            if decision == "accept":
-                decided.append(e.OperationEnded(outcome="done", code="accepted_by_operator", message=reason))
-            elif decision == "abandon":
-                decided.append(e.OperationEnded(outcome="failed", code="abandoned", message=reason))
-            new = await self._journal.append(identifier, decided, after=len(recorded), at=_now())
-            return self._report(identifier, fold(new, state))
+        identifier = to_account_id(account_id)
+        state = await resolve(
+            self._journal,
+            self._locks,
+            identifier,
+            decision,
+            reason=reason,
+            by=by,
+            reconcile=lambda: self._reconcile(reason, by),
+        )
+        return self._accounts.report(identifier, state)
 
     async def hint(self, account_id: str) -> OperationReport:
         """One look at an account, without waiting: what a webhook, a new block or a due time asks for.
@@ -280,27 +225,7 @@ class Orchestrator:
         what is new is journaled. Raises OrchestratorError's subclasses: JournalError ``account_busy`` (retry), too,
         where another worker has the account.
         """
-        identifier = _account_id(account_id)
-        world = await self._connected()
-        async with self._locks.hold(identifier, time.monotonic()):
-            working = await Working.load(identifier, world)
-            if working.state.unfinished:
-                return await self._drive_locked(world, identifier, time.monotonic())
-            if working.length == 0:
-                await world.platform.account(identifier)  # a made-up id costs this one read
-            await observe(working)
-            return self._report(identifier, working.state)
-
-    async def _reconcile(self, reason: str, by: str) -> None:
-        world = await self._connected()
-
-        async def look_back(account_id: AccountId) -> None:
-            self._watch(account_id, "reading platform and chain back")
-            async with self._locks.hold(account_id, time.monotonic() + 10):
-                await observe(await Working.load(account_id, world))
-
-        journaled = _states(await self._all())
-        await reconcile(world, journaled, look_back, self._journal.import_signatures, reason=reason, by=by)
+        return await (await self._operating()).look(to_account_id(account_id))
 
     @property
     def journal(self) -> Journal:
@@ -327,72 +252,27 @@ class Orchestrator:
                 self._world = await connect(self._settings, self._journal, self._stack, self.keys)
             return self._world
 
-    async def _operate(self, account_id: str, kind: OperationKind, timeout: float) -> OperationReport:
-        identifier = _account_id(account_id)
-        deadline = time.monotonic() + timeout
+    async def _operating(self) -> Operations:
         world = await self._connected()
-        async with self._locks.hold(identifier, deadline, lambda what: self._watch(identifier, what)):
-            self._watch(identifier, f"{kind}: reading platform and chain back")
-            try:
-                async with asyncio.timeout_at(_cut(deadline)):
-                    started = await self._patiently(lambda: self._start(world, identifier, kind), deadline, identifier)
-                    return started or await self._drive_locked(world, identifier, deadline)
-            except TimeoutError:
-                return await self._cut_short(identifier)
+        if self._operations is None:
+            interval = self._settings.poll_interval
+            self._operations = Operations(world, self._locks, self._wakes, poll_interval=interval, watch=self._watch)
+        return self._operations
 
-    async def _start(self, world: World, account_id: AccountId, kind: OperationKind) -> OperationReport | None:
-        """Starts the operation, or says why there is nothing to start."""
-        working = await Working.load(account_id, world)
-        op = working.state.operation
-        if op is not None and op.ended is None:
-            if op.kind is kind:
-                return None
-            await self._drive_locked(world, account_id, time.monotonic())  # it may only need a look to end
-            working = await Working.load(account_id, world)
-            op = working.state.operation
-        if op is not None and op.ended is None:
-            told = self._report(account_id, working.state)
-            message = (
-                f"{op.kind} is under way (since {op.started_at:%Y-%m-%dT%H:%M:%SZ}), and {kind} cannot start before "
-                f"its end: see orchestrator status {account_id}, then resume, or resolve --abandon"
-            )
-            return told.model_copy(
-                update={
-                    "operation": kind,
-                    "outcome": Outcome.FAILED,
-                    "waiting_for": None,
-                    "deadline": None,
-                    "error": ErrorNote(code="operation_in_progress", message=message),
-                }
-            )
-        await observe(working)
-        if op is not None and op.kind is kind and op.ended is not None and op.ended.outcome == "done":
-            again = Operation(kind=kind, started_at=_now())
-            if next_action(account_id, replace(working.state, operation=again), _now(), world.rules) == End("done"):
-                return self._report(account_id, working.state)
-        await working.record(e.OperationStarted(operation=kind, by=world.actor))
-        return None
+    async def _operate(self, account_id: str, kind: OperationKind, timeout: float) -> OperationReport:
+        identifier = to_account_id(account_id)
+        deadline = time.monotonic() + timeout
+        return await (await self._operating()).run(identifier, kind, deadline)
 
     async def _resumed(self, account_id: AccountId, deadline: float) -> OperationReport:
-        world = await self._connected()
-        try:
-            async with self._locks.hold(account_id, deadline, lambda what: self._watch(account_id, what)):
-                state = fold(await self._journal.read(account_id))
-                if not state.unfinished:  # another worker was faster
-                    return self._report(account_id, state)
-                async with asyncio.timeout_at(_cut(deadline)):
-                    return await self._drive_locked(world, account_id, deadline)
-        except TimeoutError:
-            return await self._cut_short(account_id)
-        except OrchestratorError as error:
-            return troubled(account_id, fold(await self._journal.read(account_id)), error)
+        return await (await self._operating()).resume(account_id, deadline)
 
     async def _reissued(self, account_id: AccountId, deadline: float) -> OperationReport:
         """The report of a closure of the first release, proven again."""
         try:
             return await self.close(account_id, timeout=max(0.0, deadline - time.monotonic()))
         except OrchestratorError as error:
-            return troubled(account_id, fold(await self._journal.read(account_id)), error)
+            return troubled(account_id, await self._accounts.state(account_id), error)
 
     async def _resumed_creation(self, intent: e.CreationIntended, deadline: float) -> OperationReport | None:
         try:
@@ -406,78 +286,12 @@ class Orchestrator:
             return troubled(AccountId(f"reference:{intent.reference}"), AccountState(), error)
         return None
 
-    async def _drive_locked(self, world: World, account_id: AccountId, deadline: float) -> OperationReport:
-        if self._dispatch is None:
-            runner = Runner(world, watch=self._watch)
-            interval = self._settings.poll_interval
-            self._dispatch = EmbeddedDispatch(runner, self._wakes, poll_interval=interval, watch=self._waiting)
-        advanced: Advanced = await self._dispatch.drive(account_id, deadline)
-        wait = advanced.action if isinstance(advanced.action, Wait) else None
-        return report(account_id, advanced.working.state, wait=wait, trouble=advanced.trouble)
-
-    async def _cut_short(self, account_id: AccountId) -> OperationReport:
-        """The report where the other side let the timeout pass without an answer. What was cut is as after a kill."""
-        state = fold(await self._journal.read(account_id))
-        return troubled(account_id, state, UncertainAnswer(_NO_ANSWER, code="no_answer"))
-
-    def _waiting(self, account_id: AccountId, wait: Wait, trouble: OrchestratorError | None) -> None:
-        because = f" ({trouble.message})" if trouble is not None else ""
-        self._watch(account_id, f"waiting for {wait.waits_for}{because}")
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[_Result]], deadline: float, who: str) -> _Result:
-        """Tries again while trouble may pass, until the deadline; then the trouble is raised."""
-        pause = 0.2
-        while True:
-            try:
-                return await attempt()
-            except OrchestratorError as error:
-                remaining = deadline - time.monotonic()
-                if error.disposition is not Disposition.RETRY or remaining <= 0:
-                    raise
-                self._watch(who, f"waiting for trouble to pass ({error.message})")
-                await asyncio.sleep(min(pause, remaining))
-                pause = min(pause * 2, self._settings.poll_interval)
-
-    async def _state(self, account_id: AccountId) -> AccountState:
-        return fold(await self._journal.read(account_id))
-
-    async def _all(self) -> dict[str, list[Recorded]]:
-        streams: dict[str, list[Recorded]] = {}
-        after = 0
-        while page := await self._journal.read_all(after):
-            for item in page:
-                streams.setdefault(item.stream, []).append(item)
-            after = page[-1].seq
-        return streams
-
-    def _known(self, account_id: AccountId, known: dict[AccountId, AccountState]) -> OperationReport | None:
-        return self._report(account_id, known[account_id]) if account_id in known else None
-
-    def _report(self, account_id: AccountId, state: AccountState) -> OperationReport:
-        return report(account_id, state, patience=timedelta(seconds=self._settings.patience))
+    async def _reconcile(self, reason: str, by: str) -> None:
+        world, look_back = await self._connected(), (await self._operating()).read_back
+        journaled = await self._accounts.states()
+        await reconcile(world, journaled, look_back, self._journal.import_signatures, reason=reason, by=by)
 
 
 def _outdated(state: AccountState) -> bool:
     """Whether the closure was certified by the first release, which proved less."""
     return not state.unfinished and state.closure is not None and state.closure.verdict != "irreversible"
-
-
-def _cut(deadline: float) -> float:
-    """When a call is cut off, on the event loop's clock: a little after the deadline, so that a look may end."""
-    return asyncio.get_running_loop().time() + max(0.0, deadline - time.monotonic()) + _GRACE
-
-
-def _states(streams: dict[str, list[Recorded]]) -> dict[AccountId, AccountState]:
-    return {
-        AccountId(stream): fold(recorded)
-        for stream, recorded in streams.items()
-        if not stream.startswith("reference:") and stream != STREAM
-    }
-
-
-def _account_id(text: str) -> AccountId:
-    return AccountId(to_uuid(text, "an account's id"))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -17,6 +17,8 @@ from filelock import FileLock, Timeout
 
 from orchestrator.errors import Disposition, JournalError, SettingsError
 
+TURN_SECONDS = 10.0
+"""How long a short piece of work waits for its turn, while another worker has the account."""
 _LOOK_AGAIN = 0.1
 """Seconds between two tries: the operating system does not say when a lock of another process is free."""
 

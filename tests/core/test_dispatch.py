@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from orchestrator.dispatch import deadline as deadlines
 from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
 from orchestrator.dispatch.locks import AccountLocks
 from orchestrator.errors import Disposition, JournalError, SettingsError
@@ -200,3 +201,48 @@ async def test_no_more_than_so_many_at_once():
     driver = dispatch(Counted(End("done")), Wakes(), at_once=3)
     await asyncio.gather(*(driver.drive(f"account-{number}", time.monotonic() + 60) for number in range(20)))
     assert most == 3
+
+
+# --- deadlines -------------------------------------------------------------------------------------------------------
+
+
+class Attempts:
+    """Raises these one after the other, then succeeds."""
+
+    def __init__(self, *errors: JournalError) -> None:
+        self.errors = list(errors)
+        self.told: list[str] = []
+
+    async def one(self) -> str:
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+    async def patiently(self, seconds: float) -> str:
+        until = time.monotonic() + seconds
+        return await deadlines.patiently(self.one, until, poll_interval=0.01, watch=self.told.append)
+
+
+def trouble(disposition: Disposition) -> JournalError:
+    return JournalError(f"it is to {disposition}", code="c", disposition=disposition)
+
+
+async def test_passing_trouble_is_waited_out_and_told():
+    attempts = Attempts(trouble(Disposition.RETRY), trouble(Disposition.RETRY))
+    assert await attempts.patiently(60) == "done"
+    assert attempts.told == ["waiting for trouble to pass (it is to retry)"] * 2
+
+
+@pytest.mark.parametrize(("disposition", "seconds"), [(Disposition.RETRY, 0), (Disposition.STOP, 60)])
+async def test_trouble_at_the_deadline_and_trouble_that_stays_are_raised_at_once(disposition, seconds):
+    attempts = Attempts(trouble(disposition), trouble(disposition))
+    with pytest.raises(JournalError):
+        await attempts.patiently(seconds)
+    assert (len(attempts.errors), attempts.told) == (1, [])
+
+
+async def test_what_hangs_is_cut_off_after_its_deadline(monkeypatch):
+    monkeypatch.setattr(deadlines, "_GRACE", 0.0)
+    with pytest.raises(TimeoutError):
+        async with deadlines.cut_off(time.monotonic() - 1):
+            await asyncio.Event().wait()

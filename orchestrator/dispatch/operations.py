@@ -1,0 +1,156 @@
+"""The operations of this process: each starts and goes on under its account's lock, until it is over or a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
+from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
+from orchestrator.dispatch.locks import TURN_SECONDS, AccountLocks
+from orchestrator.errors import OrchestratorError, UncertainAnswer
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import End, Wait, next_action
+from orchestrator.lifecycle.fold import AccountState, Operation, fold
+from orchestrator.models import AccountId, OperationKind, Outcome
+from orchestrator.report import ErrorNote, OperationReport, report, troubled
+from orchestrator.runner import Runner
+from orchestrator.steps.observe import observe
+from orchestrator.steps.world import Working, World
+
+
+class Operations:
+    """Runs the operations of any number of accounts at the same time. Deadlines as in ``dispatch.deadline``."""
+
+    def __init__(
+        self,
+        world: World,
+        locks: AccountLocks,
+        wakes: Wakes,
+        *,
+        poll_interval: float,
+        watch: Callable[[str, str], None],
+    ) -> None:
+        self._world = world
+        self._locks = locks
+        self._poll_interval = poll_interval
+        self._watch = watch
+        self._dispatch = EmbeddedDispatch(
+            Runner(world, watch=watch), wakes, poll_interval=poll_interval, watch=self._waiting
+        )
+
+    async def run(self, account_id: AccountId, kind: OperationKind, deadline: float) -> OperationReport:
+        """Starts the operation, or goes on with the one of its kind, to its end; waiting at the deadline, or an error.
+
+        Raises OrchestratorError's subclasses. SIDE EFFECTS: those of the steps.
+        """
+        async with self._locks.hold(account_id, deadline, lambda what: self._watch(account_id, what)):
+            self._watch(account_id, f"{kind}: reading platform and chain back")
+            try:
+                async with cut_off(deadline):
+                    started = await patiently(
+                        lambda: self._start(account_id, kind),
+                        deadline,
+                        poll_interval=self._poll_interval,
+                        watch=lambda what: self._watch(account_id, what),
+                    )
+                    return started or await self._drive(account_id, deadline)
+            except TimeoutError:
+                return await self._cut_short(account_id)
+
+    async def resume(self, account_id: AccountId, deadline: float) -> OperationReport:
+        """Goes on with the account's unfinished operation. An error is in the report. SIDE EFFECTS: as of ``run``."""
+        try:
+            async with self._locks.hold(account_id, deadline, lambda what: self._watch(account_id, what)):
+                state = await self._state(account_id)
+                if not state.unfinished:  # another worker was faster
+                    return self._report(account_id, state)
+                async with cut_off(deadline):
+                    return await self._drive(account_id, deadline)
+        except TimeoutError:
+            return await self._cut_short(account_id)
+        except OrchestratorError as error:
+            return troubled(account_id, await self._state(account_id), error)
+
+    async def look(self, account_id: AccountId) -> OperationReport:
+        """One look, without waiting: an unfinished operation is moved on as far as it goes now; of any other account
+        both sides are read back and what is new is journaled.
+
+        Raises OrchestratorError's subclasses: JournalError ``account_busy`` (retry), too.
+        """
+        async with self._locks.hold(account_id, time.monotonic()):
+            working = await Working.load(account_id, self._world)
+            if working.state.unfinished:
+                return await self._drive(account_id, time.monotonic())
+            if working.length == 0:
+                await self._world.platform.account(account_id)  # a made-up id costs this one read
+            await observe(working)
+            return self._report(account_id, working.state)
+
+    async def read_back(self, account_id: AccountId) -> None:
+        """Reads both sides back, of an account with an unfinished operation too, and journals what is new.
+
+        Raises OrchestratorError's subclasses.
+        """
+        self._watch(account_id, "reading platform and chain back")
+        async with self._locks.hold(account_id, time.monotonic() + TURN_SECONDS):
+            await observe(await Working.load(account_id, self._world))
+
+    async def _start(self, account_id: AccountId, kind: OperationKind) -> OperationReport | None:
+        """Starts the operation, or says why there is nothing to start."""
+        world = self._world
+        working = await Working.load(account_id, world)
+        op = working.state.operation
+        if op is not None and op.ended is None:
+            if op.kind is kind:
+                return None
+            await self._drive(account_id, time.monotonic())  # it may only need a look to end
+            working = await Working.load(account_id, world)
+            op = working.state.operation
+        if op is not None and op.ended is None:
+            return self._under_way(working, op, kind)
+        await observe(working)
+        if op is not None and op.kind is kind and op.ended is not None and op.ended.outcome == "done":
+            now = world.clock()
+            again = Operation(kind=kind, started_at=now)
+            if next_action(account_id, replace(working.state, operation=again), now, world.rules) == End("done"):
+                return self._report(account_id, working.state)
+        await working.record(e.OperationStarted(operation=kind, by=world.actor))
+        return None
+
+    def _under_way(self, working: Working, op: Operation, kind: OperationKind) -> OperationReport:
+        """The report that another operation keeps this one from starting."""
+        message = (
+            f"{op.kind} is under way (since {op.started_at:%Y-%m-%dT%H:%M:%SZ}), and {kind} cannot start before "
+            f"its end: see orchestrator status {working.account_id}, then resume, or resolve --abandon"
+        )
+        return self._report(working.account_id, working.state).model_copy(
+            update={
+                "operation": kind,
+                "outcome": Outcome.FAILED,
+                "waiting_for": None,
+                "deadline": None,
+                "error": ErrorNote(code="operation_in_progress", message=message),
+            }
+        )
+
+    async def _drive(self, account_id: AccountId, deadline: float) -> OperationReport:
+        """Its report at the operation's end or at the deadline. The account's lock is held."""
+        advanced = await self._dispatch.drive(account_id, deadline)
+        wait = advanced.action if isinstance(advanced.action, Wait) else None
+        return report(account_id, advanced.working.state, wait=wait, trouble=advanced.trouble)
+
+    async def _cut_short(self, account_id: AccountId) -> OperationReport:
+        """The report where the other side let the timeout pass without an answer. What was cut is as after a kill."""
+        return troubled(account_id, await self._state(account_id), UncertainAnswer(NO_ANSWER, code="no_answer"))
+
+    def _waiting(self, account_id: AccountId, wait: Wait, trouble: OrchestratorError | None) -> None:
+        because = f" ({trouble.message})" if trouble is not None else ""
+        self._watch(account_id, f"waiting for {wait.waits_for}{because}")
+
+    async def _state(self, account_id: AccountId) -> AccountState:
+        return fold(await self._world.journal.read(account_id))
+
+    def _report(self, account_id: AccountId, state: AccountState) -> OperationReport:
+        return report(account_id, state, patience=self._world.rules.patience)

@@ -1,0 +1,53 @@
+"""An operator's decision on an account that waits for one, journaled under the account's lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Literal
+
+from orchestrator.dispatch.locks import TURN_SECONDS, AccountLocks
+from orchestrator.errors import SettingsError
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.fold import AccountState, fold
+from orchestrator.lifecycle.recorded import Event
+from orchestrator.models import AccountId
+from orchestrator.steps.world import Facts
+
+Decision = Literal["retry", "accept", "abandon"]
+
+
+async def resolve(
+    journal: Facts,
+    locks: AccountLocks,
+    account_id: AccountId,
+    decision: Decision,
+    *,
+    reason: str,
+    by: str,
+    reconcile: Callable[[], Awaitable[object]],
+) -> AccountState:
+    """The state after the decision. ``reconcile`` brings the whole journal up to date: it is called before a ``retry``
+    of what a restored backup had halted, and may raise.
+
+    Raises SettingsError ``nothing_to_resolve``, and JournalError. SIDE EFFECTS: journals it.
+    """
+    halted = fold(await journal.read(account_id)).operation
+    if decision == "retry" and halted is not None and halted.halted and halted.halted.code == "journal_restored":
+        await reconcile()
+    async with locks.hold(account_id, time.monotonic() + TURN_SECONDS):
+        recorded = await journal.read(account_id)
+        state = fold(recorded)
+        op = state.operation
+        if op is None or op.ended is not None or (op.halted is None and decision != "abandon"):
+            raise SettingsError(
+                f"account {account_id} does not wait for an operator's decision", code="nothing_to_resolve"
+            )
+        decided: list[Event] = [e.OperatorResolved(decision=decision, reason=reason, by=by)]
+        if decision == "accept":
+            decided.append(e.OperationEnded(outcome="done", code="accepted_by_operator", message=reason))
+        elif decision == "abandon":
+            decided.append(e.OperationEnded(outcome="failed", code="abandoned", message=reason))
+        new = await journal.append(account_id, decided, after=len(recorded), at=datetime.now(UTC))
+        return fold(new, state)
