@@ -198,6 +198,7 @@ def rules(settings: Settings, ruleset: Ruleset) -> Rules:
         clock_skew=timedelta(seconds=settings.clock_tolerance),
         closure_approvals=policy.approvals.closure,
         approval_life=timedelta(seconds=policy.approvals.expires),
+        asker=policy.approvals.asker,
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.oversight.approvals import Request
+    from orchestrator.oversight.requests import Request
     from orchestrator.policy import Ruleset
 
 
@@ -61,12 +61,12 @@ def approve(
 
     async def work(journal: Journal) -> Request:
         from orchestrator.connect import open_ruleset
-        from orchestrator.oversight import approvals
+        from orchestrator.oversight import approvals, requests
         from orchestrator.oversight.records import in_force, read_oversight
 
         of_settings = open_ruleset(settings())
         ruleset = in_force(await read_oversight(journal), of_settings)
-        request = await approvals.find(journal, what, settings=of_settings, clock=now)
+        request = await requests.find(journal, what, settings=of_settings, clock=now)
         if not yes:
             _show(err(), request, ruleset)
             if not typer.confirm("Approve exactly this?", err=True):
@@ -86,7 +86,7 @@ def approve(
 
     def human(console: Console) -> None:
         asked = request.approval.asked
-        given = f"approved by {', '.join(request.by)} ({len(request.by)} of {asked.needed})"
+        given = f"approved by {', '.join(request.by)} ({len(request.by)} of {request.needed})"
         if request.is_granted:
             console.print(f"[green]done[/]: {asked.subject} {asked.request[:12]} is {clean(given)}")
             console.print("  whoever asked may go on: run the command again, or leave it to the one that waits")
@@ -100,11 +100,11 @@ def approve(
 def _list() -> int:
     async def work(journal: Journal) -> tuple[list[Request], Ruleset]:
         from orchestrator.connect import open_ruleset
-        from orchestrator.oversight import approvals
+        from orchestrator.oversight import requests
         from orchestrator.oversight.records import in_force, read_oversight
 
         of_settings = open_ruleset(settings())
-        found = await approvals.pending(journal, settings=of_settings, clock=now)
+        found = await requests.pending(journal, settings=of_settings, clock=now)
         return found, in_force(await read_oversight(journal), of_settings)
 
     requests, ruleset = with_journal(work)
@@ -123,9 +123,9 @@ def _print_text(what: str) -> int:
     async def work(journal: Journal) -> tuple[Request, str]:
         from orchestrator.connect import open_ruleset
         from orchestrator.lifecycle.proofs import approval_text
-        from orchestrator.oversight import approvals
+        from orchestrator.oversight import requests
 
-        request = await approvals.find(journal, what, settings=open_ruleset(settings()), clock=now)
+        request = await requests.find(journal, what, settings=open_ruleset(settings()), clock=now)
         return request, approval_text(request.approval.asked, await journal.identity())
 
     request, text = with_journal(work)
@@ -147,9 +147,10 @@ def _document(requests: list[Request]) -> dict[str, Any]:
                 "accountId": request.account_id,
                 "content": json.loads(request.approval.asked.content),
                 "role": request.approval.asked.role,
-                "needed": request.approval.asked.needed,
+                "needed": request.needed,
                 "given": list(request.by),
                 "by": request.approval.asked.by,
+                "byProven": request.by_proven,
                 "askedAt": iso(request.approval.at),
                 "expiresAt": iso(request.approval.asked.expires_at),
             }
@@ -163,19 +164,35 @@ def _document(requests: list[Request]) -> dict[str, Any]:
 
 def _show(console: Console, request: Request, ruleset: Ruleset) -> None:
     asked = request.approval.asked
+    proven = "proven by her key" if request.by_proven else "[yellow]not proven[/] to be one of the people"
     console.print(
-        f"[bold]{asked.subject}[/]  {asked.request[:12]}  asked by {clean(asked.by)} at {iso(request.approval.at)}"
+        f"[bold]{asked.subject}[/]  {asked.request[:12]}  asked by {clean(asked.by)} ({proven}) at "
+        f"{iso(request.approval.at)}",
+        soft_wrap=True,
     )
     content = json.loads(asked.content)
     proposed = content.pop("document", None) if asked.subject == "ruleset" else None
     for name, value in _leaves(content):
         console.print(f"  {clean(name):<24} {clean(value)}")
     if isinstance(proposed, dict):
-        _show_changes(console, ruleset.document, proposed)
+        _show_changes(console, _spelt_out(ruleset.document), _spelt_out(proposed))
     given = f"; approved by {', '.join(request.by)}" if request.by else ""
+    more = " (one more, because no person is proven to ask)" if request.needed > asked.needed else ""
     console.print(
-        f"  takes {asked.needed} with the role {clean(asked.role)}{clean(given)}; expires {iso(asked.expires_at)}"
+        f"  takes {request.needed} with the role {clean(asked.role)}{more}{clean(given)}; "
+        f"expires {iso(asked.expires_at)}",
+        soft_wrap=True,
     )
+
+
+def _spelt_out(document: dict[str, Any]) -> dict[str, Any]:
+    """A ruleset's document with the defaults that it leaves out; one that is none, as it is."""
+    from orchestrator.policy import Ruleset
+
+    try:
+        return Ruleset.model_validate(document).model_dump(mode="json")
+    except ValueError:
+        return document
 
 
 def _show_changes(console: Console, before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -57,7 +57,8 @@ async def signing(settings: Settings, database: Database) -> str:
             "orchestrator resolve ACCOUNT_ID --retry --reason TEXT.",
         )
     now = datetime.now(UTC)
-    waiting = sum(approval.is_live(now) and not approval.is_granted(now) for approval in seen.approvals.values())
+    asker = (seen.ruleset or open_ruleset(settings)).policy.approvals.asker
+    waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())
     asked = f"; {waiting} requests wait for approval (orchestrator approve)" if waiting else ""
     return f"allowed; journal, keystore and log belong together{asked}"
 

@@ -16,7 +16,7 @@ import rfc8785
 
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.policy import Ruleset
+from orchestrator.policy import Asker, Ruleset
 
 STREAM: Final = "signing"
 """The stream of all that is not about one account."""
@@ -36,10 +36,18 @@ class Approval:
         """Whether it may still be approved or used."""
         return not self.used and now < self.asked.expires_at
 
-    def is_granted(self, now: datetime) -> bool:
+    def is_about(self, subject: str, content_hash: str, needed: int) -> bool:
+        """Whether it is for exactly this matter, as its text shows it, and asks for as many people."""
+        asked = self.asked
+        return (asked.subject, asked.needed) == (subject, needed) and asked.content_hash == content_hash == _sha256(
+            asked.content
+        )
+
+    def is_granted(self, now: datetime, asker: Asker) -> bool:
         """As the events say it; ``proofs`` says which of them a signature supports. Not counting the one who asked."""
         people = {given.person for given in self.given} - {self.asked.by}
-        return self.is_live(now) and len(people) >= self.asked.needed
+        needed = self.asked.needed if asker == "any" or self.asked.signature is not None else self.asked.needed + 1
+        return self.is_live(now) and len(people) >= needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +101,9 @@ class Oversight:
 def find_request(
     approvals: Iterable[Approval], subject: str, content_hash: str, needed: int, now: datetime
 ) -> Approval | None:
-    """The newest live request for exactly this matter, as its text shows it, that asks for as many people."""
+    """The newest live request that is about this matter (``Approval.is_about``)."""
     found = [
-        approval
-        for approval in approvals
-        if approval.asked.subject == subject
-        and approval.asked.content_hash == content_hash == _sha256(approval.asked.content)
-        and approval.asked.needed == needed
-        and approval.is_live(now)
+        approval for approval in approvals if approval.is_about(subject, content_hash, needed) and approval.is_live(now)
     ]
     return max(found, key=lambda approval: approval.at, default=None)
 

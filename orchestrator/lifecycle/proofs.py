@@ -11,7 +11,7 @@ from typing import Final
 from orchestrator.errors import SigningError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import Approval, Stop
-from orchestrator.policy import Person
+from orchestrator.policy import Person, Policy
 
 SYSTEM_USER: Final = "os:"
 """What the name of a person begins with who is known as a user of the operating system only."""
@@ -73,6 +73,13 @@ def is_asker_proven(asked: o.ApprovalRequested, people: Mapping[str, Person], jo
 
 def _asker_address(asked: o.ApprovalRequested, journal: str, recover: Recover) -> str | None:
     return _signer(approval_text(asked, journal), asked.signature, recover)
+
+
+def approvals_needed(asked: o.ApprovalRequested, policy: Policy, journal: str, recover: Recover) -> int:
+    """How many people must approve a request, under the policy in force: as many as it says, and one more where that
+    wants a person to ask and none is proven to."""
+    proven = policy.approvals.asker == "any" or is_asker_proven(asked, policy.people, journal, recover)
+    return asked.needed if proven else asked.needed + 1
 
 
 def agreeing(stop: Stop, people: Mapping[str, Person], journal: str, recover: Recover) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from orchestrator.lifecycle.approval import closure_approval
 from orchestrator.lifecycle.fold import AccountState, Operation
 from orchestrator.lifecycle.oversight import Approval
 from orchestrator.models import AccountStatus, OperationKind, WalletState
+from orchestrator.policy import Asker
 
 
 class Step(StrEnum):
@@ -50,6 +51,8 @@ class Rules:
     closure_approvals: int = 0
     """How many people besides the one who asks must approve a closure."""
     approval_life: timedelta = timedelta(days=1)
+    asker: Asker = "any"
+    """Whether a request that none of the people has signed takes one approval more."""
 
     def is_young(self, at: datetime, now: datetime, life: timedelta) -> bool:
         """Whether what was noted at ``at`` still lives. A time to come means that the clock was set back: how old the
@@ -187,7 +190,7 @@ CLOSURE = (
     Stage("approval asked for", lambda f: not f.needs_approval or f.approval is not None, step=Step.ASK_APPROVAL),
     Stage(
         "approved",
-        lambda f: not f.needs_approval or (f.approval is not None and f.approval.is_granted(f.now)),
+        lambda f: not f.needs_approval or (f.approval is not None and f.approval.is_granted(f.now, f.rules.asker)),
         waits_for="a second person's approval (orchestrator approve ACCOUNT_ID)",
         until=lambda f: f.approval.asked.expires_at if f.approval is not None else f.now,
     ),

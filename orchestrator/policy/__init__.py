@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from orchestrator.policy.document import (
     Approvals,
+    Asker,
     ChallengeRules,
     KeyRules,
     Limit,
@@ -19,6 +20,7 @@ from orchestrator.policy.ruleset import Change, Ruleset
 
 __all__ = [
     "Approvals",
+    "Asker",
     "Change",
     "ChallengeRules",
     "KeyRules",

@@ -27,6 +27,7 @@
     keys = 1
     finality = 1
     expires = 86400                      seconds
+    asker = "any"                        or "person": who asks and is not proven to be one of the people needs one more
 
     [people.alice]
     address = "0x…"                      the key that she signs approvals with
@@ -128,6 +129,9 @@ class Limit(_Part):
     seconds: int = Field(ge=1, le=31 * 86_400)
 
 
+Asker = Literal["any", "person"]
+
+
 class Approvals(_Part):
     """How many people besides the one who asks; ``expires`` in seconds from the request."""
 
@@ -137,6 +141,9 @@ class Approvals(_Part):
     keys: int = Field(ge=0, le=5)
     finality: int = Field(ge=0, le=5)
     expires: int = Field(default=86_400, ge=60, le=31 * 86_400)
+    asker: Asker = "any"
+    """``person``: what is asked for by nobody who is proven to be one of the people takes one approval more, so that
+    another person has approved it than whoever asked."""
 
 
 class Person(_Part):
@@ -180,6 +187,11 @@ class Policy(_Part):
             able = sum(role in person.roles for person in self.people.values())
             if needed > able:
                 raise ValueError(f"approvals.{subject}: {needed} asked for, and {able} people have the role {role}")
+            if needed > 0 and self.approvals.asker == "person" and able == needed == len(self.people):
+                raise ValueError(
+                    f"approvals.{subject}: {needed} asked for besides the person who asks (approvals.asker), and there "
+                    f"are {able} people"
+                )
         return self
 
 

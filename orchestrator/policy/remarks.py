@@ -8,7 +8,9 @@ from orchestrator.policy.document import Policy
 def remarks(policy: Policy) -> list[str]:
     """A sentence for each thing that a careful reviewer would ask about."""
     challenge, keys, approvals = policy.challenge, policy.keys, policy.approvals
-    asked = [name for name in ("closure", "policy", "roles", "keys", "finality") if getattr(approvals, name) == 0]
+    number = {name: getattr(approvals, name) for name in ("closure", "policy", "roles", "keys", "finality")}
+    asked = [name for name, people in number.items() if people == 0]
+    alone = [name for name, people in number.items() if people == 1 and approvals.asker == "any"]
     found = {
         f"opaque challenges of up to {challenge.opaque_max_bytes} bytes are signed: nobody can tell what they say": (
             "opaque" in challenge.kinds
@@ -24,6 +26,7 @@ def remarks(policy: Policy) -> list[str]:
         "keys that another journal has used are accepted (keys.new_journal)": keys.new_journal == "allow",
         "no limit on the number of signatures": not policy.limits,
         f"nobody is asked about {', '.join(asked)} (approvals)": bool(asked),
+        f"who asks for {', '.join(alone)} without a person's key may approve it herself (approvals.asker)": bool(alone),
         "no people are known: whoever runs a command is taken for the system's user": not policy.people,
     }
     return [sentence for sentence, applies in found.items() if applies]

@@ -8,7 +8,7 @@ from orchestrator.lifecycle.decide import Action, Wait
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.policy.document import ROLE_FOR
 from orchestrator.steps.asking import request
-from orchestrator.steps.gate import oversight, proven
+from orchestrator.steps.gate import oversight, standing
 from orchestrator.steps.world import Working
 
 
@@ -35,16 +35,17 @@ async def ask_approval(working: Working) -> Action | None:
 
 async def take_approval(working: Working) -> Action | None:
     """SIDE EFFECTS: journals the approval as used, for this operation and no other, if the signatures show it."""
-    op, needed = working.op, working.world.rules.closure_approvals
-    approval = closure_approval(working.account_id, working.state, op, needed, working.now())
+    needed = working.world.rules.closure_approvals
+    approval = closure_approval(working.account_id, working.state, working.op, needed, working.now())
     if approval is None:
         raise AssertionError("an approval is granted before it is taken")
     seen = await oversight(working.world)
-    if not await proven(working.world, seen, approval, needed):
+    approved, takes = await standing(working.world, seen, approval)
+    if approved < takes or not approval.is_live(working.now()):
         # A person who has left since, or somebody who wrote to the database: either way it is no approval.
         return Wait(
             f"a second person's approval (orchestrator approve {working.account_id}): of {len(approval.given)} in the "
-            f"journal, fewer than {needed} hold by their signatures under the ruleset in force",
+            f"journal, fewer than {takes} hold by their signatures under the ruleset in force",
             approval.at,
             approval.asked.expires_at,
         )

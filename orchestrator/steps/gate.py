@@ -17,7 +17,7 @@ from orchestrator.errors import Disposition, JournalError, KeyUnavailable, Setti
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
-from orchestrator.lifecycle.proofs import supporters
+from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyRules, Role
 from orchestrator.ports import CountLimit, KeyInfo, LogEntry, SigningLog
@@ -110,12 +110,13 @@ async def ruleset_wait(world: World) -> Wait | None:
         )
         await record(world, seen, asked)
         found = Approval(asked, now)
-    elif await proven(world, seen, found, needed):
+    approved, takes = await standing(world, seen, found)
+    if approved >= takes and found.is_live(world.clock()):
         used = adopted.model_copy(update={"request": found.asked.request})
         await record(world, seen, used, o.ApprovalUsed(request=found.asked.request))
         world.adopted.add(mine.hash)
         return None
-    people = "one person" if needed == 1 else f"{needed} people"
+    people = "one person" if takes == 1 else f"{takes} people"
     return Wait(
         f"{people} to approve the change of {' and '.join(changes)} (orchestrator approve {found.asked.request[:12]}); "
         "until then nothing is done under it",
@@ -140,11 +141,12 @@ async def stop_wait(world: World, *, key: str | None, chain: str | None) -> Wait
     return None if stop is None else stopped(stop, world.clock(), world.rules.patience)
 
 
-async def proven(world: World, seen: Oversight, approval: Approval, needed: int) -> bool:
-    """Whether enough people have approved, by their signatures and not by what the events say. Reads only."""
-    people = seen.ruleset.policy.people if seen.ruleset is not None else {}
-    said = supporters(approval, people, await world.journal.identity(), eip191.recover)
-    return approval.is_live(world.clock()) and len(said) >= needed
+async def standing(world: World, seen: Oversight, approval: Approval) -> tuple[int, int]:
+    """How many people have approved a request, and how many must: by signatures, and not by what the events say. Reads
+    only."""
+    policy, journal = (seen.ruleset or world.ruleset).policy, await world.journal.identity()
+    said = supporters(approval, policy.people, journal, eip191.recover)
+    return len(said), approvals_needed(approval.asked, policy, journal, eip191.recover)
 
 
 async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRules) -> str | None:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import SettingsError
 from orchestrator.models import Address, checksum
-from orchestrator.policy import Approvals, ChallengeRules, KeyRules, Limit, Person, Policy, Role, parse_policy
+from orchestrator.policy import (
+    Approvals,
+    ChallengeRules,
+    Change,
+    KeyRules,
+    Limit,
+    Person,
+    Policy,
+    Role,
+    Ruleset,
+    parse_policy,
+)
 from orchestrator.policy.remarks import remarks
 from orchestrator.policy.toml import to_toml
 
@@ -39,8 +51,11 @@ def policies(draw):
     roles = st.lists(st.sampled_from(list(Role)), unique=True).map(tuple)
     people = {name: Person(address=key, roles=draw(roles)) for name, key in zip(names, keys, strict=True)}
 
+    asker = draw(st.sampled_from(["any", "person"]))
+
     def needed(role: Role) -> int:
-        return draw(st.integers(0, sum(role in person.roles for person in people.values())))
+        able = sum(role in person.roles for person in people.values())
+        return draw(st.integers(0, max(0, able - 1) if asker == "person" and able == len(people) else able))
 
     return Policy(
         challenge=ChallengeRules(
@@ -64,6 +79,7 @@ def policies(draw):
             keys=needed(Role.ADMINISTRATOR),
             finality=needed(Role.ADMINISTRATOR),
             expires=draw(st.integers(60, 10**6)),
+            asker=asker,
         ),
         people=people,
     )
@@ -85,7 +101,8 @@ def test_an_empty_file_is_the_default_and_the_default_is_strict():
 
 def test_with_people_in_it_a_document_asks_one_of_them():
     policy = parse_policy(f'[people.alice]\naddress = "{ALICE}"\nroles = ["approver", "administrator"]\n', "it")
-    assert set(policy.approvals.model_dump(exclude={"expires"}).values()) == {1}
+    assert set(policy.approvals.model_dump(exclude={"expires", "asker"}).values()) == {1}
+    assert policy.approvals.asker == "any", "alice approves what somebody asks for who has no person's key"
     assert policy.people["alice"].address == Address(ALICE)
 
 
@@ -118,6 +135,11 @@ def test_with_people_in_it_a_document_asks_one_of_them():
         ("[approvals]\nclosure = 1", "0 people have the role approver"),
         ("[approvals]\nclosure = -1", "approvals.closure"),
         ("approvals = 1", "approvals"),
+        ('[approvals]\nasker = "nobody"', "approvals.asker"),
+        (
+            f'[approvals]\nasker = "person"\n[people.a]\naddress = "{ALICE}"\nroles = ["approver", "administrator"]',
+            "approvals.closure: 1 asked for besides the person who asks (approvals.asker), and there are 1 people",
+        ),
         (f'[people.Alice]\naddress = "{ALICE}"\nroles = []', "people"),
         (f'[people.alice]\naddress = "{ALICE.lower()[:-1]}"\nroles = []', "people.alice.address"),
         (f'[people.alice]\naddress = "{ALICE[:-1]}D"\nroles = []', "checksum"),
@@ -169,3 +191,75 @@ def test_remarks_tell_what_is_loose():
     assert remarks(parse_policy("[challenge]\nkinds = []", "it"))[0] == (
         "no kind of challenge is allowed: nothing will be signed"
     )
+
+
+BOB = "0xfB6916095ca1df60bB79Ce92cE3Ea74c37c5d359"
+TWO = f"""
+[people.alice]
+address = "{ALICE}"
+roles = ["approver", "administrator"]
+[people.bob]
+address = "{BOB}"
+roles = ["operator"]
+"""
+
+
+def test_a_person_without_the_role_can_ask_the_only_one_who_has_it():
+    policy = parse_policy(f'[approvals]\nasker = "person"\n{TWO}', "it")
+    assert (policy.approvals.asker, policy.approvals.closure) == ("person", 1)
+
+
+def test_remarks_tell_who_could_approve_what_she_asked_for():
+    numbers = "closure = 1\npolicy = 0\nroles = 1\nkeys = 1\nfinality = 0"
+    (told,) = [remark for remark in remarks(parse_policy(f"[approvals]\n{numbers}\n{TWO}", "it")) if "asker" in remark]
+    assert told == "who asks for closure, roles, keys without a person's key may approve it herself (approvals.asker)"
+    asking = parse_policy(f'[approvals]\nasker = "person"\n{numbers}\n{TWO}', "it")
+    assert not any("asker" in remark for remark in remarks(asking))
+    assert not any("asker" in remark for remark in remarks(Policy()))
+
+
+# --- rulesets --------------------------------------------------------------------------------------------------------
+
+OF_THE_FIRST_POLICIES = {
+    "74e3390790a188cb88568b66192b4c6ca87f1591271d7f2dd8f9b1db41239185": (
+        '{"confirmations":1,"domains":["platform.example"],"policy":{"approvals":{"closure":0,"expires":86400,'
+        '"finality":0,"keys":0,"policy":0,"roles":0},"challenge":{"chains":[],"domains":[],"expiration":"optional",'
+        '"kinds":["eip4361","uuid"],"max_age":3300,"opaque_max_bytes":0,"resources":"platform"},"keys":{"binding":'
+        '"required","new_journal":"refuse"},"limits":[{"per":"key","seconds":3600,"signatures":100}],"people":{},'
+        '"version":1}}'
+    ),
+    "4d5324799501d69b8dff9bcaef5297bf44e2d936d2c1c85eec54131f33754587": (
+        '{"confirmations":2,"domains":[],"policy":{"approvals":{"closure":1,"expires":86400,"finality":1,"keys":1,'
+        '"policy":1,"roles":1},"challenge":{"chains":[],"domains":[],"expiration":"optional","kinds":["eip4361",'
+        '"uuid"],"max_age":3300,"opaque_max_bytes":0,"resources":"platform"},"keys":{"binding":"required",'
+        '"new_journal":"refuse"},"limits":[{"per":"key","seconds":3600,"signatures":100}],"people":{"alice":'
+        '{"address":"0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed","roles":["approver","administrator"]}},"version":1}}'
+    ),
+}
+"""Rulesets in the journals of those who had a policy before ``approvals.asker``, by their hashes, as they are there."""
+
+
+@pytest.mark.parametrize("hash_", OF_THE_FIRST_POLICIES)
+def test_a_ruleset_keeps_the_hash_and_the_document_that_journals_know(hash_):
+    text = OF_THE_FIRST_POLICIES[hash_]
+    ruleset = Ruleset.model_validate_json(text)
+    assert rfc8785.dumps(ruleset.document).decode() == text
+    assert ruleset.hash == hash_
+    # From the file that holds today, every default spelt out or none, it is that ruleset still.
+    again = ruleset.model_copy(update={"policy": parse_policy(to_toml(ruleset.policy), "it")})
+    assert (again.hash, ruleset.changes(again)) == (hash_, frozenset())
+
+
+def test_whoever_may_ask_is_part_of_the_ruleset():
+    loose = Ruleset(policy=parse_policy(TWO, "it"), domains=(), confirmations=1)
+    strict = loose.model_copy(update={"policy": parse_policy(f'[approvals]\nasker = "person"\n{TWO}', "it")})
+    assert loose.hash != strict.hash
+    assert loose.changes(strict) == strict.changes(loose) == {Change.POLICY}
+    assert Ruleset.model_validate(strict.document) == strict
+    assert Ruleset.model_validate(loose.document) == loose
+
+
+@given(policies())
+def test_a_ruleset_is_read_from_its_document_as_it_was(policy):
+    ruleset = Ruleset(policy=policy, domains=(), confirmations=1)
+    assert Ruleset.model_validate_json(rfc8785.dumps(ruleset.document)) == ruleset

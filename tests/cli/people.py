@@ -103,5 +103,14 @@ class Desk(CommandLine):
 
         return asyncio.run(body())
 
+    def identity(self) -> str:
+        """The journal's id."""
+
+        async def body():
+            async with await Journal.open(self.environment["ORCHESTRATOR_DATABASE_URL"]) as journal:
+                return await journal.identity()
+
+        return asyncio.run(body())
+
     def types(self, stream: str = STREAM) -> list[str]:
         return [item.event.type for item in self.journal(stream)]

@@ -13,7 +13,8 @@ from orchestrator import eip191
 from orchestrator.connect import open_ruleset
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import request_approval
-from tests.cli.people import Desk, key_of
+from orchestrator.lifecycle.proofs import approval_text
+from tests.cli.people import Desk, address_of, key_of
 from tests.e2e.commands import COMMAND
 
 ACCOUNT = "5df359f0-d299-40a1-8023-17c77a50144c"
@@ -32,9 +33,12 @@ def desk(tmp_path):
     return Desk(tmp_path)
 
 
-def closure(desk, *, lifetime=timedelta(hours=1), needed=1, by="os:deploy"):
+def closure(desk, *, lifetime=timedelta(hours=1), needed=1, by="os:deploy", key=None):
     now = datetime.now(UTC)
     asked = request_approval("closure", "approver", CLOSURE, needed=needed, by=by, now=now, expires_at=now + lifetime)
+    if key is not None:
+        signature = eip191.sign(key, approval_text(asked, desk.identity()).encode())
+        asked = asked.model_copy(update={"address": address_of(by), "signature": "0x" + signature.hex()})
     desk.journal(ACCOUNT, [asked], at=now)
     return asked
 
@@ -59,6 +63,37 @@ def test_a_closure_is_listed_shown_and_approved(desk):
     assert desk.valid("approve", "approve", ACCOUNT, "--yes", *desk.as_("alice")) == done
     assert desk.types(ACCOUNT) == ["approval_requested", "approval_given"]
     assert desk.valid("approve", "approve")["outcome"] == "done"
+
+
+def strict(desk) -> None:
+    """The policy wants a person to ask."""
+    policy = desk.home / "policy.toml"
+    policy.write_text(policy.read_text().replace("finality = 1", 'finality = 1\nasker = "person"'))
+
+
+def test_the_list_says_who_asks_and_whether_that_is_proven(desk):
+    strict(desk)
+    asked = closure(desk, by="alice")
+    (approval,) = desk.valid("approve", "approve")["approvals"]
+    assert (approval["by"], approval["byProven"], approval["needed"]) == ("alice", False, 2)
+    shown = desk.here("approve").stdout
+    assert "asked by alice (not proven to be one of the people) at" in shown
+    assert "takes 2 with the role approver (one more, because no person is proven to ask); expires" in shown
+    told = desk.valid("approve", "approve", asked.request, "--yes", *desk.as_("bob"), expect=75)
+    assert (told["outcome"], told["approvals"][0]["given"]) == ("waiting", ["bob"])
+    assert "approved by bob (1 of 2)" in desk.here("approve", asked.request, "--yes", *desk.as_("bob")).stdout
+
+
+def test_a_person_who_proved_that_she_asks(desk):
+    strict(desk)
+    proven = closure(desk, by="alice", key=key_of("alice"))
+    (approval,) = desk.valid("approve", "approve")["approvals"]
+    assert (approval["by"], approval["byProven"], approval["needed"]) == ("alice", True, 1)
+    shown = desk.here("approve").stdout
+    assert "asked by alice (proven by her key) at" in shown
+    assert "takes 1 with the role approver; expires" in shown
+    desk.refused("approve", proven.request, "--yes", *desk.as_("alice"), code="approval_by_requester", expect=1)
+    assert desk.valid("approve", "approve", proven.request, "--yes", *desk.as_("bob"))["outcome"] == "done"
 
 
 def test_by_the_beginning_of_its_id_in_a_process_of_its_own(desk):
@@ -112,6 +147,7 @@ def test_a_changed_policy_is_shown_as_what_changes(desk):
     now = datetime.now(UTC)
     adopted = o.RulesetAdopted(ruleset=before.hash, document=rfc8785.dumps(before.document).decode(), by="os:deploy")
     policy = desk.home / "policy.toml"
+    strict(desk)
     policy.write_text(policy.read_text().replace("closure = 1", "closure = 0"))
     after = open_ruleset(desk.settings())
     content = {"from": before.hash, "to": after.hash, "changes": ["policy"], "document": after.document}
@@ -127,7 +163,8 @@ def test_a_changed_policy_is_shown_as_what_changes(desk):
     desk.journal(new=[adopted, asked], at=now)
     shown = desk.here("approve").stdout
     assert "policy.approvals.closure: 1 → 0" in shown
-    assert shown.count("→") == 1, "what stays is not shown"
+    assert "policy.approvals.asker: any → person" in shown, "a default that the document leaves out is spelt out"
+    assert shown.count("→") == 2, "what stays is not shown"
     assert desk.valid("approve", "approve", "policy", "--yes", *desk.as_("alice"))["outcome"] == "done"
 
 

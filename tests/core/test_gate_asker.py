@@ -1,6 +1,7 @@
 """Who asks for a closure or a changed ruleset: a person who proves it does not approve what she has asked for."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -15,7 +16,8 @@ from orchestrator.lifecycle.oversight import STREAM, fold_oversight, request_app
 from orchestrator.lifecycle.proofs import approval_text, is_asker_proven
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import OperationKind
-from orchestrator.oversight.approvals import approve, find
+from orchestrator.oversight.approvals import approve
+from orchestrator.oversight.requests import find
 from orchestrator.policy import Approvals, Person, Policy, Role
 from orchestrator.steps.people import SILENT, Voice
 
@@ -53,14 +55,19 @@ def asking(**changed) -> Policy:
 
 def world(lab, *, voice=SILENT, **approvals):
     policy = asking(**approvals)
-    here = lab(policy=policy, rules=Rules(closure_approvals=policy.approvals.closure))
+    here = lab(policy=policy, rules=rules_of(policy))
     run_by(here, voice)
     return here
 
 
+def rules_of(policy: Policy) -> Rules:
+    return Rules(closure_approvals=policy.approvals.closure, asker=policy.approvals.asker)
+
+
 def run_by(here, voice, **ruleset) -> None:
     """Another process: run by somebody else, or with other settings."""
-    here.world = replace(here.world, voice=voice, ruleset=here.world.ruleset.model_copy(update=ruleset))
+    after = here.world.ruleset.model_copy(update=ruleset)
+    here.world = replace(here.world, voice=voice, ruleset=after, rules=rules_of(after.policy))
     here.runner = type(here.runner)(here.world)
 
 
@@ -263,3 +270,119 @@ def test_a_request_of_another_journal_does_not_bear_its_signature(lab):
     assert is_asker_proven(copied, PEOPLE, "another journal", eip191.recover)
     assert not is_asker_proven(copied, PEOPLE, identity(here), eip191.recover)
     assert not is_asker_proven(asked, PEOPLE, identity(here), eip191.recover)
+
+
+# --- approvals.asker = "person" --------------------------------------------------------------------------------------
+
+
+def in_force(here):
+    return fold_oversight(here.run(here.journal.read(STREAM))).ruleset
+
+
+def test_a_closure_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
+    """Whoever of them asked, another one has approved it too."""
+    here = world(lab, asker="person")
+    account = closing(here)
+    told = say(here, account, "alice")
+    assert (told.by, told.needed, told.is_granted, told.by_proven) == (("alice",), 2, False, False)
+    assert isinstance(here.advance(account).action, Wait)
+    assert here.account(account).deletes == 0
+    assert say(here, account, "bob").is_granted
+    assert here.settle(account) == End("done")
+
+
+def test_a_closure_that_a_person_asks_for_takes_as_many_others_as_the_policy_says(lab):
+    here = world(lab, voice=Voice(key=KEYS["alice"]), asker="person")
+    account = closing(here)
+    assert refused(here, account, "alice") == "approval_by_requester"
+    told = say(here, account, "bob")
+    assert (told.by, told.needed, told.is_granted, told.by_proven) == (("bob",), 1, True, True)
+    assert here.settle(account) == End("done")
+
+
+@pytest.mark.parametrize("signer", [None, MALLORY, KEYS["alice"]], ids=["no", "a stranger's", "another person's"])
+def test_a_persons_name_with_no_signature_of_hers_takes_one_more(lab, signer):
+    here = world(lab, asker="person")
+    account = closing(here)
+    asked = forged(here, account, by="bob", signer=signer)
+    told = say(here, asked.request, "carol")
+    assert (told.needed, told.is_granted, told.by_proven) == (2, False, False)
+    for _ in range(2):
+        waits = here.advance(account).action
+        assert isinstance(waits, Wait)
+    assert here.account(account).deletes == 0
+    if signer is not None:  # the event says that a person asks; what the signature says is found when it is to be used
+        assert "fewer than 2 hold by their signatures" in waits.waits_for
+    if signer is not KEYS["alice"]:
+        say(here, asked.request, "alice")
+        assert here.settle(account) == End("done")
+
+
+def test_a_changed_ruleset_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
+    here = world(lab, asker="person")
+    account = changing(here)
+    assert say(here, "policy", "alice").needed == 2
+    waits = here.advance(account).action
+    assert waits.waits_for.startswith("2 people to approve")
+    assert in_force(here).confirmations == 1
+    assert say(here, "policy", "bob").is_granted
+    assert here.settle(account) == End("done")
+    assert in_force(here).confirmations == 2
+
+
+def test_a_changed_ruleset_that_a_person_asks_for_takes_as_many_others_as_the_policy_says(lab):
+    here = world(lab, voice=Voice(key=KEYS["carol"]), asker="person")
+    account = changing(here)
+    assert here.advance(account).action.waits_for.startswith("one person to approve")
+    assert say(here, "policy", "alice").is_granted
+    assert here.settle(account) == End("done")
+
+
+def test_the_ruleset_in_force_says_who_may_ask_for_its_own_change(lab):
+    here = world(lab, asker="person")
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    run_by(here, SILENT, policy=asking())
+    assert isinstance(here.advance(account).action, Wait)
+    assert not say(here, "policy", "alice").is_granted
+    here.advance(account)
+    assert in_force(here).policy.approvals.asker == "person"
+    say(here, "policy", "carol")
+    here.advance(account)
+    assert in_force(here).policy.approvals.asker == "any"
+
+
+def test_what_was_asked_for_before_takes_what_the_ruleset_in_force_says_now(lab):
+    here = world(lab)
+    account = closing(here)
+    assert say(here, account, "alice").is_granted
+    run_by(here, SILENT, policy=asking(asker="person"))
+    here.advance(account)
+    say(here, "policy", "alice")
+    assert isinstance(here.advance(account).action, Wait)
+    assert in_force(here).policy.approvals.asker == "person"
+    assert here.account(account).deletes == 0
+    assert say(here, account, "bob").is_granted
+    assert here.settle(account) == End("done")
+
+
+BEFORE = (
+    '{"confirmations":1,"domains":["platform.example"],"policy":{"approvals":{"closure":1,"expires":7200,"finality":1,'
+    '"keys":1,"policy":1,"roles":1},"challenge":{"chains":[],"domains":[],"expiration":"optional","kinds":["eip4361",'
+    '"uuid"],"max_age":3300,"opaque_max_bytes":0,"resources":"platform"},"keys":{"binding":"required","new_journal":'
+    '"refuse"},"limits":[],"people":{"alice":{"address":"%s","roles":["approver","administrator","operator"]},"bob":'
+    '{"address":"%s","roles":["approver","administrator","operator"]},"carol":{"address":"%s","roles":["approver",'
+    '"administrator","operator"]}},"version":1}}'
+)
+"""A ruleset as it was adopted before there was ``approvals.asker``."""
+
+
+def test_a_new_release_asks_nobody_to_approve_what_was_in_force(lab):
+    here = world(lab)
+    document = BEFORE % tuple(PEOPLE[name].address for name in NAMES)
+    digest = hashlib.sha256(document.encode()).hexdigest()
+    write(here, STREAM, o.RulesetAdopted(ruleset=digest, document=document, by="os:model"))
+    account = here.create().id
+    assert here.complete(account, ACTIVATE) == End("done")
+    kinds = [item.event.type for item in here.run(here.journal.read(STREAM))]
+    assert kinds == ["ruleset_adopted"]

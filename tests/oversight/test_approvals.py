@@ -16,8 +16,9 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, request_approval
 from orchestrator.lifecycle.proofs import approval_text
-from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise, find, pending
+from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise
 from orchestrator.oversight.records import read_oversight
+from orchestrator.oversight.requests import find, pending
 from orchestrator.policy import Role
 from orchestrator.steps.people import SILENT, Voice
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, START, adopt, happened, ruleset, voice
@@ -213,6 +214,25 @@ async def test_what_is_only_written_and_not_signed_grants_nothing(journal, clock
     assert isinstance(await ask(journal, clock), Waiting)
     assert (await say(journal, clock, asked.request, BOB)).by == ("bob",)
     assert isinstance(await ask(journal, clock), Granted)
+
+
+async def test_an_approval_is_of_the_content_that_its_text_shows(journal, clock):
+    """``content_hash`` finds the request, ``content`` is what the approver reads: they must belong together."""
+    harmful = await ask(journal, clock)
+    assert isinstance(harmful, Waiting)
+    clock.forward(1)
+    shown = request_approval(
+        "keys",
+        "administrator",
+        {"a": "comma"},
+        needed=1,
+        by="os:m",
+        now=clock(),
+        expires_at=clock() + timedelta(hours=1),
+    ).model_copy(update={"content_hash": harmful.request.approval.asked.content_hash})
+    await journal.append(STREAM, [shown], after=1, at=clock())
+    await say(journal, clock, await find(journal, shown.request, settings=RULES, clock=clock))
+    assert isinstance(await ask(journal, clock), Waiting)
 
 
 async def test_whoever_has_left_counts_no_more(journal, clock):

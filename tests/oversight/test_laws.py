@@ -15,10 +15,12 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, fold_oversight, request_approval
 from orchestrator.lifecycle.proofs import approval_text, supporters
 from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.oversight.approvals import Granted, approve, authorise, pending
+from orchestrator.oversight.approvals import Granted, approve, authorise
 from orchestrator.oversight.records import read_oversight
+from orchestrator.oversight.requests import pending
 from orchestrator.oversight.stops import resume, stop
 from orchestrator.policy import Role
+from orchestrator.steps.people import SILENT
 from tests.oversight.conftest import KEYS, START, Clock, ruleset, voice
 
 RULES = ruleset()
@@ -105,7 +107,8 @@ def test_no_number_of_words_of_one_person_ends_a_stop(scope, name, times):
 
 CONTENTS = st.sampled_from([{"action": "created", "name": "a"}, {"action": "created", "name": "b"}, {"name": "a"}])
 ASKERS = st.one_of(PEOPLE, st.just("os:deploy"))
-ASK = st.tuples(st.just("ask"), CONTENTS, st.integers(1, 2), ASKERS)
+ASK = st.tuples(st.just("ask"), CONTENTS, st.integers(1, 2), ASKERS, st.booleans())
+"""The last: whether one of the people proves that she asks, or is only named."""
 APPROVE = st.tuples(st.just("approve"), st.integers(0, 3), PEOPLE)
 ACTS = st.one_of(
     ASK,
@@ -116,9 +119,13 @@ ACTS = st.one_of(
 )
 
 
-@given(ASK, st.lists(APPROVE, max_size=2), st.lists(ACTS, max_size=12))
-def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_once(first, words_first, then):
+@given(st.sampled_from(["any", "person"]), ASK, st.lists(APPROVE, max_size=2), st.lists(ACTS, max_size=12))
+def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_once(rule, first, words_first, then):
     acts = [first, *words_first, *then]
+    rules = ruleset(approvals={"keys": 1, "expires": 3600, "asker": rule})
+
+    def takes(asked):
+        return asked.needed if rule == "any" or asked.signature is not None else asked.needed + 1
 
     async def run():
         memory, clock = Memory(), Clock()
@@ -126,13 +133,13 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
         used: set[str] = set()
         for act in acts:
             asked = [item for item in memory.events if isinstance(item.event, o.ApprovalRequested)]
-            live = await pending(memory, settings=RULES, clock=clock)
+            live = await pending(memory, settings=rules, clock=clock)
             match act:
                 case ("wait", seconds):
                     clock.forward(seconds)
                 case ("approve", place, name) if live:
                     place %= len(live)
-                    call = approve(memory, live[place], voice(KEYS[name]), settings=RULES, clock=clock)
+                    call = approve(memory, live[place], voice(KEYS[name]), settings=rules, clock=clock)
                     if live[place].approval.asked.by == name:
                         with pytest.raises(PolicyRefused):
                             await call
@@ -150,7 +157,7 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
                     await memory.forge(
                         o.ApprovalGiven(request=asked[place].event.request, person=name, signature=stolen)
                     )
-                case ("ask", content, needed, by):
+                case ("ask", content, needed, by, proves):
                     told = await authorise(
                         memory,
                         subject="keys",
@@ -158,8 +165,9 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
                         content=content,
                         needed=needed,
                         by=by,
-                        settings=RULES,
+                        settings=rules,
                         clock=clock,
+                        voice=voice(KEYS[by]) if proves and by in KEYS else SILENT,
                     )
                     event(type(told).__name__)
                     if isinstance(told, Granted):
@@ -172,12 +180,12 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
                         )
                         assert request.event.content == matter.content
                         assert request.event.needed == needed
-                        assert len(words[told.request] - {request.event.by}) >= needed
+                        assert len(words[told.request] - {request.event.by}) >= takes(request.event)
                         assert clock() < request.event.expires_at == request.at + timedelta(hours=1)
                         assert told.request not in used
-            for request in await pending(memory, settings=RULES, clock=clock):
+            for request in await pending(memory, settings=rules, clock=clock):
                 asked = request.approval.asked
-                enough = len(words.get(request.id, set()) - {asked.by}) >= asked.needed
+                enough = len(words.get(request.id, set()) - {asked.by}) >= takes(asked)
                 event(f"granted: {request.is_granted}")
                 assert request.is_granted == enough
                 assert request.id not in used

@@ -1,0 +1,160 @@
+"""Requests for approvals, where they are in the journal, and what has been said to each of them so far."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator import eip191
+from orchestrator.errors import PolicyRefused, SettingsError
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, fold_approval
+from orchestrator.lifecycle.proofs import approvals_needed, is_asker_proven, supporters
+from orchestrator.lifecycle.recorded import Recorded
+from orchestrator.oversight.records import Clock, Records, in_force, read_oversight
+from orchestrator.policy import Policy, Ruleset
+
+_PAGE = 1000
+_SHORTEST_PREFIX = 6
+_ACCOUNT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_APPROVAL = (o.ApprovalRequested, o.ApprovalGiven, o.ApprovalUsed)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request where it is in the journal."""
+
+    stream: str
+    approval: Approval
+    by: tuple[str, ...]
+    """Who has approved it, proven under the ruleset in force."""
+    needed: int
+    """How many must, under that ruleset."""
+    by_proven: bool
+    """Whether the one who asks is proven to be one of its people."""
+
+    @property
+    def id(self) -> str:
+        return self.approval.asked.request
+
+    @property
+    def account_id(self) -> str | None:
+        """The account whose closure it is about."""
+        return None if self.stream == STREAM else self.stream
+
+    @property
+    def is_granted(self) -> bool:
+        return len(self.by) >= self.needed
+
+
+def weighed(stream: str, approval: Approval, policy: Policy, journal: str) -> Request:
+    """What a request comes to under a policy, by the signatures. ``journal``: its id."""
+    return Request(
+        stream,
+        approval,
+        by=supporters(approval, policy.people, journal, eip191.recover),
+        needed=approvals_needed(approval.asked, policy, journal, eip191.recover),
+        by_proven=is_asker_proven(approval.asked, policy.people, journal, eip191.recover),
+    )
+
+
+async def pending(records: Records, *, settings: Ruleset, clock: Clock) -> list[Request]:
+    """All live requests, of all streams, the oldest first. Reads the whole journal, a page at a time."""
+    oversight = await read_oversight(records)
+    now = clock()
+    return [request for request in await _all(records, oversight, settings) if request.approval.is_live(now)]
+
+
+async def find(records: Records, what: str, *, settings: Ruleset, clock: Clock) -> Request:
+    """The one live request that ``what`` names: an account's id (its newest request: what stands on the account now),
+    a request's id or its beginning (6 digits or more), or ``policy``.
+
+    Raises SettingsError ``approval_unknown``, ``approval_ambiguous``; PolicyRefused ``approval_expired``,
+    ``approval_used`` where there was one.
+    """
+    now = clock()
+    named = [request for request in await _candidates(records, what, settings) if _is_named(request, what)]
+    found = [request for request in named if request.approval.is_live(now)]
+    if found and all(request.account_id is not None for request in found) and found[-1].account_id == what.lower():
+        return found[-1]
+    if len(found) > 1:
+        raise SettingsError(
+            f"{ascii(what)[:80]} names {len(found)} requests: say which of " + ", ".join(r.id[:12] for r in found),
+            code="approval_ambiguous",
+        )
+    if found:
+        return found[0]
+    if named:
+        require_live(named[-1].approval, now)
+    raise SettingsError(
+        f"nothing that waits for an approval is named {ascii(what)[:80]}: orchestrator approve lists what does",
+        code="approval_unknown",
+    )
+
+
+async def _candidates(records: Records, what: str, settings: Ruleset) -> list[Request]:
+    """Where ``what`` can be, in as few reads as that takes: an account's own stream, the stream ``signing``, or all."""
+    oversight = await read_oversight(records)
+    if _ACCOUNT.fullmatch(what.lower()) is not None:
+        return await _requests(records, oversight, settings, await records.read(what.lower()))
+    found = await _requests(records, oversight, settings, await records.read(STREAM))
+    if what == "policy" or any(_is_named(request, what) for request in found):
+        return found
+    return await _all(records, oversight, settings)
+
+
+async def _all(records: Records, oversight: Oversight, settings: Ruleset) -> list[Request]:
+    recorded: list[Recorded] = []
+    after = 0
+    while page := await records.read_all(after, _PAGE):
+        after = page[-1].seq
+        recorded += [item for item in page if isinstance(item.event, _APPROVAL)]
+    return await _requests(records, oversight, settings, recorded)
+
+
+async def _requests(
+    records: Records, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
+) -> list[Request]:
+    """The requests in these events, the oldest first."""
+    policy, journal = in_force(oversight, settings).policy, await records.identity()
+    streams: dict[str, list[Recorded]] = {}
+    for item in recorded:
+        streams.setdefault(item.stream, []).append(item)
+    found = [
+        weighed(stream, approval, policy, journal)
+        for stream, items in streams.items()
+        for approval in fold_requests(items).values()
+    ]
+    return sorted(found, key=lambda request: request.approval.at)
+
+
+def _is_named(request: Request, what: str) -> bool:
+    if what == "policy":
+        return request.approval.asked.subject == "ruleset"
+    if request.account_id is not None and request.account_id == what.lower():
+        return True
+    return len(what) >= _SHORTEST_PREFIX and request.id.startswith(what.lower())
+
+
+def require_live(approval: Approval, now: datetime) -> None:
+    """Raises PolicyRefused ``approval_used``, ``approval_expired``."""
+    asked = approval.asked
+    if approval.used:
+        raise PolicyRefused(f"request {asked.request[:12]} was approved and done already", code="approval_used")
+    if not approval.is_live(now):
+        raise PolicyRefused(
+            f"request {asked.request[:12]} expired at {asked.expires_at:%Y-%m-%dT%H:%M:%SZ}, it is "
+            f"{now:%Y-%m-%dT%H:%M:%SZ}: whoever asked must ask again",
+            code="approval_expired",
+        )
+
+
+def fold_requests(recorded: Sequence[Recorded]) -> dict[str, Approval]:
+    """The requests in the events of one stream, by id."""
+    approvals: dict[str, Approval] = {}
+    for item in recorded:
+        if isinstance(item.event, _APPROVAL):
+            approvals = fold_approval(approvals, item.event, item.at)
+    return approvals
