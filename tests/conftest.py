@@ -1,8 +1,8 @@
 """Hypothesis profiles: a small fixed slice by default, the full count with ORCHESTRATOR_TEST_PROFILE=full."""
 
-import os
-
 from hypothesis import HealthCheck, settings
+
+from tests.profile import FULL
 
 _SLOW_HERE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
@@ -14,4 +14,4 @@ settings.register_profile(
     "full", max_examples=1000, stateful_step_count=60, database=None, deadline=None, print_blob=True,
     suppress_health_check=_SLOW_HERE,
 )  # fmt: skip
-settings.load_profile("full" if os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full" else "default")
+settings.load_profile("full" if FULL else "default")

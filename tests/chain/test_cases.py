@@ -8,19 +8,19 @@ third of the others, in the full profile.
 from __future__ import annotations
 
 import logging
-import os
 
 import pytest
 
-from orchestrator.chain.examiner import Examination, examine
+from orchestrator.chain.examination import Examination
+from orchestrator.chain.examiner import examine
 from orchestrator.chain.rpc import Rpc
 from orchestrator.closure.rerun import rerun
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.models import checksum
 from tests.closure.cases import adversaries, honest
 from tests.closure.cases.case import CONFIGURATIONS, NUMBER, TIMESTAMP, Built, load
+from tests.profile import FULL
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 SOME = ("solc-0.8.37-optimized", "vyper-gas", "raw")
 CASES = {case.name: case for case in (*honest.CASES, *honest.LIMITS, *adversaries.CASES)}
 

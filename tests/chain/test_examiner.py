@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from orchestrator import schemas
-from orchestrator.chain.examiner import examine, parse_block
+from orchestrator.chain.examiner import examine
+from orchestrator.chain.pinned import parse_block
 from orchestrator.chain.residue import ENTRY_POINTS
 from orchestrator.chain.rpc import Rpc
 from orchestrator.closure.evidence import prove

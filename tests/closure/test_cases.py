@@ -7,7 +7,6 @@ again and compares.
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -37,6 +36,7 @@ from tests.closure.cases.case import (
 )
 from tests.closure.cases.honest import CASES as HONEST
 from tests.closure.cases.honest import LIMITS
+from tests.profile import FULL
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL: tuple[Case, ...] = (*HONEST, *LIMITS, *ADVERSARIES)
@@ -167,7 +167,7 @@ def test_the_comparison_names_the_cases_that_differ(
 
 @pytest.mark.timeout(3600)
 def test_built_again_the_cases_are_the_same_bytes() -> None:
-    if os.environ.get("ORCHESTRATOR_TEST_PROFILE") != "full":
+    if not FULL:
         pytest.skip("compiles all sources in all configurations, for minutes: ORCHESTRATOR_TEST_PROFILE=full")
     command = [sys.executable, str(ROOT / "scripts" / "build_cases.py"), "--check"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)

@@ -18,10 +18,10 @@ from eth_hash.auto import keccak
 
 from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.facts import Facts
+from tests.profile import FULL, full_only
 
 ROOT = Path(__file__).resolve().parents[2]
 REAL = ROOT / "tests" / "closure" / "real"
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 ADDRESS = 0xC0DE << 100
 CONTRACTS = json.loads((REAL / "contracts.json").read_text(encoding="utf-8"))
 # What the analysis cannot tell, and why. It must say exactly these.
@@ -122,7 +122,7 @@ def test_what_is_made_to_be_hard_ends(name):
     assert took < 10, f"{took:.1f} s, {analysis.steps} steps, {analysis.states} states"
 
 
-@pytest.mark.skipif(not FULL, reason="asks the npm registry: runs with ORCHESTRATOR_TEST_PROFILE=full")
+@full_only("asks the npm registry")
 @pytest.mark.timeout(900)
 def test_the_fixture_is_built_from_the_locked_packages(monkeypatch, capsys):
     script = imported("build_real_bytecode", ROOT / "scripts" / "build_real_bytecode.py")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from orchestrator.closure.certificate import build_certificate
 from orchestrator.closure.verifier import verify
+from tests.profile import FULL
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 SHARDS = 4
 """Parts of the file's positions, so that processes can share the work."""
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.profile import FULL
+
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS = ROOT / "contracts"
 
@@ -17,11 +19,10 @@ CONTRACTS = ROOT / "contracts"
 def environment() -> dict[str, str]:
     """With forge, and the node that runs its compiler, as `make setup` puts them."""
     folders = [str(Path(sys.executable).parent), str(ROOT / ".toolchain" / "bin"), os.environ["PATH"]]
-    full = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
     environment = {
         **os.environ,
         "PATH": os.pathsep.join(folders),
-        "FOUNDRY_PROFILE": "full" if full else "default",
+        "FOUNDRY_PROFILE": "full" if FULL else "default",
         "FOUNDRY_DISABLE_NIGHTLY_WARNING": "1",
         "NO_COLOR": "1",
     }

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.profile import full_only
+
 ROOT = Path(__file__).resolve().parents[2]
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 # keccak256("open sesame"): what the doubles in contracts/test/halmos/Doubles.sol wait for.
 WORD = 0x41A3E23AE767D22161EDD75F570001163314BBA77F5126B4A64A24F5EA176ACC
 
@@ -38,7 +39,7 @@ def path_of_tools(monkeypatch) -> None:
             pytest.fail(f"{program} is missing: run `make setup`")
 
 
-@pytest.mark.skipif(not FULL, reason="the solver needs minutes: runs with ORCHESTRATOR_TEST_PROFILE=full")
+@full_only("the solver needs minutes")
 @pytest.mark.timeout(900)
 def test_a_closed_wallet_is_inert_for_all_parties_callers_and_arguments(script, path_of_tools):
     run = script.run()

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.models import AccountStatus, OperationKind, WalletState
+from tests.profile import FULL
 
 CALLS = ("account", "challenge", "submit", "request", "create_account", "append", "customer_accounts", "cards")
 BEFORE = ("unreachable", "limited", "killed_before")
@@ -206,5 +207,5 @@ def machine(lab):
 
 @pytest.mark.timeout(1200)
 def test_nothing_twice_and_everything_ends(lab):
-    count = 400 if settings.get_current_profile_name() == "full" else 80
+    count = 400 if FULL else 40
     run_state_machine_as_test(machine(lab), settings=settings(max_examples=count, stateful_step_count=40))

@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.devnet import toolchain
 from orchestrator.errors import SettingsError
+from tests.profile import full_only
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def test_the_users_cache_is_one_folder_for_each_version():
     assert toolchain.user_cache().name == f"foundry-{toolchain.FOUNDRY_VERSION}"
 
 
+@full_only("two downloads")
 def test_two_installations_at_once_from_the_registry(path_without_tools, tmp_path):
     command = [sys.executable, "-m", "orchestrator.devnet.toolchain", "--into", str(tmp_path / "tools"), "anvil"]
     # An empty cache of the user's: nothing to be found there.

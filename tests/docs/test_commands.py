@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import os
 import re
 import signal
 import subprocess
@@ -19,8 +18,9 @@ from orchestrator.settings import load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, text
 from tests.docs.shell import Shell
 from tests.e2e.commands import wait_for
+from tests.profile import full_only
 
-full = pytest.mark.skipif(os.environ.get("ORCHESTRATOR_TEST_PROFILE") != "full", reason="full profile")
+full = full_only("what a reader would type, in a shell")
 
 
 def _named(block: Block) -> str:

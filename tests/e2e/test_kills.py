@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from orchestrator.blocking import BlockingOrchestrator
 from tests.e2e.commands import kill, wait_for
+from tests.profile import FULL, full_only
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 BEFORE, AFTER = "delay_before", "delay_after"
 """The request is held before its effect, or between its effect and its answer; the process is killed there."""
 LONG = 300
@@ -60,7 +58,7 @@ def _effects(devnet, method):
 
 @pytest.mark.parametrize(
     ("request_", "moment"),
-    _moments((SUBMIT, BEFORE), (SUBMIT, AFTER), full=((FETCH, BEFORE), (FETCH, AFTER), (("GET", "s/[^/]+$"), AFTER))),
+    _moments((SUBMIT, AFTER), full=((SUBMIT, BEFORE), (FETCH, BEFORE), (FETCH, AFTER), (("GET", "s/[^/]+$"), AFTER))),
 )
 def test_activate(devnet, cli, account, request_, moment):
     _killed_while(devnet, cli, request_, moment, "activate", account)
@@ -72,10 +70,9 @@ def test_activate(devnet, cli, account, request_, moment):
 @pytest.mark.parametrize(
     ("request_", "moment"),
     _moments(
-        (DELETE, BEFORE),
         (DELETE, AFTER),
         (SUBMIT, AFTER),
-        full=((SUBMIT, BEFORE), (FETCH, BEFORE), (FETCH, AFTER), (("GET", "/cards$"), AFTER)),
+        full=((DELETE, BEFORE), (SUBMIT, BEFORE), (FETCH, BEFORE), (FETCH, AFTER), (("GET", "/cards$"), AFTER)),
     ),
 )
 def test_close(devnet, cli, active, request_, moment):
@@ -86,7 +83,7 @@ def test_close(devnet, cli, active, request_, moment):
     assert len(devnet.simulator.records()["signatures"]) == 2
 
 
-@pytest.mark.parametrize("moment", [BEFORE, AFTER])
+@pytest.mark.parametrize("moment", _moments(AFTER, full=(BEFORE,)))
 def test_create_with_a_reference_makes_one_account(devnet, cli, moment):
     create = ("accounts", "create", "--customer", devnet.programme.customer_id, "--currency", "EUR", "--reference", "r")
     _killed_while(devnet, cli, ("POST", "/customers/[^/]+/accounts$"), moment, *create)
@@ -130,7 +127,7 @@ def test_suspension(devnet, cli, active, operation, moment):
     assert cli.json(operation, active)["outcome"] == "done"
 
 
-@pytest.mark.skipif(not FULL, reason="full profile: 14 kills")
+@full_only("14 kills")
 def test_many_kills_at_any_moment(devnet, cli, account):
     """A command that is killed again and again, each time a little later, still ends in one account, closed once."""
     for command in (("activate", account), ("close", account, "--yes")):

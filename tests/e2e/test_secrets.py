@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ctypes
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,8 +17,8 @@ from orchestrator.devnet.contracts import OWNER
 from orchestrator.signers import v3
 from orchestrator.signers.secret import Secret
 from tests.e2e.commands import wait_for
+from tests.profile import full_only
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 PASSWORD = "correct-horse-battery-staple-0815"
 TOKEN = "webhook-token-that-nobody-guesses"
 _BEARER = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.eyJ")
@@ -63,7 +62,7 @@ def secrets(cli, devnet, tmp_path) -> dict[str, str]:
     }
 
 
-@pytest.mark.skipif(not FULL, reason="full profile: a whole run")
+@full_only("a whole run")
 def test_a_whole_run_shows_no_secret(cli, devnet, platform, secrets, tmp_path):
     outputs: list[bytes] = []
 

@@ -1,6 +1,5 @@
 """The two databases of the journal's tests: a file, and a database on a real server."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,10 +9,11 @@ from zlib import crc32
 
 import pytest
 
+from tests.profile import FULL
+
 from .postgres import Server, programs, running
 
 KINDS = ["sqlite", "postgresql"]
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 EXAMPLES = 400 if FULL else 20
 """Of random tests: each example is many transactions on a disk."""
 
@@ -62,7 +62,8 @@ def database(request, tmp_path) -> Database:
     if request.param == "sqlite":
         path = tmp_path / "state" / "journal.db"
         return Database("sqlite", f"sqlite:///{path}", path)
-    if not FULL and "signing_race" not in request.node.nodeid and crc32(request.node.name.encode()) % 4:
+    both = FULL or request.node.get_closest_marker("both_databases") is not None
+    if not both and crc32(request.node.name.encode()) % 4:
         pytest.skip("full profile: a quarter of these run on PostgreSQL by default")
     server = request.getfixturevalue("postgres_server")
     return Database("postgresql", server.new_schema(), server=server)

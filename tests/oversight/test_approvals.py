@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 from datetime import timedelta
 
 import pytest
@@ -22,6 +21,7 @@ from orchestrator.oversight.requests import find, pending
 from orchestrator.policy import Role
 from orchestrator.steps.people import SILENT, Voice
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, START, adopt, happened, ruleset, voice
+from tests.profile import FULL
 
 RULES = ruleset()
 MATTER = {"action": "created", "name": "k"}
@@ -341,7 +341,7 @@ async def test_an_approval_waits_for_no_worker_of_the_account(journal, clock):
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-ROUNDS = 200 if os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full" else 10
+ROUNDS = 200 if FULL else 10
 
 
 def _ask_in_a_process(url, barrier, answers):

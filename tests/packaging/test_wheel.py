@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION, ensure
+from tests.profile import full_only
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "orchestrator"
-full = pytest.mark.skipif(os.environ.get("ORCHESTRATOR_TEST_PROFILE") != "full", reason="full profile: an installation")
+full = full_only("an installation")
 
 
 def pip(python: Path | str, *arguments: str) -> None:

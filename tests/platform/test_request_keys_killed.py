@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from pydantic import SecretStr
 
@@ -12,8 +10,8 @@ from orchestrator.platform import PlatformSettings
 from orchestrator.platform.request_keys import RequestKeyChanges, managed_client
 from orchestrator.signers import FixedPassword, Secret
 from orchestrator.signers.request_keys import RequestKeyFolder
+from tests.profile import full_only
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 STEPS = ("create", "intend_upload", "switch", "_retire_older", "intend_revocation", "revoke", "recorded", "record")
 
@@ -75,7 +73,7 @@ def active(simulator):
     return [row["id"] for row in simulator.platform.store.all("SELECT id FROM signing_keys WHERE active = 1")]
 
 
-@pytest.mark.skipif(not FULL, reason="full profile: 24 kills")
+@full_only("24 kills")
 async def test_killed_at_every_step(simulator, tmp_path):
     found = simulator.bootstrap(OWNER).credentials
 

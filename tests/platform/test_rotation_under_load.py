@@ -17,6 +17,7 @@ from orchestrator.platform import PlatformSettings
 from orchestrator.platform.request_keys import RequestKeyChanges, managed_client
 from orchestrator.signers import FilePassword
 from orchestrator.signers.request_keys import RequestKeyFolder
+from tests.profile import FULL
 
 SCRIPT = Path(__file__).with_name("request_key_process.py")
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -100,22 +101,29 @@ async def finish(loads):
     return [await one.line() for one in loads]
 
 
-async def test_five_rotations_under_the_load_of_two_processes(world):
+LEAST, MOST = 5 if FULL else 2, 50
+
+
+async def test_rotations_under_the_load_of_two_processes(world):
     simulator, files, start = world
+
+    def refused() -> bool:
+        """Whether a request came with a key that had just been replaced: else nothing is put to the test."""
+        return any(one["status"] == 401 for one in simulator.records()["requests"])
+
     rotator, *loads = await asyncio.gather(start("rotate"), start("load"), start("load"))
     keys = []
-    for _ in range(5):
+    while len(keys) < LEAST or not refused():
+        assert len(keys) < MOST
         rotator.tell()
         keys.append((await rotator.line())["keyId"])
     results = await finish(loads)
     assert [one["failures"] for one in results] == [[], []]
-    assert len(set(keys)) == 5
+    assert len(set(keys)) == len(keys)
     assert files.in_use().key_id == keys[-1]
     made = [name for one in results for name in one["made"]]
     assert webhooks_made(simulator) == Counter(made), "each modifying request was done, and once"
     assert min(one["rounds"] for one in results) >= 1
-    refused = [one for one in simulator.records()["requests"] if one["status"] == 401]
-    assert refused, "else nothing was put to the test"
 
 
 async def test_the_rotating_process_is_killed_after_its_request_and_the_others_complete_it(world):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.errors import SettingsError
 from orchestrator.settings import Settings
 from tests.e2e.commands import CommandLine
+from tests.profile import full_only
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 OWN_KEY = ("ORCHESTRATOR_SIGNING_KEY_FILE", "ORCHESTRATOR_SIGNING_KEY_ID")
 
 
@@ -39,7 +38,7 @@ async def _command(cli: CommandLine, *arguments: str) -> Any:
     return json.loads(done.stdout)["requestKeys"][0]
 
 
-@pytest.mark.skipif(not FULL, reason="full profile: five rotations")
+@full_only("five rotations")
 async def test_the_key_is_rotated_under_a_running_service(
     cli: CommandLine,
     service_settings: Settings,

@@ -15,7 +15,6 @@ It starts the real thing (a token, a server, a node), makes one key in it, and e
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Protocol, cast
 
 from orchestrator.models import Address
 from orchestrator.signers.passwords import PasswordSource
+from tests.profile import FULL
 
 TIMEOUT = 1.0
 """Seconds that the keyring under test gives a back end (``open_backend(…, timeout=TIMEOUT)``)."""
@@ -91,4 +91,4 @@ def backend_module(name: str) -> BackendModule:
 
 def must_run() -> bool:
     """Whether a back end that is not there is a failure (the full profile) instead of a skipped test."""
-    return os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
+    return FULL

@@ -9,7 +9,6 @@ import collections
 import contextlib
 import json
 import logging
-import os
 import random
 import subprocess
 import sys
@@ -24,10 +23,10 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.recorded import Recorded
+from tests.profile import FULL
 
 from .racer import KEY
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 RACER = Path(__file__).parent / "racer.py"
 JITTER = 0.002
 """Seconds by which the processes start apart at most, at random: about what a transaction takes."""
@@ -123,6 +122,7 @@ def require_one_each(made: list[dict], accounts: list[str], url: str) -> None:
     assert sorted(signed) == sorted((line["account"], line["digest"]) for line in made)
 
 
+@pytest.mark.both_databases
 def test_of_two_processes_exactly_one_signs(database, tmp_path):
     prepare(database.url)
     rounds = 1000 if FULL else 10
@@ -132,7 +132,7 @@ def test_of_two_processes_exactly_one_signs(database, tmp_path):
         made = race.made()
     assert len(made) == rounds
     require_one_each(made, accounts, database.url)
-    assert len(winners) == 2, f"no race: {winners}"
+    assert not FULL or len(winners) == 2, f"no race: {winners}"
     logging.getLogger(__name__).info("%s: %d rounds, won %s", database.kind, rounds, dict(winners))
 
 
@@ -168,9 +168,9 @@ def test_a_process_that_is_killed_leaves_one_challenge_to_sign(database, tmp_pat
     assert signed == [made[0]["digest"]]
 
 
-def test_eight_processes_one_signature_and_no_more_than_a_limit(database, tmp_path):
+def test_several_processes_one_signature_and_no_more_than_a_limit(database, tmp_path):
     prepare(database.url)
-    racers, each, room = 8, 3, 7
+    racers, each, room = 8 if FULL else 3, 3, 7
     accounts = [f"account-{number}" for number in range(20 if FULL else 3)]
     with Racers(database.url, tmp_path, racers) as race:
         race_for(race, accounts, racers)

@@ -6,7 +6,6 @@ document forbids: those go out as they are, and must be refused.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import uuid
@@ -25,8 +24,8 @@ from orchestrator.devnet.simulator.http_signatures import Message, content_diges
 from orchestrator.devnet.simulator.openapi import DIGEST, document
 from orchestrator.devnet.simulator.routes import API
 from orchestrator.devnet.simulator.schemas import UUID, Schemas
+from tests.profile import FULL
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 COUNT = 50 if FULL else 5
 OWNER = DEV_ACCOUNTS[1].address
 

@@ -6,7 +6,6 @@ seeds: ``python -m tests.closure.soundness.run --seconds 3600``.
 
 from __future__ import annotations
 
-import os
 import random
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.arithmetic import CONCRETE
 from orchestrator.closure.evm.facts import Facts
 from orchestrator.devnet.anvil import Anvil
+from tests.profile import FULL
 
 from .anvil_world import AnvilWorld
 from .asm import assemble
@@ -25,7 +25,6 @@ from .programs import CORNERS
 from .run import Report, campaign, program_of, unchanged
 from .world import SUBJECT, hexed
 
-FULL = os.environ.get("ORCHESTRATOR_TEST_PROFILE") == "full"
 PARTS = 4
 """A full run's parts may run side by side, with xdist."""
 PROGRAMS = 28_000 // PARTS if FULL else 600 // PARTS
