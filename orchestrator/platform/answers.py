@@ -9,11 +9,23 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from orchestrator.errors import Disposition, MalformedAnswer, PlatformRefused
+from orchestrator.errors import Disposition, MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer
 from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
 from orchestrator.platform.transport import Answer, Call
 
-__all__ = ["KNOWN_CONFLICTS", "Refusal", "clock_offset", "parse_json", "refusal_of", "retry_after"]
+__all__ = [
+    "Refusal",
+    "about_signature",
+    "broken",
+    "clock_offset",
+    "expect_success",
+    "garbled",
+    "in_flight",
+    "parse_json",
+    "refusal_of",
+    "retry_after",
+    "uncertain",
+]
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
 _BY_STATUS: Final = {
@@ -26,7 +38,7 @@ _BY_STATUS: Final = {
     429: "platform_rate_limited",
 }
 _PASSING_CONFLICTS: Final = frozenset({"operation_in_progress", "challenge_pending"})
-KNOWN_CONFLICTS: Final = _PASSING_CONFLICTS | {
+_KNOWN_CONFLICTS: Final = _PASSING_CONFLICTS | {
     "account_closed",
     "account_exists",
     "already_exists",
@@ -180,3 +192,56 @@ def retry_after(answer: Answer, *, most: float) -> float | None:
     if not text.isascii() or not text.isdigit():
         return None
     return float(min(int(text[:6]), most))
+
+
+# --- what it says of the request ---------------------------------------------------------------------------------
+
+
+def expect_success(answer: Answer, call: Call) -> Answer:
+    """The answer, if it is a 2xx. Raises MalformedAnswer."""
+    if not 200 <= answer.status < 300:
+        raise MalformedAnswer(f"{call}: expected HTTP 2xx or an error, got {answer.status}")
+    return answer
+
+
+def broken(answer: Answer, call: Call) -> UncertainAnswer | PlatformUnreachable:
+    """What a 5xx answer means: only a read may be repeated."""
+    if call.modifying:
+        return UncertainAnswer(
+            f"{call}: HTTP {answer.status}; the request may have had its effect, so it must be read back"
+        )
+    return PlatformUnreachable(f"{call}: HTTP {answer.status}; a read, so it may be repeated")
+
+
+def uncertain(error: MalformedAnswer) -> UncertainAnswer:
+    """What a malformed answer to a modifying call means: it may have had its effect, whatever was to be said of it."""
+    return UncertainAnswer(f"{error.message}; the request may have had its effect, so it must be read back")
+
+
+def garbled(answer: Answer, call: Call) -> bool:
+    """Whether a 2xx answer has a body that is no JSON: cut short, or made by something on the way."""
+    if not 200 <= answer.status < 300 or not answer.body.strip():
+        return False
+    try:
+        parse_json(answer, call)
+    except MalformedAnswer:
+        return True
+    return False
+
+
+def in_flight(refusal: Refusal, call: Call, *, may_exist: bool) -> bool:
+    """Whether a 409 says that the idempotency key is in flight. The status alone says so, by the API's documentation,
+    unless the platform names something else; and a repeat with the same key is always safe."""
+    if refusal.status != 409 or not call.modifying or refusal.platform_code in _KNOWN_CONFLICTS:
+        return False
+    if not may_exist or not refusal.words:
+        return True
+    return refusal.mentions("idempot", "in flight", "in_flight", "in-flight")
+
+
+def about_signature(refusal: Refusal) -> bool:
+    """Whether a 401 is about the request's signature: then another token cannot help, and each call of a service with
+    a wrong key would make a login more."""
+    return refusal.mentions("signature", "signing", "digest", "keyid") and not refusal.mentions(
+        "token", "jwt", "bearer"
+    )

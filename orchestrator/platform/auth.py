@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from orchestrator.errors import PlatformRefused, PlatformUnreachable
+from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable
+from orchestrator.platform.answers import clock_offset, parse_json
 from orchestrator.platform.clock import Clock
+from orchestrator.platform.transport import Answer, Call
+from orchestrator.platform.wire import TokenWire, read
 
-__all__ = ["Token", "TokenKeeper"]
+__all__ = ["Token", "TokenKeeper", "read_token"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,20 @@ class Token:
 
     text: str = field(repr=False)
     lifetime: float
+
+
+def read_token(answer: Answer, call: Call) -> Token:
+    """The token in a login's 2xx answer. Raises MalformedAnswer, also for one that has expired."""
+    found = read(TokenWire, parse_json(answer, call), str(call))
+    # Life is counted by the platform's own clock where it tells it, so that ours may be wrong.
+    offset = clock_offset(answer)
+    lifetime = found.expires_at - answer.received_at - (offset.total_seconds() if offset else 0.0)
+    if lifetime <= 0:
+        raise MalformedAnswer(
+            f"{call}: field expiresAt: expected a time to come, got {found.expires_at}, "
+            f"{-lifetime:.0f} s ago by {'the platform' if offset else 'this machine'}'s clock"
+        )
+    return Token(found.token, lifetime)
 
 
 class TokenKeeper:

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused
-from orchestrator.platform.answers import Refusal, parse_json
+from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.clock import Clock, SystemClock
-from orchestrator.platform.session import Session, uncertain
+from orchestrator.platform.session import Session
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.signing_keys import RequestKeys
 from orchestrator.platform.transport import Answer

@@ -13,10 +13,9 @@ from pydantic import SecretStr
 
 from orchestrator.errors import MalformedAnswer
 from orchestrator.models import to_uuid
-from orchestrator.platform.answers import Refusal, parse_json
+from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.lists import read_all
-from orchestrator.platform.session import uncertain
 from orchestrator.platform.signing import RequestKey
 from orchestrator.platform.wire import WebhookWire, read, read_list
 

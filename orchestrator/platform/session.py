@@ -21,7 +21,6 @@ from pydantic import SecretStr
 
 from orchestrator.errors import (
     MalformedAnswer,
-    OrchestratorError,
     PlatformRefused,
     PlatformUnreachable,
     SettingsError,
@@ -29,22 +28,26 @@ from orchestrator.errors import (
 )
 from orchestrator.models import to_uuid
 from orchestrator.platform.answers import (
-    KNOWN_CONFLICTS,
     Refusal,
+    about_signature,
+    broken,
     clock_offset,
+    expect_success,
+    garbled,
+    in_flight,
     parse_json,
     refusal_of,
     retry_after,
+    uncertain,
 )
-from orchestrator.platform.auth import Token, TokenKeeper
+from orchestrator.platform.auth import Token, TokenKeeper, read_token
 from orchestrator.platform.clock import Clock
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.signing import RequestSigner
 from orchestrator.platform.signing_keys import RequestKeys, SigningKeys
 from orchestrator.platform.transport import Answer, Call, Http, canonical_url
-from orchestrator.platform.wire import TokenWire, read
 
-__all__ = ["Session", "uncertain"]
+__all__ = ["Session"]
 
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
 _KEY_CHANGES = 8
@@ -141,11 +144,11 @@ class Session:
         for attempt in itertools.count(1):
             answer = await self._repeated(call, url, headers, content)
             if answer.status < 400:
-                return self._expect_success(answer, call)
+                return expect_success(answer, call)
             if answer.status >= 500:
-                raise self._broken(answer, call)
+                raise broken(answer, call)
             refusal = self._refusal(answer, call)
-            if not _in_flight(refusal, call, may_exist=may_exist):
+            if not in_flight(refusal, call, may_exist=may_exist):
                 raise refusal
             if attempt >= self._settings.in_flight_attempts:
                 break
@@ -173,7 +176,7 @@ class Session:
             except PlatformUnreachable as error:
                 failure = error
             else:
-                if call.modifying or not (answer.status >= 500 or answer.status == 429 or _garbled(answer, call)):
+                if call.modifying or not (answer.status >= 500 or answer.status == 429 or garbled(answer, call)):
                     return answer
                 pause = retry_after(answer, most=settings.retry_budget_seconds) or pause
             if attempt >= attempts or self._clock.monotonic() + pause > until:
@@ -191,7 +194,7 @@ class Session:
             answer, signer = await self._signed(call, url, headers, content, token)
             if answer.status != 401:
                 break
-            if not renewed and not _about_signature(refusal_of(answer, call, self.scrub)):
+            if not renewed and not about_signature(refusal_of(answer, call, self.scrub)):
                 token, renewed = await self.tokens.token(refused=token), True
             elif attempt > _KEY_CHANGES or not await self.keys.another(signer):
                 break
@@ -256,17 +259,7 @@ class Session:
                 status=answer.status,
                 code="platform_login_refused",
             )
-        self._expect_success(answer, call)
-        found = read(TokenWire, parse_json(answer, call), str(call))
-        # Life is counted by the platform's own clock where it tells it, so that ours may be wrong.
-        offset = clock_offset(answer)
-        lifetime = found.expires_at - answer.received_at - (offset.total_seconds() if offset else 0.0)
-        if lifetime <= 0:
-            raise MalformedAnswer(
-                f"{call}: field expiresAt: expected a time to come, got {found.expires_at}, "
-                f"{-lifetime:.0f} s ago by {'the platform' if offset else 'this machine'}'s clock"
-            )
-        return Token(found.token, lifetime)
+        return read_token(expect_success(answer, call), call)
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -296,57 +289,11 @@ class Session:
             )
         if answer.status == 401:
             return refusal.recoded(
-                "request_signature_refused" if _about_signature(refusal) else "platform_unauthorized",
+                "request_signature_refused" if about_signature(refusal) else "platform_unauthorized",
                 "no token helps: check the request-signing key, its id and what signatures must cover",
             )
         return refusal
 
-    def _broken(self, answer: Answer, call: Call) -> OrchestratorError:
-        if call.modifying:
-            return UncertainAnswer(
-                f"{call}: HTTP {answer.status}; the request may have had its effect, so it must be read back"
-            )
-        return PlatformUnreachable(f"{call}: HTTP {answer.status}; a read, so it may be repeated")
-
-    def _expect_success(self, answer: Answer, call: Call) -> Answer:
-        if not 200 <= answer.status < 300:
-            raise MalformedAnswer(f"{call}: expected HTTP 2xx or an error, got {answer.status}")
-        return answer
-
     def _backoff(self, attempt: int) -> float:
         """Full jitter, doubling up to one second."""
         return self._random.uniform(0, min(1.0, self._settings.backoff_seconds * 2 ** (attempt - 1)))
-
-
-def uncertain(error: MalformedAnswer) -> UncertainAnswer:
-    """What a malformed answer to a modifying call means: it may have had its effect, whatever was to be said of it."""
-    return UncertainAnswer(f"{error.message}; the request may have had its effect, so it must be read back")
-
-
-def _garbled(answer: Answer, call: Call) -> bool:
-    """Whether a 2xx answer has a body that is no JSON: cut short, or made by something on the way."""
-    if not 200 <= answer.status < 300 or not answer.body.strip():
-        return False
-    try:
-        parse_json(answer, call)
-    except MalformedAnswer:
-        return True
-    return False
-
-
-def _in_flight(refusal: Refusal, call: Call, *, may_exist: bool) -> bool:
-    """Whether a 409 says that the idempotency key is in flight. The status alone says so, by the API's documentation,
-    unless the platform names something else; and a repeat with the same key is always safe."""
-    if refusal.status != 409 or not call.modifying or refusal.platform_code in KNOWN_CONFLICTS:
-        return False
-    if not may_exist or not refusal.words:
-        return True
-    return refusal.mentions("idempot", "in flight", "in_flight", "in-flight")
-
-
-def _about_signature(refusal: Refusal) -> bool:
-    """Whether a 401 is about the request's signature: then another token cannot help, and each call of a service with
-    a wrong key would make a login more."""
-    return refusal.mentions("signature", "signing", "digest", "keyid") and not refusal.mentions(
-        "token", "jwt", "bearer"
-    )
