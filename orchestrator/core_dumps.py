@@ -16,7 +16,8 @@ def forbid() -> None:
     """SIDE EFFECTS: for the whole process and for good: no core file (RLIMIT_CORE 0) and, on Linux, not dumpable
     (prctl(2), PR_SET_DUMPABLE), which also keeps other processes of the same user from reading its memory (ptrace(2)).
 
-    Called by the command line at its start, and in any process that comes to hold a ``Secret``. Done once; children
+    Called by the command line at its start, and in any process that comes to hold settings with a secret in them, or a
+    ``Secret``. Done once; children
     that are executed get their own flag back. Where the system refuses, nothing happens: it is one wall of several.
     """
     with contextlib.suppress(OSError, ValueError):

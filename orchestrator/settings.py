@@ -9,11 +9,12 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from orchestrator import core_dumps
 from orchestrator.errors import SettingsError
 from orchestrator.models import Address, to_address
 
@@ -118,6 +119,14 @@ class Settings(BaseModel):
     webhook_verification_key: str | None = None
     """PEM of the key that signs the platform's webhooks, where it signs them."""
     webhook_verification_key_id: str | None = None
+
+    def model_post_init(self, _context: Any) -> None:
+        """SIDE EFFECTS: a process whose settings hold a secret leaves no core dump from then on (``core_dumps``)."""
+        if any(isinstance(value, SecretStr) for value in self.__dict__.values()):
+            core_dumps.forbid()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("settings cannot be pickled: their secrets would lie open in what comes of it")
 
     def need(self, *names: str) -> None:
         """Raises SettingsError naming every one of these settings that is unset, and how to set it."""

@@ -10,11 +10,12 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from orchestrator import core_dumps
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_uuid
 
@@ -110,6 +111,8 @@ class PlatformSettings:
     """``http://`` is taken for loopback addresses only, unless this is set."""
 
     def __post_init__(self) -> None:
+        """SIDE EFFECTS: the process leaves no core dump from then on (``core_dumps``)."""
+        core_dumps.forbid()
         self._check_url()
         to_uuid(self.api_key, "the platform's API key")
         if not self.api_secret.get_secret_value():
@@ -145,6 +148,9 @@ class PlatformSettings:
                     f"platform setting covered_components: {component!r} is no lower-case field name "
                     f"nor one of {', '.join(_DERIVED)}"
                 )
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("settings cannot be pickled: their secrets would lie open in what comes of it")
 
     def _check_url(self) -> None:
         try:

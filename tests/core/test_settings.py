@@ -1,12 +1,17 @@
 """Settings: who wins, secrets by file, and that no secret is ever shown."""
 
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from orchestrator.errors import SettingsError
+from orchestrator.platform import PlatformSettings
 from orchestrator.settings import PREFIX, SECRETS, Settings, load_settings
 
 HUNTER = "hunter2-very-secret"
@@ -111,3 +116,34 @@ def test_any_environment_loads_or_is_refused(values):
         load_settings({f"{PREFIX}{name.upper()}": text for name, text in values.items()})
     except SettingsError as error:
         assert error.message.startswith("setting ORCHESTRATOR_")  # noqa: PT017
+
+
+_LOAD = """
+import ctypes, resource
+from orchestrator.settings import load_settings
+libc = ctypes.CDLL(None)
+load_settings({})
+before = libc.prctl(3, 0, 0, 0, 0)
+load_settings({"ORCHESTRATOR_API_SECRET": "a secret"})
+print(before, libc.prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE)[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_process_whose_settings_hold_a_secret_leaves_no_core_dump():
+    done = subprocess.run([sys.executable, "-c", _LOAD], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "0", "0"]
+
+
+def test_settings_are_not_pickled():
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(load_settings({PREFIX + "API_SECRET": HUNTER}))
+    given = PlatformSettings(
+        base_url="https://platform.example/v1",
+        api_key="5df359f0-d299-40a1-8023-17c77a50144c",
+        api_secret=SecretStr(HUNTER),
+        signing_key_pem=SecretStr(HUNTER),
+        signing_key_id="one",
+    )
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(given)
