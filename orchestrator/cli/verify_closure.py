@@ -16,7 +16,7 @@ from orchestrator.models import to_address
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.chain.examiner import Examination
+    from orchestrator.chain.examination import Examination
     from orchestrator.closure.verdict import Verdict, Witness
     from orchestrator.models import Address
 
@@ -84,7 +84,8 @@ def verify_closure(
 
 
 async def _examine(url: str, address: Address, block: str, timeout: float) -> Examination:
-    from orchestrator.chain.examiner import examine, parse_block
+    from orchestrator.chain.examiner import examine
+    from orchestrator.chain.pinned import parse_block
     from orchestrator.chain.rpc import Rpc
 
     parse_block(block)
