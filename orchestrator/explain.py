@@ -28,7 +28,7 @@ from orchestrator.errors import KeyUnavailable, PlatformRefused
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
-from orchestrator.ports import KeyInfo
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.settings import Settings
 from orchestrator.steps.gate import disabled
 

@@ -13,7 +13,7 @@ from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.events import CertificateRevoked
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
-from orchestrator.ports import PlatformAccount
+from orchestrator.ports.platform import PlatformAccount
 
 
 class _Document(BaseModel):

@@ -13,7 +13,7 @@ from orchestrator.chain.rpc import RpcFailure
 from orchestrator.closure.wallet import address_word
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import Address, BlockRef, Wei
-from orchestrator.ports import Holdings, TokenBalance, UnreadableToken
+from orchestrator.ports.chain import Holdings, TokenBalance, UnreadableToken
 
 TRANSFER_TOPIC: Final = keccak(b"Transfer(address,address,uint256)")
 _BALANCE_OF: Final = keccak(b"balanceOf(address)")[:4]

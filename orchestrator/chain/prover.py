@@ -9,7 +9,7 @@ from orchestrator.chain.rpc import Rpc
 from orchestrator.closure.verdict import Verdict
 from orchestrator.errors import ChainError
 from orchestrator.models import Address
-from orchestrator.ports import Examined
+from orchestrator.ports.chain import Examined
 
 PASSING: Final = frozenset(
     {"chain_unreachable", "rpc_overload", "chain_moving", "chain_behind", "latest_unknown", "not_canonical"}

@@ -17,7 +17,7 @@ from orchestrator.chain.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory
 from orchestrator.closure.wallet import STATE_SLOT, account_word
 from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, ChainId
-from orchestrator.ports import ChainView, Deployment, Holdings, StateChange
+from orchestrator.ports.chain import ChainView, Deployment, Holdings, StateChange
 
 _STATE_WORD: Final = "0x" + STATE_SLOT.to_bytes(32, "big").hex()
 

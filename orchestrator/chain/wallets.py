@@ -17,7 +17,7 @@ from orchestrator.chain import parse
 from orchestrator.closure.wallet import Immutables, account_word, wallet_address, wallet_immutables
 from orchestrator.errors import ChainNonsense, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, WalletState
-from orchestrator.ports import Deployment, StateChange
+from orchestrator.ports.chain import Deployment, StateChange
 
 ZERO_ADDRESS: Final = Address("0x" + "0" * 40)
 CREATED_TOPIC: Final = keccak(b"SmartWalletCreated(address,address,bytes16,address,bytes32,bytes32)")

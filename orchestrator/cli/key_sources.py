@@ -8,7 +8,7 @@ from orchestrator.cli.context import settings
 
 if TYPE_CHECKING:
     from orchestrator.models import Address, ChainAccount
-    from orchestrator.ports import KeyInfo
+    from orchestrator.ports.signers import KeyInfo
     from orchestrator.signers import Keyring, PasswordSource
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.errors import OrchestratorError
     from orchestrator.oversight.approvals import Waiting
-    from orchestrator.ports import KeyInfo
+    from orchestrator.ports.signers import KeyInfo
 
 
 def show_keys(keys: Sequence[KeyInfo], unreadable: Sequence[dict[str, str]] = ()) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.journal.store import Journal
     from orchestrator.oversight.approvals import Waiting
     from orchestrator.oversight.keys import Changed, Office
-    from orchestrator.ports import KeyInfo
+    from orchestrator.ports.signers import KeyInfo
     from orchestrator.signers import Keyring, PasswordSource, Secret
 
 app = typer.Typer(

@@ -30,7 +30,9 @@ from orchestrator.closure.verifier import verify
 from orchestrator.closure.wallet import wallet_immutables, wallet_salt
 from orchestrator.errors import Disagreement, ProofInvalid
 from orchestrator.models import AccountStatus, ChainAccount, WalletState
-from orchestrator.ports import ChainView, PlatformAccount, Signer
+from orchestrator.ports.chain import ChainView
+from orchestrator.ports.platform import PlatformAccount
+from orchestrator.ports.signers import Signer
 
 VERSION: Final = 2
 TOOL: Final = "offblocks-orchestrator"

@@ -13,7 +13,9 @@ from orchestrator.closure.verdict import Residue
 from orchestrator.closure.verifier import CertificateReport, verify
 from orchestrator.errors import SettingsError
 from orchestrator.models import AccountId, ChainAccount
-from orchestrator.ports import ChainView, Examined, Holdings, PlatformAccount, PlatformCard, Signer
+from orchestrator.ports.chain import ChainView, Examined, Holdings
+from orchestrator.ports.platform import PlatformAccount, PlatformCard
+from orchestrator.ports.signers import Signer
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from orchestrator.eip191 import recover, require
 from orchestrator.errors import SigningError
 from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
 from orchestrator.models import Address, to_address
-from orchestrator.ports import Signer
+from orchestrator.ports.signers import Signer
 
 FORMAT: Final = "offblocks-closure-certificate"
 MAX_BYTES: Final = 8 * 1024 * 1024

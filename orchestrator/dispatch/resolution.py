@@ -13,7 +13,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import AccountState, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountId
-from orchestrator.steps.world import Facts
+from orchestrator.ports.journal import Facts
 
 Decision = Literal["retry", "accept", "abandon"]
 

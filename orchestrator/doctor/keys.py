@@ -10,7 +10,7 @@ from orchestrator.doctor.check import Bad
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestrator.ports import KeyInfo
+    from orchestrator.ports.signers import KeyInfo
     from orchestrator.signers.passwords import PasswordSource
 
 _MOST_UNLOCKED = 8

@@ -13,12 +13,13 @@ import rfc8785
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.rows import iso
 from orchestrator.journal.schema import challenges, claims, signatures
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.ports import ChallengeHistory, CountLimit, SignatureRow
+from orchestrator.ports.journal import CountLimit, SignatureRow
 
 _BATCH = 500
 """Digests in one query: SQLite takes 32,766 parameters, PostgreSQL 65,535."""

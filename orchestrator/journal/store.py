@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.journal import signatures
 from orchestrator.journal.database import open_database
@@ -22,7 +23,7 @@ from orchestrator.lifecycle.events import SigningIntended
 from orchestrator.lifecycle.oversight import STREAM as SIGNING
 from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled
 from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.ports import ChallengeHistory, CountLimit, SignatureRow
+from orchestrator.ports.journal import CountLimit, SignatureRow
 
 __all__ = ["GENESIS", "Journal", "Verification"]
 

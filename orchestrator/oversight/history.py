@@ -21,7 +21,7 @@ from orchestrator.json_depth import too_deep
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import ChainAccount
-from orchestrator.ports import SignatureRow
+from orchestrator.ports.journal import SignatureRow
 
 FORMAT: Final = "offblocks-orchestrator-signing-history"
 MAX_BYTES: Final = 256 * 1024 * 1024

@@ -28,7 +28,7 @@ from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
 from orchestrator.policy import Role, Ruleset
-from orchestrator.ports import KeyInfo
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.steps.gate import disabled
 from orchestrator.steps.people import SILENT, Voice
 

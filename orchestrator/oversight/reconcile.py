@@ -12,7 +12,8 @@ from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId
-from orchestrator.ports import LogEntry, SignatureRow
+from orchestrator.ports.journal import SignatureRow
+from orchestrator.ports.signers import LogEntry
 from orchestrator.steps.gate import restored
 from orchestrator.steps.world import World
 

@@ -28,7 +28,7 @@ from orchestrator.platform.wire import (
     read,
     read_list,
 )
-from orchestrator.ports import PlatformAccount, PlatformCard, PlatformCustomer, Submission
+from orchestrator.ports.platform import PlatformAccount, PlatformCard, PlatformCustomer, Submission
 
 __all__ = ["PlatformClient", "PlatformWebhook"]
 

@@ -25,7 +25,7 @@ from orchestrator.models import AccountId
 from orchestrator.platform.answers import parse_json
 from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.wire import AccountWire, Instant, Time, Uuid, read
-from orchestrator.ports import PlatformAccount
+from orchestrator.ports.platform import PlatformAccount
 
 __all__ = ["ACCOUNT_UPDATED", "MAX_DELIVERY_BYTES", "WebhookEvent", "WebhookVerifier", "parse_delivery"]
 

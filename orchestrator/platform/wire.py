@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from orchestrator.errors import MalformedAnswer, UnsupportedChain
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, CustomerId
-from orchestrator.ports import PlatformAccount, PlatformCard, PlatformCustomer
+from orchestrator.ports.platform import PlatformAccount, PlatformCard, PlatformCustomer
 
 __all__ = [
     "AccountWire",

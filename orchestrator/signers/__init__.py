@@ -4,7 +4,7 @@ a remote signer), and signatures over EIP-191 personal messages."""
 from __future__ import annotations
 
 from orchestrator.eip191 import personal_hash, recover, require
-from orchestrator.ports import KeyInfo
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.elsewhere import BackendSigner
 from orchestrator.signers.keyring import Keyring, Scan
 from orchestrator.signers.local import KeystoreSigner

@@ -16,7 +16,7 @@ from typing import Final
 
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
-from orchestrator.ports import KeyInfo
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers import descriptor, document, files, v3
 from orchestrator.signers.descriptor import Descriptor
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from orchestrator.errors import KeyUnavailable, OrchestratorError
-from orchestrator.ports import KeyInfo
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.keyring import Keyring
 
 MOST: Final = 64

@@ -11,7 +11,7 @@ from coincurve import PrivateKey
 from orchestrator import eip191
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
-from orchestrator.ports import KeyInfo
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers import document, files, v3
 from orchestrator.signers.passwords import PasswordSource
 

@@ -24,7 +24,7 @@ from typing import Final
 
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.json_depth import too_deep
-from orchestrator.ports import LogEntry
+from orchestrator.ports.signers import LogEntry
 from orchestrator.signers import files
 
 _FOLDER: Final = ".signing"

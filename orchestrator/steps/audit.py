@@ -9,7 +9,7 @@ from typing import Literal
 from orchestrator.errors import ChainError
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, Address, BlockHash, BlockNumber, BlockRef, OperationKind
-from orchestrator.ports import Examined
+from orchestrator.ports.chain import Examined
 from orchestrator.steps.world import Checked, World
 
 Holds = Literal["holds", "fails", "untold"]

@@ -8,7 +8,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountStatus, Address
-from orchestrator.ports import Examined
+from orchestrator.ports.chain import Examined
 from orchestrator.steps.gate import certificate_wait
 from orchestrator.steps.observe import owner_of
 from orchestrator.steps.world import Working

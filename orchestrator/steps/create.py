@@ -8,7 +8,7 @@ from orchestrator.errors import Disposition, JournalError, PlatformRefused, Sett
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId
-from orchestrator.ports import PlatformAccount
+from orchestrator.ports.platform import PlatformAccount
 from orchestrator.steps.submit import says_nothing
 from orchestrator.steps.world import World, new_key
 

@@ -20,9 +20,10 @@ from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, 
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyRules, Role
-from orchestrator.ports import CountLimit, KeyInfo, LogEntry, SigningLog
+from orchestrator.ports.journal import CountLimit, Facts
+from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
 from orchestrator.steps.asking import request
-from orchestrator.steps.world import Facts, World
+from orchestrator.steps.world import World
 
 _TURN = timedelta(minutes=10)
 """How long a process leaves a ruleset in force that another process has put in the place of its own."""

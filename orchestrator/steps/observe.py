@@ -11,7 +11,8 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountStatus, BlockHash, BlockNumber, BlockRef, ChainAccount, ChainId, OperationKind
-from orchestrator.ports import ChainView, PlatformAccount
+from orchestrator.ports.chain import ChainView
+from orchestrator.ports.platform import PlatformAccount
 from orchestrator.steps.gate import confirmations
 from orchestrator.steps.submit import offered_challenge
 from orchestrator.steps.world import Working

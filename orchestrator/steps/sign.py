@@ -22,7 +22,7 @@ from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.oversight import STREAM, Oversight
 from orchestrator.models import ChainAccount
-from orchestrator.ports import KeyInfo, LogEntry
+from orchestrator.ports.signers import KeyInfo, LogEntry
 from orchestrator.steps.gate import (
     count_limits,
     disabled,

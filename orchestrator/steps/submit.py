@@ -15,7 +15,7 @@ from orchestrator.errors import Disposition, PlatformRefused
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
-from orchestrator.ports import Submission
+from orchestrator.ports.platform import Submission
 from orchestrator.steps.gate import stop_wait
 from orchestrator.steps.world import Working, new_key
 

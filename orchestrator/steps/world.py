@@ -9,59 +9,15 @@ from datetime import datetime
 from typing import Protocol
 
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
-from orchestrator.lifecycle.recorded import Event, Recorded
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
 from orchestrator.policy import Ruleset
-from orchestrator.ports import (
-    Chain,
-    ChainView,
-    ChallengeHistory,
-    CountLimit,
-    Examined,
-    Holdings,
-    Keyring,
-    Platform,
-    PlatformAccount,
-    PlatformCard,
-    PlatformCustomer,
-    Prover,
-    SigningLog,
-)
+from orchestrator.ports.chain import Chain, ChainView, Examined, Holdings, Prover
+from orchestrator.ports.journal import CountLimit, Facts
+from orchestrator.ports.platform import Platform, PlatformAccount, PlatformCard, PlatformCustomer
+from orchestrator.ports.signers import Keyring, SigningLog
 from orchestrator.steps.people import SILENT, Voice
-
-
-class Facts(Protocol):
-    """The part of the journal that steps use."""
-
-    async def append(
-        self,
-        stream: str,
-        new: Sequence[Event],
-        *,
-        after: int,
-        at: datetime,
-        unchanged: Mapping[str, int] = ...,
-        limits: Sequence[CountLimit] = ...,
-    ) -> list[Recorded]: ...
-
-    async def read(self, stream: str) -> list[Recorded]: ...
-
-    async def claimed_accounts(self) -> set[str]: ...
-
-    async def open_creations(self) -> list[Recorded]: ...
-
-    async def keep_certificate(self, account_id: str, body: bytes) -> str: ...
-
-    async def certificate(self, sha256: str) -> bytes | None: ...
-
-    async def identity(self) -> str: ...
-
-    async def event_hash(self, seq: int) -> str | None: ...
-
-    async def challenge_history(self, digest: str) -> ChallengeHistory: ...
-
-    async def last_signed_seq(self, keystore: str | None) -> int | None: ...
 
 
 class Checked(Protocol):

@@ -20,7 +20,7 @@ from orchestrator.chain.rpc import Rpc
 from orchestrator.closure.certificate import AccountRecord, build_certificate
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
 from orchestrator.models import AccountId, AccountStatus, Address, ChainAccount, CustomerId, TxHash, to_address
-from orchestrator.ports import PlatformAccount
+from orchestrator.ports.platform import PlatformAccount
 
 OPERATOR, OWNER, OTHER = (DEV_ACCOUNTS[index] for index in range(3))
 ENTRY_POINT = "0x0000000071727De22E5E9d8BAf0edAc6f37da032"

@@ -11,7 +11,7 @@ from orchestrator.artifacts import load
 from orchestrator.chain.reader import ChainReader
 from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, Finality, WalletState
-from orchestrator.ports import Chain
+from orchestrator.ports.chain import Chain
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 OPERATOR = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"

@@ -37,7 +37,8 @@ from orchestrator.models import (
     WalletState,
     checksum,
 )
-from orchestrator.ports import ChainView, Deployment, PlatformAccount, StateChange
+from orchestrator.ports.chain import ChainView, Deployment, StateChange
+from orchestrator.ports.platform import PlatformAccount
 
 ACCOUNT = AccountId("0b7c1a52-6f0e-4f43-9d55-6b1f0f5b7a01")
 CUSTOMER = CustomerId("7f1d1d2e-1111-4222-8333-444455556666")

@@ -25,16 +25,9 @@ from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import BlockRef, ChainAccount, ChainId, OperationKind, WalletState, to_address
 from orchestrator.policy import Policy, Ruleset
-from orchestrator.ports import (
-    ChainView,
-    Deployment,
-    Examined,
-    Holdings,
-    KeyInfo,
-    PlatformAccount,
-    PlatformCustomer,
-    StateChange,
-)
+from orchestrator.ports.chain import ChainView, Deployment, Examined, Holdings, StateChange
+from orchestrator.ports.platform import PlatformAccount, PlatformCustomer
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.runner import Runner
 from orchestrator.signers.log import FileSigningLog
 from orchestrator.steps.create import create_account

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.errors import JournalError, SettingsError
 from orchestrator.journal.store import Journal
-from orchestrator.ports import ChallengeHistory
 
 from .facts import KEYSTORE, NOW, intended, signed
 

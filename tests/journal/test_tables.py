@@ -6,7 +6,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.ports import SignatureRow
+from orchestrator.ports.journal import SignatureRow
 
 from .facts import NOW, STARTED, fetched, intended, lapsed, refused, signed
 
@@ -111,3 +111,41 @@ async def test_an_import_that_was_appended_without_its_lines(journal):
     event = o.HistoryImported(source="s", sha256="0" * 64, signatures=3, by="os:somebody")
     await journal.append(STREAM, [event], after=0, at=NOW)
     assert (await journal.verify()).valid
+
+
+ONE_LIVE = "CREATE {}INDEX one_live_signature_per_operation ON signatures (account_id, purpose{}) WHERE {}"
+CONSTRAINTS = {
+    "gone": (),
+    "for nothing": (ONE_LIVE.format("", "", "live"),),
+    "for other rows": (ONE_LIVE.format("UNIQUE ", "", "live AND made"),),
+    "of other columns": (ONE_LIVE.format("UNIQUE ", ", digest", "live"),),
+}
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("name", CONSTRAINTS)
+async def test_an_index_that_no_longer_refuses_a_second_is_found(journal, database, name):
+    await filled(journal)
+    assert (await journal.verify()).valid
+    for statement in ("DROP INDEX one_live_signature_per_operation", *CONSTRAINTS[name]):
+        database.execute(statement)
+    found = await journal.verify()
+    assert not found.valid
+    assert "one_live_signature_per_operation" in found.tables
+    if name != "gone":
+        database.execute("DROP INDEX one_live_signature_per_operation")
+    database.execute(ONE_LIVE.format("UNIQUE ", "", "live"))
+    assert (await journal.verify()).valid
+
+
+@pytest.mark.both_databases
+async def test_a_primary_key_that_is_gone_is_found(journal, database):
+    for statement in (
+        "ALTER TABLE claims RENAME TO old",
+        "CREATE TABLE claims (account_id TEXT, stream TEXT)",
+        "INSERT INTO claims SELECT account_id, stream FROM old",
+    ):
+        database.execute(statement)
+    assert "claims: its primary key" in (await journal.verify()).tables
+    database.execute("DROP TABLE claims")
+    assert "claims: the table is gone" in (await journal.verify()).tables

@@ -16,7 +16,7 @@ from orchestrator.devnet.simulator import Options, Simulator, SimulatorConfig
 from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer
 from orchestrator.models import AccountStatus, ChainAccount, ChainId, checksum
 from orchestrator.platform import PlatformClient, PlatformSettings, WebhookVerifier, parse_delivery
-from orchestrator.ports import Submission
+from orchestrator.ports.platform import Submission
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 

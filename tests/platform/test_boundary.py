@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orchestrator.platform
 from orchestrator.platform import PlatformClient
-from orchestrator.ports import Platform
+from orchestrator.ports.platform import Platform
 
 FOLDER = Path(inspect.getfile(orchestrator.platform)).parent
 HTTP = {"httpx", "httpx_aiohttp", "aiohttp", "yarl"}

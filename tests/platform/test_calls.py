@@ -12,7 +12,7 @@ import pytest
 from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer, UnsupportedChain
 from orchestrator.models import AccountStatus, ChainAccount
 from orchestrator.platform import Pagination, PlatformClient
-from orchestrator.ports import Submission
+from orchestrator.ports.platform import Submission
 
 ID = "4f4b3c1e-4c3a-4a57-9b1e-3c1f6f8c0a11"
 CUSTOMER = "9d2e7d7a-51c5-4c55-8d5c-0a8f1a1b2c3d"

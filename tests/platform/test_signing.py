@@ -27,7 +27,7 @@ from orchestrator.models import ChainAccount
 from orchestrator.platform import DEFAULT_COMPONENTS, Pagination, PlatformClient
 from orchestrator.platform.signing import RequestSigner, content_digest
 from orchestrator.platform.transport import canonical_url
-from orchestrator.ports import Submission
+from orchestrator.ports.platform import Submission
 
 ROOT = Path(__file__).parents[2]
 NPM = ROOT / "contracts"

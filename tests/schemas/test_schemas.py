@@ -26,7 +26,7 @@ from orchestrator.models import (
     OperationKind,
     WalletState,
 )
-from orchestrator.ports import PlatformAccount
+from orchestrator.ports.platform import PlatformAccount
 from orchestrator.report import OperationReport, account_report, report
 
 ACCOUNT = AccountId("5df359f0-d299-40a1-8023-17c77a50144c")

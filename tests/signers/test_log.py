@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Disposition, KeyUnavailable
-from orchestrator.ports import LogEntry
+from orchestrator.ports.signers import LogEntry
 from orchestrator.signers.log import FileSigningLog
 
 JOURNAL = "00000000-0000-4000-8000-00000000000a"

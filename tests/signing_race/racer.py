@@ -24,7 +24,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.ports import CountLimit
+from orchestrator.ports.journal import CountLimit
 
 KEY = coincurve.PrivateKey(b"\x01" * 32)
 SIGNER = "eip155:31337:0x0000000000000000000000000000000000000001"
