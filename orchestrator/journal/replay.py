@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from orchestrator.journal.constraints import missing_constraint
 from orchestrator.journal.schema import challenges, claims, signatures
 from orchestrator.journal.signatures import hash_of_rows
 
@@ -85,9 +86,12 @@ _READ = frozenset(
 
 
 async def disagreement(connection: AsyncConnection, replay: Replay) -> str | None:
-    """The first thing that the tables say otherwise than the events, or None."""
+    """The first thing that the tables say otherwise than the events, or that they no longer refuse; or None."""
     if replay.unreadable is not None:
         return f"event {replay.unreadable} cannot be read, so the tables beside the events cannot be compared with it"
+    missing = await missing_constraint(connection)
+    if missing is not None:
+        return missing
     try:
         found = {table.name: await _rows(connection, table) for table in (signatures, challenges, claims)}
     except OperationalError as error:

@@ -177,14 +177,15 @@ async def last_made(connection: AsyncConnection, keystore: str | None) -> int | 
 
 
 def imported(rows: Sequence[SignatureRow], at: datetime) -> list[dict[str, Any]]:
-    """The rows of an import, one per digest. A line without a time gets that of the import: it counts in the limits.
+    """The rows of an import, one per digest. All count in the limits, so a line without a time gets that of the import,
+    ``at``, and so does one from the future, which would keep a limit reached until that future has passed.
 
     Raises SettingsError ``history_malformed``.
     """
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         try:
-            when = iso(_aware(row.at) if row.at is not None else at)
+            when = iso(min(_aware(row.at), at) if row.at is not None else at)
         except (ValueError, OverflowError) as error:
             raise SettingsError(
                 f"the signature of {ascii(row.digest)[:80]} has the time {ascii(row.at)[:40]}, expected ISO-8601 with "
