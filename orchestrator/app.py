@@ -34,6 +34,7 @@ from orchestrator.oversight.reconcile import reconcile
 from orchestrator.report import AccountReport, AuditReport, OperationReport, account_report, troubled
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
+from orchestrator.steps.people import Voice
 from orchestrator.steps.world import World
 
 DEFAULT_TIMEOUT = 600.0
@@ -52,11 +53,19 @@ class Orchestrator:
     Every operation is idempotent: called again, after a crash too, it goes on where the journal says it was.
     """
 
-    def __init__(self, settings: Settings, journal: Journal, stack: AsyncExitStack, watch: Watch | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        stack: AsyncExitStack,
+        watch: Watch | None,
+        voice: Voice | None,
+    ) -> None:
         self._settings = settings
         self._journal = journal
         self._stack = stack
         self._watch = watch or (lambda _who, _what: None)
+        self._voice = voice
         self._locks = AccountLocks(lock_folder(settings))
         self._wakes = Wakes()
         self._world: World | None = None
@@ -67,14 +76,19 @@ class Orchestrator:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: Settings, *, watch: Watch | None = None) -> AsyncIterator[Orchestrator]:
+    async def open(
+        cls, settings: Settings, *, watch: Watch | None = None, voice: Voice | None = None
+    ) -> AsyncIterator[Orchestrator]:
         """Opens the journal; platform, chain and keys are connected when they are first needed.
+
+        ``voice``: the person who asks for what takes an approval; None: the one whose key and password file the
+        settings name, else the operating system's user.
 
         Raises SettingsError. SIDE EFFECTS: creates and migrates the journal's database.
         """
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(await Journal.open(settings.database_url))
-            yield cls(settings, journal, stack, watch)
+            yield cls(settings, journal, stack, watch, voice)
 
     # --- accounts ------------------------------------------------------------------------------------------------
 
@@ -249,7 +263,7 @@ class Orchestrator:
     async def _connected(self) -> World:
         async with self._connecting:
             if self._world is None:
-                self._world = await connect(self._settings, self._journal, self._stack, self.keys)
+                self._world = await connect(self._settings, self._journal, self._stack, self.keys, self._voice)
             return self._world
 
     async def _operating(self) -> Operations:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.context import options
+from orchestrator.cli import person
+from orchestrator.cli.context import options, settings
 from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, worst
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.errors import OrchestratorError, SettingsError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from orchestrator.app import Orchestrator
     from orchestrator.report import OperationReport
+    from orchestrator.steps.people import Voice
 
 Ids = Annotated[list[str], typer.Argument(metavar="ACCOUNT_ID…", help="Ids of accounts, or - for one a line on stdin.")]
 OptionalIds = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT_ID]…", help="Ids of accounts; none: all.")]
@@ -75,7 +77,9 @@ def close(
         _writable(certificate)
     if not yes:
         _confirm(ids)
-    return _operate(ids, lambda o, account: o.close(account, certificate=certificate, timeout=timeout))
+    # What the command shows of its progress would run over a prompt.
+    voice = person.asker(settings(), ids)
+    return _operate(ids, lambda o, account: o.close(account, certificate=certificate, timeout=timeout), voice)
 
 
 def status(account_ids: OptionalIds = None) -> int:
@@ -130,12 +134,12 @@ def resolve(
     return 0
 
 
-def _operate(account_ids: list[str], operation: Operation) -> int:
+def _operate(account_ids: list[str], operation: Operation, voice: Voice | None = None) -> int:
     ids = _ids(account_ids)
     if not ids:
         raise SettingsError("expected at least one account id", code="usage")
     if len(ids) == 1:
-        return _operate_one(ids[0], operation)
+        return _operate_one(ids[0], operation, voice)
 
     import asyncio
 
@@ -143,13 +147,13 @@ def _operate(account_ids: list[str], operation: Operation) -> int:
         return await asyncio.gather(*(_told(orchestrator, account, operation) for account in ids))
 
     with progress() as watch:
-        return worst(with_orchestrator(work, watch=watch))
+        return worst(with_orchestrator(work, watch=watch, voice=voice))
 
 
-def _operate_one(account_id: str, operation: Operation) -> int:
+def _operate_one(account_id: str, operation: Operation, voice: Voice | None) -> int:
     try:
         with progress() as watch:
-            report = with_orchestrator(lambda o: operation(o, account_id), watch=watch)
+            report = with_orchestrator(lambda o: operation(o, account_id), watch=watch, voice=voice)
     except OrchestratorError as error:
         return fail(error, waiting=True)
     emit(report.document(), lambda console: show(console, report))

@@ -1,13 +1,21 @@
-"""Who the person at the command line is: the options that say so."""
+"""Who the person at the command line is: the options that say so, and the prompt for her password."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.models import OperationKind
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from orchestrator.journal.store import Journal
+    from orchestrator.lifecycle.fold import AccountState
     from orchestrator.policy import Ruleset
     from orchestrator.settings import Settings
     from orchestrator.signers import PasswordSource
@@ -51,3 +59,47 @@ def voice(
     password_file = password_file or settings.person_password_file
     password: PasswordSource = PromptPassword() if password_file is None else FilePassword(password_file)
     return Voice(key=FileKey(key, password) if key is not None else None, person=person, signature=signature)
+
+
+def asker(settings: Settings, account_ids: Sequence[str]) -> Voice | None:
+    """The person who asks for the closures of these accounts, where her password must be typed: now, before the work
+    begins. None where nothing is left to ask for, or nobody can be asked; then as ``Orchestrator.open`` says.
+
+    Raises KeyUnavailable, JournalError, SettingsError.
+    """
+    from orchestrator.cli.office import now, with_journal
+
+    key_file = settings.person_key
+    if key_file is None or settings.person_password_file is not None or not sys.stdin.isatty():
+        return None
+
+    async def work(journal: Journal) -> Voice | None:
+        from orchestrator.connect import open_ruleset
+        from orchestrator.lifecycle.fold import fold
+        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.signers import PromptPassword
+        from orchestrator.signers.person_key import FileKey
+        from orchestrator.steps.people import Voice
+
+        mine = open_ruleset(settings)
+        ruleset = in_force(await read_oversight(journal), mine)
+        states = [fold(await journal.read(account_id.lower())) for account_id in account_ids]
+        asks = mine.policy.approvals.closure > 0 and not all(_was_asked_for(state, now()) for state in states)
+        if not ruleset.policy.people or not (asks or ruleset.approvals_for(mine) > 0):
+            return None
+        key = FileKey(key_file, PromptPassword())
+        key.open()
+        return Voice(key=key)
+
+    return with_journal(work)
+
+
+def _was_asked_for(state: AccountState, now: datetime) -> bool:
+    """Whether the closure of this account waits for its approval, has had it, or is done."""
+    op = state.operation
+    if op is None or op.kind is not OperationKind.CLOSE:
+        return False
+    if op.ended is not None:
+        return op.ended.outcome == "done"
+    asked = state.approvals.get(op.approval or "")
+    return op.approved or (asked is not None and asked.is_live(now))

@@ -13,6 +13,7 @@ from orchestrator.cli.output import clean, err
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
+    from orchestrator.steps.people import Voice
 
 _WIDE = 110
 """Columns that an account's whole id leaves room in."""
@@ -20,9 +21,12 @@ _Result = TypeVar("_Result")
 
 
 def with_orchestrator(
-    work: Callable[[Orchestrator], Awaitable[_Result]], *, watch: Callable[[str, str], None] | None = None
+    work: Callable[[Orchestrator], Awaitable[_Result]],
+    *,
+    watch: Callable[[str, str], None] | None = None,
+    voice: Voice | None = None,
 ) -> _Result:
-    """Opens the orchestrator with this run's settings, and runs ``work`` with it."""
+    """Opens the orchestrator with this run's settings, and runs ``work`` with it. ``voice``: as there."""
     import asyncio
 
     from orchestrator.app import Orchestrator
@@ -32,7 +36,7 @@ def with_orchestrator(
         task = asyncio.current_task()
         if task is not None:
             loop.add_signal_handler(signal.SIGTERM, task.cancel)
-        async with Orchestrator.open(settings(), watch=watch) as orchestrator:
+        async with Orchestrator.open(settings(), watch=watch, voice=voice) as orchestrator:
             return await work(orchestrator)
 
     try:

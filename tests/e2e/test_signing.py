@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+import subprocess
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
-from tests.e2e.commands import wait_for
+from tests.e2e.commands import COMMAND, wait_for
 from tests.profile import FULL
 
 
@@ -61,6 +63,90 @@ def test_a_closure_waits_for_a_second_person_and_a_retry_asks_no_second_time(cli
     assert cli.json("close", account, "--yes")["outcome"] == "done"
     assert types(cli, account).count("approval_used") == 1
     assert cli.json("journal", "--verify")["valid"]
+
+
+def run_by(devnet, name: str) -> dict[str, str]:
+    """The environment of a person: her key, and a file with its password."""
+    return {
+        "ORCHESTRATOR_PERSON_KEY": str(devnet.people[name]),
+        "ORCHESTRATOR_PERSON_PASSWORD_FILE": str(devnet.password_file),
+    }
+
+
+def test_a_person_does_not_approve_the_closure_that_she_has_asked_for(cli, devnet):
+    require(devnet, closure=1)
+    account = created(cli, devnet, "one")
+    cli.json("activate", account)
+    alice = run_by(devnet, "alice")
+    assert cli.json("close", account, "--yes", "--timeout", "1", expect=75, **alice)["outcome"] == "waiting"
+    (waiting,) = cli.json("approve")["approvals"]
+    assert (waiting["by"], waiting["byProven"], waiting["needed"]) == ("alice", True, 1)
+    refused = cli.json("approve", account, "--yes", expect=1, **alice)
+    assert refused["error"]["code"] == "approval_by_requester"
+    assert cli.json("approve", account, "--yes", **run_by(devnet, "bob"))["outcome"] == "done"
+    assert cli.json("close", account, "--yes")["outcome"] == "done"
+    assert cli.json("journal", "--verify")["valid"]
+
+
+def test_with_asker_person_what_nobody_is_proven_to_ask_for_takes_one_more(cli, devnet):
+    require(devnet, closure=1, policy=1)
+    text = devnet.policy_file.read_text()
+    devnet.policy_file.write_text(text.replace("\n[approvals]\n", '\n[approvals]\nasker = "person"\n'))
+    account = created(cli, devnet, "one")
+    cli.json("activate", account)
+    cli.json("close", account, "--yes", "--timeout", "1", expect=75)
+    assert cli.json("approve", account, "--yes", *proof(devnet, "alice"), expect=75)["outcome"] == "waiting"
+    assert cli.json("close", account, "--yes", "--timeout", "1", expect=75)["outcome"] == "waiting"
+    assert cli.json("approve", account, "--yes", *proof(devnet, "bob"))["outcome"] == "done"
+    assert cli.json("close", account, "--yes")["outcome"] == "done"
+    # The rule is for changes of the rule, too: alice asks, and bob alone approves.
+    devnet.policy_file.write_text(devnet.policy_file.read_text().replace('asker = "person"', 'asker = "any"'))
+    other = created(cli, devnet, "two")
+    assert cli.json("activate", other, "--timeout", "1", expect=75, **run_by(devnet, "alice"))["outcome"] == "waiting"
+    (waiting,) = cli.json("approve")["approvals"]
+    assert (waiting["subject"], waiting["by"], waiting["byProven"], waiting["needed"]) == ("ruleset", "alice", True, 1)
+    assert cli.json("approve", "policy", "--yes", **run_by(devnet, "bob"))["outcome"] == "done"
+    assert cli.json("activate", other)["outcome"] == "done"
+
+
+def test_a_person_at_a_terminal_types_her_password_before_the_closure_begins(cli, devnet):
+    require(devnet, closure=1)
+    account = created(cli, devnet, "one")
+    cli.json("activate", account)
+    environment = {**cli.environment, "ORCHESTRATOR_PERSON_KEY": str(devnet.people["alice"])}
+
+    def close(typed: str) -> tuple[int, str]:
+        """The exit code, and what was shown before there was an end or something to type."""
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [*COMMAND, "close", account, "--yes", "--timeout", "1"],
+            env=environment,
+            stdin=theirs,
+            stderr=theirs,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # no terminal but this one
+        )
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the other end is closed
+            while data := os.read(ours, 4096):
+                shown += data
+                if typed and b"Password for person key" in shown:
+                    os.write(ours, typed.encode() + b"\n")
+                    typed = ""
+        os.close(ours)
+        return process.wait(timeout=60), shown.decode()
+
+    code, shown = close("wrong")
+    assert (code, "wrong_password" in shown) == (2, True), shown
+    assert types(cli, account).count("operation_started") == 1, "the activation: nothing was begun"
+    code, shown = close(devnet.password_file.read_text().strip())
+    assert code == 75
+    (waiting,) = cli.json("approve")["approvals"]
+    assert (waiting["by"], waiting["byProven"]) == ("alice", True)
+    code, shown = close("")
+    assert code == 75
+    assert "Password" not in shown, "it was asked for already"
 
 
 def test_the_wrong_key_approves_nothing(cli, devnet):
