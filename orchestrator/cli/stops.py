@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from orchestrator.journal.store import Journal
     from orchestrator.lifecycle.oversight import Stop
+    from orchestrator.models import Address
     from orchestrator.oversight.stops import Resumption
 
 Key = Annotated[str | None, typer.Option(metavar="NAME", help="Only this key.")]
@@ -44,9 +45,8 @@ def stop_signing(
     from orchestrator.steps.people import system_user
 
     scope = to_scope(key=key, chain=chain)
-    if key is not None:
-        _require_known(key)
-    seen = with_journal(lambda journal: stop(journal, scope, reason, by=system_user(), clock=now))
+    address = None if key is None else _address(key)
+    seen = with_journal(lambda journal: stop(journal, scope, reason, by=system_user(), clock=now, address=address))
     _emit(seen.stops, (), f"signing is stopped ({scope})")
     return DONE
 
@@ -107,8 +107,11 @@ def _print_text(scope: str) -> int:
     return DONE
 
 
-def _require_known(key: str) -> None:
-    """A stop of a key that does not exist would be taken for one that holds."""
+def _address(key: str) -> Address | None:
+    """The key's address by this keystore; None where its file cannot be read, or only the journal knows the key.
+
+    Raises SettingsError ``key_not_found``: a stop of a key that does not exist would be taken for one that holds.
+    """
     from orchestrator.connect import open_keystore
     from orchestrator.errors import OrchestratorError
 
@@ -117,14 +120,16 @@ def _require_known(key: str) -> None:
     try:
         scan = open_keystore(settings()).scan()
     except OrchestratorError:
-        return  # the keystore is in trouble, and a stop is no moment to ask for more
-    known = journaled | {info.name for info in scan.keys}
+        return None  # the keystore is in trouble, and a stop is no moment to ask for more
+    here = {info.name: info.address for info in scan.keys}
+    known = journaled | set(here)
     if key not in known and not scan.unreadable:
         raise SettingsError(
             f"--key: expected a key that the keystore or the journal knows ({', '.join(sorted(known)) or 'none'}), got "
             f"{ascii(key)[:80]}: nothing was stopped",
             code="key_not_found",
         )
+    return here.get(key)
 
 
 def _emit(stops: Sequence[Stop], waiting: Sequence[Stop], headline: str) -> None:

@@ -12,7 +12,7 @@ from orchestrator.closure.certificate import AccountRecord, build_certificate, w
 from orchestrator.closure.verdict import Residue
 from orchestrator.closure.verifier import CertificateReport, verify
 from orchestrator.errors import SettingsError
-from orchestrator.models import AccountId, ChainAccount
+from orchestrator.models import AccountId, Address, ChainAccount
 from orchestrator.ports.chain import ChainView, Examined, Holdings
 from orchestrator.ports.platform import PlatformAccount, PlatformCard
 from orchestrator.ports.signers import Signer
@@ -29,6 +29,11 @@ class ClosureCertifier:
     signer: Callable[[], Signer | None]
     key: str | None = None
     """The name of the key that ``signer`` gives."""
+
+    def address(self) -> Address | None:
+        """That key's address, read now; None where no key signs. Raises KeyUnavailable if the key is not there."""
+        signer = self.signer()
+        return None if signer is None else signer.address
 
     def ready(self) -> None:
         """Raises KeyUnavailable, before anything is closed, if the key that is to sign is not there."""

@@ -60,13 +60,18 @@ class Stop:
     by: str
     since: datetime
     agreed: tuple[o.ResumeAgreed, ...] = ()
+    addresses: frozenset[str] = frozenset()
+    """Of the key that is stopped, under whatever name: what the stop says and what the journal had heard by then."""
 
-    def covers(self, *, key: str | None, chain: str | None) -> bool:
-        """Whether it forbids this key to sign for this chain (CAIP-2). ``key``: None where it is not known, and may be
-        any; empty to ask of no key."""
+    def covers(self, *, key: str | None, address: str | None, chain: str | None) -> bool:
+        """Whether it forbids the key with this name or this address to sign for this chain (CAIP-2).
+
+        ``key``: None where it is not known, and may be any; empty to ask of the address alone. ``address``: None where
+        it is not known.
+        """
         if key is None and self.scope.startswith("key:"):
             return True  # a signature of a release that did not write down whose it is
-        return self.scope in ("all", f"key:{key}", f"chain:{chain}")
+        return address in self.addresses or self.scope in ("all", f"key:{key}", f"chain:{chain}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +88,16 @@ class Oversight:
     """By request id."""
     keys: dict[str, o.KeyChanged] = field(default_factory=dict)
     """The last change of each key, by name."""
+    key_changes: dict[tuple[str, str], o.KeyChanged] = field(default_factory=dict)
+    """The same by name and address: two keystores of one journal may each have a key of that name."""
     out_of_use: frozenset[str] = frozenset()
     """Addresses of the keys that were disabled and not enabled since, under whatever name."""
     request_keys: dict[str, o.RequestKeyChanged] = field(default_factory=dict)
     reconciled: tuple[o.JournalReconciled, ...] = ()
 
-    def stop_for(self, *, key: str | None, chain: str | None) -> Stop | None:
-        """The stop that forbids this key to sign for this chain, the widest first."""
-        found = [stop for stop in self.stops if stop.covers(key=key, chain=chain)]
+    def stop_for(self, *, key: str | None, address: str | None, chain: str | None) -> Stop | None:
+        """The stop that forbids this key to sign for this chain (as ``Stop.covers``), the widest first."""
+        found = [stop for stop in self.stops if stop.covers(key=key, address=address, chain=chain)]
         return min(found, key=lambda stop: stop.scope != "all", default=None)
 
     def request_for(self, subject: str, content_hash: str, needed: int, now: datetime) -> Approval | None:
@@ -127,7 +134,9 @@ def _apply(state: Oversight, event: Event, at: datetime) -> Oversight:
         case o.ApprovalRequested() | o.ApprovalGiven() | o.ApprovalUsed():
             return replace(state, approvals=fold_approval(state.approvals, event, at))
         case o.SigningStopped():
-            stop = Stop(event.stop, event.scope, event.reason, event.by, at)
+            known = {address for name, address in state.key_changes if event.scope == f"key:{name}"}
+            known |= {event.address} if event.address is not None else set()
+            stop = Stop(event.stop, event.scope, event.reason, event.by, at, addresses=frozenset(known))
             return replace(state, stops=(*state.stops, stop))
         case o.ResumeAgreed():
             stops = tuple(
@@ -140,7 +149,12 @@ def _apply(state: Oversight, event: Event, at: datetime) -> Oversight:
             out_of_use = state.out_of_use | {event.address} if event.disabled else state.out_of_use
             if event.action == "enabled":
                 out_of_use = out_of_use - {event.address}
-            return replace(state, keys={**state.keys, event.name: event}, out_of_use=out_of_use)
+            return replace(
+                state,
+                keys={**state.keys, event.name: event},
+                key_changes={**state.key_changes, (event.name, event.address): event},
+                out_of_use=out_of_use,
+            )
         case o.RequestKeyChanged():
             return replace(state, request_keys={**state.request_keys, event.name: event})
         case o.JournalReconciled():

@@ -66,6 +66,8 @@ class SigningStopped(Fact):
     scope: str
     reason: str
     by: str
+    address: str | None = None
+    """Of the key that is stopped, where it was known: the stop covers that key under any other name too."""
 
 
 class ResumeAgreed(Fact):

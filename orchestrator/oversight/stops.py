@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -19,7 +19,7 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
 from orchestrator.lifecycle.proofs import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.models import ChainId
+from orchestrator.models import Address, ChainId
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
 from orchestrator.policy import Person, Role, Ruleset
 from orchestrator.steps.people import Proof, Voice, prove
@@ -54,18 +54,22 @@ def to_scope(*, key: str | None = None, chain: str | None = None) -> str:
     return f"key:{key}"
 
 
-async def stop(records: Records, scope: str, reason: str, *, by: str, clock: Clock) -> Oversight:
+async def stop(
+    records: Records, scope: str, reason: str, *, by: str, clock: Clock, address: Address | None = None
+) -> Oversight:
     """Stops signing in this scope. What is stopped stays so: a second stop of it changes nothing.
 
-    Unless somebody has agreed to its end meanwhile: then the stop is new, and that agreement is none to end it. Returns
-    what holds now. SIDE EFFECTS: appends SigningStopped.
+    ``address``: of the key in ``scope``, where it is known; the stop covers that key under any name. A second stop is
+    a new one if the first does not cover this address, or if somebody has agreed to its end meanwhile: that agreement
+    is none to end this one. Returns what holds now. SIDE EFFECTS: appends SigningStopped.
     """
     text = " ".join(reason.split())[:_MAX_REASON] or "no reason given"
 
     def decide(oversight: Oversight, _now: datetime) -> Sequence[Event]:
-        if any(held.scope == scope and not held.agreed for held in oversight.stops):
+        same = [held for held in oversight.stops if held.scope == scope and not held.agreed]
+        if any(address is None or address in held.addresses for held in same):
             return ()
-        return (o.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by),)
+        return (o.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by, address=address),)
 
     oversight, _ = await record(records, decide, clock)
     return oversight
@@ -137,4 +141,4 @@ def _agree(
 
 
 def _with(stop: Stop, agreed: o.ResumeAgreed) -> Stop:
-    return Stop(stop.id, stop.scope, stop.reason, stop.by, stop.since, (*stop.agreed, agreed))
+    return replace(stop, agreed=(*stop.agreed, agreed))

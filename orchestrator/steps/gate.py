@@ -16,9 +16,11 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
+from orchestrator.lifecycle.decisions import is_decision
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
+from orchestrator.models import ChainAccount
 from orchestrator.policy import KeyRules, Role
 from orchestrator.ports.journal import CountLimit, Facts
 from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
@@ -41,27 +43,26 @@ async def confirmations(world: World) -> int:
 
 
 async def note_decisions(world: World) -> None:
-    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen:
-    an older database that lacks it (a stop, say) is recognised too. Call behind ``restored`` only."""
-    decided = await world.journal.read(STREAM)
-    if not decided:
-        return
-    newest, identity = decided[-1], await world.journal.identity()
+    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen,
+    and one for the last change behind it: an older database that lacks one (a stop, say) is recognised too, and whether
+    it was people's is known when nothing else knows it. Call behind ``restored`` only."""
+    journaled, identity = await world.journal.read(STREAM), await world.journal.identity()
     last = await asyncio.to_thread(world.signing_log.last, identity)
-    if last is not None and last.seq >= newest.seq:
-        return
-    entry = LogEntry(
-        epoch=last.epoch if last is not None else 0,
-        seq=newest.seq,
-        hash=newest.hash,
-        account_id="",
-        purpose="decision",
-        digest="",
-        signer="",
-        key="",
-        at=newest.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-    )
-    await asyncio.to_thread(world.signing_log.note, identity, entry)
+    fresh = [item for item in journaled if last is None or item.seq > last.seq]
+    decided = [item for item in fresh if is_decision(item.event)]
+    for item in sorted({item.seq: item for item in (*decided[-1:], *fresh[-1:])}.values(), key=lambda item: item.seq):
+        entry = LogEntry(
+            epoch=last.epoch if last is not None else 0,
+            seq=item.seq,
+            hash=item.hash,
+            account_id="",
+            purpose="decision" if is_decision(item.event) else "change",
+            digest="",
+            signer="",
+            key="",
+            at=item.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        )
+        await asyncio.to_thread(world.signing_log.note, identity, entry)
 
 
 async def ruleset_wait(world: World) -> Wait | None:
@@ -136,9 +137,9 @@ def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
     )
 
 
-async def stop_wait(world: World, *, key: str | None, chain: str | None) -> Wait | None:
-    """The wait of a stop that covers this key and chain (CAIP-2), or None. Reads only."""
-    stop = (await oversight(world)).stop_for(key=key, chain=chain)
+async def stop_wait(world: World, *, key: str | None, signer: ChainAccount) -> Wait | None:
+    """The wait of a stop that covers this signer, whose key has this name (None: not known), or None. Reads only."""
+    stop = (await oversight(world)).stop_for(key=key, address=signer.address, chain=str(signer.chain))
     return None if stop is None else stopped(stop, world.clock(), world.rules.patience)
 
 
@@ -190,19 +191,29 @@ async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRul
 async def certificate_wait(world: World, chain: str) -> Wait | None:
     """None if the certificate's key may sign for this chain (CAIP-2) now; else the wait that a stop is. Reads only.
 
-    Raises KeyUnavailable ``key_disabled`` where the journal's last word on the key is that it is out of use.
+    Raises KeyUnavailable: ``key_disabled`` where the journal's last word on the key is that it is out of use, and where
+    the key is not there.
     """
     name = world.certifier.key
     if name is None:
         return None
     seen = await oversight(world)
-    stop = seen.stop_for(key=name, chain=chain)
+    stop = seen.stop_for(key=name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
     if stop is not None:
         return stopped(stop, world.clock(), world.rules.patience)
     last = seen.keys.get(name)
     if last is not None and last.disabled:
         raise KeyUnavailable(
             f"key {name!r}, which is to sign certificates, was disabled by {last.by}: orchestrator keys enable {name}",
+            code="key_disabled",
+        )
+    address = await asyncio.to_thread(world.certifier.address)
+    stop = seen.stop_for(key=name, address=address, chain=chain)
+    if stop is not None:
+        return stopped(stop, world.clock(), world.rules.patience)
+    if address in seen.out_of_use:
+        raise KeyUnavailable(
+            f"key {name!r}, which is to sign certificates, has address {address}, which was disabled under another name",
             code="key_disabled",
         )
     return None

@@ -62,7 +62,8 @@ async def sign(working: Working) -> Action | None:
             "reads every account back and takes over what the log knows",
         )
     await note_decisions(world)
-    stop = seen.stop_for(key="", chain=str(owner.chain))  # before keys, so that a stop needs none to be there
+    # Before keys, so that a stop needs none to be there.
+    stop = seen.stop_for(key="", address=owner.address, chain=str(owner.chain))
     if stop is not None:
         return stopped(stop, working.now(), world.rules.patience)
     key = await asyncio.to_thread(world.keyring.key_for, owner.address)
@@ -72,7 +73,7 @@ async def sign(working: Working) -> Action | None:
             f"type orchestrator keys enable {key.name} if it may sign again",
             code="key_disabled",
         )
-    stop = seen.stop_for(key=key.name, chain=str(owner.chain))
+    stop = seen.stop_for(key=key.name, address=key.address, chain=str(owner.chain))
     if stop is not None:
         return stopped(stop, working.now(), world.rules.patience)
     bound = bindings(key, seen)

@@ -34,7 +34,8 @@ async def submit(working: Working) -> Action | None:
     op = working.op
     if op.signed is None or op.challenge is None:
         raise AssertionError("a signature is made before it is submitted")
-    stop = await stop_wait(working.world, key=op.signed.by_key, chain=str(ChainAccount.parse(op.signed.signer).chain))
+    signer = ChainAccount.parse(op.signed.signer)
+    stop = await stop_wait(working.world, key=op.signed.by_key, signer=signer)
     if stop is not None:
         return stop
     key = op.signed.key
@@ -42,7 +43,7 @@ async def submit(working: Working) -> Action | None:
         key = new_key()
         await working.record(e.SubmissionIntended(digest=op.signed.digest, key=key))
     submission = Submission(
-        signer=ChainAccount.parse(op.signed.signer),
+        signer=signer,
         challenge=op.challenge.challenge,
         signature=bytes.fromhex(op.signed.signature.removeprefix("0x")),
     )

@@ -44,6 +44,10 @@ class Certifier(Protocol):
         """The name of the key that signs certificates, None where none does."""
         ...
 
+    def address(self) -> Address | None:
+        """That key's address, read now. Raises KeyUnavailable if the key is not there."""
+        ...
+
     def ready(self) -> None:
         """Raises KeyUnavailable if the key that is to sign certificates is not there."""
         ...

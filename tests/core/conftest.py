@@ -448,9 +448,13 @@ class ModelChecked:
 
 class ModelCertifier:
     key = None
+    key_address = None
 
     def __init__(self) -> None:
         self.revoked: list[tuple[str, str]] = []
+
+    def address(self):
+        return self.key_address
 
     def ready(self):
         pass

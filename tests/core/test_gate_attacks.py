@@ -400,7 +400,7 @@ def test_a_request_does_not_say_itself_how_many_people_it_takes(lab):
 def test_a_stop_of_a_key_covers_signatures_of_which_the_key_is_not_known():
     """A first release journaled no key's name with its signatures: with a stop of any key they are not sent."""
     held = Stop("stop-1", "key:model", "leak", "os:eve", datetime(2026, 1, 1, tzinfo=UTC))
-    assert held.covers(key=None, chain="eip155:1")
+    assert held.covers(key=None, address=None, chain="eip155:1")
 
 
 def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):

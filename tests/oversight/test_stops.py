@@ -35,9 +35,34 @@ async def test_one_person_stops_and_a_second_stop_of_the_scope_changes_nothing(j
     assert await stop(journal, "all", "", by="os:day", clock=clock) == seen
     assert len((await stop(journal, "key:alice", "", by="os:day", clock=clock)).stops) == 2
     assert await happened(journal) == ["signing_stopped"] * 2
-    stopped = (await read_oversight(journal)).stop_for(key="alice", chain="eip155:1")
+    stopped = (await read_oversight(journal)).stop_for(key="alice", address=None, chain="eip155:1")
     assert stopped is not None
     assert stopped.scope == "all"
+
+
+async def test_a_stop_of_a_key_is_one_of_its_address(journal, clock):
+    """By what the command knows, and by what the journal had heard: whichever host knows the key by whichever name."""
+
+    def held_up(seen, key, address):
+        return seen.stop_for(key=key, address=address, chain="eip155:1") is not None
+
+    for name, key in (("owner", ALICE), ("owner", BOB), ("other", CAROL)):
+        made = o.KeyChanged(
+            action="created", name=name, address=key.address, backend="keystore", wallets=(), disabled=False,
+            keystore="k", by="os:a",
+        )  # fmt: skip
+        await journal.append(STREAM, [made], after=len(await journal.read(STREAM)), at=clock())
+    seen = await stop(journal, "key:owner", "r", by="os:night", clock=clock)
+    assert [held_up(seen, "copy", key.address) for key in (ALICE, BOB, CAROL)] == [True, True, False]
+    assert held_up(seen, "owner", MALLORY.address)
+    assert not held_up(seen, "copy", MALLORY.address)
+    for _ in range(2):
+        seen = await stop(journal, "key:owner", "r", by="os:night", clock=clock, address=MALLORY.address)
+        assert held_up(seen, "copy", MALLORY.address)
+        assert len(seen.stops) == 2, "a stop that covers one address more is a stop of its own, and is written once"
+    for key in (ALICE, BOB):
+        ended = await resume(journal, "key:owner", voice(key), settings=RULES, clock=clock)
+    assert ended.oversight.stops == ()
 
 
 async def test_two_different_people_end_it(journal, clock):

@@ -1,0 +1,103 @@
+"""What people have decided about a key holds for the key, whatever its file is called and whatever stands in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.errors import KeyUnavailable
+from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.decide import End, Wait
+from orchestrator.lifecycle.oversight import STREAM, fold_oversight
+from orchestrator.models import OperationKind
+
+ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
+ELSEWHERE = "0x" + "1" * 40
+"""Another key's address."""
+
+
+def decide(here, *events):
+    length = len(here.run(here.journal.read(STREAM)))
+    here.run(here.journal.append(STREAM, list(events), after=length, at=here.now))
+
+
+def seen(here):
+    return fold_oversight(here.run(here.journal.read(STREAM)))
+
+
+def stop(scope, address=None):
+    return o.SigningStopped(stop="stop-1", scope=scope, reason="leak", by="os:eve", address=address)
+
+
+def changed(here, action="created", *, name="model", wallets=(), **more):
+    values = {
+        "address": here.keys.address, "backend": "keystore", "disabled": False, "keystore": here.keys.id, "by": "os:eve",
+    } | more  # fmt: skip
+    return o.KeyChanged(action=action, name=name, wallets=tuple(map(str, wallets)), **values)
+
+
+# --- stops -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known_by", ["stop", "journal"])
+def test_a_stopped_key_signs_under_no_other_name(lab, known_by):
+    """Its file was copied under another name, or another host has attached the same key of a service as another."""
+    here = lab()
+    account = here.create().id
+    if known_by == "stop":
+        decide(here, stop("key:owner", here.keys.address))
+    else:
+        decide(here, changed(here, name="owner"), stop("key:owner"))
+    waits = here.start(account, ACTIVATE).action
+    assert isinstance(waits, Wait)
+    assert "resume-signing" in waits.waits_for
+    assert here.keys.signed == []
+    decide(here, o.SigningResumed(stop="stop-1", people=("alice", "bob")))
+    assert here.settle(account) == End("done")
+
+
+def test_a_stop_of_another_key_stops_nothing(lab):
+    here = lab()
+    decide(here, stop("key:owner", ELSEWHERE))
+    assert here.complete(here.create().id, ACTIVATE) == End("done")
+
+
+def test_a_signature_of_a_stopped_key_under_another_name_is_not_sent(lab):
+    here = lab()
+    account = here.create().id
+    here.faults.queue.append(("submit", "unreachable"))
+    here.start(account, ACTIVATE)
+    assert len(here.keys.signed) == 1
+    decide(here, stop("key:owner", here.keys.address))
+    here.pass_time(minutes=5)
+    assert isinstance(here.advance(account).action, Wait)
+    assert here.account(account).accepted == []
+
+
+def close(here, account):
+    """What a closure comes to in the end: the error, or what is to be done."""
+    here.begin(account, CLOSE)
+    for _ in range(20):
+        try:
+            action = here.advance(account).action
+        except KeyUnavailable as error:
+            return error
+        if here.account(account).job is not None:
+            here.platform.work(here.account(account))
+        here.pass_time(minutes=1)
+    return action
+
+
+def test_no_certificate_is_signed_by_a_key_that_is_stopped_or_disabled_under_another_name(lab):
+    here = lab()
+    account = here.create().id
+    assert here.complete(account, ACTIVATE) == End("done")
+    here.certifier.key, here.certifier.key_address = "certificate", ELSEWHERE
+    decide(here, stop("key:seal", ELSEWHERE))
+    assert "resume-signing" in close(here, account).waits_for
+    decide(here, o.SigningResumed(stop="stop-1", people=("alice", "bob")))
+    decide(here, changed(here, "disabled", name="seal", address=ELSEWHERE, disabled=True))
+    assert close(here, account).code == "key_disabled"
+    assert here.events(account, e.ClosureProven) == []
+    decide(here, changed(here, "enabled", name="seal", address=ELSEWHERE))
+    assert here.settle(account) == End("done")
