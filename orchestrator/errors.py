@@ -63,19 +63,28 @@ class OrchestratorError(Exception):
     """The base of all errors: a stable ``code``, a sentence, and a disposition.
 
     ``code`` is snake_case and part of the interface; ``message`` is a sentence with expected and actual and never
-    holds key material.
+    holds key material. ``fix``: what to do about it, a sentence, where the code alone does not tell (``fixes`` knows
+    the others).
     """
 
     default_code: ClassVar[str] = "internal"
     default_disposition: ClassVar[Disposition] = Disposition.OPERATOR
 
-    def __init__(self, message: str, *, code: str | None = None, disposition: Disposition | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        disposition: Disposition | None = None,
+        fix: str | None = None,
+    ) -> None:
         if not message.strip():
             raise AssertionError(f"{type(self).__name__} needs a sentence, got an empty message")
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.disposition = disposition or self.default_disposition
+        self.fix = fix
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(code={self.code!r}, message={self.message!r})"

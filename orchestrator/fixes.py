@@ -1,4 +1,5 @@
-"""What to do about errors, by their codes: told beside each error, and by the doctor."""
+"""What to do about errors, told beside each error and by the doctor: by their codes, unless where an error comes from
+says more than its code."""
 
 from __future__ import annotations
 
@@ -44,14 +45,13 @@ FIXES = {
     "approval_unknown": "orchestrator approve, without an argument, lists what waits.",
     "journal_restored": "Put the newest database and keystore back; if these are, type the command that is named.",
     "key_disabled": "Type orchestrator keys enable NAME if it may sign again.",
-    "key_backend_denied": "Check the PIN's file or the credentials, and their rights; a token locks after a few tries.",
     "journal_unreadable": "Run orchestrator journal --verify, and restore the database from a backup.",
 }
 
 
 def fix(error: OrchestratorError) -> str:
     """What to do about an error, in a sentence."""
-    known = FIXES.get(error.code)
+    known = error.fix or FIXES.get(error.code)
     if known is not None:
         return known
     match error.disposition:

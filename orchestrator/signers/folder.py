@@ -71,7 +71,11 @@ class KeyFolder:
         """The key with this name, read now. Raises SettingsError and KeyUnavailable (``key_not_found``, …)."""
         path = self.path_of(name)
         if not self._is_there() or not exists(path):
-            raise KeyUnavailable(f"no key {name!r} in {self.where()}", code="key_not_found")
+            raise KeyUnavailable(
+                f"no key {name!r} in {self.where()}",
+                code="key_not_found",
+                fix="orchestrator keys list shows those that there are; ORCHESTRATOR_KEYSTORE may be another folder.",
+            )
         return _read(path)
 
     def scan(self) -> tuple[list[Entry], list[KeyUnavailable]]:

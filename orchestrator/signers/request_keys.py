@@ -111,7 +111,11 @@ class RequestKeyFolder:
         for file in self.list():
             if file.name == name:
                 return file
-        raise KeyUnavailable(f"no request-signing key {name!r} in {self.path}", code="key_not_found")
+        raise KeyUnavailable(
+            f"no request-signing key {name!r} in {self.path}",
+            code="key_not_found",
+            fix="orchestrator keys request list shows those that there are.",
+        )
 
     def in_use(self) -> RequestKeyFile | None:
         """The file of the key that requests are signed with; None where there is none yet."""

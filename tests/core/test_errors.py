@@ -1,11 +1,13 @@
 """The errors: one tree, the same in the text as in the code; each with a code, a disposition and a sentence."""
 
+import copy
 import re
 
 import pytest
 
 from orchestrator import errors
 from orchestrator.errors import Disposition, OrchestratorError
+from orchestrator.fixes import fix
 
 CLASSES = {
     name: found
@@ -46,6 +48,14 @@ def test_every_error_has_a_code_and_a_sentence(kind):
 def test_code_and_disposition_can_be_given():
     error = make(errors.JournalError, code="account_busy", disposition=Disposition.RETRY)
     assert (error.code, error.disposition) == ("account_busy", Disposition.RETRY)
+
+
+def test_what_to_do_is_told_by_where_an_error_comes_from_or_else_by_its_code():
+    of_its_code = fix(errors.KeyUnavailable("a sentence", code="key_not_found"))
+    assert "orchestrator keys import" in of_its_code
+    told = errors.KeyUnavailable("a sentence", code="key_not_found", fix="Name one account in the URI.")
+    assert fix(told) == "Name one account in the URI."
+    assert copy.copy(told).fix == told.fix
 
 
 def test_codes_differ():

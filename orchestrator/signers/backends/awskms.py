@@ -75,7 +75,11 @@ class AwsKms:
         for member, expected in (("KeySpec", _KEY_SPEC), ("KeyUsage", _KEY_USAGE)):
             actual = answer.get(member)
             if actual != expected:
-                raise backend.denied(self._where, f"expected a key with {member} {expected}, got {actual!s:.40}")
+                raise backend.denied(
+                    self._where,
+                    f"expected a key with {member} {expected}, got {actual!s:.40}",
+                    fix="Name another key in the URI: orchestrator keys create NAME --uri URI makes one that fits.",
+                )
         return ecdsa.address_of_point(_point(_bytes(answer, "PublicKey", self._where), self._where), self._where)
 
     def create(self) -> Address:

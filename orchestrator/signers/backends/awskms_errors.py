@@ -41,6 +41,10 @@ NOT_NOW: Final = _codes(
     "CloudHsmClusterInvalidConfigurationException CustomKeyStoreInvalidStateException KMSInvalidStateException"
 )
 """A person must act there: pending deletion or import, a custom key store that is off."""
+_CREDENTIALS: Final = "Give this process AWS credentials that count now: AWS_PROFILE, or a role of the machine."
+_RIGHTS: Final = (
+    "Check that the key is enabled, and that kms:GetPublicKey and kms:Sign are allowed to these credentials."
+)
 
 
 def translate(error: Exception, where: str, operation: str = "sign") -> OrchestratorError:
@@ -58,7 +62,9 @@ def translate(error: Exception, where: str, operation: str = "sign") -> Orchestr
         return backend.unreachable(where, f"no connection, or it broke off ({name})")
     if isinstance(error, _about_credentials()):
         return backend.denied(
-            where, f"no AWS credentials could be had ({name}): set AWS_PROFILE, or see botocore's documentation"
+            where,
+            f"no AWS credentials could be had ({name}): set AWS_PROFILE, or see botocore's documentation",
+            fix=_CREDENTIALS,
         )
     if isinstance(error, of.BotoCoreError):
         return backend.malformed(where, "a request and an answer that botocore can make and read", name)
@@ -71,18 +77,28 @@ def _refusal(error: Any, where: str, operation: str) -> OrchestratorError:
     said = f"{code or 'no error code'} (HTTP {status})"
     if operation.startswith("create_") and code == "LimitExceededException":
         return backend.denied(
-            where, f"{said}: the quota of keys or aliases is used up", disposition=Disposition.OPERATOR
+            where,
+            f"{said}: the quota of keys or aliases is used up",
+            fix="Ask AWS for a higher quota, or name a key that is there.",
+            disposition=Disposition.OPERATOR,
         )
     if code in THROTTLED or status == 429:
         return backend.throttled(where, said)
     if code in CREDENTIALS:
-        return backend.denied(where, f"{said}: are the credentials, and this machine's clock, right?")
+        return backend.denied(where, f"{said}: are the credentials, and this machine's clock, right?", fix=_CREDENTIALS)
     if code in DENIED:
-        return backend.denied(where, f"{said}: {message}")
+        return backend.denied(where, f"{said}: {message}", fix=_RIGHTS)
     if code in NOT_NOW:
-        return backend.denied(where, f"{said}: {message}", disposition=Disposition.OPERATOR)
+        return backend.denied(
+            where,
+            f"{said}: {message}",
+            fix="Look at the key in the AWS console: it, or its key store, cannot be used as it is.",
+            disposition=Disposition.OPERATOR,
+        )
     if code in NOT_FOUND:
-        return backend.not_found(where, f"{said}: {message}")
+        return backend.not_found(
+            where, f"{said}: {message}", fix="Check the key's id or alias, and the region, in its URI."
+        )
     if code == "AlreadyExistsException":
         return SettingsError(f"{where} exists already", code="key_exists")
     if code in PASSING or status >= 500:

@@ -96,13 +96,17 @@ def throttled(where: str, detail: str) -> KeyUnavailable:
     )
 
 
-def denied(where: str, detail: str, *, disposition: Disposition = Disposition.STOP) -> KeyUnavailable:
-    """``disposition``: operator where a person has to mend it there, such as a PIN locked by the token."""
-    return KeyUnavailable(f"{where} refuses: {short(detail)}", code="key_backend_denied", disposition=disposition)
+def denied(where: str, detail: str, *, fix: str, disposition: Disposition = Disposition.STOP) -> KeyUnavailable:
+    """``fix``: what to do about it, a sentence. ``disposition``: operator where a person has to mend it there, such as
+    a PIN locked by the token."""
+    return KeyUnavailable(
+        f"{where} refuses: {short(detail)}", code="key_backend_denied", disposition=disposition, fix=fix
+    )
 
 
-def not_found(where: str, detail: str) -> KeyUnavailable:
-    return KeyUnavailable(f"{where}: no such key: {short(detail)}", code="key_not_found")
+def not_found(where: str, detail: str, *, fix: str) -> KeyUnavailable:
+    """``fix``: what to do about it, a sentence."""
+    return KeyUnavailable(f"{where}: no such key: {short(detail)}", code="key_not_found", fix=fix)
 
 
 def malformed(where: str, expected: str, actual: str) -> KeyUnavailable:

@@ -43,7 +43,15 @@ from typing import Any, Final, NoReturn, TypeVar
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
 from orchestrator.signers.backends import backend, ecdsa
-from orchestrator.signers.backends.pkcs11_errors import TROUBLE, UNREADABLE, Trouble, ambiguous, translated, unsuitable
+from orchestrator.signers.backends.pkcs11_errors import (
+    KEY_FIX,
+    TROUBLE,
+    UNREADABLE,
+    Trouble,
+    ambiguous,
+    translated,
+    unsuitable,
+)
 from orchestrator.signers.backends.pkcs11_module import Login, Module, PinNeeded, check_module, module_at
 from orchestrator.signers.backends.uri import KeyUri, Pkcs11Uri
 from orchestrator.signers.passwords import FilePassword, PasswordSource
@@ -196,7 +204,7 @@ class Pkcs11Backend:
         found = self._objects(login, ObjectClass.PRIVATE_KEY)
         if not found:
             login.token.slot.get_token()  # fails if it was pulled just now, when it would look like an empty one
-            raise backend.not_found(self._where, "the token has no such private key")
+            raise backend.not_found(self._where, "the token has no such private key", fix=KEY_FIX)
         if len(found) > 1:
             raise ambiguous(self._where, "private key", len(found), "id=… to the URI, or remove the others")
         key = found[0]

@@ -69,6 +69,12 @@ UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError, struct.err
 """How the library fails on attributes that it does not understand."""
 
 
+PIN_FIX: Final = "Check the PIN's file, and what its user may do; a token locks after a few wrong PINs."
+"""For what a wrong PIN, or one without the right, may be behind."""
+KEY_FIX: Final = "Check the token and the object in the key's URI; the token's own tool lists what there is."
+MEND_FIX: Final = "Mend it with the token's own tool: unlock its PIN, set it, or end what uses the token."
+
+
 def ambiguous(where: str, what: str, count: int, fix: str) -> KeyUnavailable:
     return KeyUnavailable(f"{where}: expected one {what}, got {count} that match; add {fix}", code="key_ambiguous")
 
@@ -84,11 +90,11 @@ def translated(where: str, trouble: Trouble, detail: str) -> KeyUnavailable:
         case Trouble.BUSY:
             return backend.throttled(where, detail)
         case Trouble.DENIED:
-            return backend.denied(where, detail)
+            return backend.denied(where, detail, fix=PIN_FIX)
         case Trouble.MEND:
-            return backend.denied(where, detail, disposition=Disposition.OPERATOR)
+            return backend.denied(where, detail, fix=MEND_FIX, disposition=Disposition.OPERATOR)
         case Trouble.MISSING:
-            return backend.not_found(where, detail)
+            return backend.not_found(where, detail, fix=KEY_FIX)
         case Trouble.UNSUITABLE:
             return unsuitable(where, "a token and key that sign by CKM_ECDSA with secp256k1", detail)
         case Trouble.STRANGE:

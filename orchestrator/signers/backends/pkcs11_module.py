@@ -18,7 +18,7 @@ from weakref import WeakSet
 
 from orchestrator.errors import Disposition, KeyUnavailable, SettingsError
 from orchestrator.signers.backends import backend
-from orchestrator.signers.backends.pkcs11_errors import ambiguous
+from orchestrator.signers.backends.pkcs11_errors import MEND_FIX, PIN_FIX, ambiguous
 from orchestrator.signers.backends.uri import Pkcs11Uri
 from orchestrator.signers.secret import Secret
 
@@ -119,7 +119,9 @@ class Module:
                 raise PinNeeded
             if refused := self._refused.get(identity):
                 if any(pin == other for other in refused):
-                    raise backend.denied(where, "the PIN was wrong before and is not tried again by this process")
+                    raise backend.denied(
+                        where, "the PIN was wrong before and is not tried again by this process", fix=PIN_FIX
+                    )
                 self._restart()  # ends the session of the wrong one; SoftHSM2 sees a PIN that was changed only so
                 token = self._token(uri, where)
             session = self._open(token, where, pin)
@@ -137,7 +139,7 @@ class Module:
         from pkcs11.exceptions import PinIncorrect, PinInvalid, PinLenRange, UserAlreadyLoggedIn
 
         if reason := no_try(int(token.flags)):
-            raise backend.denied(where, reason, disposition=Disposition.OPERATOR)
+            raise backend.denied(where, reason, fix=MEND_FIX, disposition=Disposition.OPERATOR)
         try:
             return token.open(user_pin=pin.reveal())
         except UserAlreadyLoggedIn:
@@ -146,7 +148,9 @@ class Module:
             pass  # raised below, so that nothing is carried along
         self._refused.setdefault(_identity(token), []).append(pin)
         self._accepted.pop(_identity(token), None)
-        raise backend.denied(where, "the PIN is wrong; this process does not try it again, lest the token lock itself")
+        raise backend.denied(
+            where, "the PIN is wrong; this process does not try it again, lest the token lock itself", fix=PIN_FIX
+        )
 
     def _token(self, uri: Pkcs11Uri, where: str) -> Any:
         fresh = self._start()

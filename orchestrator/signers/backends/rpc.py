@@ -87,13 +87,18 @@ class RemoteSigner:
         if self._uri.address is not None:
             if self._uri.address not in accounts:
                 raise backend.not_found(
-                    self._where, f"expected {self._uri.address} in eth_accounts, got {len(accounts)} others"
+                    self._where,
+                    f"expected {self._uri.address} in eth_accounts, got {len(accounts)} others",
+                    fix="Check the address in the URI, and that the remote signer has that account.",
                 )
             return self._uri.address
         if len(accounts) != 1:
             instead = "; name one in the URI with address=0x…" if accounts else ""
+            several = "Name one of the remote signer's accounts in the URI, as address=0x…"
             raise backend.not_found(
-                self._where, f"expected exactly one account in eth_accounts, got {len(accounts)}{instead}"
+                self._where,
+                f"expected exactly one account in eth_accounts, got {len(accounts)}{instead}",
+                fix=several if accounts else "Give the remote signer an account, or unlock the one that it has.",
             )
         self._address = accounts[0]
         return accounts[0]
@@ -166,7 +171,11 @@ class RemoteSigner:
 
     def _document(self, status: int, body: bytes) -> dict[str, Any]:
         if status in (401, 403, 407):
-            raise backend.denied(self._where, f"HTTP {status}: is the file of authorization-source right?")
+            raise backend.denied(
+                self._where,
+                f"HTTP {status}: is the file of authorization-source right?",
+                fix="Check the file that authorization-source names in the URI, and its rights at the remote signer.",
+            )
         if status == 429:
             raise backend.throttled(self._where, f"HTTP {status}")
         if status == 408 or status >= 500:
@@ -205,7 +214,10 @@ class RemoteSigner:
         if code == _UNAVAILABLE:
             return backend.unreachable(self._where, detail)
         return backend.denied(
-            self._where, detail, disposition=Disposition.STOP if code in _REFUSED else Disposition.OPERATOR
+            self._where,
+            detail,
+            fix="Look whether the remote signer has the account unlocked and serves the URI's method.",
+            disposition=Disposition.STOP if code in _REFUSED else Disposition.OPERATOR,
         )
 
     def _authorization(self) -> str | None:
