@@ -16,7 +16,6 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.decisions import is_decision
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
@@ -43,26 +42,27 @@ async def confirmations(world: World) -> int:
 
 
 async def note_decisions(world: World) -> None:
-    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen,
-    and one for the last change behind it: an older database that lacks one (a stop, say) is recognised too, and whether
-    it was people's is known when nothing else knows it. Call behind ``restored`` only."""
-    journaled, identity = await world.journal.read(STREAM), await world.journal.identity()
+    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen:
+    an older database that lacks it (a stop, say) is recognised too. Call behind ``restored`` only."""
+    decided = await world.journal.read(STREAM)
+    if not decided:
+        return
+    newest, identity = decided[-1], await world.journal.identity()
     last = await asyncio.to_thread(world.signing_log.last, identity)
-    fresh = [item for item in journaled if last is None or item.seq > last.seq]
-    decided = [item for item in fresh if is_decision(item.event)]
-    for item in sorted({item.seq: item for item in (*decided[-1:], *fresh[-1:])}.values(), key=lambda item: item.seq):
-        entry = LogEntry(
-            epoch=last.epoch if last is not None else 0,
-            seq=item.seq,
-            hash=item.hash,
-            account_id="",
-            purpose="decision" if is_decision(item.event) else "change",
-            digest="",
-            signer="",
-            key="",
-            at=item.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        )
-        await asyncio.to_thread(world.signing_log.note, identity, entry)
+    if last is not None and last.seq >= newest.seq:
+        return
+    entry = LogEntry(
+        epoch=last.epoch if last is not None else 0,
+        seq=newest.seq,
+        hash=newest.hash,
+        account_id="",
+        purpose="decision",
+        digest="",
+        signer="",
+        key="",
+        at=newest.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+    )
+    await asyncio.to_thread(world.signing_log.note, identity, entry)
 
 
 async def ruleset_wait(world: World) -> Wait | None:
