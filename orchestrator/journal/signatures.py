@@ -97,7 +97,7 @@ async def _insert(connection: AsyncConnection, row: dict[str, Any]) -> None:
 async def require_room(connection: AsyncConnection, limits: Iterable[CountLimit], wanted: int, at: datetime) -> None:
     """Raises JournalError ``signing_limit`` (retry) if ``wanted`` more signatures at ``at`` exceed a limit."""
     for limit in limits:
-        count = await counted(connection, limit.key, limit.since)
+        count = await counted(connection, limit)
         if count + wanted > limit.most:
             free = await free_at(connection, limit, at, wanted)
             until = f"free again at {free:%Y-%m-%dT%H:%M:%SZ}" if free else "more than the limit allows at any time"
@@ -109,16 +109,16 @@ async def require_room(connection: AsyncConnection, limits: Iterable[CountLimit]
             )
 
 
-async def counted(connection: AsyncConnection, key: str | None, since: datetime) -> int:
-    """Signatures intended after ``since``, made or not, imported ones too; of one key, or of all (None)."""
-    query = sa.select(sa.func.count()).select_from(signatures).where(_within(key, since))
+async def counted(connection: AsyncConnection, limit: CountLimit) -> int:
+    """Signatures within the limit's window and of its key, or of all; made or not, imported ones too."""
+    query = sa.select(sa.func.count()).select_from(signatures).where(_within(limit))
     return int((await connection.execute(query)).scalar_one())
 
 
 async def free_at(connection: AsyncConnection, limit: CountLimit, at: datetime, wanted: int = 1) -> datetime | None:
     """When ``wanted`` more signatures fit within a limit whose window ends at ``at``: ``at`` itself if they do now,
     None if they never do."""
-    times = sa.select(signatures.c.at).where(_within(limit.key, limit.since)).order_by(signatures.c.at)
+    times = sa.select(signatures.c.at).where(_within(limit)).order_by(signatures.c.at)
     found = list((await connection.execute(times)).scalars())
     over = len(found) + wanted - limit.most
     if over <= 0:
@@ -128,9 +128,12 @@ async def free_at(connection: AsyncConnection, limit: CountLimit, at: datetime, 
     return datetime.fromisoformat(found[over - 1]) + (at - limit.since)
 
 
-def _within(key: str | None, since: datetime) -> sa.ColumnElement[bool]:
-    recent = signatures.c.at > iso(since)
-    return recent if key is None else recent & (signatures.c.key == key)
+def _within(limit: CountLimit) -> sa.ColumnElement[bool]:
+    recent = signatures.c.at > iso(limit.since)
+    mine = [] if limit.key is None else [signatures.c.key == limit.key]
+    if limit.address is not None:  # ``signer`` is CAIP-10; its address is in EIP-55 form, as the limit's is
+        mine.append(signatures.c.signer.endswith(f":{limit.address}"))
+    return recent & sa.or_(*mine) if mine else recent
 
 
 # --- what is known ---------------------------------------------------------------------------------------------------

@@ -28,13 +28,17 @@ class SignatureRow:
 
 @dataclass(frozen=True, slots=True)
 class CountLimit:
-    """At most ``most`` intended signatures since ``since``, of ``key`` or (None) of all keys."""
+    """At most ``most`` intended signatures since ``since``, of one key or of all.
+
+    One key: named ``key``, or with ``address`` under whatever name. Both None: all keys.
+    """
 
     key: str | None
     since: datetime
     most: int
     text: str
     """For the error: ``100 signatures in 3600 s by key alice``."""
+    address: str | None = None
 
 
 class Facts(Protocol):

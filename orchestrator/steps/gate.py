@@ -213,7 +213,7 @@ async def certificate_wait(world: World, chain: str) -> Wait | None:
         return stopped(stop, world.clock(), world.rules.patience)
     if address in seen.out_of_use:
         raise KeyUnavailable(
-            f"key {name!r}, which is to sign certificates, has address {address}, which was disabled under another name",
+            f"key {name!r}, which is to sign certificates, has address {address}, and that is disabled",
             code="key_disabled",
         )
     return None
@@ -225,12 +225,13 @@ def disabled(key: KeyInfo, seen: Oversight) -> bool:
     return key.disabled or key.address in seen.out_of_use
 
 
-def count_limits(world: World, key: str) -> tuple[CountLimit, ...]:
+def count_limits(world: World, key: KeyInfo) -> tuple[CountLimit, ...]:
     """The policy's limits at this moment, for a signature by this key."""
-    now, whose = world.clock(), {"key": f"key {key}", "all": "all keys"}
+    now, whose = world.clock(), {"key": f"key {key.name}", "all": "all keys"}
     return tuple(
         CountLimit(
-            key=key if limit.per == "key" else None,
+            key=key.name if limit.per == "key" else None,
+            address=key.address if limit.per == "key" else None,
             since=now - timedelta(seconds=limit.seconds),
             most=limit.signatures,
             text=f"{limit.signatures} signatures in {limit.seconds} s by {whose[limit.per]}",

@@ -96,7 +96,7 @@ async def sign(working: Working) -> Action | None:
             rule=decision.rule,
             by=world.actor,
         )
-        await working.record(intent, unchanged=unchanged, limits=count_limits(world, key.name))
+        await working.record(intent, unchanged=unchanged, limits=count_limits(world, key))
     signature = await asyncio.to_thread(_signature, working, await _entry(working, owner, key), challenge, owner)
     await working.record(
         e.ChallengeSigned(

@@ -68,6 +68,14 @@ def test_a_stop_that_would_stop_nothing_is_refused(desk):
     assert desk.json("stop-signing", "--key", "treasury")["outcome"] == "done"
 
 
+def test_a_stop_of_a_key_notes_its_address(desk):
+    """So that the same key under another name, or of another host's keystore, is stopped too."""
+    key = desk.keyring.create("treasury")
+    desk.json("stop-signing", "--key", "treasury")
+    (stop,) = desk.events()
+    assert stop.address == key.address
+
+
 def test_nobody_else_resumes(desk):
     desk.json("stop-signing")
     assert "--person-key" in desk.refused("resume-signing", code="person_needed", expect=2)

@@ -10,6 +10,7 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Wait
 from orchestrator.lifecycle.oversight import STREAM, fold_oversight
 from orchestrator.models import OperationKind
+from orchestrator.policy import Limit, Policy
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 ELSEWHERE = "0x" + "1" * 40
@@ -31,8 +32,13 @@ def stop(scope, address=None):
 
 def changed(here, action="created", *, name="model", wallets=(), **more):
     values = {
-        "address": here.keys.address, "backend": "keystore", "disabled": False, "keystore": here.keys.id, "by": "os:eve",
-    } | more  # fmt: skip
+        "address": here.keys.address,
+        "backend": "keystore",
+        "disabled": False,
+        "keystore": here.keys.id,
+        "by": "os:eve",
+        **more,
+    }
     return o.KeyChanged(action=action, name=name, wallets=tuple(map(str, wallets)), **values)
 
 
@@ -101,3 +107,12 @@ def test_no_certificate_is_signed_by_a_key_that_is_stopped_or_disabled_under_ano
     assert here.events(account, e.ClosureProven) == []
     decide(here, changed(here, "enabled", name="seal", address=ELSEWHERE))
     assert here.settle(account) == End("done")
+
+
+def test_a_limit_of_a_key_counts_under_another_name_too(lab):
+    here = lab(policy=Policy(limits=(Limit(per="key", signatures=1, seconds=3600),)))
+    first, second = here.create("one").id, here.create("two").id
+    here.start(first, ACTIVATE)
+    here.keys.name = "copy"
+    assert here.start(second, ACTIVATE).trouble.code == "signing_limit"
+    assert len(here.keys.signed) == 1

@@ -17,10 +17,10 @@ def fetched(digest: str, purpose: str = "creation") -> e.ChallengeFetched:
 
 
 def intended(
-    digest: str, purpose: str = "creation", *, key: str = "alice", keystore: str = KEYSTORE
+    digest: str, purpose: str = "creation", *, key: str = "alice", keystore: str = KEYSTORE, signer: str = SIGNER
 ) -> e.SigningIntended:
     return e.SigningIntended(
-        purpose=purpose, digest=digest, signer=SIGNER, key=key, backend="keystore", keystore=keystore, policy="p",
+        purpose=purpose, digest=digest, signer=signer, key=key, backend="keystore", keystore=keystore, policy="p",
         rule="r", by="os:somebody",
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What the database decides of signatures: one live one, a challenge once, not past a stop, not past a limit."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -124,6 +125,27 @@ async def test_a_limit_counts_intentions_of_its_key(journal):
     assert ": 2 were made since" in error.message
     error = await refusal(journal, "d", [intended("0x4")], 0, "signing_limit", limits=[limit(0, key=None)])
     assert ": 3 were made since" in error.message
+
+
+async def test_a_limit_counts_intentions_of_its_address_under_whatever_name(journal):
+    """On this chain and on any other, and as the database compares texts: only the whole address is the address."""
+    mine, others = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23", "0x2c7536E3605D9C16a7a3D7b1898e529396a65c24"
+    of_key = replace(limit(2), address=mine)
+    for digest, key, signer in (
+        ("0x1", "alice", f"eip155:1:{others}"),
+        ("0x2", "copy", f"eip155:31337:{mine}"),
+        ("0x3", "bob", f"eip155:1:{others}"),
+        ("0x4", "bob", f"eip155:1:{mine[:-1]}"),
+    ):
+        event = intended(digest, key=key, signer=signer)
+        await journal.append(digest, [event], after=0, at=NOW, limits=[replace(of_key, most=100)])
+    error = await refusal(
+        journal, "x", [intended("0x5", signer=f"eip155:1:{mine}")], 0, "signing_limit", limits=[of_key]
+    )
+    assert ": 2 were made since" in error.message
+    assert "free again at 2026-01-01T01:00:00Z" in error.message
+    later = NOW + HOUR
+    await journal.append("x", [intended("0x5")], after=0, at=later, limits=[replace(of_key, since=NOW)])
 
 
 async def test_a_limit_forgets_what_is_older_than_its_window(journal):
