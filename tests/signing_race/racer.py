@@ -1,76 +1,118 @@
-"""One process of the race: told a round on its standard input, it signs if the journal lets it, and tells the outcome.
+"""One process of the race: told a round on its standard input, it signs if it is let, and tells the outcome.
 
-It does what a runner does: the intention into the journal, the key's signature, the signature into the journal. Every
-signature that the key makes is a line in this process's own file, written before anything else can happen. Where a
-runner would give up because its account has moved on, this one reads again and insists: only the database is in its
-way.
+It runs the step itself (``orchestrator.steps.sign``) on the real journal, keystore, log beside the keystore and policy.
+Every signature that the key makes is a line in this process's own file, written before anything else can happen. Where
+a runner would give up because its account has moved on, this one reads again and insists on its own challenge, as if
+that of the others had never come: only what guards the step is in its way.
 
-Arguments: the database's URL, this process's number, the file. Input: a JSON object a line.
+Arguments: the database's URL, the keystore, this process's number, the file. Input: a JSON object a line.
 """
 
 import asyncio
-import hashlib
+import base64
 import json
 import random
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-import coincurve
-
+from orchestrator.challenge import Challenge
 from orchestrator.errors import JournalError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
-from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.lifecycle.recorded import Event
-from orchestrator.ports.journal import CountLimit
+from orchestrator.lifecycle.decide import Halt
+from orchestrator.lifecycle.fold import fold
+from orchestrator.lifecycle.stages import Rules
+from orchestrator.policy import Limit, Policy, Ruleset
+from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.signers.log import FileSigningLog
+from orchestrator.steps.gate import ruleset_wait
+from orchestrator.steps.sign import sign
+from orchestrator.steps.world import Working, World
 
-KEY = coincurve.PrivateKey(b"\x01" * 32)
-SIGNER = "eip155:31337:0x0000000000000000000000000000000000000001"
-_AGAIN = {"journal_conflict", "journal_busy", "journal_uncertain"}
-
-
-def digest_of(account: str, challenge: str) -> bytes:
-    return hashlib.sha256(f"{account}/{challenge}".encode()).digest()
-
-
-async def sign(journal: Journal, account: str, name: str, file: Path, limit: dict | None, oversight: int) -> str:
-    """``signed``, or the code of what kept it from that."""
-    digest = digest_of(account, name)
-    text = "0x" + digest.hex()
-    intended = e.SigningIntended(
-        purpose="deletion", digest=text, signer=SIGNER, key="k", backend="keystore", keystore="s", policy="p", rule="r",
-        by=f"os:racer{name}",
-    )  # fmt: skip
-    try:
-        await insist(journal, account, intended, limit, oversight)
-        signature = KEY.sign_recoverable(digest, hasher=None)
-        with file.open("a") as lines:
-            lines.write(json.dumps({"account": account, "digest": text, "signature": signature.hex()}) + "\n")
-        signed = e.ChallengeSigned(purpose="deletion", digest=text, signer=SIGNER, signature="0x" + signature.hex())
-        await insist(journal, account, signed, None, oversight)
-    except JournalError as error:
-        return error.code
-    return "signed"
+PASSWORD = "of the race"
+_AGAIN = {"journal_conflict", "journal_moved", "journal_busy", "journal_uncertain"}
 
 
-async def insist(journal: Journal, account: str, event: Event, limit: dict | None, oversight: int) -> None:
-    after = 0
+def challenge_of(account: str, name: str) -> Challenge:
+    """The challenge that this process wants to sign for the account."""
+    text = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{account}/{name}"))
+    return Challenge.parse(base64.b64encode(text.encode()).decode())
+
+
+class WatchedKeyring(Keyring):
+    """Writes down what its keys sign."""
+
+    def __init__(self, path: Path, file: Path) -> None:
+        super().__init__(path, FixedPassword(Secret(PASSWORD)))
+        self.file = file
+
+    def signer_for(self, address):
+        return WatchedSigner(super().signer_for(address), self.file)
+
+
+class WatchedSigner:
+    def __init__(self, signer, file: Path) -> None:
+        self.signer, self.file = signer, file
+
+    def sign_message(self, message: bytes) -> bytes:
+        signature = self.signer.sign_message(message)
+        with self.file.open("a") as lines:
+            lines.write(json.dumps({"message": message.hex(), "signature": signature.hex()}) + "\n")
+        return signature
+
+
+def world_of(journal: Journal, keystore: Path, file: Path) -> World:
+    """Neither platform nor chain: the step asks neither."""
+    return World(
+        platform=None,
+        chain=None,
+        prover=None,
+        certifier=None,
+        keyring=WatchedKeyring(keystore, file),
+        journal=journal,
+        clock=lambda: datetime.now(UTC),
+        rules=Rules(),
+        ruleset=Ruleset(policy=Policy(limits=()), domains=(), confirmations=1),
+        signing_log=FileSigningLog(keystore),
+        actor="os:racer",
+    )
+
+
+async def adopted(world: World) -> None:
+    """Puts the world's ruleset in force, whoever of the racers comes first."""
     while True:
-        at = datetime.now(UTC)
-        limits = [CountLimit(None, at - timedelta(seconds=limit["seconds"]), limit["most"], "n")] if limit else []
         try:
-            await journal.append(account, [event], after=after, at=at, unchanged={STREAM: oversight}, limits=limits)
+            waits = await ruleset_wait(world)
         except JournalError as error:
             if error.code not in _AGAIN:
                 raise
-            seen = await journal.read(account)
-            if any(item.event == event for item in seen):
-                return  # the answer was lost, the event was not
-            after = len(seen)
         else:
+            assert waits is None, waits
             return
+
+
+async def work(world: World, account: str, name: str) -> str:
+    """``signed``, or the code or the kind of what kept it from that."""
+    own = challenge_of(account, name).digest
+    while True:
+        recorded = await world.journal.read(account)
+        seen = [item for item in recorded if not isinstance(item.event, e.ChallengeFetched) or item.event.digest == own]
+        working = Working(account, fold(seen), len(recorded), world)
+        if working.op.signed is not None and working.op.signed.digest == own:
+            return "signed"  # in an earlier life
+        try:
+            action = await sign(working)
+        except JournalError as error:
+            if error.code not in _AGAIN:
+                return error.code
+        else:
+            if action is None:
+                return "signed"
+            return action.code if isinstance(action, Halt) else type(action).__name__
 
 
 def tell(text: str) -> None:
@@ -78,20 +120,24 @@ def tell(text: str) -> None:
     sys.stdout.flush()
 
 
-async def main(url: str, name: str, file: Path) -> None:
+async def main(url: str, keystore: Path, name: str, file: Path) -> None:
     async with await Journal.open(url) as journal:
+        world = world_of(journal, keystore, file)
+        for key in world.keyring.list():
+            world.keyring.signer(key.name).unlock()
+        await adopted(world)
         tell("ready")
         for line in sys.stdin:
             told = json.loads(line)
+            if "most" in told:
+                limits = (Limit(per="all", signatures=told["most"], seconds=3600),)
+                world = replace(world, ruleset=world.ruleset.model_copy(update={"policy": Policy(limits=limits)}))
+                await adopted(world)
             begin = time.perf_counter() + random.random() * told.get("jitter", 0.0)
             while time.perf_counter() < begin:
                 pass
-            outcomes = [
-                await sign(journal, account, name, file, told.get("limit"), told.get("oversight", 0))
-                for account in told["accounts"]
-            ]
-            tell(json.dumps(outcomes))
+            tell(json.dumps([await work(world, account, name) for account in told["accounts"]]))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4])))
