@@ -88,7 +88,11 @@ def resume_signing(
         return await resume(journal, scope, voice, settings=of_settings, clock=now)
 
     told = with_journal(work)
-    _emit(told.oversight.stops, told.waiting, f"signing is not stopped ({scope})")
+    held = told.oversight.stops
+    ended = f"signing is not stopped ({scope})"
+    if held:
+        ended = f"no stop of {scope} holds; others do, and each is ended in its own scope (--key, --chain)"
+    _emit(held, told.waiting, ended)
     return DONE if told.done else IN_PROGRESS
 
 
@@ -128,6 +132,7 @@ def _address(key: str) -> Address | None:
             f"--key: expected a key that the keystore or the journal knows ({', '.join(sorted(known)) or 'none'}), got "
             f"{ascii(key)[:80]}: nothing was stopped",
             code="key_not_found",
+            fix="Name one of those, or leave --key out to stop all signing.",
         )
     return here.get(key)
 

@@ -68,12 +68,22 @@ def test_a_stop_that_would_stop_nothing_is_refused(desk):
     assert desk.json("stop-signing", "--key", "treasury")["outcome"] == "done"
 
 
+def test_who_resumes_in_another_scope_is_told_what_still_holds(desk):
+    desk.keyring.create("treasury")
+    desk.json("stop-signing", "--key", "treasury")
+    told = desk.here("resume-signing", *desk.as_("alice"))
+    assert told.code == 0
+    assert "signing is not stopped" not in told.stdout
+    assert "no stop of all holds; others do, and each is ended in its own scope (--key, --chain)" in told.stdout
+    assert "stopped: key:treasury since " in told.stdout
+
+
 def test_a_stop_of_a_key_notes_its_address(desk):
     """So that the same key under another name, or of another host's keystore, is stopped too."""
     key = desk.keyring.create("treasury")
     desk.json("stop-signing", "--key", "treasury")
-    (stop,) = desk.events()
-    assert stop.address == key.address
+    (stop,) = desk.journal()
+    assert stop.event.address == key.address
 
 
 def test_nobody_else_resumes(desk):
