@@ -112,7 +112,8 @@ async def export(journal: Historian, now: datetime) -> dict[str, Any]:
 
 
 async def take_over(journal: Historian, data: bytes, where: str, *, by: str, now: datetime) -> Imported:
-    """Imports a document of which anybody may be the author: at worst it makes challenges unsignable.
+    """Imports a document of which anybody may be the author: at worst it makes challenges unsignable, and fills the
+    policy's limits for one of their windows from now on, because a time after ``now`` is taken as ``now``.
 
     ``where`` names it in errors. Raises SettingsError ``history_malformed``. SIDE EFFECTS: rows and one event.
     """

@@ -18,9 +18,9 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.json_depth import too_deep
@@ -31,16 +31,30 @@ _FOLDER: Final = ".signing"
 _SUFFIX: Final = ".jsonl"
 _JOURNAL: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_BYTES: Final = 1 << 30
+_TAIL: Final = 1 << 16
+"""Bytes at the end of a log that a process reads at first: more lines than its processes can have out of order."""
+_RECENT: Final = 64
 _KINDS: Final = {field.name: int if field.name in ("epoch", "seq") else str for field in fields(LogEntry)}
 
 
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How far a log was read, and what was found there."""
+
+    inode: int = 0
+    size: int = 0
+    last: LogEntry | None = None
+    recent: tuple[LogEntry, ...] = ()
+
+
 class FileSigningLog:
-    """The ``SigningLog`` of one keystore folder. Safe with several processes; reads only what was added since."""
+    """The ``SigningLog`` of one keystore folder. Safe with several processes. A signature reads the log's end and then
+    only what was added; ``entries`` reads it whole."""
 
     def __init__(self, keystore: Path) -> None:
         self._folder = keystore / _FOLDER
-        self._read: dict[str, tuple[int, int, list[LogEntry]]] = {}
-        """Of each journal the file's inode, how far it was read, and the entries."""
+        self._ends: dict[str, _End] = {}
+        """By journal."""
         self._lock = threading.Lock()
 
     def journals(self) -> frozenset[str]:
@@ -56,38 +70,65 @@ class FileSigningLog:
 
     def entries(self, journal: str) -> list[LogEntry]:
         """All lines for a journal, oldest first. Raises KeyUnavailable ``signing_log_unreadable``."""
-        with self._lock:
-            return self._entries(journal)
-
-    def _entries(self, journal: str) -> list[LogEntry]:
         path = self._path(journal)
-        inode, start, known = self._read.get(journal, (0, 0, []))
+        with self._opened(path) as file:
+            return [] if file is None else self._parsed(path, file.read())
+
+    def last(self, journal: str) -> LogEntry | None:
+        """Of the newest epoch the entry with the highest ``seq``, or None before the first. Reads the log's end."""
+        return self._end(journal).last
+
+    def _end(self, journal: str) -> _End:
+        path = self._path(journal)
+        with self._lock, self._opened(path) as file:
+            if file is None:
+                self._ends.pop(journal, None)
+                return _End()
+            status, known = os.fstat(file.fileno()), self._ends.get(journal, _End())
+            if status.st_ino != known.inode or status.st_size < known.size:  # another file than the one read before
+                known = _End(status.st_ino, self._tail(file, status.st_size))
+            file.seek(known.size)
+            data = file.read(status.st_size - known.size)
+            fresh = self._parsed(path, data)
+            candidates = fresh if known.last is None else [known.last, *fresh]
+            end = _End(
+                status.st_ino,
+                known.size + data.rfind(b"\n") + 1,
+                max(candidates, key=lambda entry: (entry.epoch, entry.seq), default=None),
+                (*known.recent, *fresh)[-_RECENT:],
+            )
+            self._ends[journal] = end
+            return end
+
+    @staticmethod
+    def _tail(file: BinaryIO, size: int) -> int:
+        """Where the first whole line of the log's end begins; 0 where its end is no line, or all of the log."""
+        if size <= _TAIL:
+            return 0
+        file.seek(size - _TAIL)
+        data = file.read(_TAIL)
+        begin = data.find(b"\n") + 1
+        return size - _TAIL + begin if begin < data.rfind(b"\n") + 1 else 0
+
+    @contextmanager
+    def _opened(self, path: Path) -> Iterator[BinaryIO | None]:
+        """The log for reading, None if there is none."""
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            self._read.pop(journal, None)
-            return []
+            yield None
+            return
         except OSError as error:
             raise self._unreadable(path, error.strerror or "it cannot be opened") from None
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(file.fileno())
             files.require_private(path, "signing log", status, "600")
-            size = status.st_size
-            if status.st_ino != inode or size < start:  # another file than the one read before
-                start, known = 0, []
-            if size > _MAX_BYTES:
-                raise self._unreadable(path, f"expected at most {_MAX_BYTES} bytes, got {size}")
-            file.seek(start)
-            data = file.read(size - start)
-        whole = data[: data.rfind(b"\n") + 1]
-        fresh = [self._parse(path, line) for line in whole.splitlines()]
-        known = [*known, *fresh] if fresh else known
-        self._read[journal] = (status.st_ino, start + len(whole), known)
-        return known
+            if status.st_size > _MAX_BYTES:
+                raise self._unreadable(path, f"expected at most {_MAX_BYTES} bytes, got {status.st_size}")
+            yield file
 
-    def last(self, journal: str) -> LogEntry | None:
-        """Of the newest epoch the entry with the highest ``seq``, or None before the first."""
-        return max(self.entries(journal), key=lambda entry: (entry.epoch, entry.seq), default=None)
+    def _parsed(self, path: Path, data: bytes) -> list[LogEntry]:
+        return [self._parse(path, line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
 
     def note(self, journal: str, entry: LogEntry) -> None:
         """SIDE EFFECTS: appends the entry, on disk before this returns. An entry that is there already is left alone.
@@ -97,7 +138,7 @@ class FileSigningLog:
         path = self._path(journal)
         files.make_private_folder(self._folder.parent, "keystore folder")
         files.make_private_folder(self._folder, "signing log's folder")
-        if entry in self.entries(journal)[-64:]:
+        if entry in self._end(journal).recent:
             return
         line = json.dumps(asdict(entry), separators=(",", ":"), sort_keys=True).encode("ascii") + b"\n"
         try:

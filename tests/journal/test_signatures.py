@@ -254,6 +254,17 @@ async def test_a_line_without_a_time_counts_from_its_import(journal):
     assert ": 1 were made since" in error.message
 
 
+async def test_a_line_from_the_future_stops_signing_for_one_window_only(journal):
+    """Anybody may be the author of a history; nothing removes its lines from the journal again."""
+    future = [line(f"0x{number}", at="2099-01-01T00:00:00+00:00") for number in range(3)]
+    await journal.import_signatures(future, IMPORT, at=NOW)
+    assert {row.at for row in await journal.signature_rows()} == {"2026-01-01T00:00:00.000000Z"}
+    error = await refusal(journal, "a", [intended("0x9")], 0, "signing_limit", limits=[limit(3)])
+    assert "free again at 2026-01-01T01:00:00Z" in error.message
+    later = NOW + timedelta(hours=1, seconds=1)
+    await journal.append("a", [intended("0x9")], after=0, at=later, limits=[limit(3, now=later)])
+
+
 @pytest.mark.parametrize("at", ["", "yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00"])
 async def test_a_line_with_a_time_that_is_none(journal, at):
     with pytest.raises(SettingsError) as raised:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,48 @@ except KeyUnavailable as error:
     assert FileSigningLog(keystore).entries(JOURNAL) == [entry(1)]
     log.note(JOURNAL, entry(3))
     assert log.entries(JOURNAL) == [entry(1), entry(3)]
+
+
+def filled(keystore: Path, entries) -> Path:
+    """A log that was written long ago: far more lines than its end."""
+    FileSigningLog(keystore).note(JOURNAL, entry(1))
+    lines = (json.dumps(asdict(item), separators=(",", ":"), sort_keys=True) + "\n" for item in entries)
+    file_of(keystore).write_text("".join(lines))
+    return file_of(keystore)
+
+
+def test_the_last_of_a_long_log_is_found_at_its_end(keystore):
+    entries = [entry(number) for number in range(1000)]
+    entries[-3:] = [entry(500, epoch=1), entry(998), entry(499, epoch=1)]
+    file = filled(keystore, entries)
+    with file.open("ab") as torn:
+        torn.write(b'{"epoch":9,"seq":6,"ha')
+    log = FileSigningLog(keystore)
+    assert log.last(JOURNAL) == entry(500, epoch=1)
+    assert log.entries(JOURNAL) == entries
+    log.note(JOURNAL, entry(501, epoch=1))
+    assert log.last(JOURNAL) == FileSigningLog(keystore).last(JOURNAL) == entry(501, epoch=1)
+    log.note(JOURNAL, entry(300, epoch=1))
+    assert log.last(JOURNAL) == FileSigningLog(keystore).last(JOURNAL) == entry(501, epoch=1)
+
+
+def test_a_signature_does_not_read_a_long_log_again(keystore):
+    """What is read is seen by what is not: the lines that are written over here would be refused."""
+    file = filled(keystore, [entry(number) for number in range(1000)])
+
+    def spoil(begin: int, end: int) -> None:
+        with file.open("r+b") as written:
+            written.seek(begin)
+            written.write(b"x" * (end - begin - 1) + b"\n")
+
+    spoil(0, 1 << 16)
+    log = FileSigningLog(keystore)
+    assert log.last(JOURNAL) == entry(999), "of a long log only the end is read at first"
+    spoil(0, file.stat().st_size)
+    log.note(JOURNAL, entry(1000))
+    assert log.last(JOURNAL) == entry(1000), "and then what was added"
+    with pytest.raises(KeyUnavailable, match="a line is no entry"):
+        log.entries(JOURNAL)
 
 
 def test_many_processes_lose_no_line(keystore):
