@@ -6,10 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.connect import (
-    open_platform,
-    open_request_keys,
-)
+from orchestrator.connect import open_platform
 from orchestrator.doctor.check import Bad
 from orchestrator.fixes import FIXES
 from orchestrator.settings import Settings
@@ -36,13 +33,10 @@ class Platform:
     async def signed_read(self) -> str:
         if self._settings.signing_key is not None and self._settings.signing_key_id:
             _require_p384(self._settings)
-            key = self._settings.signing_key_id
-        else:
-            current = open_request_keys(self._settings).in_use()
-            key = str(current.key_id if current else None)
         client = await self._client()
         webhooks = await client.webhooks()
-        return f"a read signed with key {key} is answered; {len(webhooks)} webhooks are set"
+        # Not the one that the settings name: a managed one that was uploaded since takes its place.
+        return f"a read signed with key {client.signing_key_id} is answered; {len(webhooks)} webhooks are set"
 
     async def clock(self) -> str:
         client = await self._client()

@@ -59,7 +59,8 @@ async def signing(settings: Settings, database: Database) -> str:
     now = datetime.now(UTC)
     asker = (seen.ruleset or open_ruleset(settings)).policy.approvals.asker
     waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())
-    asked = f"; {waiting} requests wait for approval (orchestrator approve)" if waiting else ""
+    requests = "1 request waits" if waiting == 1 else f"{waiting} requests wait"
+    asked = f"; {requests} for approval (orchestrator approve)" if waiting else ""
     return f"allowed; journal, keystore and log belong together{asked}"
 
 

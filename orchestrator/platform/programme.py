@@ -41,6 +41,12 @@ class ProgrammeCalls(Calls):
         """The platform's clock minus this machine's, by the last answer; None before the first."""
         return self._session.clock_offset
 
+    @property
+    def signing_key_id(self) -> str | None:
+        """The id of the key that the last request was signed with, whichever it was in the end; None before the first
+        and where requests go unsigned."""
+        return self._session.keys.key_id
+
     async def login(self) -> None:
         """Gets a token if none is held: tells whether the credentials are right.
 

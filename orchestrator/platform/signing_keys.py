@@ -61,6 +61,11 @@ class SigningKeys:
 
     # --- which key -------------------------------------------------------------------------------------------------
 
+    @property
+    def key_id(self) -> str | None:
+        """The id of the key in use; None while there is none."""
+        return None if self._signer is None else self._signer.key_id
+
     def use_id(self, key_id: str) -> None:
         """Signs with the settings' key under this id from now on; an empty id: with a managed key, or not at all."""
         self._signer = (

@@ -21,6 +21,7 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from orchestrator.app import Orchestrator
+from orchestrator.connect import open_platform, open_request_keys
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
@@ -29,6 +30,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.oversight_events import SigningResumed, SigningStopped
 from orchestrator.models import AccountStatus
+from orchestrator.platform.request_keys import RequestKeyChanges
 from orchestrator.settings import Settings
 from orchestrator.signers.keyring import Keyring
 from orchestrator.signers.passwords import NoPassword
@@ -148,6 +150,22 @@ async def test_a_signing_key_that_the_platform_does_not_know(orchestrator_settin
     found = await failing(changed(orchestrator_settings, signing_key=_pem(ec.SECP384R1())))
     assert set(found) == {"request_signing"}
     assert "ORCHESTRATOR_SIGNING_KEY_ID" in (found["request_signing"].fix or "")
+
+
+async def test_the_key_that_has_signed_is_named_and_not_the_one_that_the_settings_still_name(
+    orchestrator_settings: Settings,
+) -> None:
+    settings = orchestrator_settings
+    own = {check.name: check.detail for check in await examine(settings)}["request_signing"]
+    assert f"signed with key {settings.signing_key_id} is answered" in own
+    files = open_request_keys(settings)
+    files.create("managed")
+    async with open_platform(settings, files) as client:
+        uploaded = await RequestKeyChanges(client, files, record=None, by="os:eve").upload("managed")
+    checks = {check.name: check for check in await examine(settings)}
+    assert [name for name, check in checks.items() if not check.ok] == ["request_key"]
+    assert uploaded.key_id != settings.signing_key_id
+    assert f"signed with key {uploaded.key_id} is answered" in checks["request_signing"].detail
 
 
 async def test_a_signing_key_on_another_curve_or_none_at_all(orchestrator_settings: Settings) -> None:
@@ -270,6 +288,18 @@ async def test_databases_that_cannot_be_used(orchestrator_settings: Settings, tm
     (tmp_path / "file").write_text("")
     found = await failing(changed(orchestrator_settings, database_url=f"sqlite:///{tmp_path / 'file' / 'journal.db'}"))
     assert "database" in found
+
+
+async def test_a_journal_that_others_can_read(orchestrator_settings: Settings) -> None:
+    async with await Journal.open(orchestrator_settings.database_url):
+        pass
+    assert await failing(orchestrator_settings) == {}
+    path = database_file(orchestrator_settings)
+    path.chmod(0o644)
+    found = await failing(orchestrator_settings)
+    assert set(found) == {"database"}
+    assert f"{path} (expected mode 600, got 644)" in found["database"].detail
+    assert f"chmod 600 {path}" in (found["database"].fix or "")
 
 
 async def test_a_full_disk_and_a_place_without_locks(
