@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
 from orchestrator.journal.store import Journal
+from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState, fold
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.recorded import Recorded
@@ -106,6 +107,6 @@ class Accounts:
             after = page[-1].seq
         return streams
 
-    def report(self, account_id: AccountId, state: AccountState) -> OperationReport:
-        """By the journal alone."""
-        return report(account_id, state, patience=self._patience)
+    def report(self, account_id: AccountId, state: AccountState, wait: Wait | None = None) -> OperationReport:
+        """By the journal alone; ``wait``: what the operation is known to wait for."""
+        return report(account_id, state, wait=wait, patience=self._patience)

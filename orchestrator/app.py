@@ -28,12 +28,14 @@ from orchestrator.dispatch.resolution import Decision, resolve
 from orchestrator.errors import OrchestratorError, SettingsError, UncertainAnswer
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, CustomerId, OperationKind, to_uuid
 from orchestrator.oversight.reconcile import reconcile
 from orchestrator.report import AccountReport, AuditReport, OperationReport, account_report, troubled
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
+from orchestrator.steps.gate import stopped
 from orchestrator.steps.people import Voice
 from orchestrator.steps.world import World
 
@@ -216,12 +218,13 @@ class Orchestrator:
 
         ``retry`` lets the operation go on (with ``resume`` or the command itself), ``accept`` ends it as done on the
         operator's word, ``abandon`` ends it as failed. Raises SettingsError ``nothing_to_resolve``. A ``retry`` of an
-        operation that a restored backup had halted (``journal_restored``) reconciles the whole journal first.
+        operation that a restored backup had halted (``journal_restored``) reconciles the whole journal first; where
+        the backup had lost decisions of people, signing is stopped then, and the report waits for that.
         """
         if not reason.strip():
             raise SettingsError("expected a reason for the decision, got an empty one", code="reason_missing")
         identifier = to_account_id(account_id)
-        state = await resolve(
+        state, wait = await resolve(
             self._journal,
             self._locks,
             identifier,
@@ -230,7 +233,7 @@ class Orchestrator:
             by=by,
             reconcile=lambda: self._reconcile(reason, by),
         )
-        return self._accounts.report(identifier, state)
+        return self._accounts.report(identifier, state, wait)
 
     async def hint(self, account_id: str) -> OperationReport:
         """One look at an account, without waiting: what a webhook, a new block or a due time asks for.
@@ -300,10 +303,13 @@ class Orchestrator:
             return troubled(AccountId(f"reference:{intent.reference}"), AccountState(), error)
         return None
 
-    async def _reconcile(self, reason: str, by: str) -> None:
+    async def _reconcile(self, reason: str, by: str) -> Wait | None:
         world, look_back = await self._connected(), (await self._operating()).read_back
         journaled = await self._accounts.states()
-        await reconcile(world, journaled, look_back, self._journal.import_signatures, reason=reason, by=by)
+        done = await reconcile(world, journaled, look_back, self._journal.import_signatures, reason=reason, by=by)
+        if done is None or done.stopped is None:
+            return None
+        return stopped(done.stopped, world.clock(), world.rules.patience)
 
 
 def _outdated(state: AccountState) -> bool:

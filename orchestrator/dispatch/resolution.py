@@ -10,6 +10,7 @@ from typing import Literal
 from orchestrator.dispatch.locks import TURN_SECONDS, AccountLocks
 from orchestrator.errors import SettingsError
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountId
@@ -26,16 +27,18 @@ async def resolve(
     *,
     reason: str,
     by: str,
-    reconcile: Callable[[], Awaitable[object]],
-) -> AccountState:
-    """The state after the decision. ``reconcile`` brings the whole journal up to date: it is called before a ``retry``
-    of what a restored backup had halted, and may raise.
+    reconcile: Callable[[], Awaitable[Wait | None]],
+) -> tuple[AccountState, Wait | None]:
+    """The state after the decision, and what it waits for if that is known. ``reconcile`` brings the whole journal up
+    to date and says whether it has left signing stopped: it is called before a ``retry`` of what a restored backup had
+    halted, and may raise.
 
     Raises SettingsError ``nothing_to_resolve``, and JournalError. SIDE EFFECTS: journals it.
     """
+    wait: Wait | None = None
     halted = fold(await journal.read(account_id)).operation
     if decision == "retry" and halted is not None and halted.halted and halted.halted.code == "journal_restored":
-        await reconcile()
+        wait = await reconcile()
     async with locks.hold(account_id, time.monotonic() + TURN_SECONDS):
         recorded = await journal.read(account_id)
         state = fold(recorded)
@@ -50,4 +53,4 @@ async def resolve(
         elif decision == "abandon":
             decided.append(e.OperationEnded(outcome="failed", code="abandoned", message=reason))
         new = await journal.append(account_id, decided, after=len(recorded), at=datetime.now(UTC))
-        return fold(new, state)
+        return fold(new, state), wait

@@ -21,7 +21,7 @@ from orchestrator.journal.transactions import reading, writing
 from orchestrator.journal.verify import Verification, verified
 from orchestrator.lifecycle.events import SigningIntended
 from orchestrator.lifecycle.oversight import STREAM as SIGNING
-from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled
+from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled, SigningStopped
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.ports.journal import CountLimit, SignatureRow
 
@@ -100,13 +100,14 @@ class Journal:
         self,
         rows: Sequence[SignatureRow],
         event: HistoryImported | JournalReconciled,
-        *,
+        *also: SigningStopped,
         at: datetime,
         after: int | None = None,
     ) -> list[Recorded]:
         """Takes over signatures that another journal or a log knows of, so that none of those challenges is signed
         again, and appends the event to the stream ``signing``; its ``signatures`` and ``rows`` are set here, to the
-        number and the hash of the lines that were not known before.
+        number and the hash of the lines that were not known before. ``also`` is appended behind it, in the same
+        transaction.
 
         ``after``: as for ``append``, or None for whatever is there. Raises JournalError as ``append`` does, and
         SettingsError ``history_malformed``.
@@ -121,7 +122,7 @@ class Journal:
                 )
             fresh = await signatures.unknown(connection, lines)
             update = {"signatures": len(fresh), "rows": signatures.hash_of_rows(fresh)}
-            done = await _extend(connection, SIGNING, length, [event.model_copy(update=update)], at)
+            done = await _extend(connection, SIGNING, length, [event.model_copy(update=update), *also], at)
             await signatures.take_over(connection, fresh, done[0].seq)
             return done
 

@@ -1,17 +1,25 @@
 """After a restored backup: platform and chain are read back for every account, and what was signed is taken over from
-the log beside the keystore, so that the journal knows again what it had forgotten."""
+the log beside the keystore, so that the journal knows again what it had forgotten.
+
+What people had decided is not in the log, only that they had decided something: an emergency stop, say, or that a key
+is out of use. Where the journal has lost such a decision, signing stays stopped until two people have looked.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.oversight import Stop
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId
+from orchestrator.oversight.stops import EVERYTHING
 from orchestrator.ports.journal import SignatureRow
 from orchestrator.ports.signers import LogEntry
 from orchestrator.steps.gate import restored
@@ -19,11 +27,19 @@ from orchestrator.steps.world import World
 
 
 class Import(Protocol):
-    """The journal's import: rows that it does not know, with the event, in one transaction."""
+    """The journal's import: rows that it does not know, with the events, in one transaction."""
 
     async def __call__(
-        self, rows: Sequence[SignatureRow], event: o.JournalReconciled, *, at: datetime
+        self, rows: Sequence[SignatureRow], event: o.JournalReconciled, *also: o.SigningStopped, at: datetime
     ) -> list[Recorded]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """What was journaled. ``stopped``: the stop that two people are to end, where decisions of people were lost."""
+
+    event: o.JournalReconciled
+    stopped: Stop | None
 
 
 async def reconcile(
@@ -34,12 +50,12 @@ async def reconcile(
     *,
     reason: str,
     by: str,
-) -> o.JournalReconciled | None:
+) -> Reconciliation | None:
     """Ends the restore guard's refusal. None if it has nothing against signing.
 
     ``accounts``: those of the journal; the platform's are added. ``look_back`` reads one back from both sides and
     journals what it finds; ``take_over`` is the journal's import. Raises OrchestratorError's subclasses: then nothing
-    is settled, and signing stays off. SIDE EFFECTS: those, an event, and a line in the log, in that order.
+    is settled, and signing stays off. SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
     """
     finding = await restored(world.journal, world.signing_log, world.keyring.id, world.ruleset.policy.keys)
     if finding is None:
@@ -71,7 +87,9 @@ async def reconcile(
         signatures=len(rows),
         unread=tuple(unread),
     )
-    (recorded,) = await take_over(rows, event, at=now)
+    lost = await lost_decision(world)
+    stops = () if lost is None else (_stop(lost, by),)
+    recorded, *_ = await take_over(rows, event, *stops, at=now)
     last = await asyncio.to_thread(log.last, identity)
     await asyncio.to_thread(
         log.note,
@@ -88,7 +106,40 @@ async def reconcile(
             at=now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         ),
     )
-    return event.model_copy(update={"signatures": getattr(recorded.event, "signatures", event.signatures)})
+    done = event.model_copy(update={"signatures": getattr(recorded.event, "signatures", event.signatures)})
+    return Reconciliation(done, next((Stop(new.stop, new.scope, new.reason, new.by, now) for new in stops), None))
+
+
+async def lost_decision(world: World) -> LogEntry | None:
+    """The newest decision of people of which the log beside the keystore knows and the journal does not, or None. Reads
+    only.
+
+    Lines before a reconciliation that the journal still has were judged by that one. A keystore that has no line for
+    this journal has its decisions in other journals.
+    """
+    journal, log = world.journal, world.signing_log
+    own = await asyncio.to_thread(log.entries, await journal.identity())
+    found: list[LogEntry] = []
+    if not own:
+        for other in await asyncio.to_thread(log.journals):
+            found += [entry for entry in await asyncio.to_thread(log.entries, other) if entry.purpose == "decision"]
+    for entry in reversed(own):
+        if entry.purpose not in ("decision", ""):
+            continue
+        kept = await journal.event_hash(entry.seq) == entry.hash
+        if kept and not entry.purpose:
+            break
+        if not kept and entry.purpose:
+            found.append(entry)
+    return max(found, key=lambda entry: (entry.at[:19], entry.seq), default=None)  # of one second the later event
+
+
+def _stop(lost: LogEntry, by: str) -> o.SigningStopped:
+    reason = (
+        f"decisions of people were lost with the database, up to event {lost.seq} of {lost.at}: look what they were, "
+        "stop and disable again what was to stay so, and only then resume"
+    )
+    return o.SigningStopped(stop=str(uuid.uuid4()), scope=EVERYTHING, reason=reason, by=by)
 
 
 def row(entry: LogEntry) -> SignatureRow:

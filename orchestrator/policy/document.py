@@ -74,9 +74,9 @@ class Role(StrEnum):
     APPROVER = "approver"
     """Closures."""
     ADMINISTRATOR = "administrator"
-    """Changes of policy, roles, keys and finality settings, and what follows a restored backup."""
+    """Changes of policy, roles, keys and finality settings."""
     OPERATOR = "operator"
-    """The end of an emergency stop."""
+    """The end of an emergency stop, also of the one that a restored backup leaves when it has lost decisions."""
 
 
 Kind = Literal["eip4361", "uuid", "opaque"]

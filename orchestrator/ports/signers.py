@@ -72,13 +72,15 @@ class LogEntry:
     epoch: int
     """0, and one more after each reconciliation."""
     seq: int
-    """The place of the ``signing_intended`` (or ``journal_reconciled``) event in the journal."""
+    """The place of the event in the journal: ``signing_intended``, or one of the stream ``signing``."""
     hash: str
     """That event's hash."""
     account_id: str
     purpose: str
+    """``creation`` or ``deletion``; ``decision`` for what people decided, ``change`` for what a process changed by
+    itself; empty on the line of a reconciliation."""
     digest: str
-    """Empty on the line of a reconciliation."""
+    """Empty on a line that is about no signature."""
     signer: str
     """CAIP-10."""
     key: str

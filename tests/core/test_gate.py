@@ -320,6 +320,18 @@ def test_a_challenge_that_another_account_was_given_is_not_signed(here):
     assert len(here.keys.signed) == 1
 
 
+def test_a_challenge_that_names_an_account_of_the_journal_is_not_signed(here):
+    """A bare UUID that is another account's id: nothing but the journal can tell."""
+    first, second = here.create("one").id, here.create("two").id
+    assert here.complete(first, ACTIVATE) == End("done")
+    here.account(second).offer = base64.b64encode(first.encode()).decode()
+    halted = here.start(second, ACTIVATE).action
+    assert halted.code == "policy_refused"
+    assert f"rule account: expected a challenge that names no account but {second}" in halted.message
+    assert first in halted.message
+    assert len(here.keys.signed) == 1
+
+
 # --- rulesets --------------------------------------------------------------------------------------------------------
 
 KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("bob", b"\x0b"))}
@@ -505,9 +517,10 @@ def test_an_older_database_signs_nothing_until_it_is_reconciled(here, lab, accou
         assert halted.code == "journal_restored"
         assert "older backup" in halted.message
     assert len(here.keys.signed) == touched
-    event = reconciled(here)
-    assert event.accounts == 3
-    assert event.signatures == 1
+    done = reconciled(here)
+    assert done.event.accounts == 3
+    assert done.event.signatures == 1
+    assert done.stopped is None, "no decision of people was lost"
     assert reconciled(here) is None, "once is enough"
     halted = here.advance(second).action
     assert halted.code == "policy_refused"
