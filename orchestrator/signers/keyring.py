@@ -177,16 +177,6 @@ class Keyring:
         """
         return self._write(name, foreign.parse_private_key(private_key, name), wallets)
 
-    def import_file(
-        self, name: str, path: Path, password: PasswordSource, wallets: Sequence[ChainAccount] = ()
-    ) -> KeyInfo:
-        """Takes over a key file of another tool: opened with ``password``, written under the keystore's own.
-
-        ``path`` itself is left as it is. Raises as ``import_key`` and ``KeystoreSigner.unlock``.
-        """
-        self._require_free(name)
-        return self._write(name, foreign.open_file(path, password), wallets)
-
     def bind(self, name: str, wallet: ChainAccount) -> KeyInfo:
         """Lets the key sign for one more wallet (its own address on one more chain). A second time changes nothing.
 

@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator.errors import KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Address
-from orchestrator.signers import FixedPassword, KeyInfo, Keyring, Secret, files, recover
+from orchestrator.signers import FixedPassword, KeyInfo, Keyring, Secret, files, foreign, recover
 
 PASSWORD = "correct-horse-battery-staple"
 WORK_FACTOR = 2**12
@@ -293,14 +293,14 @@ def test_a_key_file_of_another_tool_is_taken_over_under_the_own_password(keystor
     source = tmp_path / "UTC--2016-01-01--foreign"
     source.write_text(json.dumps(vector["file"]))
     with pytest.raises(KeyUnavailable) as caught:
-        keystore.import_file("foreign", source, FixedPassword(Secret(PASSWORD)))
+        foreign.open_file(source, FixedPassword(Secret(PASSWORD)))
     assert caught.value.code == "wrong_password"
-    assert keystore.list() == ()
-    info = keystore.import_file("foreign", source, FixedPassword(Secret(vector["password"])))
+    opened = foreign.open_file(source, FixedPassword(Secret(vector["password"])))
+    info = keystore.import_key("foreign", Secret(opened.secret.hex()))
     assert info.address == vector["address"]
     assert recover(b"m", open_keystore().signer("foreign").sign_message(b"m")) == vector["address"]
     with pytest.raises(KeyUnavailable, match="No such file"):
-        keystore.import_file("other", tmp_path / "missing", FixedPassword(Secret(PASSWORD)))
+        foreign.open_file(tmp_path / "missing", FixedPassword(Secret(PASSWORD)))
 
 
 @pytest.mark.parametrize("name", ["", "Alice", ".alice", "-a", "a" * 65, "a/b", "../a", "a\n", "ä", "a b", "a\x00"])
@@ -431,14 +431,14 @@ def test_secrets_are_in_no_text_and_in_no_pickle(keystore, tmp_path):
     secret = Secret(KEY)
     shown = [repr(thing) + str(thing) + f"{thing}" for thing in (signer, keystore, info, secret, FixedPassword(secret))]
     errors: list[OrchestratorError] = []
-    foreign = tmp_path / "foreign.json"
-    foreign.write_text("{" + KEY)
+    malformed = tmp_path / "foreign.json"
+    malformed.write_text("{" + KEY)
     wrong = Keyring(keystore.path, FixedPassword(Secret(PASSWORD[:-1])))
     for call in (
         lambda: wrong.signer_for(info.address).unlock(),
         lambda: keystore.import_key("bob", Secret(KEY + "0")),
         lambda: keystore.import_key("bob", secret),
-        lambda: keystore.import_file("bob", foreign, FixedPassword(Secret(PASSWORD))),
+        lambda: foreign.open_file(malformed, FixedPassword(Secret(PASSWORD))),
         lambda: keystore.create("alice"),
     ):
         with pytest.raises(OrchestratorError) as caught:
