@@ -16,6 +16,7 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
+from orchestrator.lifecycle.decisions import is_decision
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
@@ -42,27 +43,26 @@ async def confirmations(world: World) -> int:
 
 
 async def note_decisions(world: World) -> None:
-    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen:
-    an older database that lacks it (a stop, say) is recognised too. Call behind ``restored`` only."""
-    decided = await world.journal.read(STREAM)
-    if not decided:
-        return
-    newest, identity = decided[-1], await world.journal.identity()
+    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen (a
+    stop, say), and one for the last change if that came later: an older database that lacks one is recognised, and
+    whether people's word was lost with it. Call behind ``restored`` only."""
+    journaled, identity = await world.journal.read(STREAM), await world.journal.identity()
     last = await asyncio.to_thread(world.signing_log.last, identity)
-    if last is not None and last.seq >= newest.seq:
-        return
-    entry = LogEntry(
-        epoch=last.epoch if last is not None else 0,
-        seq=newest.seq,
-        hash=newest.hash,
-        account_id="",
-        purpose="decision",
-        digest="",
-        signer="",
-        key="",
-        at=newest.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-    )
-    await asyncio.to_thread(world.signing_log.note, identity, entry)
+    fresh = [item for item in journaled if last is None or item.seq > last.seq]
+    decided = [item for item in fresh if is_decision(item.event)]
+    for item in (*decided[-1:], *fresh[-1:]):  # one that is both has one line: what is there already is not noted again
+        entry = LogEntry(
+            epoch=last.epoch if last is not None else 0,
+            seq=item.seq,
+            hash=item.hash,
+            account_id="",
+            purpose="decision" if is_decision(item.event) else "change",
+            digest="",
+            signer="",
+            key="",
+            at=item.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        )
+        await asyncio.to_thread(world.signing_log.note, identity, entry)
 
 
 async def ruleset_wait(world: World) -> Wait | None:
