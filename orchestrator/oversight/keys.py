@@ -31,6 +31,7 @@ from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.steps.gate import disabled
 from orchestrator.steps.people import SILENT, Voice
+from orchestrator.steps.sign import bindings
 
 Action = Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
 _NEW = frozenset({"created", "imported", "attached"})
@@ -208,12 +209,21 @@ class Office:
             name=key.name,
             address=key.address,
             backend=key.backend,
-            wallets=tuple(str(wallet) for wallet in key.wallets),
+            wallets=tuple(map(str, self._wallets(matter, key, oversight))),
             disabled=out_of_use,
             keystore=self.keys.id,
             by=self.by,
             request=request,
         )
+
+    def _wallets(self, matter: Matter, key: KeyInfo, oversight: Oversight) -> tuple[ChainAccount, ...]:
+        """Where changes of keys take approval, what was approved, now and before: no other change of the key takes over
+        what somebody has written to its file."""
+        rules = in_force(oversight, self.settings)
+        if rules.policy.approvals.keys == 0:
+            return key.wallets
+        before = () if matter.action in _NEW else bindings(key, oversight, rules)
+        return tuple(dict.fromkeys((*before, *sorted(matter.wallets_of(key), key=str))))
 
     def _known(self, name: str) -> KeyInfo | None:
         try:
@@ -248,8 +258,8 @@ class Office:
 
     def _is_so(self, matter: Matter, key: KeyInfo, oversight: Oversight) -> bool:
         """Whether keystore and journal both say already what the change is to bring about."""
-        last = oversight.keys.get(key.name)
-        if last is None or last.address != key.address:
+        last = oversight.key_changes.get((key.name, key.address))
+        if last is None:
             return False
         match matter.action:
             case "disabled":
@@ -263,8 +273,8 @@ class Office:
 
 
 def as_seen(key: KeyInfo, oversight: Oversight) -> KeyInfo:
-    """The key with what the journal knows of it."""
-    return replace(key, disabled=disabled(key, oversight))
+    """The key with what the journal knows of it: whether it is out of use, and the wallets that it may sign for."""
+    return replace(key, disabled=disabled(key, oversight), wallets=bindings(key, oversight, oversight.ruleset))
 
 
 def _is_journaled(key: KeyInfo, oversight: Oversight, keystore: str) -> bool:

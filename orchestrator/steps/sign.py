@@ -22,6 +22,7 @@ from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.oversight import STREAM, Oversight
 from orchestrator.models import ChainAccount
+from orchestrator.policy import KeyRules, Ruleset
 from orchestrator.ports.signers import KeyInfo, LogEntry
 from orchestrator.steps.gate import (
     count_limits,
@@ -76,12 +77,12 @@ async def sign(working: Working) -> Action | None:
     stop = seen.stop_for(key=key.name, address=key.address, chain=str(owner.chain))
     if stop is not None:
         return stopped(stop, working.now(), world.rules.patience)
-    bound = bindings(key, seen)
-    decision = await _decide(working, challenge, owner, bound)
+    bound = bindings(key, seen, world.ruleset)
+    decision = await _decide(working, challenge, owner, bound, binding_rules(key, seen, world.ruleset))
     if not decision.allowed:
-        return Halt("policy_refused", str(decision))
-    if owner not in key.wallets:
-        await _bind(working, seen, key, owner)
+        return Halt("policy_refused", f"{decision}{_hint(decision, key, owner, world.ruleset)}")
+    if owner not in bound or owner not in key.wallets:
+        await _bind(working, seen, key, owner, bound)
         return await sign(working)  # what was decided meanwhile counts
     unchanged = {STREAM: seen.length}
     if op.intended is None or op.intended.digest != challenge.digest:
@@ -112,16 +113,41 @@ async def sign(working: Working) -> Action | None:
     return None
 
 
-def bindings(key: KeyInfo, seen: Oversight) -> tuple[ChainAccount, ...]:
-    """The wallets that the key may sign for, by its file and by the journal's last word on it: a kill between the two
-    leaves the journal's."""
-    last = seen.keys.get(key.name)
-    journaled = last.wallets if last is not None and last.address == key.address else ()
-    return tuple(dict.fromkeys((*key.wallets, *map(ChainAccount.parse, journaled))))
+def bindings(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
+    """The wallets that the key may sign for under the ruleset in force (None: none is).
+
+    Where changes of keys take approval, they are what the journal last said of the key with this name and address:
+    whoever can write to its file binds it to nothing. Elsewhere what the file says counts too.
+    """
+    last = seen.key_changes.get((key.name, key.address))
+    journaled = () if last is None else tuple(map(ChainAccount.parse, last.wallets))
+    if ruleset is not None and ruleset.policy.approvals.keys > 0:
+        return journaled
+    return tuple(dict.fromkeys((*key.wallets, *journaled)))  # a kill between the two leaves the journal's
+
+
+def binding_rules(key: KeyInfo, seen: Oversight, ruleset: Ruleset) -> KeyRules:
+    """The ruleset's ``keys`` as they hold for this key: where changes of keys take approval, the first use binds no key
+    that the journal has not heard of, since nobody has approved that it is there."""
+    rules = ruleset.policy.keys
+    if ruleset.policy.approvals.keys == 0 or (key.name, key.address) in seen.key_changes:
+        return rules
+    return rules.model_copy(update={"binding": "required"})
+
+
+def _hint(decision: Decision, key: KeyInfo, owner: ChainAccount, ruleset: Ruleset) -> str:
+    if decision.rule != "binding":
+        return ""
+    why = "; only the journal's word on a key counts, and not its file's" if ruleset.policy.approvals.keys > 0 else ""
+    return f"{why}. If it may sign for that wallet, type orchestrator keys bind {key.name} --wallet {owner}"
 
 
 async def _decide(
-    working: Working, challenge: Challenge, owner: ChainAccount, wallets: tuple[ChainAccount, ...]
+    working: Working,
+    challenge: Challenge,
+    owner: ChainAccount,
+    wallets: tuple[ChainAccount, ...],
+    keys: KeyRules,
 ) -> Decision:
     op, world = working.op, working.world
     if op.challenge_at is None:
@@ -134,7 +160,7 @@ async def _decide(
             signer=owner,
             wallets=wallets,
             rules=world.ruleset.policy.challenge,
-            keys=world.ruleset.policy.keys,
+            keys=keys,
             allowed_domains=frozenset(world.ruleset.domains),
             now=working.now(),
             fetched_at=op.challenge_at,
@@ -145,16 +171,18 @@ async def _decide(
     )
 
 
-async def _bind(working: Working, seen: Oversight, key: KeyInfo, owner: ChainAccount) -> None:
+async def _bind(
+    working: Working, seen: Oversight, key: KeyInfo, owner: ChainAccount, before: tuple[ChainAccount, ...]
+) -> None:
     """The binding of first use. SIDE EFFECTS: journals it unless it is, then writes it to the key's file."""
     world = working.world
-    if owner not in bindings(key, seen):
+    if owner not in before:
         bound = o.KeyChanged(
             action="bound",
             name=key.name,
             address=key.address,
             backend=key.backend,
-            wallets=tuple(str(wallet) for wallet in (*key.wallets, owner)),
+            wallets=tuple(str(wallet) for wallet in (*before, owner)),
             disabled=False,
             keystore=world.keyring.id,
             by=world.actor,

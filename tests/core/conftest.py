@@ -20,7 +20,9 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, PlatformRefused, PlatformUnreachable, UncertainAnswer
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt
+from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import BlockRef, ChainAccount, ChainId, OperationKind, WalletState, to_address
@@ -525,6 +527,12 @@ class Lab:
             actor="os:model",
         )
         self.runner = Runner(self.world)
+        if policy.approvals.keys:  # then a key is one that the command line has made, and the journal heard of
+            made = o.KeyChanged(
+                action="imported", name=self.keys.name, address=self.keys.address, backend="keystore",
+                wallets=(str(OWNER),), disabled=False, keystore=self.keys.id, by="os:model",
+            )  # fmt: skip
+            self.run(self.journal.append(STREAM, [made], after=0, at=self.now))
 
     def run(self, coroutine):
         return self.loop.run(coroutine)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.errors import KeyUnavailable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.decide import End, Wait
+from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.oversight import STREAM, fold_oversight
-from orchestrator.models import OperationKind
-from orchestrator.policy import Limit, Policy
+from orchestrator.models import ChainId, OperationKind, to_address
+from orchestrator.policy import Approvals, KeyRules, Limit, Person, Policy, Role
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
-ELSEWHERE = "0x" + "1" * 40
+ELSEWHERE = to_address("0x" + "1" * 40)
 """Another key's address."""
+ASKING = Policy(
+    limits=(),
+    people={"alice": Person(address=to_address("0x" + "a" * 40), roles=tuple(Role))},
+    approvals=Approvals(closure=0, policy=0, roles=0, keys=1, finality=0),
+)
+FIRST_USE = ASKING.model_copy(update={"keys": KeyRules(binding="first_use")})
 
 
 def decide(here, *events):
@@ -116,3 +124,65 @@ def test_a_limit_of_a_key_counts_under_another_name_too(lab):
     here.keys.name = "copy"
     assert here.start(second, ACTIVATE).trouble.code == "signing_limit"
     assert len(here.keys.signed) == 1
+
+
+# --- bindings, where changes of keys take approval -------------------------------------------------------------------
+
+
+def refused(here, account) -> str:
+    halted = here.start(account, ACTIVATE).action
+    assert isinstance(halted, Halt)
+    assert halted.code == "policy_refused"
+    assert here.keys.signed == []
+    return halted.message
+
+
+def bound_in_the_journal(here):
+    return [item.event.wallets for item in here.run(here.journal.read(STREAM)) if item.event.type == "key_changed"]
+
+
+def test_a_key_that_was_bound_by_hand_signs_nothing_until_the_journal_says_so(lab):
+    here = lab(policy=ASKING)
+    decide(here, changed(here, "rotated", wallets=()))
+    account = here.create().id
+    (wallet,) = here.keys.wallets
+    message = refused(here, account)
+    assert message.startswith(f"rule binding: expected a key bound to {wallet}, got one bound to no wallet; only the ")
+    assert message.endswith(f"type orchestrator keys bind model --wallet {wallet}")
+    decide(here, changed(here, "bound", wallets=(wallet,)))
+    here.resolve(account, "retry")
+    assert here.settle(account) == End("done")
+
+
+@pytest.mark.parametrize("policy", [ASKING, FIRST_USE])
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_key_file_that_the_journal_has_not_heard_of_signs_nothing(lab, policy, bound):
+    """A copy of a key's file under another name, or one made elsewhere: nobody has approved that it is there."""
+    here = lab(policy=policy)
+    here.keys.name = "copy"
+    if not bound:
+        here.keys.wallets = ()
+    assert "keys bind copy --wallet eip155:31337:" in refused(here, here.create().id)
+
+
+def test_the_first_use_binds_a_key_that_the_journal_knows_and_takes_nothing_over_from_its_file(lab):
+    here = lab(policy=FIRST_USE)
+    decide(here, changed(here, "created", wallets=()))
+    (wallet,) = here.keys.wallets
+    here.keys.wallets = (replace(wallet, chain=ChainId(1)), wallet)
+    assert here.complete(here.create().id, ACTIVATE) == End("done")
+    assert bound_in_the_journal(here)[-1] == (str(wallet),)
+
+
+def test_what_the_journal_says_is_bound_is_bound_whatever_became_of_the_file(lab):
+    here = lab(policy=ASKING)
+    here.keys.wallets = ()
+    before = bound_in_the_journal(here)
+    assert here.complete(here.create().id, ACTIVATE) == End("done")
+    assert bound_in_the_journal(here) == before
+
+
+def test_two_hosts_may_call_their_keys_the_same(lab):
+    here = lab(policy=ASKING)
+    decide(here, changed(here, "created", address=ELSEWHERE))
+    assert here.complete(here.create().id, ACTIVATE) == End("done")

@@ -385,4 +385,4 @@ def test_a_new_release_asks_nobody_to_approve_what_was_in_force(lab):
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
     kinds = [item.event.type for item in here.run(here.journal.read(STREAM))]
-    assert kinds == ["ruleset_adopted"]
+    assert kinds == ["key_changed", "ruleset_adopted"]

@@ -18,7 +18,7 @@ from orchestrator.oversight.keys import Matter, Office, as_seen
 from orchestrator.oversight.records import read_oversight
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from orchestrator.steps.gate import disabled
-from tests.oversight.conftest import BOB, NOBODY, happened, ruleset, voice
+from tests.oversight.conftest import BOB, NOBODY, adopt, happened, ruleset, voice
 
 CHAIN = ChainId(31337)
 SECRET = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
@@ -148,6 +148,49 @@ async def test_disabling_takes_one_person_and_enabling_two(asking, keyring, jour
     await say_yes(asking, waiting)
     assert not (await asking.change(matter, lambda: keyring.enable("alice"))).key.disabled
     assert not disabled(keyring.get("alice"), await read_oversight(journal))
+
+
+async def test_what_somebody_has_written_to_a_file_gets_into_the_journal_by_no_other_change(asking, keyring, journal):
+    """Where changes take approval. That of another change says nothing of wallets, and disabling takes none at all."""
+
+    async def approved(matter, act):
+        await say_yes(asking, await asking.change(matter, act))
+        return (await asking.change(matter, act)).key.wallets
+
+    async def journaled():
+        return [item.event.wallets for item in await journal.read(STREAM) if isinstance(item.event, o.KeyChanged)][-1]
+
+    await adopt(journal, ASKING, asking.clock)
+    keyring.import_key("alice", Secret(SECRET))
+    by_hand, other = (ChainAccount(ChainId(number), ADDRESS) for number in (1, 2))
+    keyring.bind("alice", by_hand)
+    assert (await asking.disable("alice")).key.wallets == ()
+    assert await approved(Matter("enabled", "alice", ADDRESS), lambda: keyring.enable("alice")) == ()
+    password = FixedPassword(Secret("password"))
+    assert await approved(Matter("rotated", "alice", ADDRESS), lambda: keyring.rotate("alice", password)) == ()
+    assert await journaled() == ()
+    matter = Matter("bound", "alice", ADDRESS, wallets=(other,))
+    assert await approved(matter, lambda: keyring.bind("alice", other)) == (other,)
+    assert await journaled() == (str(other),)
+    assert keyring.get("alice").wallets == (by_hand, other)
+    matter = Matter("bound", "alice", ADDRESS, wallets=(by_hand,))
+    assert await approved(matter, lambda: keyring.bind("alice", by_hand)) == (other, by_hand)
+
+
+async def test_a_key_is_bound_to_what_was_approved_when_it_was_made(asking, keyring, journal):
+    await adopt(journal, ASKING, asking.clock)
+    matter, act = create(keyring)
+    await say_yes(asking, await asking.change(matter, act))
+    made = await asking.change(matter, act)
+    assert made.key.wallets == (ChainAccount(CHAIN, made.key.address),)
+    wallet = ChainAccount(CHAIN, ADDRESS)
+    matter = Matter("imported", "bob", ADDRESS, wallets=(wallet,))
+
+    def act_again():
+        return keyring.import_key("bob", Secret(SECRET), wallets=(wallet,))
+
+    await say_yes(asking, await asking.change(matter, act_again))
+    assert (await asking.change(matter, act_again)).key.wallets == (wallet,)
 
 
 # --- the journal's word counts as much as the file's -----------------------------------------------------------------
