@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from orchestrator.connect import open_keystore, open_ruleset
+from orchestrator.connect import open_ruleset
 from orchestrator.doctor.check import Bad
 from orchestrator.doctor.database import Database
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.settings import Settings
+from orchestrator.signers.identity import known_id
 from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.gate import restored
+from orchestrator.steps.gate import restored, unrelated
 
 
 async def policy(settings: Settings, database: Database) -> str:
@@ -33,10 +34,13 @@ async def policy(settings: Settings, database: Database) -> str:
 
 
 async def signing(settings: Settings, database: Database) -> str:
-    """No emergency stop holds, and neither the journal nor the keystore is older than what was signed."""
-    seen = await _oversight(database)
-    if seen is None:
-        return "nothing has been signed yet"
+    """No emergency stop holds, and neither the journal nor the keystore is older than what was signed. It is noted that
+    the keystore has signed for another journal too: what holds here does not hold there."""
+    seen, journal = await _oversight(database), await database.journal()
+    log, rules = FileSigningLog(settings.keystore), open_ruleset(settings).policy.keys
+    if seen is None or journal is None:
+        _require_whole(await unrelated(log, None, rules))
+        return "; ".join(("nothing has been signed yet", *_elsewhere(log, None)))
     if seen.stops:
         stop = seen.stops[0]
         raise Bad(
@@ -44,24 +48,33 @@ async def signing(settings: Settings, database: Database) -> str:
             f"{stop.by}: {stop.reason}",
             "Two people end a stop, each with orchestrator resume-signing.",
         )
-    journal = await database.journal()
-    if journal is None:
-        return "nothing has been signed yet"
-    log = FileSigningLog(settings.keystore)
-    keystore = open_keystore(settings).id
-    finding = await restored(journal, log, keystore, open_ruleset(settings).policy.keys)
+    _require_whole(await restored(journal, log, known_id(settings.keystore) or "", rules))
+    now = datetime.now(UTC)
+    asker = (seen.ruleset or open_ruleset(settings)).policy.approvals.asker
+    waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())
+    requests = "1 request waits" if waiting == 1 else f"{waiting} requests wait"
+    asked = f"; {requests} for approval (orchestrator approve)" if waiting else ""
+    told = f"allowed; journal, keystore and log belong together{asked}"
+    return "; ".join((told, *_elsewhere(log, await journal.identity())))
+
+
+def _require_whole(finding: str | None) -> None:
     if finding is not None:
         raise Bad(
             finding,
             "Put the newest database and keystore back; if there are none newer, start an operation and then type "
             "orchestrator resolve ACCOUNT_ID --retry --reason TEXT.",
         )
-    now = datetime.now(UTC)
-    asker = (seen.ruleset or open_ruleset(settings)).policy.approvals.asker
-    waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())
-    requests = "1 request waits" if waiting == 1 else f"{waiting} requests wait"
-    asked = f"; {requests} for approval (orchestrator approve)" if waiting else ""
-    return f"allowed; journal, keystore and log belong together{asked}"
+
+
+def _elsewhere(log: FileSigningLog, identity: str | None) -> list[str]:
+    """A note, if the keystore has signed for other journals than this one (``identity``; None: there is none yet)."""
+    lasts = {other: log.last(other) for other in sorted(log.journals() - {identity})}
+    others = [f"{other} (last at {last.at})" for other, last in lasts.items() if last is not None]
+    if not others:
+        return []
+    note = f"note: this keystore has also signed for another journal: {', '.join(others)}"
+    return [note, "if that is none of yours, somebody signs past the stops, approvals and limits of this one"]
 
 
 async def _oversight(database: Database) -> Oversight | None:

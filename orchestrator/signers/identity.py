@@ -24,13 +24,25 @@ def keystore_id(keystore: Path) -> str:
 
     Raises KeyUnavailable: ``keystore_unreadable``, ``keystore_permissions``, ``keystore_unwritable``.
     """
-    path = keystore / _FOLDER / _FILE
-    if not (files.require_private_folder(path.parent, "folder") and path.exists()):
+    known = known_id(keystore)
+    if known is None:
+        path = keystore / _FOLDER / _FILE
         files.make_private_folder(keystore, "keystore folder")
         files.make_private_folder(path.parent, "folder")
         content = document.dump({"version": 1, "id": str(uuid.uuid4())})
         with files.folder_lock(path.parent), contextlib.suppress(FileExistsError):  # another process was first
             files.create(path, content)
+        known = known_id(keystore)
+    if known is None:
+        raise AssertionError("it was made just now")
+    return known
+
+
+def known_id(keystore: Path) -> str | None:
+    """As ``keystore_id``, but None where it was not made yet: a look makes none."""
+    path = keystore / _FOLDER / _FILE
+    if not (files.require_private_folder(path.parent, "folder") and path.exists()):
+        return None
     where = f"{_WHAT} {path}"
     data = files.read_private(
         path, _WHAT, max_bytes=document.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"

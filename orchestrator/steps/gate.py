@@ -21,7 +21,7 @@ from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, 
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import ChainAccount
-from orchestrator.policy import KeyRules, Role
+from orchestrator.policy import KeyRules, Role, Ruleset
 from orchestrator.ports.journal import CountLimit, Facts
 from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
 from orchestrator.steps.asking import request
@@ -165,14 +165,7 @@ async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRul
                 f"the journal has a signature at event {signed}, and the log beside the keystore has none for this "
                 "journal: the keystore was restored from an older copy, or is another one"
             )
-        others = await asyncio.to_thread(log.journals)
-        if others and rules.new_journal == "refuse":
-            return (
-                f"the keystore has signed for another journal ({', '.join(sorted(others)[:3])}), and this one "
-                f"({identity}) has no signature: expected the journal that belongs to the keystore (policy "
-                "keys.new_journal)"
-            )
-        return None
+        return await unrelated(log, identity, rules)
     found = await journal.event_hash(last.seq)
     if found != last.hash:
         actual = "no such event" if found is None else "another event there"
@@ -186,6 +179,19 @@ async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRul
             f"event {last.seq}: the keystore was restored from an older copy"
         )
     return None
+
+
+async def unrelated(log: SigningLog, identity: str | None, rules: KeyRules) -> str | None:
+    """Why keys that have signed for another journal may not sign for one that has no signature, or None. ``identity``:
+    that journal's; None where it is not there yet. Reads only."""
+    others = await asyncio.to_thread(log.journals)
+    if not others or rules.new_journal != "refuse":
+        return None
+    this = "this one" if identity is None else f"this one ({identity})"
+    return (
+        f"the keystore has signed for another journal ({', '.join(sorted(others)[:3])}), and {this} has no signature: "
+        "expected the journal that belongs to the keystore (policy keys.new_journal)"
+    )
 
 
 async def certificate_wait(world: World, chain: str) -> Wait | None:
@@ -225,9 +231,9 @@ def disabled(key: KeyInfo, seen: Oversight) -> bool:
     return key.disabled or key.address in seen.out_of_use
 
 
-def count_limits(world: World, key: KeyInfo) -> tuple[CountLimit, ...]:
+def count_limits(ruleset: Ruleset, key: KeyInfo, now: datetime) -> tuple[CountLimit, ...]:
     """The policy's limits at this moment, for a signature by this key."""
-    now, whose = world.clock(), {"key": f"key {key.name}", "all": "all keys"}
+    whose = {"key": f"key {key.name}", "all": "all keys"}
     return tuple(
         CountLimit(
             key=key.name if limit.per == "key" else None,
@@ -236,7 +242,7 @@ def count_limits(world: World, key: KeyInfo) -> tuple[CountLimit, ...]:
             most=limit.signatures,
             text=f"{limit.signatures} signatures in {limit.seconds} s by {whose[limit.per]}",
         )
-        for limit in world.ruleset.policy.limits
+        for limit in ruleset.policy.limits
     )
 
 

@@ -97,7 +97,7 @@ async def sign(working: Working) -> Action | None:
             rule=decision.rule,
             by=world.actor,
         )
-        await working.record(intent, unchanged=unchanged, limits=count_limits(world, key))
+        await working.record(intent, unchanged=unchanged, limits=count_limits(world.ruleset, key, world.clock()))
     signature = await asyncio.to_thread(_signature, working, await _entry(working, owner, key), challenge, owner)
     await working.record(
         e.ChallengeSigned(

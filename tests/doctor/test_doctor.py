@@ -113,6 +113,32 @@ async def test_a_stop_a_changed_policy_and_an_older_keystore_are_told(
     assert "resolve ACCOUNT_ID --retry" in (found["signing"].fix or "")
 
 
+async def test_a_keystore_that_has_signed_for_another_journal_is_noted(
+    orchestrator_settings: Settings, devnet: Devnet, tmp_path: Path
+) -> None:
+    """Whoever has the keystore brings a policy of her own, and a journal that no stop was written to."""
+    settings = orchestrator_settings
+    policy = devnet.policy_file.read_text()
+    assert 'new_journal = "allow"' in policy
+    other = changed(settings, database_url=f"sqlite:///{tmp_path / 'other.db'}")
+    ids = {}
+    for each in (settings, other):
+        async with Orchestrator.open(each) as opened:
+            account = await opened.create_account(devnet.programme.customer_id, "EUR")
+            await opened.activate(account.account_id, timeout=60)
+            ids[each.database_url] = await opened.journal.identity()
+    for each, elsewhere in ((settings, other), (other, settings)):
+        (told,) = [check.detail for check in await examine(each) if check.name == "signing" and check.ok]
+        assert f"has also signed for another journal: {ids[elsewhere.database_url]} (last at " in told
+    none = changed(settings, database_url=f"sqlite:///{tmp_path / 'none.db'}")
+    (told,) = [check.detail for check in await examine(none) if check.name == "signing" and check.ok]
+    assert told.startswith("nothing has been signed yet; note: ")
+    devnet.policy_file.write_text(policy.replace('new_journal = "allow"', 'new_journal = "refuse"'))
+    found = await failing(none)
+    assert set(found) == {"signing"}
+    assert "keys.new_journal" in found["signing"].detail
+
+
 async def test_nothing_set_is_told_by_name_and_the_rest_is_still_looked_at(tmp_path: Path) -> None:
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'journal.db'}", keystore=tmp_path / "keys")
     found = await failing(settings)
