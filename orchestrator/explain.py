@@ -22,6 +22,7 @@ from orchestrator.challenge import (
     SigningOperation,
     decide,
     decide_all,
+    named_accounts,
 )
 from orchestrator.connect import open_keystore, open_platform, open_ruleset
 from orchestrator.errors import KeyUnavailable, PlatformRefused
@@ -112,6 +113,8 @@ class _Known:
     state: AccountState
     oversight: Oversight
     history: ChallengeHistory
+    accounts: frozenset[str]
+    """Of those that the challenge names."""
 
 
 async def explain_offered(settings: Settings, account_id: str, operation: Purpose | None = None) -> Explanation:
@@ -186,6 +189,7 @@ def _explain(
         fetched_at=fetched_at,
         clock_skew=timedelta(seconds=settings.clock_tolerance),
         history=history,
+        known_accounts=known.accounts,
         resuming=op is not None and op.intended is not None and op.intended.digest == challenge.digest,
     )
     seen = known.oversight
@@ -249,11 +253,12 @@ def _purpose(state: AccountState, status: AccountStatus) -> Purpose:
 
 async def _known(journal: Journal | None, challenge: Challenge, account_id: AccountId | None) -> _Known:
     if journal is None:
-        return _Known(AccountState(), Oversight(), ChallengeHistory(fetched_for=None, signed_for=None))
+        return _Known(AccountState(), Oversight(), ChallengeHistory(fetched_for=None, signed_for=None), frozenset())
     return _Known(
         AccountState() if account_id is None else fold(await journal.read(account_id)),
         fold_oversight(await journal.read(STREAM)),
         await journal.challenge_history(challenge.digest),
+        await journal.known_accounts(named_accounts(challenge)),
     )
 
 

@@ -45,6 +45,8 @@ class Expectation:
     """How far the platform's clock may be ahead of ours."""
     history: ChallengeHistory
     """What the journal knows of this very digest."""
+    known_accounts: frozenset[str]
+    """Which of the UUIDs that the challenge names (``named_accounts``) are accounts in the journal, this one too."""
     resuming: bool
     """Whether the journal holds the intent of exactly this signature, and the signature itself was never journaled: a
     crash came between. Then, and only then, the digest must be one that was intended before."""
@@ -87,5 +89,6 @@ _TYPES = {
     "keys": KeyRules,
     "allowed_domains": frozenset,
     "history": ChallengeHistory,
+    "known_accounts": frozenset,
     "resuming": bool,
 }

@@ -1,7 +1,8 @@
 """What a challenge's bytes stand for besides themselves: bytes in hexadecimal or Base64, RLP strings, JSON documents.
 
 Whoever wants a signature over something dangerous may wrap it. Each wrapping that some tool would take off is taken off
-here, to a fixed depth and number, so that the rules look at what is inside too. Never raises.
+here, to a fixed depth and number, so that the rules look at what is inside too: decodings up to three times, and what
+only stands around (space, punctuation, other text, a JSON document) as often as it occurs. Never raises.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.json_depth import too_deep
 
 MAX_DEPTH: Final = 3
-MAX_FORMS: Final = 64
+MAX_FORMS: Final = 256
+"""Bytes with that many are not looked at to their end (``exhausted``)."""
 _MAX_RLP_DEPTH: Final = 32
 _MAX_JSON_DEPTH: Final = 900
 """More than any document has that fits into an opaque challenge; within what the parser takes."""
@@ -27,7 +30,16 @@ _BASE64: Final = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _SEPARATORS: Final = re.compile(rb"[\s:]+")
 _LEAST_ITEMS: Final = 6
-"""Of a transaction's RLP list. Where ordinary text, too, can be read as these bytes, shorter lists are chance."""
+"""Of a transaction's RLP list, with those of lists in it. Where ordinary text, too, can be read as these bytes, shorter
+lists are chance."""
+PADDING: Final = b" \t\r\n\v\f\0"
+_HEX_RUN: Final = re.compile(r"[0-9A-Fa-f]{64,}")
+"""From a digest's size on: what is shorter is dangerous only where it is all there is."""
+_BASE64_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{43,}={0,2}")
+_MIXED: Final = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
+"""What 43 characters of Base64 have, and a long word or a path has not."""
+_BETWEEN_DIGITS: Final = re.compile(r"""0[xX]|\\x|[\s\0:,;._%|"'`()\[\]{}<>]""")
+_HYPHENATED: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +50,90 @@ class Form:
     how: str
     by_chance: bool = False
     """Whether ordinary text, too, can be read in this way."""
+    part: bool = False
+    """Whether it is, or was in, one part of text or of a document that has others."""
 
 
 @dataclass(frozen=True, slots=True)
 class RlpList:
-    """An RLP list that starts ``data``: its items' payloads, and how many bytes come after it."""
+    """An RLP list that starts ``data``: its items' payloads, how many bytes come after it, and how many items it has
+    that are no lists, with those of the lists in it."""
 
     items: tuple[bytes, ...]
     trailing: int
+    leaves: int
 
 
 def forms_of(data: bytes) -> tuple[Form, ...]:
-    """The bytes themselves first, then what they stand for. No form is empty."""
+    """The bytes themselves first, then what they stand for, at most MAX_FORMS. No form is empty."""
     found = [Form(data, "")] if data else []
     seen = {data}
-    start = 0
-    for _ in range(MAX_DEPTH):
-        end = len(found)
-        for form in found[start:end]:
-            for inner in _inside(form):
-                if inner.data and inner.data not in seen and len(found) < MAX_FORMS:
-                    seen.add(inner.data)
-                    found.append(inner)
-        start = end
+    pending = [(form, 0) for form in found]
+    for form, depth in pending:  # grows while it is read
+        steps = [(_bared(form), depth)]
+        if depth < MAX_DEPTH:
+            steps.append((_decoded(form), depth + 1))
+        for inner, inner_depth in ((inner, at) for step, at in steps for inner in step):
+            if len(found) == MAX_FORMS:
+                return tuple(found)
+            if inner.data and inner.data not in seen:
+                seen.add(inner.data)
+                found.append(inner)
+                pending.append((inner, inner_depth))
     return tuple(found)
 
 
-def _inside(form: Form) -> Iterator[Form]:
+def exhausted(forms: Sequence[Form]) -> bool:
+    """Whether there may be more forms than these: what hides behind the last one was not looked at."""
+    return len(forms) >= MAX_FORMS
+
+
+def _bared(form: Form) -> Iterator[Form]:
+    """What is left without that which stands around it: always less, so that this ends by itself."""
+    bare = form.data.strip(PADDING)
+    if bare != form.data:
+        yield Form(bare, f"{form.how} without the space around it", form.by_chance, form.part)
+    for value in _values(form.data):
+        if isinstance(value, str):
+            text = value.encode("utf-8", "surrogatepass")
+            yield Form(text, f"{form.how} inside of JSON", form.by_chance, part=True)
+        elif isinstance(value, list) and value and all(type(byte) is int and 0 <= byte < 256 for byte in value):
+            yield Form(bytes(value), f"{form.how} as a list of bytes inside of JSON", form.by_chance, form.part)
+    if form.by_chance:
+        return  # ordinary text that was decoded: what could be read out of it once more would be chance upon chance
+    shown = plain(form.data)
+    for run in _HEX_RUN.findall(shown):
+        yield Form(run.encode("ascii"), f"{form.how} within text", part=True)
+    for run in _BASE64_RUN.findall(shown):
+        if all(kind.search(run) for kind in _MIXED):
+            yield Form(run.encode("ascii"), f"{form.how} within text", part=True)
+    digits = _BETWEEN_DIGITS.sub("", shown)
+    if _HYPHENATED.search(shown) is None:  # UUIDs are no parts of one number
+        digits = digits.replace("-", "")
+    if _HEX_RUN.fullmatch(digits):
+        yield Form(digits.encode("ascii"), f"{form.how} without punctuation", part=form.part)
+
+
+def _decoded(form: Form) -> Iterator[Form]:
     if (match := _HEX.fullmatch(_SEPARATORS.sub(b"", form.data))) is not None:
-        yield Form(bytes.fromhex(match[1].decode("ascii")), f"{form.how} as hexadecimal text", form.by_chance)
+        yield Form(
+            bytes.fromhex(match[1].decode("ascii")), f"{form.how} as hexadecimal text", form.by_chance, form.part
+        )
     packed = b"".join(form.data.split())
     if _BASE64.fullmatch(packed) is not None and (decoded := _unbase64(packed)) is not None:
-        yield Form(decoded, f"{form.how} as Base64 text", by_chance=True)
+        yield Form(decoded, f"{form.how} as Base64 text", True, form.part)
     if form.data[:1] >= b"\x80" and form.data[0] < 0xC0:
         span = _item(form.data, 0)
         if span is not None and span[1] == len(form.data):
-            yield Form(form.data[span[0] :], f"{form.how} inside of an RLP string", form.by_chance)
+            yield Form(form.data[span[0] :], f"{form.how} inside of an RLP string", form.by_chance, form.part)
     if form.data[:2] in _UTF16:
-        yield Form(form.data.decode("utf-16", "replace").encode("utf-8", "replace"), f"{form.how} as UTF-16 text")
-    for value in _values(form.data):
-        if isinstance(value, str):
-            text = _SEPARATORS.sub(b"", value.encode("utf-8", "surrogatepass"))
-            if (match := _HEX.fullmatch(text)) is not None:
-                yield Form(bytes.fromhex(match[1].decode("ascii")), f"{form.how} as hexadecimal text inside of JSON")
-        elif isinstance(value, list) and value and all(type(byte) is int and 0 <= byte < 256 for byte in value):
-            yield Form(bytes(value), f"{form.how} as a list of bytes inside of JSON")
+        text = form.data.decode("utf-16", "replace").encode("utf-8", "replace")
+        yield Form(text, f"{form.how} as UTF-16 text", form.by_chance, form.part)
+
+
+def plain(data: bytes) -> str:
+    """The text in ``data``, with full-width and other compatible letters as the ordinary ones that they stand for."""
+    return unicodedata.normalize("NFKC", data.decode("utf-8", "replace"))
 
 
 def _unbase64(packed: bytes) -> bytes | None:
@@ -94,26 +145,20 @@ def _unbase64(packed: bytes) -> bytes | None:
 
 
 def json_objects(data: bytes) -> Iterator[dict[str, Any]]:
-    """Every object of the JSON document that ``data`` is, the outer ones first; none if it is no JSON."""
+    """Every object of the JSON documents that ``data`` is or has in its text, the outer ones before what is in them."""
     for value in _values(data):
         if isinstance(value, dict):
             yield value
 
 
 def _values(data: bytes) -> Iterator[Any]:
-    """Every value of a JSON document, the outer ones first."""
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"[", b'"'):
-        return
-    if too_deep(data, _MAX_JSON_DEPTH):
-        return
-    try:
-        pending = [json.loads(data.decode("utf-8-sig"), object_pairs_hook=_Pairs)]
-    except (ValueError, RecursionError):
-        return
+    """Every value of the JSON documents, and every member's name."""
+    pending = _documents(data)
     while pending:
         value = pending.pop(0)
         if isinstance(value, _Pairs):
             pending += [inner for _, inner in value]
+            yield from (name for name, _ in value)
             yield dict(value)
         else:
             if isinstance(value, list):
@@ -121,8 +166,34 @@ def _values(data: bytes) -> Iterator[Any]:
             yield value
 
 
+def _documents(data: bytes) -> list[Any]:
+    """The document that ``data`` is; else each object that its text has."""
+    starts = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b'"')
+    if not starts and b"{" not in data:
+        return []
+    if too_deep(data, _MAX_JSON_DEPTH):
+        return []
+    if starts:
+        try:
+            return [json.loads(data.decode("utf-8-sig"), object_pairs_hook=_Pairs)]
+        except (ValueError, RecursionError):
+            pass
+    found: list[Any] = []
+    text, at = data.decode("utf-8", "replace"), 0
+    while (at := text.find("{", at)) >= 0:
+        try:
+            value, at = _DECODER.raw_decode(text, at)
+            found.append(value)
+        except (ValueError, RecursionError):
+            at += 1
+    return found
+
+
 class _Pairs(list[tuple[str, Any]]):
     """An object's members, so that one which occurs twice hides nothing."""
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_Pairs)
 
 
 def rlp_list(data: bytes) -> RlpList | None:
@@ -133,7 +204,8 @@ def rlp_list(data: bytes) -> RlpList | None:
     if span is None:
         return None
     at, end = span
-    if not _is_whole(data[:end], 0):
+    leaves = _leaves(data[:end], 0)
+    if leaves is None:
         return None
     items: list[bytes] = []
     while at < end:
@@ -142,28 +214,32 @@ def rlp_list(data: bytes) -> RlpList | None:
             return None
         items.append(data[inner[0] : inner[1]])
         at = inner[1]
-    return RlpList(tuple(items), len(data) - end)
+    return RlpList(tuple(items), len(data) - end, leaves)
 
 
 def whole_list(form: Form, data: bytes) -> int | None:
     """How many items the RLP list has that ``data`` is, to its last byte; None if it is none."""
     found = rlp_list(data)
-    if found is None or found.trailing or (form.by_chance and len(found.items) < _LEAST_ITEMS):
+    if found is None or found.trailing or (form.by_chance and found.leaves < _LEAST_ITEMS):
         return None
     return len(found.items)
 
 
-def _is_whole(data: bytes, depth: int) -> bool:
+def _leaves(data: bytes, depth: int) -> int | None:
+    """How many items that are no lists the list ``data`` has at any depth; None if it is not whole."""
     span = _item(data, 0)
     if span is None or span[1] != len(data) or depth > _MAX_RLP_DEPTH:
-        return False
-    at = span[0]
+        return None
+    at, count = span[0], 0
     while at < len(data):
         inner = _item(data, at)
-        if inner is None or (data[at] >= 0xC0 and not _is_whole(data[at : inner[1]], depth + 1)):
-            return False
-        at = inner[1]
-    return True
+        if inner is None:
+            return None
+        found = _leaves(data[at : inner[1]], depth + 1) if data[at] >= 0xC0 else 1
+        if found is None:
+            return None
+        count, at = count + found, inner[1]
+    return count
 
 
 def _item(data: bytes, at: int) -> tuple[int, int] | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from orchestrator.challenge.forms import Form, json_objects, rlp_list, whole_list
+from orchestrator.challenge.forms import PADDING, Form, json_objects, rlp_list, whole_list
 
 Forms = Sequence[Form]
 
@@ -21,18 +21,21 @@ _AUTHORIZATION: Final = 0x05
 _SIGNED_DATA: Final = 0x19
 _PERSONAL: Final = b"Ethereum Signed Message:"
 _BITCOIN: Final = b"\x18Bitcoin Signed Message:"
-_TYPED_DATA_KEYS: Final = frozenset({"types", "primaryType", "domain", "message"})
+_TYPED_DATA_KEYS: Final = frozenset({"types", "primarytype", "domain", "message"})
 _TYPED_DATA_WORDS: Final = (b"EIP712Domain", b'"primaryType"')
 # fmt: off
 _TRANSACTION_KEYS: Final = frozenset({
-    "from", "to", "value", "data", "input", "gas", "gasLimit", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas",
-    "maxFeePerBlobGas", "nonce", "chainId", "accessList", "authorizationList", "blobVersionedHashes",
-    "rawTransaction",
+    "from", "to", "value", "data", "input", "gas", "gaslimit", "gasprice", "maxfeepergas", "maxpriorityfeepergas",
+    "maxfeeperblobgas", "nonce", "chainid", "accesslist", "authorizationlist", "blobversionedhashes",
+    "rawtransaction",
     # ERC-4337
-    "sender", "callData", "initCode", "factory", "factoryData", "callGasLimit", "verificationGasLimit",
-    "preVerificationGas", "accountGasLimits", "gasFees", "paymasterAndData",
+    "sender", "calldata", "initcode", "factory", "factorydata", "callgaslimit", "verificationgaslimit",
+    "preverificationgas", "accountgaslimits", "gasfees", "paymasteranddata",
 })
+_PARTIES: Final = frozenset({"from", "to", "sender"})
+_PAYLOADS: Final = frozenset({"value", "data", "input", "calldata", "initcode"})
 # fmt: on
+_ADDRESS: Final = re.compile(r"(?:eip155:[0-9]+:)?0[xX][0-9A-Fa-f]{40}")
 _FEWEST_KEYS: Final = 3
 _RPC_METHOD: Final = re.compile(r"(?:eth|personal|wallet|account|debug)_[A-Za-z0-9]+")
 _SIGN_IN: Final = re.compile(rb"wants\s+you\s+to\s+sign\s+in\s+with\s+your", re.IGNORECASE)
@@ -49,6 +52,10 @@ _ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C
 """Of secp256k1's group (SEC 2)."""
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Characters that show nothing, whatever their category says."""
+_CONTROLLING: Final = re.compile("\x1b[\\[\\]]|[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069]")
+"""What changes how a terminal shows everything else: rare enough to be no chance in bytes that are no text."""
+_TEXT_SHARE: Final = 0.9
+"""Of printable characters: bytes with that many are read as text by whoever is shown them. Random ones have 0.4."""
 _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cn"})
 
 
@@ -70,10 +77,22 @@ def transaction(forms: Forms) -> str | None:
             method = document.get("method")
             if isinstance(method, str) and _RPC_METHOD.fullmatch(method):
                 return f"a JSON-RPC call {method[:40]}{form.how}"
-            members = sorted(_TRANSACTION_KEYS & document.keys())
-            if len(members) >= _FEWEST_KEYS:
+            named = _lower(document)
+            members = sorted(_TRANSACTION_KEYS & named.keys())
+            if len(members) >= _FEWEST_KEYS or _is_payment(named):
                 return f"a JSON document with {', '.join(members[:4])}{form.how}, like a transaction"
     return None
+
+
+def _lower(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The members by their names in lower case without underscores, as tools of other languages write them."""
+    return {name.replace("_", "").lower(): value for name, value in document.items()}
+
+
+def _is_payment(named: Mapping[str, Any]) -> bool:
+    """Whether an address and what is sent are named: all that ``eth_sendTransaction`` needs."""
+    party = any(isinstance(named.get(name), str) and _ADDRESS.fullmatch(named[name]) for name in _PARTIES)
+    return party and not _PAYLOADS.isdisjoint(named)
 
 
 def _followed(data: bytes, *, typed: bool = False) -> bool:
@@ -94,7 +113,8 @@ def authorization(forms: Forms) -> str | None:
         if found is not None and (not form.by_chance or len(found.items) == _FEWEST_KEYS):
             return f"0x05 and an RLP list{form.how}, like an EIP-7702 authorization"
         for document in json_objects(form.data):
-            if {"chainId", "nonce"} <= document.keys() and {"address", "contractAddress"} & document.keys():
+            named = _lower(document)
+            if {"chainid", "nonce"} <= named.keys() and {"address", "contractaddress"} & named.keys():
                 return f"a JSON document with address, chainId, nonce{form.how}, like an EIP-7702 authorization"
     return None
 
@@ -117,7 +137,7 @@ def typed_data(forms: Forms) -> str | None:
     """A JSON document with the members of EIP-712 typed data, at any depth; or text that holds such a document."""
     for form in forms:
         for document in json_objects(form.data):
-            members = sorted(_TYPED_DATA_KEYS & document.keys())
+            members = sorted(_TYPED_DATA_KEYS & _lower(document).keys())
             if len(members) >= 2:
                 return f"a JSON document with {', '.join(members)}{form.how}, like EIP-712 typed data"
         for word in _TYPED_DATA_WORDS:
@@ -129,8 +149,11 @@ def typed_data(forms: Forms) -> str | None:
 def digest(forms: Forms) -> str | None:
     """32 bytes, raw or as text: what they are the hash of cannot be seen. A private key has that size, too."""
     for form in forms:
-        if len(form.data) == _WORD:
+        if len(form.data) == _WORD and not (form.part and _is_plain(form.data)):
             return f"32 bytes{form.how}, like a digest"
+        bare = form.data.strip(PADDING)  # a digest may itself begin or end with what is taken off here
+        if len(bare) < _WORD < len(form.data) and not bare.isascii():
+            return f"32 bytes with space around them{form.how}, like a digest"
         if _DECIMAL_WORD.fullmatch(form.data):
             return f"a number of 256 bits in decimal{form.how}, like a digest"
     return None
@@ -142,12 +165,16 @@ def signature(forms: Forms) -> str | None:
         data = form.data
         if len(data) not in (64, 65) or (len(data) == 65 and data[64] not in (0, 1, 27, 28)):
             continue
-        if data.isascii() and data.decode("ascii").isprintable():
+        if _is_plain(data):
             continue  # 64 characters of text; their hexadecimal or Base64 meaning is a form of its own
         r, s = int.from_bytes(data[:32], "big"), int.from_bytes(data[32:64], "big") & (1 << 255) - 1
         if 0 < r < _ORDER and s > 0:
             return f"{len(data)} bytes{form.how}, like a signature"
     return None
+
+
+def _is_plain(data: bytes) -> bool:
+    return data.isascii() and data.decode("ascii").isprintable()
 
 
 def abi(forms: Forms) -> str | None:
@@ -168,18 +195,30 @@ def abi(forms: Forms) -> str | None:
 def hidden_characters(data: bytes) -> str | None:
     """Text with control characters (but LF), bidirectional controls, unusual spaces or invisible characters.
 
-    What a person sees of such text is not what is signed. Bytes that are no UTF-8 are no text, and not judged here.
+    What a person sees of such text is not what is signed. Bytes that are no UTF-8 are no text as long as they do not
+    look like text; even then nothing in them may control how a terminal shows the rest.
     """
     try:
         text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+    except UnicodeDecodeError as error:
+        return _hidden_in_bytes(data, error)
     if text.isascii() and text.replace("\n", "").isprintable():
         return None
     for position, character in enumerate(text):
         if character not in "\n " and _is_hidden(character):
             name = unicodedata.name(character, "a control character")
             return f"U+{ord(character):04X} ({name}) at character {position}"
+    return None
+
+
+def _hidden_in_bytes(data: bytes, error: UnicodeDecodeError) -> str | None:
+    text = data.decode("utf-8", "replace")
+    if (found := _CONTROLLING.search(text)) is not None:
+        name = unicodedata.name(found[0][0], "a control character")
+        return f"U+{ord(found[0][0]):04X} ({name}) among bytes that are no UTF-8"
+    shown = sum(1 for character in text if character != "\ufffd" and not _is_hidden(character))
+    if shown >= _TEXT_SHARE * len(text):
+        return f"byte 0x{data[error.start]:02x} at offset {error.start} in what looks like text and is no UTF-8"
     return None
 
 
@@ -206,8 +245,8 @@ def uuid_form(forms: Forms) -> str | None:
     """A UUID in another form than the canonical one: upper case, without hyphens, in braces, as a URN, in full-width
     digits, wrapped."""
     for form in forms:
-        if len(form.data) > _LONGEST_UUID:
-            continue
+        if form.part or len(form.data) > _LONGEST_UUID:
+            continue  # which account is named within other text, the rule ``account`` asks
         try:
             text = form.data.decode("utf-8")
         except UnicodeDecodeError:

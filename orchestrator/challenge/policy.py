@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
+from orchestrator.challenge.accounts import forms_for
 from orchestrator.challenge.decode import Challenge, ChallengeKind
 from orchestrator.challenge.eip4361 import Eip4361Error, SignInMessage
 from orchestrator.challenge.expectation import Expectation, SigningOperation
-from orchestrator.challenge.forms import Form, forms_of
 from orchestrator.challenge.rules import RULES, Objection
 from orchestrator.challenge.sign_in_rules import SIGN_IN_RULES, quoted
 from orchestrator.errors import PolicyRefused
@@ -82,8 +82,7 @@ def decide_all(challenge: Challenge, expectation: Expectation) -> tuple[RuleResu
     """What each rule says, in the order in which they are asked; after the first refusal none is asked. Pure, total."""
     asked = _Asked()
     data = challenge.decoded
-    # A canonical UUID is 36 characters of a fixed form: it stands for nothing else, though it could be read as Base64.
-    forms = (Form(data, ""),) if challenge.kind is ChallengeKind.UUID else forms_of(data)
+    forms = forms_for(challenge)
     for rule in RULES:
         asked.ask(rule.name, rule.demands, partial(rule.check, challenge, forms, expectation))
     if challenge.kind is ChallengeKind.EIP4361:

@@ -5,7 +5,7 @@ or what it expected and got.
 
 What a bare UUID or opaque bytes cannot say (for which account, for what) no rule can read from them; that they were
 fetched for this account and for nothing else, the journal says (``foreign``, ``signed_before``), and the chain's
-commitment binds them.
+commitment binds them. Where text does name an account, it is this one (``account``).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from orchestrator.challenge import lookalikes
+from orchestrator.challenge import accounts, lookalikes
 from orchestrator.challenge.decode import Challenge, ChallengeKind
 from orchestrator.challenge.expectation import Expectation, SigningOperation
-from orchestrator.challenge.forms import Form
+from orchestrator.challenge.forms import MAX_FORMS, Form, exhausted
 
 Objection = tuple[str, str]
 """Expected and actual."""
@@ -97,6 +97,19 @@ def _foreign(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Obje
     return f"a challenge first fetched for {_told(expectation.purpose)}", f"one fetched for {_told(fetched_for)}"
 
 
+def _account(challenge: Challenge, forms: Sequence[Form], expectation: Expectation) -> Objection | None:
+    known = sorted(expectation.known_accounts - {expectation.account_id})
+    named = {*accounts.called_accounts(forms)}
+    if challenge.kind is ChallengeKind.OPAQUE:
+        named |= {*accounts.written(forms)}
+    others = [*known, *sorted(named - {expectation.account_id})]
+    if not others:
+        return None
+    own = "no account" if expectation.account_id is None else f"no account but {expectation.account_id}"
+    what = "the journal's account" if known else "an account" if challenge.kind is not ChallengeKind.OPAQUE else "UUID"
+    return f"a challenge that names {own}", f"one that names {what} {others[0]}"
+
+
 def _signed_before(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
     signed_for = expectation.history.signed_for
     if expectation.resuming:
@@ -121,6 +134,10 @@ def _binding(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Obje
     return f"a key bound to {expectation.signer}", f"one bound to {bound or 'no wallet'}"
 
 
+def _too_much(forms: Sequence[Form]) -> str | None:
+    return f"{len(forms)} or more, which were not all looked at" if exhausted(forms) else None
+
+
 RULES: Final[tuple[Rule, ...]] = (
     _lookalike("transaction", "no transaction", lookalikes.transaction),
     _lookalike("authorization", "no EIP-7702 authorization", lookalikes.authorization),
@@ -132,9 +149,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("characters", "text without control, bidirectional or hidden characters", _characters),
     _misshapen("eip4361.form", "a sign-in message in EIP-4361's form only", lookalikes.sign_in),
     _misshapen("uuid.form", "a UUID in its canonical lower-case form only", lookalikes.uuid_form),
+    _misshapen("opaque.form", f"fewer than {MAX_FORMS} things inside of each other", _too_much),
     Rule("kind", "a kind of challenge that the policy allows", _kind),
     Rule("fetched", "a challenge fetched within the policy's max_age", _fetched),
     Rule("foreign", "a challenge first fetched for this account and operation", _foreign),
+    Rule("account", "a challenge that names no other account", _account),
     Rule("signed_before", "a challenge never signed before", _signed_before),
     Rule("chain", "a wallet on a chain that the policy allows", _chain),
     Rule("binding", "a key bound to the customer's wallet", _binding),

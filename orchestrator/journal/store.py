@@ -194,6 +194,14 @@ class Journal:
         async with reading(self._engine) as connection:
             return await signatures.history(connection, digest)
 
+    async def known_accounts(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of these UUIDs are accounts that something was journaled of."""
+        if not ids:
+            return frozenset()
+        async with reading(self._engine) as connection:
+            query = sa.select(events.c.stream).where(events.c.stream.in_(ids)).distinct()
+            return frozenset((await connection.execute(query)).scalars())
+
     async def signature_rows(self) -> list[SignatureRow]:
         """The signing history, the oldest first."""
         async with reading(self._engine) as connection:

@@ -13,6 +13,7 @@ import asyncio
 from datetime import UTC
 
 from orchestrator import eip191
+from orchestrator.challenge.accounts import named_accounts
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable
@@ -166,6 +167,7 @@ async def _decide(
             fetched_at=op.challenge_at,
             clock_skew=world.rules.clock_skew,
             history=await world.journal.challenge_history(challenge.digest),
+            known_accounts=await world.journal.known_accounts(named_accounts(challenge)),
             resuming=op.intended is not None and op.intended.digest == challenge.digest,
         ),
     )

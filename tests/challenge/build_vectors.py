@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.challenge import vector_bytes, vector_messages
+from tests.challenge import vector_bytes, vector_messages, vector_opaque
 from tests.challenge.cases import VECTORS
 from tests.challenge.vector_parts import (
     ACCOUNT,
@@ -26,6 +26,7 @@ from tests.challenge.vector_parts import (
     STRICT,
     UUID,
     WALLET,
+    changed,
     lines,
     raw,
     text,
@@ -40,6 +41,8 @@ def hostile() -> dict[str, Any]:
         "digest": vector_bytes.digests(),
         "characters": vector_bytes.characters(),
         "form": vector_bytes.forms(),
+        "opaque": vector_opaque.wrapped(),
+        "accounts": vector_opaque.accounts(),
         "context": vector_messages.context(),
         "names": vector_messages.names(),
         "fields": vector_messages.fields(),
@@ -75,6 +78,13 @@ def honest() -> dict[str, Any]:
         lines("customer's message", "the documentation's own", message, MESSAGE, **customer),
         lines("message without statement", "optional", message, [*MESSAGE[:2], "", "", *MESSAGE[5:]]),
         lines("message with a scheme", "the URI's", message, [f"https://{MESSAGE[0]}", *MESSAGE[1:]]),
+        changed("message that names the account", "this one", message, "I accept the terms", f"I create account {ACCOUNT}"),
+        changed("message with the account as its request", "this one, known", message, "Request ID: 5df359f0", f"Request ID: {ACCOUNT}", knownAccounts=[ACCOUNT]),
+        changed("message of the account's resource", "this one's", message, f"https://{HOST}/terms", f"https://{HOST}/v1/accounts/{ACCOUNT}"),
+        changed("message with a request's UUID", "a UUID that is no account's", message, "Request ID: 5df359f0", f"Request ID: {UUID}"),
+        changed("message with a session's UUID", "a UUID that is no account's", message, "I accept the terms", f"I accept session {UUID}"),
+        changed("message with a long nonce in hexadecimal", "a nonce is any letters and digits", message, "Nonce: 32891756", "Nonce: " + "5a" * 32),
+        text("UUID of the account", "its own id", uuid, ACCOUNT, knownAccounts=[ACCOUNT]),
         text("message on loopback", "the only place for http", message, local),
         lines("message with what is required", "an expiration, no resources", message, [*MESSAGE, EXPIRES], rules=required),
         lines("message with an empty list of resources", "the grammar has it", message, [*MESSAGE, "Resources:"]),
@@ -87,6 +97,12 @@ def honest() -> dict[str, Any]:
         text("opaque text in German", "letters are letters", opaque, "Bitte best\u00e4tigen", rules=OPAQUE),
         raw("opaque bytes", "where the policy allows them", opaque, bytes.fromhex("ff00fe8877665544332211"), rules=OPAQUE),
         text("opaque, as long as may be", "16 bytes", opaque, "x" * 16, rules={**OPAQUE, "opaque_max_bytes": 16}),
+        text("opaque text that names the account", "this one", opaque, f"create account {ACCOUNT}", rules=OPAQUE, knownAccounts=[ACCOUNT]),
+        text("opaque JSON that names the account", "this one", opaque, json.dumps({"account": ACCOUNT}), rules=OPAQUE, knownAccounts=[ACCOUNT]),
+        text("opaque JSON with a nonce", "32 characters, among others", opaque, json.dumps({"nonce": "5a" * 16, "session": "x-7"}), rules=OPAQUE),
+        text("opaque text of a range", "no addresses", opaque, '{"from": "2024-01-12", "to": "2024-01-13", "n": 7}', rules=OPAQUE),
+        text("opaque text with short hexadecimal", "too short for a digest", opaque, f"session 0x{'5a' * 24}.", rules=OPAQUE),
+        raw("opaque bytes of a digest's size and more", "48 random ones", opaque, bytes.fromhex("b7b1a3e4fda2e7e5f1b46cb3a4f5c8dd5b0ed3c2ae8d7ea1c6a92f8e9db4a3f0c1d2e3f4a5b6c7d8e9fa0b1c2d3e4f5a"), rules=OPAQUE),
         text("opaque JSON", "a document with nothing dangerous in it", opaque, '{"session": "a1-b2", "n": 7}', rules=OPAQUE),
     ]  # fmt: skip
     return {"about": "Challenges that are signed, each as the kind named.", "expectation": EXPECTATION, "cases": cases}

@@ -71,5 +71,6 @@ def expected(written: dict[str, Any]) -> Expectation:
         fetched_at=datetime.fromisoformat(written["fetchedAt"]),
         clock_skew=timedelta(seconds=written["clockSkew"]),
         history=ChallengeHistory(purpose(written["fetchedFor"]), purpose(written["signedFor"])),
+        known_accounts=frozenset(written["knownAccounts"]),
         resuming=written["resuming"],
     )

@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.challenge import ChallengeKind, decide
+from orchestrator.challenge import ChallengeKind, decide, named_accounts
+from orchestrator.models import AccountId
 from tests.challenge.cases import Case, cases, challenge
 from tests.challenge.vector_parts import ADDRESS, ANOTHER, FULL, HOST, OTHER, UUID
 
@@ -65,6 +66,8 @@ def means_the_same(case: Case, data: bytes) -> None:
     if found["starts"] is not None:
         assert _moment(found["starts"]) <= given.now + given.clock_skew + timedelta(seconds=1)
     assert given.rules.resources == "platform" or found["resources"] is None
+    named = re.findall(rf"(?i)account[s/ ]{{1,2}}({'-?'.join(['[0-9a-f]{4}'] * 8)})", data.decode("ascii"))
+    assert {name.lower().replace("-", "") for name in named} <= {str(given.account_id).replace("-", "")}
 
 
 def _moment(text: str) -> datetime:
@@ -184,6 +187,30 @@ def test_no_honest_challenge_is_signed_in_another_context(data, case):
     if decision.allowed:  # a key that is bound to nothing may be bound to any wallet, by first_use
         assert given_.keys.binding == "first_use"
         assert changes.keys() == {"signer"}
+
+
+FIELDS = ["I accept the terms", "Request ID: 5df359f0", f"https://{HOST}/terms", f"https://{HOST}/v1", "32891756"]
+WRITINGS = [str, str.upper, lambda name: name.replace("-", ""), lambda name: name.replace("-", "").upper()]
+
+
+@given(st.uuids(), st.uuids(), st.sampled_from(FIELDS), st.sampled_from(WRITINGS), st.booleans())
+def test_no_field_names_another_account_that_the_journal_knows(own, other, field, writing, both):
+    """Named in any field, in any writing that the grammar takes there, beside this account or alone."""
+    case = next(case for case in ACCOUNT_MESSAGES if case.name == "message with all fields")
+    ids = (AccountId(str(own)), AccountId(str(other)))
+    history = dataclasses.replace(case.expectation.history, fetched_for=(ids[0], "creation"))
+    expectation = dataclasses.replace(case.expectation, account_id=ids[0], history=history)
+    named = writing(ids[1]) if field != "32891756" else ids[1].replace("-", "")
+    value = {"I": f"I do {named}", "R": f"Request ID: {named}", "h": f"{field}/{named}", "3": named}[field[0]]
+    text = case.data.decode().replace(field, value, 1)
+    if both:
+        text = text.replace("I accept", f"I, account {ids[0]}, accept")
+    asked = challenge(text)
+    known = frozenset({*ids} & {*named_accounts(asked)})
+    assert ids[1] in known
+    assert decide(asked, expectation).allowed
+    decision = decide(asked, dataclasses.replace(expectation, known_accounts=known))
+    assert own == other or decision.rule == "account"
 
 
 def test_the_form_written_down_twice_agrees_on_the_honest_ones():

@@ -29,6 +29,7 @@ EXPECTATION = {
     "clockSkew": 60,
     "fetchedFor": [ACCOUNT, "creation"],
     "signedFor": None,
+    "knownAccounts": [],
     "resuming": False,
 }
 MESSAGE = [

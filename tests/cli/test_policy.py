@@ -276,6 +276,16 @@ HOSTILE = {
 }
 
 
+def test_explain_knows_which_accounts_the_journal_has(devnet, cli):
+    first, second = _account(devnet, cli), _account(devnet, cli)
+    _offer(devnet, second, first.encode())
+    assert explained(cli, second, expect=0)["allowed"]
+    assert cli.json("activate", first)["outcome"] == "done"
+    told = explained(cli, second, expect=1)
+    assert told["rule"] == "account"
+    assert first in told["actual"]
+
+
 def test_a_hostile_platform_gets_nothing_signed(devnet, cli):
     accounts = {name: _account(devnet, cli) for name in HOSTILE}
     for name, account in accounts.items():

@@ -324,7 +324,7 @@ def test_a_challenge_that_names_an_account_of_the_journal_is_not_signed(here):
     """A bare UUID that is another account's id: nothing but the journal can tell."""
     first, second = here.create("one").id, here.create("two").id
     assert here.complete(first, ACTIVATE) == End("done")
-    here.account(second).offer = base64.b64encode(first.encode()).decode()
+    here.account(second).offer = replace(here.account(second).offer, text=first)
     halted = here.start(second, ACTIVATE).action
     assert halted.code == "policy_refused"
     assert f"rule account: expected a challenge that names no account but {second}" in halted.message

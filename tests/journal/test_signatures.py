@@ -148,6 +148,13 @@ async def test_a_limit_counts_intentions_of_its_address_under_whatever_name(jour
     await journal.append("x", [intended("0x5")], after=0, at=later, limits=[replace(of_key, since=NOW)])
 
 
+async def test_which_accounts_are_known(journal):
+    await journal.append("a", [intended("0x1")], after=0, at=NOW)
+    assert await journal.known_accounts([]) == frozenset()
+    assert await journal.known_accounts(["b", "A"]) == frozenset()
+    assert await journal.known_accounts(["b", "a", "a"]) == {"a"}
+
+
 async def test_a_limit_forgets_what_is_older_than_its_window(journal):
     for number in range(3):
         at = NOW + number * timedelta(minutes=10)
