@@ -31,7 +31,11 @@ from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.settings import Settings
+from orchestrator.signers.identity import known_id
+from orchestrator.signers.log import FileSigningLog
 from orchestrator.steps.gate import disabled
+from orchestrator.steps.obstacles import Obstacle, obstacles
+from orchestrator.steps.sign import binding_rules, bindings
 
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal
@@ -40,14 +44,6 @@ Purpose = Literal["creation", "deletion"]
 
 UNKNOWN: Final = AccountId("00000000-0000-0000-0000-000000000000")
 """The account of a challenge from elsewhere that nobody named an account for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Something besides the policy's rules that keeps the challenge from being signed now."""
-
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +135,8 @@ async def explain_offered(settings: Settings, account_id: str, operation: Purpos
     challenge = Challenge.parse(issued)
     async with _journal(settings) as journal:
         known = await _known(journal, challenge, identifier)
-    purpose = operation or _purpose(known.state, account.status)
-    return _explain(settings, challenge, owner, SigningOperation(purpose), identifier, known, fetched_at)
+        purpose = SigningOperation(operation or _purpose(known.state, account.status))
+        return await _explain(settings, challenge, owner, purpose, identifier, known, fetched_at, journal)
 
 
 async def explain_given(
@@ -153,12 +149,13 @@ async def explain_given(
     identifier = None if account_id is None else AccountId(to_uuid(account_id, "an account's id"))
     async with _journal(settings) as journal:
         known = await _known(journal, challenge, identifier)
-    if identifier is None and known.history.fetched_for is not None:
-        identifier = AccountId(known.history.fetched_for[0])
-    return _explain(settings, challenge, wallet, SigningOperation(operation), identifier, known, _now())
+        if identifier is None and known.history.fetched_for is not None:
+            identifier = AccountId(known.history.fetched_for[0])
+        purpose = SigningOperation(operation)
+        return await _explain(settings, challenge, wallet, purpose, identifier, known, _now(), journal)
 
 
-def _explain(
+async def _explain(
     settings: Settings,
     challenge: Challenge,
     owner: ChainAccount,
@@ -166,9 +163,14 @@ def _explain(
     account_id: AccountId | None,
     known: _Known,
     fetched_at: datetime,
+    journal: Journal | None,
 ) -> Explanation:
-    ruleset = open_ruleset(settings)
+    ruleset, seen = open_ruleset(settings), known.oversight
     key, missing = _key(settings, owner)
+    keys = ruleset.policy.keys
+    if key is not None:
+        keys = binding_rules(key, seen, ruleset)
+        key = replace(key, disabled=disabled(key, seen), wallets=bindings(key, seen, ruleset))
     purpose = (account_id or UNKNOWN, operation.value)
     op = _pending(known.state, operation)
     if op is not None and op.challenge is not None and op.challenge.digest == challenge.digest and op.challenge_at:
@@ -183,7 +185,7 @@ def _explain(
         # Without a key there is no binding to judge; that the key is missing is told as such.
         wallets=(owner,) if key is None else key.wallets,
         rules=ruleset.policy.challenge,
-        keys=ruleset.policy.keys,
+        keys=keys,
         allowed_domains=frozenset(ruleset.domains),
         now=max(_now(), fetched_at),
         fetched_at=fetched_at,
@@ -192,7 +194,17 @@ def _explain(
         known_accounts=known.accounts,
         resuming=op is not None and op.intended is not None and op.intended.digest == challenge.digest,
     )
-    seen = known.oversight
+    found = await obstacles(
+        journal,
+        FileSigningLog(settings.keystore),
+        known_id(settings.keystore) or "",
+        ruleset,
+        seen,
+        key,
+        owner,
+        now=expectation.now,
+        resuming=expectation.resuming,
+    )
     return Explanation(
         account_id=account_id,
         operation=operation.value,
@@ -203,30 +215,10 @@ def _explain(
         policy=ruleset.hash,
         policy_file=None if settings.policy is None else str(settings.policy),
         in_force=None if seen.ruleset_hash is None else seen.ruleset_hash == ruleset.hash,
-        key=None if key is None else replace(key, disabled=disabled(key, seen)),
+        key=key,
         bound=None if key is None else owner in key.wallets,
-        obstacles=(*missing, *_obstacles(seen, ruleset.hash, key, owner)),
+        obstacles=(*missing, *found),
     )
-
-
-def _obstacles(seen: Oversight, ruleset: str, key: KeyInfo | None, owner: ChainAccount) -> list[Obstacle]:
-    found: list[Obstacle] = []
-    if key is not None and disabled(key, seen):
-        found.append(Obstacle("key_disabled", f"key {key.name} is disabled"))
-    stop = seen.stop_for(key=None if key is None else key.name, address=owner.address, chain=str(owner.chain))
-    if stop is not None:
-        found.append(
-            Obstacle("signing_stopped", f"signing is stopped ({stop.scope}) by {stop.by}: {stop.reason or 'no reason'}")
-        )
-    if seen.ruleset_hash is not None and seen.ruleset_hash != ruleset:
-        found.append(
-            Obstacle(
-                "ruleset_not_adopted",
-                f"the ruleset in force is {seen.ruleset_hash}, and these settings and this policy are {ruleset}: the "
-                "change is to be adopted first",
-            )
-        )
-    return found
 
 
 def _key(settings: Settings, owner: ChainAccount) -> tuple[KeyInfo | None, list[Obstacle]]:

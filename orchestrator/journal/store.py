@@ -202,6 +202,11 @@ class Journal:
             query = sa.select(events.c.stream).where(events.c.stream.in_(ids)).distinct()
             return frozenset((await connection.execute(query)).scalars())
 
+    async def require_room(self, limits: Sequence[CountLimit], at: datetime) -> None:
+        """Raises JournalError ``signing_limit`` if one more signature at ``at`` exceeds a limit, as an intent would."""
+        async with reading(self._engine) as connection:
+            await signatures.require_room(connection, limits, 1, at)
+
     async def signature_rows(self) -> list[SignatureRow]:
         """The signing history, the oldest first."""
         async with reading(self._engine) as connection:

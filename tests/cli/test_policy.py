@@ -208,6 +208,75 @@ def test_what_else_stands_in_the_way_is_told_apart(devnet, cli, tmp_path):
     assert "a drill" in stopped["obstacles"][0]["message"]
 
 
+def _codes(told):
+    return [one["code"] for one in told["obstacles"]]
+
+
+def test_a_limit_that_is_reached_and_an_older_database_are_told_as_activate_tells_them(devnet, cli, tmp_path):
+    first, second = _account(devnet, cli), _account(devnet, cli)
+    journal = Path(cli.environment["ORCHESTRATOR_DATABASE_URL"].removeprefix("sqlite:///"))
+    with (
+        contextlib.closing(sqlite3.connect(journal)) as source,
+        contextlib.closing(sqlite3.connect(tmp_path / "b")) as to,
+    ):
+        source.backup(to)
+    assert cli.json("activate", first)["outcome"] == "done"
+    assert explained(cli, second, expect=0)["obstacles"] == []
+    text = devnet.policy_file.read_text()
+    assert "limits = []" in text
+    limit = 'limits = [{per = "key", signatures = 1, seconds = 3600}]'
+    devnet.policy_file.write_text(text.replace("limits = []", limit))
+    told = explained(cli, second, expect=0)
+    assert _codes(told) == ["ruleset_not_adopted", "signing_limit"]
+    assert cli.json("activate", second, "--timeout", "1", expect=75)["outcome"] == "waiting"
+    told = explained(cli, second, expect=0)
+    assert _codes(told) == ["signing_limit"]
+    assert "1 signatures in 3600 s by key owner" in told["obstacles"][0]["message"]
+
+    devnet.policy_file.write_text(text)
+    for name in ("-wal", "-shm"):
+        Path(f"{journal}{name}").unlink(missing_ok=True)
+    journal.write_bytes((tmp_path / "b").read_bytes())
+    told = explained(cli, second, expect=0)
+    assert _codes(told) == ["journal_restored"]
+    halted = cli.json("activate", second, expect=3)["error"]
+    assert halted["code"] == "journal_restored"
+    assert told["obstacles"][0]["message"] in halted["message"]
+    assert "the database was restored from an older backup" in cli.here("policy", "explain", second).stdout
+
+
+def test_keys_that_another_journal_has_used_are_told_before_there_is_a_journal(devnet, cli, tmp_path):
+    account = _account(devnet, cli)
+    assert cli.json("activate", account)["outcome"] == "done"
+    offered = _account(devnet, cli)
+    devnet.policy_file.write_text(
+        devnet.policy_file.read_text().replace('new_journal = "allow"', 'new_journal = "refuse"')
+    )
+    new = tmp_path / "new.db"
+    told = explained(cli, offered, expect=0, ORCHESTRATOR_DATABASE_URL=f"sqlite:///{new}")
+    assert _codes(told) == ["journal_restored"]
+    assert "keys.new_journal" in told["obstacles"][0]["message"]
+    assert not new.exists(), "a look makes no journal"
+
+
+def test_the_bindings_are_those_that_a_signature_goes_by(devnet, cli):
+    """A kill between the journal and the key's file leaves the binding in the journal alone; it counts."""
+    devnet.policy_file.write_text(
+        devnet.policy_file.read_text().replace('binding = "first_use"', 'binding = "required"')
+    )
+    account, wallet = _account(devnet, cli), f"eip155:31337:{devnet.programme.owner}"
+    unbound = explained(cli, account, expect=1)
+    assert (unbound["rule"], unbound["key"]["bound"]) == ("binding", False)
+    cli.json("keys", "bind", "owner", "--wallet", wallet)
+    file = devnet.keystore / "owner.json"
+    document = json.loads(file.read_text())
+    document["x-orchestrator"]["wallets"] = []
+    file.write_text(json.dumps(document))
+    told = explained(cli, account, expect=0)
+    assert (told["key"]["wallets"], told["key"]["bound"], told["obstacles"]) == ([wallet], True, [])
+    assert cli.json("activate", account)["outcome"] == "done"
+
+
 def test_an_unknown_account(devnet, cli):
     assert cli.json("policy", "explain", UUID, expect=1)["error"]["code"] == "account_not_found"
 

@@ -1,0 +1,81 @@
+"""What besides the policy's rules keeps a challenge from being signed now: asked as ``steps.sign`` asks it, and nothing
+is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from orchestrator.errors import JournalError
+from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.models import ChainAccount
+from orchestrator.policy import Ruleset
+from orchestrator.ports.journal import CountLimit, Facts
+from orchestrator.ports.signers import KeyInfo, SigningLog
+from orchestrator.steps.gate import count_limits, disabled, restored, unrelated
+
+
+class FactsWithLimits(Facts, Protocol):
+    """A journal that can be asked of a limit without a signature."""
+
+    async def require_room(self, limits: Sequence[CountLimit], at: datetime) -> None:
+        """Raises JournalError ``signing_limit`` if one more signature at ``at`` exceeds a limit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something besides the policy's rules that keeps the challenge from being signed now."""
+
+    code: str
+    message: str
+
+
+async def obstacles(
+    journal: FactsWithLimits | None,
+    log: SigningLog,
+    keystore: str,
+    ruleset: Ruleset,
+    seen: Oversight,
+    key: KeyInfo | None,
+    owner: ChainAccount,
+    *,
+    now: datetime,
+    resuming: bool,
+) -> list[Obstacle]:
+    """All that would keep ``key`` (None: there is none) from a signature for ``owner``. Reads only.
+
+    ``journal``: None where there is none yet. ``keystore``: its id, empty where it has none yet. ``resuming``: the
+    signature is intended already, and counted. Raises KeyUnavailable and JournalError where something cannot be read.
+    """
+    found: list[Obstacle] = []
+    if key is not None and disabled(key, seen):
+        found.append(Obstacle("key_disabled", f"key {key.name} is disabled"))
+    stop = seen.stop_for(key=None if key is None else key.name, address=owner.address, chain=str(owner.chain))
+    if stop is not None:
+        found.append(
+            Obstacle("signing_stopped", f"signing is stopped ({stop.scope}) by {stop.by}: {stop.reason or 'no reason'}")
+        )
+    if seen.ruleset_hash is not None and seen.ruleset_hash != ruleset.hash:
+        found.append(
+            Obstacle(
+                "ruleset_not_adopted",
+                f"the ruleset in force is {seen.ruleset_hash}, and these settings and this policy are {ruleset.hash}: "
+                "the change is to be adopted first",
+            )
+        )
+    rules = ruleset.policy.keys
+    older = await unrelated(log, None, rules) if journal is None else await restored(journal, log, keystore, rules)
+    if older is not None:
+        found.append(Obstacle("journal_restored", older))
+    if journal is not None and key is not None and not resuming:
+        for limit in count_limits(ruleset, key, now):
+            try:
+                await journal.require_room((limit,), now)
+            except JournalError as error:
+                if error.code != "signing_limit":
+                    raise
+                found.append(Obstacle(error.code, error.message))
+    return found
