@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import ctypes
-import json
 import re
 import subprocess
 import sys
@@ -13,89 +11,103 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.devnet.contracts import OWNER
-from orchestrator.signers import v3
-from orchestrator.signers.secret import Secret
-from tests.e2e.commands import wait_for
+from orchestrator.devnet.devnet import Devnet
+from tests.e2e.commands import COMMAND, CommandLine, wait_for
+from tests.e2e.held_secrets import PASSWORD, Elsewhere, Held, held, private_file
 from tests.profile import full_only
 
-PASSWORD = "correct-horse-battery-staple-0815"
 TOKEN = "webhook-token-that-nobody-guesses"
 _BEARER = re.compile(rb"eyJ[A-Za-z0-9_-]{8,}\.eyJ")
 """How every JSON Web Token begins."""
 _GET_DUMPABLE = 3
 
 
-def _forms(secret: str) -> set[bytes]:
-    """The ways in which a text or a key in hexadecimal may be written."""
-    raw = secret.encode()
-    found = {raw, base64.b64encode(raw), raw.hex().encode(), repr(secret).encode(), json.dumps(secret).encode()}
-    if re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", secret):
-        digits = secret.removeprefix("0x").lower()
-        key = bytes.fromhex(digits)
-        found |= {digits.encode(), digits.upper().encode(), key, base64.b64encode(key), str(int(digits, 16)).encode()}
-    return {form for form in found if len(form) >= 8}
+class Run:
+    """Commands whose every output is kept, with debugging on."""
 
+    def __init__(self, cli: CommandLine, devnet: Devnet, held: Held, folder: Path) -> None:
+        self.cli, self.devnet, self.held, self.folder = cli, devnet, held, folder
+        self.outputs: list[bytes] = []
 
-def _private_key(file: Path, password: str) -> str:
-    return v3.decrypt(v3.decode(file.read_bytes(), "key"), Secret(password), "key").secret.hex()
+    def __call__(self, *arguments: str, own_process: bool = False, **environment: str) -> int:
+        call = self.cli.run if own_process else self.cli.here
+        done = call(*arguments, ORCHESTRATOR_DEBUG="1", **environment)
+        self.outputs.append(done.stdout.encode() + done.stderr.encode())
+        return done.code
+
+    def account(self, reference: str) -> str:
+        create = ("accounts", "create", "--customer", self.devnet.programme.customer_id, "--currency", "EUR", "--json")
+        return self.cli.json(*create, "--reference", reference)["accountId"]
+
+    def take_key_from(self, place: Elsewhere) -> None:
+        """The owner's key is the one that lies there from here on; tried with a wrong secret first."""
+        for file in self.devnet.keystore.glob("*.json"):
+            if file.stem != "certificate":
+                file.rename(self.folder / f"{file.stem}.{place.name}.away")
+        with place.spoilt() as environment:
+            assert self("keys", "import", place.name, "--uri", place.uri, **environment) not in (0, 70)
+        assert self("keys", "import", place.name, "--uri", place.uri) == 0
+
+    def require_nothing_shown(self, *, least: int) -> None:
+        """In what was written and told; ``least``: characters told, without which nothing was tried."""
+        roots = (self.folder / "home", self.devnet.keystore)
+        written = {path: path.read_bytes() for root in roots for path in root.rglob("*") if path.is_file()}
+        assert len(written) >= 6, sorted(map(str, written))
+        texts = {"output of the commands": b"\n".join(self.outputs)}
+        assert len(texts["output of the commands"]) > least
+        texts |= {str(path): data for path, data in written.items()}
+        assert self.held.shown_in(texts) == []
+        assert [where for where, text in texts.items() if _BEARER.search(text)] == [], "a bearer token"
 
 
 @pytest.fixture
-def secrets(cli, devnet, tmp_path) -> dict[str, str]:
-    """All secrets of the run. The devnet's password is a common word, so the keys are encrypted anew first."""
-    file = tmp_path / "new-password"
-    file.write_text(PASSWORD)
-    file.chmod(0o600)
-    cli.json("keys", "rotate", "owner", "certificate", "--new-password-file", str(file))
-    cli.environment["ORCHESTRATOR_KEYSTORE_PASSWORD_FILE"] = str(file)
-    credentials = devnet.programme.credentials
-    pem = "".join(devnet.signing_key_file.read_text().splitlines()[1:-1])
-    return {
-        "keystore password": PASSWORD,
-        "owner's key": OWNER.private_key,
-        "certificate key": _private_key(devnet.keystore / "certificate.json", PASSWORD),
-        "alice's key": _private_key(devnet.people["alice"], devnet.password_file.read_text().strip()),
-        "API secret": credentials.api_secret,
-        "request-signing key": pem[:64],
-        "webhook token": TOKEN,
-    }
+def run(cli, devnet, tmp_path):
+    with held(cli, devnet, tmp_path) as secrets:
+        yield Run(cli, devnet, secrets, tmp_path)
+
+
+def test_a_short_run_shows_no_secret(run):
+    assert run("stop-signing") == 0
+    assert run("resume-signing", *run.held.person) == 75
+    for place in run.held.elsewhere:
+        run.take_key_from(place)
+    for command in (("keys", "list"), ("keys", "request", "list"), ("doctor",), ("journal",), ("journal", "--verify")):
+        run(*command)
+    run.require_nothing_shown(least=2_000)
 
 
 @full_only("a whole run")
-def test_a_whole_run_shows_no_secret(cli, devnet, platform, secrets, tmp_path):
-    outputs: list[bytes] = []
-
-    def run(*arguments: str, **environment: str) -> int:
-        own_process = arguments[0] in ("activate", "close", "doctor")
-        call = cli.run if own_process else cli.here
-        done = call(*arguments, ORCHESTRATOR_DEBUG="1", **environment)
-        outputs.append(done.stdout.encode() + done.stderr.encode())
-        return done.code
-
-    create = ("accounts", "create", "--customer", devnet.programme.customer_id, "--currency", "EUR", "--json")
-    account = cli.json(*create, "--reference", "one")["accountId"]
-    alice, bob = (
-        ("--person-key", str(file), "--person-password-file", str(devnet.password_file))
-        for file in devnet.people.values()
-    )
-    wrong = tmp_path / "wrong-password"
-    wrong.write_text(f"{PASSWORD}-wrong")
-    wrong.chmod(0o600)
+@pytest.mark.timeout(900)
+def test_a_whole_run_shows_no_secret(cli, devnet, platform, run, tmp_path):
+    account = run.account("one")
+    bob = ("--person-key", str(devnet.people["bob"]), "--person-password-file", str(devnet.password_file))
+    wrong = private_file(tmp_path / "wrong-password", f"{PASSWORD}-wrong")
     environment = {"ORCHESTRATOR_KEYSTORE_PASSWORD_FILE": str(wrong)}
-    assert run("activate", account, "--timeout", "100", **environment) == 2, "a wrong password"
-    assert run("activate", account, "--timeout", "100", ORCHESTRATOR_KEYSTORE_PASSWORD_FILE=str(tmp_path)) == 2
-    assert run("doctor", ORCHESTRATOR_SIGNING_KEY=secrets["request-signing key"], ORCHESTRATOR_API_KEY="x") == 1
+    activate = ("activate", account, "--timeout", "100")
+    assert run(*activate, own_process=True, **environment) == 2, "a wrong password"
+    assert run(*activate, own_process=True, ORCHESTRATOR_KEYSTORE_PASSWORD_FILE=str(tmp_path)) == 2
+    pem = {"ORCHESTRATOR_SIGNING_KEY": run.held.secrets["request-signing key"], "ORCHESTRATOR_API_KEY": "x"}
+    assert run("doctor", own_process=True, **pem, ORCHESTRATOR_SIGNING_KEY_ID="x") == 1
     assert run("keys", "import", "again", "--private-key-file", str(wrong)) == 2, "no private key at all"
     platform.fault("refuse_signature")
     platform.fault("malformed_json", method="POST", path="/challenge/sign", count=1)
-    assert run("activate", account) == 0
+    assert run("activate", account, own_process=True) == 0
+    for place in run.held.elsewhere:
+        run.take_key_from(place)
+        other = run.account(place.name)
+        with place.spoilt() as spoilt:
+            assert run("activate", other, "--timeout", "20", **spoilt) not in (0, 70)
+        assert run("activate", other) == 0, place.name
+    wrong_person = (*run.held.person[:2], "--person-password-file", str(wrong))
     for command in (
         ("doctor",),
         ("keys", "list"),
-        ("keys", "show", "owner"),
+        ("keys", "show", "certificate"),
+        ("keys", "request", "rotate"),
+        ("keys", "request", "list"),
         ("stop-signing",),
-        ("resume-signing", *alice),
+        ("resume-signing", *wrong_person),
+        ("resume-signing", *run.held.person),
         ("resume-signing", *bob),
         ("approve",),
         ("policy", "show"),
@@ -107,18 +119,21 @@ def test_a_whole_run_shows_no_secret(cli, devnet, platform, secrets, tmp_path):
         ("status",),
         ("audit",),
     ):
-        run(*command)
-    with (tmp_path / "home" / "serve.log").open("wb") as log:
-        cli.environment["ORCHESTRATOR_WEBHOOK_TOKEN"] = TOKEN
+        run(*command, own_process=command[0] in ("close", "doctor"))
+    _serve(cli, run)
+    run.held.secrets["webhook token"] = TOKEN
+    run.require_nothing_shown(least=10_000)
+
+
+def _serve(cli: CommandLine, run: Run) -> None:
+    """The service, its log and its answers, those to a wrong webhook too."""
+    served = run.folder / "home" / "serve.log"
+    cli.environment["ORCHESTRATOR_WEBHOOK_TOKEN"] = TOKEN
+    with served.open("wb") as log:
         service = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.cli.main", "serve", "--port", "0"],
-            env=cli.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            [*COMMAND, "serve", "--port", "0"], env=cli.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:
-        served = tmp_path / "home" / "serve.log"
         port = wait_for(lambda: re.search(rb"127\.0\.0\.1:(\d{2,5})", served.read_bytes()), what="the port")[1].decode()
         for path in (f"/webhooks/{TOKEN}", "/webhooks/another", "/ready"):
             body = b"{}" if "webhooks" in path else None
@@ -126,27 +141,13 @@ def test_a_whole_run_shows_no_secret(cli, devnet, platform, secrets, tmp_path):
             try:
                 urllib.request.urlopen(request, timeout=20).read()
             except urllib.error.HTTPError as refused:
-                outputs.append(refused.read())
+                run.outputs.append(refused.read())
     finally:
         service.terminate()
         service.wait(30)
-    written = {path: path.read_bytes() for path in (tmp_path / "home").rglob("*") if path.is_file()}
-    written |= {path: path.read_bytes() for path in (devnet.keystore / ".signing").rglob("*") if path.is_file()}
-    assert len(written) >= 6, sorted(map(str, written))
-    texts = {"output of the commands": b"\n".join(outputs), **{str(path): data for path, data in written.items()}}
-    assert len(texts["output of the commands"]) > 10_000
-    found = [
-        (name, where)
-        for name, secret in secrets.items()
-        for form in _forms(secret)
-        for where, text in texts.items()
-        if form in text
-    ]
-    assert found == []
-    assert [where for where, text in texts.items() if _BEARER.search(text)] == [], "a bearer token"
 
 
-def test_every_file_that_is_written_is_closed_to_others(cli, devnet, secrets, tmp_path):
+def test_every_file_that_is_written_is_closed_to_others(cli, devnet, run, tmp_path):
     create = ("accounts", "create", "--customer", devnet.programme.customer_id, "--currency", "EUR", "--json")
     account = cli.json(*create, "--reference", "one")["accountId"]
     assert cli.json("activate", account)["outcome"] == "done"
