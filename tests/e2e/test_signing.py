@@ -231,6 +231,7 @@ def test_a_stop_reaches_a_process_that_is_at_work_and_nothing_is_lost(cli, devne
 
 def backed_up(cli, copy: Path) -> None:
     database = cli.environment["ORCHESTRATOR_DATABASE_URL"].removeprefix("sqlite:///")
+    copy.touch(mode=0o600)
     with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
 
@@ -262,6 +263,30 @@ def test_the_restore_drill_with_an_older_database(cli, devnet, tmp_path):
     assert {row["accountId"] for row in history} == {first, second, third}
     assert cli.json("journal", "--verify")["valid"]
     assert cli.json("doctor")["ok"]
+
+
+def test_an_older_database_and_one_person_do_not_end_a_stop(cli, devnet, tmp_path):
+    first, second = created(cli, devnet, "one"), created(cli, devnet, "two")
+    assert cli.json("activate", first)["outcome"] == "done"
+    backed_up(cli, tmp_path / "backup.db")
+    cli.json("stop-signing", "--reason", "a key has leaked")
+    assert cli.json("activate", second, "--timeout", "1", expect=75)["outcome"] == "waiting"
+    put_back(cli, tmp_path / "backup.db")
+    assert cli.json("activate", second, expect=3)["error"]["code"] == "journal_restored"
+    resolved = cli.json("resolve", second, "--retry", "--reason", "restored")
+    assert resolved["outcome"] == "waiting"
+    assert "decisions of people were lost with the database, up to event " in resolved["waitingFor"]
+    put_back(cli, tmp_path / "backup.db")
+    assert cli.json("activate", second, expect=3)["error"]["code"] == "journal_restored"
+    told = cli.here("resolve", second, "--retry", "--reason", "once more")
+    assert told.code == 0
+    assert "decisions of people were lost with the database" in " ".join((told.stdout + told.stderr).split())
+    assert cli.json("activate", second, "--timeout", "1", expect=75)["outcome"] == "waiting"
+    assert types(cli, second).count("signing_intended") == 0
+    cli.json("resume-signing", *proof(devnet, "alice"), expect=75)
+    cli.json("resume-signing", *proof(devnet, "bob"))
+    assert cli.json("activate", second)["outcome"] == "done"
+    assert cli.json("journal", "--verify")["valid"]
 
 
 def test_the_restore_drill_with_an_older_keystore(cli, devnet, tmp_path):
