@@ -12,7 +12,7 @@ from orchestrator.challenge.decode import Challenge, ChallengeKind
 from orchestrator.challenge.eip4361 import Eip4361Cause, Eip4361Error, SignInMessage
 from orchestrator.challenge.expectation import Expectation, SigningOperation
 from orchestrator.challenge.history import ChallengeHistory
-from orchestrator.challenge.policy import Decision, RuleResult, check, decide, decide_all
+from orchestrator.challenge.policy import Decision, RuleResult, decide, decide_all
 
 __all__ = [
     "Challenge",
@@ -25,7 +25,6 @@ __all__ = [
     "RuleResult",
     "SignInMessage",
     "SigningOperation",
-    "check",
     "decide",
     "decide_all",
     "named_accounts",

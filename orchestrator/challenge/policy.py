@@ -1,7 +1,7 @@
 """Decides which challenges may be signed. Refusing is the default.
 
 ``decide_all`` asks the rules in order (``rules``, then ``sign_in_rules`` for an EIP-4361 message) up to the first that
-objects; ``decide`` is what came of it, so that the two cannot disagree; ``check`` raises where it is a refusal.
+objects; ``decide`` is what came of it, so that the two cannot disagree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from orchestrator.challenge.eip4361 import Eip4361Error, SignInMessage
 from orchestrator.challenge.expectation import Expectation, SigningOperation
 from orchestrator.challenge.rules import RULES, Objection
 from orchestrator.challenge.sign_in_rules import SIGN_IN_RULES, quoted
-from orchestrator.errors import PolicyRefused
 
 __all__ = [
     "GRAMMAR",
@@ -27,7 +26,6 @@ __all__ = [
     "Expectation",
     "RuleResult",
     "SigningOperation",
-    "check",
     "decide",
     "decide_all",
 ]
@@ -129,10 +127,3 @@ class _Asked:
 
 def _unreachable() -> Objection | None:
     raise AssertionError("no rule is asked after a refusal")
-
-
-def check(challenge: Challenge, expectation: Expectation) -> None:
-    """Returns if the policy allows. Else raises PolicyRefused (``policy_refused``), its message from ``rule NAME:``."""
-    decision = decide(challenge, expectation)
-    if not decision.allowed:
-        raise PolicyRefused(str(decision))

@@ -6,8 +6,7 @@ import dataclasses
 
 import pytest
 
-from orchestrator.challenge import ChallengeKind, check, decide
-from orchestrator.errors import PolicyRefused
+from orchestrator.challenge import ChallengeKind, decide
 from orchestrator.policy import ChallengeRules
 from tests.challenge.build_vectors import FILES, content
 from tests.challenge.cases import VECTORS, Case, cases
@@ -44,12 +43,9 @@ def test_hostile_challenges_are_refused_by_their_rule(case):
     assert decision.rule == case.rule, decision
     assert decision.expected
     assert decision.actual
-    with pytest.raises(PolicyRefused) as caught:
-        check(case.challenge, case.expectation)
-    assert caught.value.code == "policy_refused"
-    assert caught.value.message == f"rule {case.rule}: expected {decision.expected}, got {decision.actual}"
-    assert caught.value.message.isascii()
-    assert caught.value.message.isprintable()
+    assert str(decision) == f"rule {case.rule}: expected {decision.expected}, got {decision.actual}"
+    assert str(decision).isascii()
+    assert str(decision).isprintable()
 
 
 DANGEROUS = [case for case in HOSTILE if case.rule in IN_ANY_CONTEXT]
@@ -71,7 +67,6 @@ def test_honest_challenges_are_allowed(case):
     decision = decide(case.challenge, case.expectation)
     assert decision.allowed, decision
     assert decision.rule == case.rule == case.challenge.kind
-    check(case.challenge, case.expectation)
 
 
 @pytest.mark.parametrize("case", HONEST, ids=named)
