@@ -33,11 +33,11 @@ _LEAST_ITEMS: Final = 6
 """Of a transaction's RLP list, with those of lists in it. Where ordinary text, too, can be read as these bytes, shorter
 lists are chance."""
 PADDING: Final = b" \t\r\n\v\f\0"
-_HEX_RUN: Final = re.compile(r"[0-9A-Fa-f]{64,}")
-"""From a digest's size on: what is shorter is dangerous only where it is all there is."""
-_BASE64_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{43,}={0,2}")
+_HEX_RUN: Final = re.compile(r"[0-9A-Fa-f]{56,}")
+"""Of 28 bytes and more: no transaction that pays somebody is shorter, and no digest."""
+_BASE64_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]{38,}={0,2}")
 _MIXED: Final = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
-"""What 43 characters of Base64 have, and a long word or a path has not."""
+"""What 38 characters of Base64 have, and a long word or a path has not."""
 _BETWEEN_DIGITS: Final = re.compile(r"""0[xX]|\\x|[\s\0:,;._%|"'`()\[\]{}<>]""")
 _HYPHENATED: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -90,8 +90,8 @@ def exhausted(forms: Sequence[Form]) -> bool:
 
 def _bared(form: Form) -> Iterator[Form]:
     """What is left without that which stands around it: always less, so that this ends by itself."""
-    bare = form.data.strip(PADDING)
-    if bare != form.data:
+    # What a transaction ends with may itself look like padding.
+    for bare in (form.data.lstrip(PADDING), form.data.strip(PADDING)):
         yield Form(bare, f"{form.how} without the space around it", form.by_chance, form.part)
     for value in _values(form.data):
         if isinstance(value, str):

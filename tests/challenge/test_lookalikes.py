@@ -73,6 +73,9 @@ WRAPPINGS = {
     "RLP string": rlp.encode,
     "JSON": lambda data: json.dumps({"data": "0x" + data.hex()}).encode(),
     "JSON bytes": lambda data: json.dumps(list(data)).encode(),
+    "JSON, Base64": lambda data: json.dumps({"raw": base64.b64encode(data).decode()}).encode(),
+    "JSON name": lambda data: json.dumps({"0x" + data.hex(): 1}).encode(),
+    "space before": lambda data: b" \n" + data,
     "JSON list": lambda data: json.dumps([["0x" + data.hex()]]).encode(),
 }
 
@@ -91,6 +94,21 @@ def test_it_is_refused_in_every_wrapping(data, draw):
         data = wrap(data)
     decision = decide(challenge(data), PERMISSIVE)
     assert not decision.allowed, data
+    assert decision.rule in IN_ANY_CONTEXT | {"kind"}
+
+
+PUNCTUATION = [("sign ", " now"), ("'", "'"), ("(0x", ")"), ("0x0x", "."), ("x'", "'"), ('{"a": 1}\n{"b": ["', '"]}')]
+
+
+@given(st.one_of(legacy, typed, prehashes, words), st.sampled_from(PUNCTUATION), st.booleans())
+def test_it_is_refused_with_text_around_it(data, around, wide):
+    """28 bytes and more: shorter is no transaction that pays somebody."""
+    digits = data.hex()
+    if len(data) < 28:
+        return
+    shown = "".join(chr(ord(digit) + 0xFEE0) for digit in digits) if wide else digits
+    decision = decide(challenge((around[0] + shown + around[1]).encode()), PERMISSIVE)
+    assert not decision.allowed
     assert decision.rule in IN_ANY_CONTEXT | {"kind"}
 
 
