@@ -16,15 +16,13 @@ class SigningOperation(StrEnum):
 
     CREATION = "creation"
     DELETION = "deletion"
-    CUSTOMER = "customer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
     """What a challenge must fit. Every field is required, so that nothing is left unchecked by being left out."""
 
-    account_id: AccountId | None
-    """The account; None for operation ``customer``, and only there."""
+    account_id: AccountId
     operation: SigningOperation
     signer: ChainAccount
     """The customer's wallet that would sign: its address, on the chain that it would sign for."""
@@ -53,10 +51,6 @@ class Expectation:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operation", SigningOperation(self.operation))
-        if (self.account_id is None) != (self.operation is SigningOperation.CUSTOMER):
-            raise ValueError(
-                f"operation {self.operation} with account {self.account_id}: an account, but for customers"
-            )
         for name in ("now", "fetched_at"):
             if getattr(self, name).utcoffset() is None:
                 raise ValueError(f"{name} must carry a time zone, got {getattr(self, name).isoformat()}")
@@ -78,12 +72,13 @@ class Expectation:
         return frozenset(self.rules.domains) or self.allowed_domains
 
     @property
-    def purpose(self) -> tuple[str, str] | None:
-        """The account and the purpose, as the history has them; None for operation ``customer``."""
-        return None if self.account_id is None else (str(self.account_id), self.operation.value)
+    def purpose(self) -> tuple[str, str]:
+        """The account and the purpose, as the history has them."""
+        return self.account_id, self.operation.value
 
 
 _TYPES = {
+    "account_id": str,
     "wallets": tuple,
     "rules": ChallengeRules,
     "keys": KeyRules,

@@ -17,7 +17,7 @@ from typing import Final
 
 from orchestrator.challenge import accounts, lookalikes
 from orchestrator.challenge.decode import Challenge, ChallengeKind
-from orchestrator.challenge.expectation import Expectation, SigningOperation
+from orchestrator.challenge.expectation import Expectation
 from orchestrator.challenge.forms import MAX_FORMS, Form, exhausted
 
 Objection = tuple[str, str]
@@ -58,11 +58,7 @@ def _characters(challenge: Challenge, _: Sequence[Form], __: Expectation) -> Obj
 
 
 def _kind(challenge: Challenge, _: Sequence[Form], expectation: Expectation) -> Objection | None:
-    if expectation.operation is SigningOperation.CUSTOMER:
-        allowed = {"eip4361"} & set(expectation.rules.kinds)
-        suffix = " as a customer's challenge"
-    else:
-        allowed, suffix = set(expectation.rules.kinds), ""
+    allowed = set(expectation.rules.kinds)
     most = expectation.rules.opaque_max_bytes
     size = len(challenge.decoded)
     if challenge.kind.value in allowed and (challenge.kind is not ChallengeKind.OPAQUE or 1 <= size <= most):
@@ -78,7 +74,7 @@ def _kind(challenge: Challenge, _: Sequence[Form], expectation: Expectation) -> 
         ChallengeKind.UUID: "a UUID",
         ChallengeKind.OPAQUE: f"{size} opaque bytes with keccak256 {challenge.digest}",
     }
-    return expected + suffix, actual[challenge.kind]
+    return expected, actual[challenge.kind]
 
 
 def _fetched(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
@@ -105,15 +101,14 @@ def _account(challenge: Challenge, forms: Sequence[Form], expectation: Expectati
     others = [*known, *sorted(named - {expectation.account_id})]
     if not others:
         return None
-    own = "no account" if expectation.account_id is None else f"no account but {expectation.account_id}"
     what = "the journal's account" if known else "an account" if challenge.kind is not ChallengeKind.OPAQUE else "UUID"
-    return f"a challenge that names {own}", f"one that names {what} {others[0]}"
+    return f"a challenge that names no account but {expectation.account_id}", f"one that names {what} {others[0]}"
 
 
 def _signed_before(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
     signed_for = expectation.history.signed_for
     if expectation.resuming:
-        if signed_for is not None and signed_for == expectation.purpose:
+        if signed_for == expectation.purpose:
             return None
         return f"the signature intended for {_told(expectation.purpose)}", f"one intended for {_told(signed_for)}"
     return None if signed_for is None else ("a challenge never signed before", f"one signed for {_told(signed_for)}")

@@ -57,7 +57,6 @@ def hostile() -> dict[str, Any]:
 
 def honest() -> dict[str, Any]:
     deletion = {"operation": "deletion", "fetchedFor": [ACCOUNT, "deletion"]}
-    customer = {"operation": "customer", "accountId": None, "fetchedFor": None}
     local = "\n".join(FULL).replace(f"https://{HOST}", "http://127.0.0.1:8080").replace(HOST, "127.0.0.1:8080")
     required = {**STRICT, "expiration": "required", "resources": "none"}
     uuid, message, opaque = "uuid", "eip4361", "opaque"
@@ -75,7 +74,6 @@ def honest() -> dict[str, Any]:
         lines("message", "the documentation's form", message, MESSAGE),
         lines("message with all fields", "each of them fits", message, FULL),
         lines("message to close", "the same form", message, FULL, **deletion),
-        lines("customer's message", "the documentation's own", message, MESSAGE, **customer),
         lines("message without statement", "optional", message, [*MESSAGE[:2], "", "", *MESSAGE[5:]]),
         lines("message with a scheme", "the URI's", message, [f"https://{MESSAGE[0]}", *MESSAGE[1:]]),
         changed("message that names the account", "this one", message, "I accept the terms", f"I create account {ACCOUNT}"),

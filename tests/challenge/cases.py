@@ -60,7 +60,7 @@ def expected(written: dict[str, Any]) -> Expectation:
         return None if told is None else (told[0], told[1])
 
     return Expectation(
-        account_id=None if written["accountId"] is None else AccountId(written["accountId"]),
+        account_id=AccountId(written["accountId"]),
         operation=SigningOperation(written["operation"]),
         signer=ChainAccount.parse(written["signer"]),
         wallets=tuple(ChainAccount.parse(wallet) for wallet in written["wallets"]),

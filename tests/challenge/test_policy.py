@@ -20,10 +20,7 @@ HOSTILE, HONEST = cases("hostile"), cases("honest")
 EXPECTED = next(case.expectation for case in HONEST if case.name == "message with all fields")
 MESSAGE = "\n".join(FULL)
 OPAQUE = dataclasses.replace(EXPECTED, rules=ChallengeRules(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024))
-CUSTOMER = dataclasses.replace(
-    EXPECTED, operation="customer", account_id=None, history=ChallengeHistory(fetched_for=None, signed_for=None)
-)
-EXPECTATIONS = st.sampled_from([EXPECTED, OPAQUE, CUSTOMER])
+EXPECTATIONS = st.sampled_from([EXPECTED, OPAQUE])
 PREFIXES = [b"", b"0x", b"\x19\x01", b"\x02", b"\x05", b"\xf8", b"\xc0", b'{"', b"[", b"\xef\xbb\xbf", UUID.encode()]
 
 

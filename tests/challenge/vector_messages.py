@@ -30,7 +30,6 @@ def context() -> list[Case]:
     rule = "kind"
     later = "2024-01-12T16:09:59+00:00"
     deletion = {"operation": "deletion", "fetchedFor": [ACCOUNT, "deletion"]}
-    customer = {"operation": "customer", "accountId": None, "fetchedFor": None}
     return [
         text("text", "opaque, which this policy does not allow", rule, "Please sign"),
         raw("bytes", "opaque, which this policy does not allow", rule, b"\xff\xfe\xfd"),
@@ -39,8 +38,6 @@ def context() -> list[Case]:
         text("UUID where none is allowed", "the policy's kinds", rule, UUID, rules={"kinds": ["eip4361"]}),
         lines("message where none is allowed", "the policy's kinds", rule, FULL, rules={"kinds": ["uuid"]}),
         text("nothing allowed", "a policy with no kind", rule, UUID, rules={"kinds": []}),
-        text("a customer's UUID", "customers sign messages only", rule, UUID, **customer),
-        text("a customer's opaque text", "customers sign messages only", rule, "hello", **customer, rules=OPAQUE),
         text("fetched long ago", "the platform's challenges live an hour", "fetched", UUID, now=later, fetchedAt="2024-01-12T15:09:58+00:00"),
         text("fetched longer ago than the policy allows", "its max_age", "fetched", UUID, rules={**STRICT, "max_age": 1}),
         text("fetched in the future", "a clock is wrong", "fetched", UUID, fetchedAt="2024-01-12T15:11:01+00:00"),
@@ -49,7 +46,6 @@ def context() -> list[Case]:
         text("a deletion's", "does not create", "foreign", UUID, fetchedFor=[ACCOUNT, "deletion"]),
         text("never fetched", "it came from elsewhere", "foreign", UUID, fetchedFor=None),
         lines("a message for another account", "fetched for it first", "foreign", FULL, fetchedFor=[ANOTHER, "creation"]),
-        lines("an account's message as a customer's", "fetched for an account", "foreign", FULL, **{**customer, "fetchedFor": [ACCOUNT, "creation"]}),
         text("signed before", "a replay", "signed_before", UUID, signedFor=[ACCOUNT, "creation"]),
         text("signed before for another account", "a replay", "signed_before", UUID, signedFor=[ANOTHER, "creation"]),
         text("resumed, and never intended", "nothing to resume", "signed_before", UUID, resuming=True),

@@ -104,7 +104,6 @@ def accounts() -> list[Case]:
         changed("resource, known", "the journal knows it", rule, resource, f"https://{HOST}/{ANOTHER}", **known),
         changed("URI", "another account's path", rule, f"URI: https://{HOST}/v1", f"URI: https://{HOST}/v1/accounts/{ANOTHER}/challenge"),
         changed("query", "another account's", rule, f"URI: https://{HOST}/v1", f"URI: https://{HOST}/v1?accountId={ANOTHER}"),
-        changed("a customer's statement", "a customer's challenge is about no account", rule, statement, f"I agree to close account {ANOTHER}", operation="customer", accountId=None, fetchedFor=None),
         text("UUID, known", "another account's id", rule, ANOTHER, **known),
         text("opaque text", words, rule, f"close account {ANOTHER}", **opaque),
         text("opaque UUID in text", "opaque text has no field that says whose it is", rule, f"session: {UUID}", **opaque),
