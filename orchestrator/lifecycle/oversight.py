@@ -38,10 +38,8 @@ class Approval:
 
     def is_about(self, subject: str, content_hash: str, needed: int) -> bool:
         """Whether it is for exactly this matter, as its text shows it, and asks for as many people."""
-        asked = self.asked
-        return (asked.subject, asked.needed) == (subject, needed) and asked.content_hash == content_hash == _sha256(
-            asked.content
-        )
+        asked, shown = self.asked, _sha256(self.asked.content)
+        return (asked.subject, asked.needed) == (subject, needed) and asked.content_hash == shown == content_hash
 
     def is_granted(self, now: datetime, asker: Asker) -> bool:
         """As the events say it; ``proofs`` says which of them a signature supports. Not counting the one who asked."""

@@ -285,7 +285,9 @@ def test_a_closure_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
     account = closing(here)
     told = say(here, account, "alice")
     assert (told.by, told.needed, told.is_granted, told.by_proven) == (("alice",), 2, False, False)
-    assert isinstance(here.advance(account).action, Wait)
+    waits = here.advance(account).action
+    assert isinstance(waits, Wait)
+    assert "signatures" not in waits.waits_for, "one is missing, and none is wrong"
     assert here.account(account).deletes == 0
     assert say(here, account, "bob").is_granted
     assert here.settle(account) == End("done")
