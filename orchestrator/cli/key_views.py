@@ -59,12 +59,14 @@ def emit_keys(
     emit(document, human)
 
 
-def emit_waiting(waiting: Waiting, keys: Sequence[KeyInfo]) -> None:
+def emit_waiting(waiting: Waiting, keys: Sequence[KeyInfo], **more: object) -> None:
+    """``more``: what else the document shows."""
     document = {
         "outcome": "waiting",
         "waitingFor": waiting.text,
         "request": waiting.request.id,
         "keys": [_document(key) for key in keys],
+        **more,
     }
 
     def human(console: Console) -> None:

@@ -1,7 +1,7 @@
 """``orchestrator keys request``: the keys that requests to the platform are signed with (ECDSA P-384).
 
-Thin: the files are ``orchestrator.signers.request_keys``, the platform's side ``orchestrator.platform.request_keys``.
-Every change is journaled.
+Thin: the files are ``orchestrator.signers.request_keys``, the platform's side ``orchestrator.platform.request_keys``,
+what people have to say ``orchestrator.oversight.request_keys``. Every change is journaled.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
+from orchestrator.cli.key_views import emit_waiting
 from orchestrator.cli.office import now, with_journal
-from orchestrator.cli.output import clean, emit, err
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, err
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import Oversight
-    from orchestrator.lifecycle.oversight_events import RequestKeyChanged
-    from orchestrator.lifecycle.recorded import Event
+    from orchestrator.oversight.approvals import Waiting
+    from orchestrator.oversight.request_keys import RequestKeyOffice
     from orchestrator.platform.key_files import KeyFile
     from orchestrator.platform.request_keys import RequestKeyChanges
     from orchestrator.signers.request_keys import RequestKeyFolder
@@ -51,14 +52,15 @@ def create(name: Name) -> None:
         from orchestrator.platform.key_files import record_changes
 
         await asyncio.to_thread(files.create, name)
-        await record_changes(files, _recorder(journal), by=_actor())
+        office = await _office(journal)
+        await record_changes(files, office.record, by=office.by)
         return await asyncio.to_thread(files.get, name)
 
     _emit([with_journal(work)])
 
 
 @app.command()
-def upload(name: Name) -> None:
+def upload(name: Name) -> int:
     """Make a key the platform's, in the place of the one before it. No request of any process fails for it.
 
     The request is signed with the key in use: the settings' own, or a managed one; a first key goes unsigned. What was
@@ -66,8 +68,7 @@ def upload(name: Name) -> None:
 
     Example: orchestrator keys request upload request
     """
-    _emit([_change(lambda changes: changes.upload(name))])
-    _warn_of_settings_key()
+    return _changed(lambda changes: changes.upload(name), in_use=True)
 
 
 @app.command()
@@ -75,42 +76,47 @@ def rotate(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="The new key's name; made up from the current one's if left out.")
     ] = None,
-) -> None:
+) -> int:
     """Make a new key and put it in the place of the current one. No request of any process fails for it.
 
     Example: orchestrator keys request rotate
     """
-    _emit([_change(lambda changes: changes.rotate(name))])
-    _warn_of_settings_key()
+    return _changed(lambda changes: changes.rotate(name), in_use=True)
 
 
 @app.command()
-def revoke(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+def revoke(
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    emergency: Annotated[
+        bool, typer.Option("--emergency", help="The key was stolen: end it at once, without anybody's approval.")
+    ] = False,
+) -> int:
     """Remove a key at the platform, and its private half here. After the current one's end NO request is taken.
 
-    A key that may be known to others is better rotated: that ends it, and the work goes on.
+    A key that may be known to others is better rotated: that ends it, and the work goes on. Where that would wait for
+    an approval, --emergency ends it now, by one person; the next upload takes an approval.
 
     Example: orchestrator keys request revoke request --yes
     """
     file = _files().get(name)
     if file.state in ("current", "revoking") and not yes:
         _confirm(name)
-    _emit([_change(lambda changes: changes.revoke(name))])
+    return _changed(lambda changes: changes.revoke(name, emergency=emergency))
 
 
 @app.command()
 def adopt(
     name: Name,
     key_id: Annotated[str, typer.Option("--key-id", metavar="ID", help="The key's id, as the platform shows it.")],
-) -> None:
+) -> int:
     """Settle an upload whose answer was lost for good, with the key's id from the platform's console.
 
     It counts only if the platform answers a read that is signed with this very key.
 
     Example: orchestrator keys request adopt request --key-id 5df359f0-d299-40a1-8023-17c77a50144c
     """
-    _emit([_change(lambda changes: changes.adopt(name, key_id))])
-    _warn_of_settings_key()
+    return _changed(lambda changes: changes.adopt(name, key_id), in_use=True)
 
 
 @app.command("list")
@@ -137,42 +143,55 @@ def _files() -> RequestKeyFolder:
     return open_request_keys(settings())
 
 
-def _change(work: Callable[[RequestKeyChanges], Awaitable[KeyFile]]) -> KeyFile:
+def _changed(work: Callable[[RequestKeyChanges], Awaitable[KeyFile]], *, in_use: bool = False) -> int:
+    """Does a change and tells it. Waiting for an approval is no error: 75, and the same command again goes on.
+    ``in_use``: the key is the platform's now."""
+    from orchestrator.oversight.approvals import Waiting
+
+    told = _change(work)
+    if isinstance(told, Waiting):
+        emit_waiting(told, [], requestKeys=[])
+        return IN_PROGRESS
+    _emit([told])
+    if in_use:
+        _warn_of_settings_key()
+    return DONE
+
+
+def _change(work: Callable[[RequestKeyChanges], Awaitable[KeyFile]]) -> KeyFile | Waiting:
     """Runs one change with the platform and the journal. Raises before anything is sent if either is not there."""
     from orchestrator.connect import PLATFORM_SETTINGS, open_platform
 
     given, files = settings(), _files()
     given.need(*PLATFORM_SETTINGS)
 
-    async def body(journal: Journal) -> KeyFile:
+    async def body(journal: Journal) -> KeyFile | Waiting:
+        from orchestrator.oversight.request_keys import AwaitsApproval
         from orchestrator.platform.request_keys import RequestKeyChanges
 
+        office = await _office(journal)
         async with open_platform(given, files, without_key=True) as client:
-            changes = RequestKeyChanges(client, files, record=_recorder(journal), by=_actor())
+            changes = RequestKeyChanges(client, files, record=office.record, allow=office.allow, by=office.by)
             await changes.record()  # what a command before this one could not
-            return await work(changes)
+            try:
+                return await work(changes)
+            except AwaitsApproval as awaits:
+                return awaits.waiting
 
     return with_journal(body)
 
 
-def _recorder(journal: Journal) -> Callable[[RequestKeyChanged], Awaitable[None]]:
-    from orchestrator.oversight.records import record
-
-    async def append(event: RequestKeyChanged) -> None:
-        def decide(oversight: Oversight, _at: object) -> Sequence[Event]:
-            last = oversight.request_keys.get(event.name)
-            known = last is not None and (last.action, last.fingerprint) == (event.action, event.fingerprint)
-            return [] if known else [event]
-
-        await record(journal, decide, now)
-
-    return append
-
-
-def _actor() -> str:
+async def _office(journal: Journal) -> RequestKeyOffice:
+    from orchestrator.connect import open_ruleset
+    from orchestrator.oversight.records import in_force, read_oversight
+    from orchestrator.oversight.request_keys import RequestKeyOffice
+    from orchestrator.signers.identity import keystore_id
     from orchestrator.steps.people import system_user
 
-    return system_user()
+    given = settings()
+    of_settings = open_ruleset(given)
+    asking = person.voice(given, in_force(await read_oversight(journal), of_settings))
+    return RequestKeyOffice(journal, keystore_id(given.keystore), of_settings, system_user(), now, asking)
 
 
 def _confirm(name: str) -> None:

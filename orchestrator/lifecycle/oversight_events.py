@@ -113,6 +113,8 @@ class RequestKeyChanged(Fact):
     fingerprint: str
     key_id: str | None
     by: str
+    requests: tuple[str, ...] = ()
+    """The approvals that it took: none where the ruleset in force asked for none, and in an emergency."""
 
 
 class JournalReconciled(Fact):

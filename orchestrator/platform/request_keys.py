@@ -5,12 +5,15 @@ middle is gone on with from there: the same request is sent again, signed as the
 answer tells the key's id. Silent in the API's documentation: whether a key that was replaced may still sign that
 repeat. Where it may not, and the platform has taken the new key, its id is known to the platform alone: code
 ``request_key_uncertain``, for an operator, who reads the id at the platform and gives it to ``adopt``.
+
+Where people have to approve a change (``allow``), they are asked before its first step, under the lock of changes; what
+has begun is never asked about again. ``orchestrator.oversight.request_keys`` says when an approval is used up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,7 +28,7 @@ from orchestrator.errors import (
 )
 from orchestrator.platform.client import PlatformClient
 from orchestrator.platform.clock import Clock, SystemClock
-from orchestrator.platform.key_files import KeyFile, KeyFiles, Record, record_changes
+from orchestrator.platform.key_files import Allow, KeyFile, KeyFiles, Record, record_changes
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.signing import RequestKey
 
@@ -41,22 +44,31 @@ def managed_client(settings: PlatformSettings, files: KeyFiles) -> PlatformClien
     """A client that signs with the managed keys (after the settings' own, if there is one), looks the new one up when
     another process has exchanged it, and completes an exchange whose process has died."""
     client = PlatformClient(settings, request_keys=files)
-    RequestKeyChanges(client, files, record=None, by="")
+    RequestKeyChanges(client, files, record=None, allow=None, by="")
     return client
 
 
 class RequestKeyChanges:
     """Changes of the platform's key through one client, one at a time over all processes of the folder.
 
-    ``client`` is one of ``managed_client``, or was made with the same ``files`` as its ``request_keys``.
+    ``client`` is one of ``managed_client``, or was made with the same ``files`` as its ``request_keys``. ``allow`` is
+    called before a change begins; what it raises ends the change before anything was done. None: nobody is asked.
     """
 
     def __init__(
-        self, client: PlatformClient, files: KeyFiles, *, record: Record | None, by: str, clock: Clock | None = None
+        self,
+        client: PlatformClient,
+        files: KeyFiles,
+        *,
+        record: Record | None,
+        allow: Allow | None,
+        by: str,
+        clock: Clock | None = None,
     ) -> None:
         self._client = client
         self._files = files
         self._record = record
+        self._allow = allow
         self._by = by
         self._clock = clock or SystemClock()
         client.finish_uploads_with(self._finish)
@@ -85,9 +97,21 @@ class RequestKeyChanges:
             new = pending or name
             if new is None:
                 new = await asyncio.to_thread(self._next_name)
-            if new not in [file.name for file in await asyncio.to_thread(self._files.list)]:
+            file = await self._known(new)
+            approvals: tuple[str, ...] | None = None
+            if file is None or file.state == "created":  # before the first step of a rotation, or after it
+                before = await asyncio.to_thread(self._files.in_use)
+                approvals = await self._allowed(
+                    {
+                        "action": "rotate",
+                        "requestKey": before.name if before else None,
+                        "fingerprint": before.fingerprint if before else None,
+                        "newRequestKey": new,
+                    }
+                )
+            if file is None:
                 await asyncio.to_thread(self._files.create, new)
-            await self._upload(new)
+            await self._upload(new, approvals)
         await self.record()
         return await asyncio.to_thread(self._files.get, new)
 
@@ -111,12 +135,15 @@ class RequestKeyChanges:
                     f"{ascii(key_id)[:80]}",
                     code="request_key_refused",
                 )
-            await asyncio.to_thread(self._files.switch, name, key_id, await self._action())
+            approvals = await self._allowed(_about("adopt", file, keyId=key_id))
+            await asyncio.to_thread(self._files.switch, name, key_id, await self._action(), approvals)
         await self.record()
         return await asyncio.to_thread(self._files.get, name)
 
-    async def revoke(self, name: str) -> KeyFile:
+    async def revoke(self, name: str, *, emergency: bool = False) -> KeyFile:
         """Removes the key at the platform if it is there, and its private half here. Done already: nothing happens.
+
+        Nobody is asked about a key that was never uploaded, nor in an ``emergency``.
 
         SIDE EFFECTS: ``DELETE /auth/signing`` for the current key: no request of anyone is taken until another is
         uploaded. Raises as ``upload``.
@@ -129,7 +156,7 @@ class RequestKeyChanges:
                 case "uploading":
                     raise _pending(name)
                 case "current" | "revoking":
-                    await self._remove(file)
+                    await self._remove(file, ask=not emergency)
                 case _:
                     pass  # retired, revoked: it is gone
         await self.record()
@@ -145,9 +172,11 @@ class RequestKeyChanges:
     async def _finish(self, name: str) -> None:
         """For a request whose key was refused, while an upload stands unfinished that nobody works on."""
         async with self._changing():
-            await self._upload(name)
+            if (await asyncio.to_thread(self._files.get, name)).state == "uploading":  # not begun anew if taken back
+                await self._upload(name)
 
-    async def _upload(self, name: str) -> None:
+    async def _upload(self, name: str, approvals: tuple[str, ...] | None = None) -> None:
+        """``approvals``: those of the change that this is a part of; None: it is asked for if it is to begin."""
         file = await asyncio.to_thread(self._files.get, name)
         if file.state == "current":
             return
@@ -162,7 +191,9 @@ class RequestKeyChanges:
         await asyncio.to_thread(self._files.open, name)  # a wrong password must be told before anything is sent
         resumed = file.state == "uploading"
         if not resumed:
-            file = await asyncio.to_thread(self._files.intend_upload, name)
+            if approvals is None:
+                approvals = await self._allowed(_about("upload", file))
+            file = await asyncio.to_thread(self._files.intend_upload, name, approvals)
         action = await self._action()
 
         def taken(key_id: str) -> RequestKey:
@@ -219,11 +250,12 @@ class RequestKeyChanges:
 
     # --- revoke ----------------------------------------------------------------------------------------------------
 
-    async def _remove(self, file: KeyFile) -> None:
+    async def _remove(self, file: KeyFile, *, ask: bool) -> None:
         resumed = file.state == "revoking"
         if not resumed:
             await asyncio.to_thread(self._files.open, file.name)
-            file = await asyncio.to_thread(self._files.intend_revocation, file.name)
+            approvals = await self._allowed(_about("revoke", file)) if ask else ()
+            file = await asyncio.to_thread(self._files.intend_revocation, file.name, approvals)
         assert file.idempotency_key is not None, "the files see to it in state revoking"
         for attempt in range(1, _TRIES + 1):
             try:
@@ -248,6 +280,19 @@ class RequestKeyChanges:
         await asyncio.to_thread(self._files.revoke, file.name)
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    async def _allowed(self, change: Mapping[str, str | None]) -> tuple[str, ...]:
+        """The approvals that a change takes. Raises what ``allow`` does where it may not begin."""
+        request = None if self._allow is None else await self._allow(change)
+        return () if request is None else (request,)
+
+    async def _known(self, name: str) -> KeyFile | None:
+        try:
+            return await asyncio.to_thread(self._files.get, name)
+        except KeyUnavailable as error:
+            if error.code == "key_not_found":
+                return None
+            raise
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[None]:
@@ -274,6 +319,10 @@ class RequestKeyChanges:
         stem, _, last = (current.name if current else "request").rpartition("-")
         stem = stem if stem and last.isdigit() else (current.name if current else "request")
         return next(name for number in range(2, 10_000) if (name := f"{stem[:58]}-{number}") not in taken)
+
+
+def _about(action: str, file: KeyFile, **more: str) -> dict[str, str | None]:
+    return {"action": action, "requestKey": file.name, "fingerprint": file.fingerprint, **more}
 
 
 def _pending(name: str) -> KeyUnavailable:

@@ -39,6 +39,7 @@ WORK_FACTOR: Final = 2**17
 _FACTORS: Final = (2**10, 2**20)
 _SHORT: Final = re.compile(r"[\x20-\x7e]{1,500}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 ACTIONS: Final = ("created", "uploaded", "rotated", "revoked")
 
@@ -80,6 +81,8 @@ class RequestKeyFile:
     """Of the request that is under way."""
     unrecorded: tuple[str, ...] = ()
     """What has been done with it and is not in the journal yet."""
+    approvals: tuple[str, ...] = ()
+    """The requests whose approvals the last change was begun with, to be recorded as used."""
     locked: dict[str, Any] | None = field(default=None, repr=False)
     """The encrypted private half; None once it is gone."""
 
@@ -97,6 +100,7 @@ class RequestKeyFile:
             "keyId": self.key_id,
             "idempotencyKey": self.idempotency_key,
             "unrecorded": list(self.unrecorded),
+            "approvals": list(self.approvals),
             "privateKey": self.locked,
         }
         return (json.dumps(document, indent=2) + "\n").encode("ascii")
@@ -191,6 +195,11 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
     unrecorded = document.get("unrecorded")
     if not isinstance(unrecorded, list) or any(action not in ACTIONS for action in unrecorded):
         _unreadable(where, "unrecorded as a list of actions", "another value")
+    approvals = document.get("approvals", [])  # none in the files of earlier releases
+    if not isinstance(approvals, list) or any(
+        not isinstance(request, str) or _HASH.fullmatch(request) is None for request in approvals
+    ):
+        _unreadable(where, "approvals as a list of requests' ids", "another value")
     file = RequestKeyFile(
         name=document["name"],
         state=State(document["state"]),
@@ -202,6 +211,7 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
         key_id=_optional(document.get("keyId"), _SHORT, "keyId", where),
         idempotency_key=_optional(document.get("idempotencyKey"), _UUID, "idempotencyKey", where),
         unrecorded=tuple(unrecorded),
+        approvals=tuple(approvals),
         locked=_locked(document.get("privateKey"), where),
     )
     actual = hashlib.sha256(_spki(file.public_key, where)).hexdigest()

@@ -172,8 +172,9 @@ class RequestKeyFolder:
         """The right to change the platform's key, or None while another has it. Needs the folder."""
         return self._change.try_take()
 
-    def intend_upload(self, name: str) -> RequestKeyFile:
-        """Writes down that the key is about to be uploaded, with the idempotency key to do it with. Under a change."""
+    def intend_upload(self, name: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
+        """Writes down that the key is about to be uploaded, with the idempotency key to do it with, and the ids of what
+        was approved for it. Under a change."""
         with self._writing(name, State.CREATED) as file:
             found, _ = self._scan()
             return self._replace(
@@ -181,17 +182,19 @@ class RequestKeyFolder:
                 state=State.UPLOADING,
                 idempotency_key=str(uuid.uuid4()),
                 generation=1 + max((other.generation for other in found), default=0),
+                approvals=approvals,
             )
 
     def withdraw_upload(self, name: str) -> RequestKeyFile:
         """Takes the intent back: the platform has surely not taken the key."""
         with self._writing(name, State.UPLOADING) as file:
-            return self._replace(file, state=State.CREATED, idempotency_key=None)
+            return self._replace(file, state=State.CREATED, idempotency_key=None, approvals=())
 
-    def switch(self, name: str, key_id: str, action: str) -> RequestKeyFile:
+    def switch(self, name: str, key_id: str, action: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
         """From here on this key signs, for every process; the ones before it lose their private half.
 
-        The new key's file is written first: of two current keys the one of the higher generation counts.
+        The new key's file is written first: of two current keys the one of the higher generation counts. ``approvals``:
+        those that were needed besides the upload's own.
         """
         with self._writing(name, State.UPLOADING) as file:
             current = self._replace(
@@ -200,19 +203,20 @@ class RequestKeyFolder:
                 key_id=key_id,
                 idempotency_key=None,
                 unrecorded=(*file.unrecorded, action),
+                approvals=(*file.approvals, *approvals),
             )
             self._retire_older(current)
             return current
 
-    def intend_revocation(self, name: str) -> RequestKeyFile:
-        """Writes down that the key is about to be removed at the platform."""
+    def intend_revocation(self, name: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
+        """Writes down that the key is about to be removed at the platform, and the ids of what was approved for it."""
         with self._writing(name, State.CURRENT) as file:
-            return self._replace(file, state=State.REVOKING, idempotency_key=str(uuid.uuid4()))
+            return self._replace(file, state=State.REVOKING, idempotency_key=str(uuid.uuid4()), approvals=approvals)
 
     def withdraw_revocation(self, name: str) -> RequestKeyFile:
         """Takes the intent back: the platform has surely not removed the key."""
         with self._writing(name, State.REVOKING) as file:
-            return self._replace(file, state=State.CURRENT, idempotency_key=None)
+            return self._replace(file, state=State.CURRENT, idempotency_key=None, approvals=())
 
     def revoke(self, name: str) -> RequestKeyFile:
         """The key is gone at the platform (or was never there): its private half is removed here too."""

@@ -187,7 +187,7 @@ async def test_the_key_that_has_signed_is_named_and_not_the_one_that_the_setting
     files = open_request_keys(settings)
     files.create("managed")
     async with open_platform(settings, files) as client:
-        uploaded = await RequestKeyChanges(client, files, record=None, by="os:eve").upload("managed")
+        uploaded = await RequestKeyChanges(client, files, record=None, allow=None, by="os:eve").upload("managed")
     checks = {check.name: check for check in await examine(settings)}
     assert [name for name, check in checks.items() if not check.ok] == ["request_key"]
     assert uploaded.key_id != settings.signing_key_id

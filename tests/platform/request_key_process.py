@@ -58,7 +58,7 @@ async def load(client):
 
 
 async def rotate(client, files):
-    changes = RequestKeyChanges(client, files, record=None, by="os:test")
+    changes = RequestKeyChanges(client, files, record=None, allow=None, by="os:test")
     await client.login()
     say(ready=True)
     while await asyncio.to_thread(sys.stdin.readline):

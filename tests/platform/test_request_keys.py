@@ -58,7 +58,7 @@ class Programme:
         self.events.append((event.action, event.name, event.key_id))
 
     def changes(self, client, files=None):
-        return RequestKeyChanges(client, files or self.files(), record=self.record, by="os:test")
+        return RequestKeyChanges(client, files or self.files(), record=self.record, allow=None, by="os:test")
 
     def active(self):
         rows = self.simulator.platform.store.all("SELECT id FROM signing_keys WHERE active = 1")
@@ -338,7 +338,7 @@ async def test_what_the_journal_could_not_take_is_recorded_by_the_next_command(m
 
     async with managed.client() as client:
         with pytest.raises(OSError, match="no database"):
-            await RequestKeyChanges(client, managed.files(), record=broken, by="os:test").rotate()
+            await RequestKeyChanges(client, managed.files(), record=broken, allow=None, by="os:test").rotate()
         rotated = managed.files().get("first-2")
         assert rotated.state == "current"
         await managed.changes(client).record()
@@ -358,7 +358,7 @@ async def test_a_change_waits_for_another_process_and_then_gives_up(managed):
 
     held = managed.files().try_change()
     async with managed.client() as client:
-        changes = RequestKeyChanges(client, managed.files(), record=None, by="", clock=Clock())
+        changes = RequestKeyChanges(client, managed.files(), record=None, allow=None, by="", clock=Clock())
         with pytest.raises(KeyUnavailable) as caught:
             await changes.rotate()
         assert (caught.value.code, caught.value.disposition) == ("request_key_busy", Disposition.RETRY)

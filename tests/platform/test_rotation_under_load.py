@@ -60,7 +60,7 @@ async def world(tmp_path):
             signing_key_id=found.signing_key_id,
         )
         async with managed_client(settings, files) as client:
-            changes = RequestKeyChanges(client, files, record=None, by="os:test")
+            changes = RequestKeyChanges(client, files, record=None, allow=None, by="os:test")
             files.create("first")
             await changes.upload("first")
         processes = []
