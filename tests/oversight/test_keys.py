@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from datetime import timedelta
 
 import pytest
 from coincurve import PrivateKey
@@ -11,11 +12,12 @@ from coincurve import PrivateKey
 from orchestrator import eip191
 from orchestrator.errors import JournalError, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight import STREAM, content_hash, request_approval
 from orchestrator.models import ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, approve
 from orchestrator.oversight.keys import Matter, Office, as_seen
 from orchestrator.oversight.records import read_oversight
+from orchestrator.oversight.requests import find
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from orchestrator.steps.gate import disabled
 from tests.oversight.conftest import BOB, NOBODY, adopt, happened, ruleset, voice
@@ -137,6 +139,33 @@ async def test_an_approval_is_for_exactly_one_change(asking, keyring):
     ):
         assert isinstance(await asking.allowed(other), Waiting)
     assert isinstance(await asking.allowed(matter), Granted)
+
+
+async def test_what_was_approved_is_what_the_approver_saw(asking, keyring, journal, clock):
+    """Whoever can write to the database shows the approver a harmless change under the hash of another."""
+    matter, act = create(keyring, "evil")
+    harmless = Matter("disabled", "old-test-key", None)
+    forged = request_approval(
+        "keys",
+        "administrator",
+        harmless.content(keyring.id),
+        needed=1,
+        by="os:root",
+        now=clock(),
+        expires_at=clock() + timedelta(hours=1),
+    ).model_copy(update={"content_hash": content_hash(matter.content(keyring.id))})
+    await journal.append(STREAM, [forged], after=0, at=clock())
+    await approve(
+        journal,
+        await find(journal, forged.request, settings=ASKING, clock=clock),
+        voice(BOB),
+        settings=ASKING,
+        clock=clock,
+    )
+    waiting = await asking.change(matter, act)
+    assert isinstance(waiting, Waiting)
+    assert waiting.request.id != forged.request
+    assert keyring.list() == ()
 
 
 async def test_disabling_takes_one_person_and_enabling_two(asking, keyring, journal):
