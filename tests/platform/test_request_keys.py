@@ -424,3 +424,48 @@ async def test_clients_without_managed_keys_are_as_they_were(managed):
         with pytest.raises(PlatformRefused) as caught:
             await client.webhooks()
     assert caught.value.code == "request_signature_refused"
+
+
+async def test_a_process_that_completes_uploads_begins_none(managed):
+    """The upload was taken back between the look at the files and the lock: to begin it again may take an approval."""
+    files = managed.files()
+    files.create("left")
+    files.unfinished = lambda: "left"
+    store = managed.simulator.platform.store
+    with store.transaction():
+        store.write("UPDATE signing_keys SET active = 0")
+    async with managed.client(files) as client:
+        with pytest.raises(PlatformRefused):
+            await client.webhooks()
+    assert managed.active() == []
+    assert managed.files().get("left").state == "created"
+
+
+async def test_nothing_is_begun_where_it_is_not_allowed(managed):
+    class Unasked(Exception):
+        pass
+
+    seen = []
+
+    async def allow(change):
+        seen.append(change)
+        raise Unasked
+
+    files = managed.files()
+    spare = files.create("spare")
+    first, before, sent = files.get("first"), managed.active(), len(managed.uploads())
+    async with managed.client() as client:
+        changes = RequestKeyChanges(client, files, record=managed.record, allow=allow, by="os:test")
+        for work in (changes.upload("spare"), changes.rotate("new"), changes.rotate(), changes.revoke("first")):
+            with pytest.raises(Unasked):
+                await work
+        assert (managed.active(), len(managed.uploads())) == (before, sent)
+        assert [str(file.state) for file in files.list()] == ["current", "created"]
+        files.intend_upload("spare", ("ab" * 32,))
+        assert (await changes.upload("spare")).state == "current", "what has begun is completed"
+    assert [(one["action"], one["requestKey"], one["fingerprint"]) for one in seen] == [
+        ("upload", "spare", spare.fingerprint),
+        ("rotate", "first", first.fingerprint),
+        ("rotate", "first", first.fingerprint),
+        ("revoke", "first", first.fingerprint),
+    ]

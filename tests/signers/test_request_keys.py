@@ -255,3 +255,15 @@ def test_one_change_at_a_time_and_its_end_is_waited_for(files, current):
     assert [key.key_id for key in found] == ["id-1"]
     assert again(files).current(refused="id-1") is None
     again(files).try_change().close()
+
+
+def test_a_file_of_an_earlier_release_knows_no_approvals(files, current):
+    older = document(files)
+    del older["approvals"]
+    write(files, older)
+    assert files.get("first").approvals == ()
+    for damaged in ("ab" * 32, [1], ["abc"]):
+        write(files, older | {"approvals": damaged})
+        with pytest.raises(KeyUnavailable) as caught:
+            again(files).get("first")
+        assert caught.value.code == "keystore_unreadable"
