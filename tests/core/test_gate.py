@@ -14,14 +14,23 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM, fold_oversight
-from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import OperationKind, to_address
-from orchestrator.oversight.reconcile import reconcile
 from orchestrator.policy import Approvals, KeyRules, Limit, Person, Policy, Role, Ruleset
-from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working
+from tests.core.office import (
+    PEOPLE,
+    approved,
+    backup,
+    decide,
+    oversight,
+    reconciled,
+    restart,
+    restore,
+    resumed,
+    stop,
+    under,
+)
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 NO_LIMITS = Policy(limits=())
@@ -35,28 +44,6 @@ def here(lab):
 @pytest.fixture
 def account(here):
     return here.create().id
-
-
-def oversight(here):
-    return fold_oversight(here.run(here.journal.read(STREAM)))
-
-
-def decide(here, *events) -> None:
-    """What people decide, in another process."""
-    here.run(append(here, *events))
-
-
-async def append(here, *events) -> None:
-    length = len(await here.journal.read(STREAM))
-    await here.journal.append(STREAM, list(events), after=length, at=here.now)
-
-
-def stop(scope: str, name: str = "stop-1") -> o.SigningStopped:
-    return o.SigningStopped(stop=name, scope=scope, reason="leak", by="os:eve")
-
-
-def resumed(name: str = "stop-1") -> o.SigningResumed:
-    return o.SigningResumed(stop=name, people=("alice", "bob"))
 
 
 def signatures(here, account):
@@ -334,28 +321,9 @@ def test_a_challenge_that_names_an_account_of_the_journal_is_not_signed(here):
 
 # --- rulesets --------------------------------------------------------------------------------------------------------
 
-KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("bob", b"\x0b"))}
-PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Role)) for name, key in KEYS.items()}
-
-
-def approved(here, asked: o.ApprovalRequested, person: str, key: PrivateKey | None = None) -> o.ApprovalGiven:
-    """An approval with a real signature, over exactly this request of this journal."""
-    text = approval_text(asked, here.run(here.journal.identity()))
-    signature = eip191.sign(key or KEYS[person], text.encode())
-    return o.ApprovalGiven(
-        request=asked.request, person=person, address=PEOPLE[person].address, signature="0x" + signature.hex()
-    )
-
-
 ASKING = Policy(
     limits=(), people=PEOPLE, approvals=Approvals(closure=0, policy=1, roles=2, keys=1, finality=1, expires=7200)
 )
-
-
-def under(here, **changes) -> None:
-    """The same process, started with other settings."""
-    here.world = replace(here.world, ruleset=here.world.ruleset.model_copy(update=changes))
-    here.runner = type(here.runner)(here.world)
 
 
 @pytest.mark.parametrize(
@@ -464,52 +432,14 @@ def test_a_journal_without_rules_adopts_the_first_ones_and_says_so(here, account
 # --- restored backups ------------------------------------------------------------------------------------------------
 
 
-def restart(here, lab):
-    """The process starts again on whatever lies on the disk now."""
-    here.run(here.journal.close())
-    here.journal = here.run(Journal.open(f"sqlite:///{here.folder.name}/journal.db"))
-    log_again = type(here.world.signing_log)(here.keystore)
-    here.world = replace(here.world, journal=here.journal, signing_log=log_again)
-    here.runner = type(here.runner)(here.world)
-
-
-def backup(here, what: str) -> None:
-    here.run(here.journal.close())
-    source, copy = f"{here.folder.name}/{what}", f"{here.folder.name}/{what}.backup"
-    (shutil.copytree if what == "keystore" else shutil.copy)(source, copy)
-
-
-def restore(here, what: str) -> None:
-    here.run(here.journal.close())
-    source, copy = f"{here.folder.name}/{what}.backup", f"{here.folder.name}/{what}"
-    if what == "keystore":
-        shutil.rmtree(copy)
-        shutil.copytree(source, copy)
-    else:
-        shutil.copy(source, copy)
-
-
-def reconciled(here, reason="restored from last night"):
-    async def look_back(account_id):
-        await observe(await Working.load(account_id, here.world))
-
-    async def run():
-        known = [stream for stream in await here.journal.streams() if stream != STREAM and ":" not in stream]
-        return await reconcile(here.world, known, look_back, here.journal.import_signatures, reason=reason, by="os:eve")
-
-    return here.run(run())
-
-
 def test_an_older_database_signs_nothing_until_it_is_reconciled(here, lab, account):
     second = here.create("two").id
     assert here.complete(account, ACTIVATE) == End("done")
     backup(here, "journal.db")
-    restart(here, lab)
     here.faults.queue.append(("submit", "unreachable"))
     here.start(second, ACTIVATE)  # signed after the backup, and not sent
     (lost,) = signatures(here, second)
     restore(here, "journal.db")
-    restart(here, lab)
     touched = len(here.keys.signed)
     for who in (second, here.create("three").id):
         halted = here.start(who, ACTIVATE).action
@@ -537,10 +467,8 @@ def test_an_older_keystore_signs_nothing_until_it_is_reconciled(here, lab, accou
     second, third = here.create("two").id, here.create("three").id
     assert here.complete(account, ACTIVATE) == End("done")
     backup(here, "keystore")
-    restart(here, lab)
     assert here.complete(second, ACTIVATE) == End("done")
     restore(here, "keystore")
-    restart(here, lab)
     halted = here.start(third, ACTIVATE).action
     assert halted.code == "journal_restored"
     assert "keystore was restored" in halted.message
@@ -552,7 +480,7 @@ def test_a_keystore_without_its_log_signs_nothing_for_a_journal_that_has_signatu
     second = here.create("two").id
     assert here.complete(account, ACTIVATE) == End("done")
     shutil.rmtree(here.keystore)
-    restart(here, lab)
+    restart(here)
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
     reconciled(here)
     assert here.settle(second) == End("done")
@@ -562,10 +490,8 @@ def test_two_histories_of_one_journal_cannot_both_sign(here, lab, account):
     """The older backup has grown past the place of the last signature: its length says nothing, its hash does."""
     second = here.create("two").id
     backup(here, "journal.db")
-    restart(here, lab)
     assert here.complete(account, ACTIVATE) == End("done")
     restore(here, "journal.db")
-    restart(here, lab)
     for number in range(40):
         here.create(f"more-{number}")
     assert here.run(here.journal.event_hash(log(here)[-1].seq)) is not None

@@ -10,9 +10,10 @@ from orchestrator.errors import KeyUnavailable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM, fold_oversight
+from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.models import ChainId, OperationKind, to_address
 from orchestrator.policy import Approvals, KeyRules, Limit, Person, Policy, Role
+from tests.core.office import decide, stop
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 ELSEWHERE = to_address("0x" + "1" * 40)
@@ -23,19 +24,6 @@ ASKING = Policy(
     approvals=Approvals(closure=0, policy=0, roles=0, keys=1, finality=0),
 )
 FIRST_USE = ASKING.model_copy(update={"keys": KeyRules(binding="first_use")})
-
-
-def decide(here, *events):
-    length = len(here.run(here.journal.read(STREAM)))
-    here.run(here.journal.append(STREAM, list(events), after=length, at=here.now))
-
-
-def seen(here):
-    return fold_oversight(here.run(here.journal.read(STREAM)))
-
-
-def stop(scope, address=None):
-    return o.SigningStopped(stop="stop-1", scope=scope, reason="leak", by="os:eve", address=address)
 
 
 def changed(here, action="created", *, name="model", wallets=(), **more):
@@ -59,7 +47,7 @@ def test_a_stopped_key_signs_under_no_other_name(lab, known_by):
     here = lab()
     account = here.create().id
     if known_by == "stop":
-        decide(here, stop("key:owner", here.keys.address))
+        decide(here, stop("key:owner", address=here.keys.address))
     else:
         decide(here, changed(here, name="owner"), stop("key:owner"))
     waits = here.start(account, ACTIVATE).action
@@ -72,7 +60,7 @@ def test_a_stopped_key_signs_under_no_other_name(lab, known_by):
 
 def test_a_stop_of_another_key_stops_nothing(lab):
     here = lab()
-    decide(here, stop("key:owner", ELSEWHERE))
+    decide(here, stop("key:owner", address=ELSEWHERE))
     assert here.complete(here.create().id, ACTIVATE) == End("done")
 
 
@@ -82,7 +70,7 @@ def test_a_signature_of_a_stopped_key_under_another_name_is_not_sent(lab):
     here.faults.queue.append(("submit", "unreachable"))
     here.start(account, ACTIVATE)
     assert len(here.keys.signed) == 1
-    decide(here, stop("key:owner", here.keys.address))
+    decide(here, stop("key:owner", address=here.keys.address))
     here.pass_time(minutes=5)
     assert isinstance(here.advance(account).action, Wait)
     assert here.account(account).accepted == []
@@ -107,7 +95,7 @@ def test_no_certificate_is_signed_by_a_key_that_is_stopped_or_disabled_under_ano
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
     here.certifier.key, here.certifier.key_address = "certificate", ELSEWHERE
-    decide(here, stop("key:seal", ELSEWHERE))
+    decide(here, stop("key:seal", address=ELSEWHERE))
     assert "resume-signing" in close(here, account).waits_for
     decide(here, o.SigningResumed(stop="stop-1", people=("alice", "bob")))
     decide(here, changed(here, "disabled", name="seal", address=ELSEWHERE, disabled=True))

@@ -7,40 +7,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import rfc8785
-from coincurve import PrivateKey
 
-from orchestrator import eip191
 from orchestrator.errors import OrchestratorError, PlatformRefused, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM, Stop, fold_oversight, request_approval
-from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.lifecycle.oversight import STREAM, Stop, request_approval
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.oversight.reconcile import reconcile
-from orchestrator.policy import Approvals, KeyRules, Person, Policy, Role
+from orchestrator.policy import Approvals, KeyRules, Policy, Role
 from orchestrator.steps.observe import observe
 from orchestrator.steps.world import Working
+from tests.core.office import PEOPLE, approved, backup, oversight, restore, say, stop, under
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
-KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("bob", b"\x0b"))}
-PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Role)) for name, key in KEYS.items()}
 ASKING = Policy(
     limits=(), people=PEOPLE, approvals=Approvals(closure=1, policy=1, roles=1, keys=1, finality=1, expires=7200)
 )
-STOP = o.SigningStopped(stop="stop-1", scope="all", reason="leak", by="os:eve")
-
-
-def oversight(here):
-    return fold_oversight(here.run(here.journal.read(STREAM)))
-
-
-def under(here, *, rules=None, **changes):
-    """The same process, started with other settings."""
-    ruleset = here.world.ruleset.model_copy(update=changes)
-    here.world = replace(here.world, ruleset=ruleset, rules=rules or here.world.rules)
-    here.runner = type(here.runner)(here.world)
 
 
 async def elsewhere(here, *events):
@@ -48,19 +32,6 @@ async def elsewhere(here, *events):
     async with await Journal.open(f"sqlite:///{here.folder.name}/journal.db") as journal:
         length = len(await journal.read(STREAM))
         await journal.append(STREAM, list(events), after=length, at=here.now)
-
-
-def say(here, stream, *events):
-    length = len(here.run(here.journal.read(stream)))
-    here.run(here.journal.append(stream, list(events), after=length, at=here.now))
-
-
-def approval(here, asked, person):
-    text = approval_text(asked, here.run(here.journal.identity()))
-    signature = eip191.sign(KEYS[person], text.encode())
-    return o.ApprovalGiven(
-        request=asked.request, person=person, address=PEOPLE[person].address, signature="0x" + signature.hex()
-    )
 
 
 def active(here):
@@ -75,7 +46,7 @@ def test_a_stop_during_the_binding_of_first_use_holds(lab):
     bind = here.keys.bind
 
     def slow(name, wallet):
-        asyncio.run(elsewhere(here, STOP))
+        asyncio.run(elsewhere(here, stop()))
         return bind(name, wallet)
 
     here.keys.bind = slow
@@ -109,7 +80,7 @@ def test_an_approval_of_a_closure_that_failed_is_not_good_for_the_next_one(lab):
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
-    say(here, account, approval(here, asked, "bob"))
+    say(here, account, approved(here, asked, "bob"))
     close = here.platform.close
 
     async def refuses(account_id, *, key):
@@ -146,10 +117,10 @@ def test_more_approvals_asked_by_a_new_ruleset_are_more_approvals(lab):
     under(here, policy=two, rules=Rules(closure_approvals=2))
     here.advance(account)
     (change,) = oversight(here).approvals.values()
-    say(here, STREAM, approval(here, change.asked, "alice"))
+    say(here, STREAM, approved(here, change.asked, "alice"))
     here.advance(account)
     assert oversight(here).ruleset.policy.approvals.closure == 2
-    say(here, account, approval(here, asked, "bob"))
+    say(here, account, approved(here, asked, "bob"))
     here.advance(account)
     assert here.account(account).deletes == 0, "one approval, and the ruleset in force asks for two"
 
@@ -194,7 +165,7 @@ def test_a_restored_journal_is_still_told_after_a_stop(lab):
     here.runner = type(here.runner)(here.world)
     second = here.create("two").id
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
-    say(here, STREAM, STOP)
+    say(here, STREAM, stop())
     here.advance(second)
     assert account
     assert here.state(second).operation.halted is not None, "resolve --retry would say nothing_to_resolve"
@@ -226,7 +197,7 @@ def test_a_certificate_is_not_signed_after_a_stop_during_its_proof(lab):
     examine, signed = here.prover.examine, []
 
     async def slow(wallet):
-        await elsewhere(here, STOP)
+        await elsewhere(here, stop())
         return await examine(wallet)
 
     certify = here.certifier.certify
@@ -251,7 +222,7 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
     here = lab()
     account = here.create().id
     here.begin(account, ACTIVATE)
-    say(here, STREAM, STOP)
+    say(here, STREAM, stop())
     processes = []
     for number in (1, 2):
         under(here, confirmations=number)
@@ -295,21 +266,9 @@ def test_a_binding_that_a_kill_left_in_the_journal_only_is_a_binding(lab):
 
 def restored_database(here, change):
     """``change`` is made, and then lost with the database: an older backup is put back."""
-    here.run(here.journal.close())
-    file = f"{here.folder.name}/journal.db"
-    shutil.copy(file, f"{file}.backup")
-    reopened(here)
+    backup(here)
     change()
-    here.run(here.journal.close())
-    shutil.copy(f"{file}.backup", file)
-    reopened(here)
-
-
-def reopened(here):
-    here.journal = here.run(Journal.open(f"sqlite:///{here.folder.name}/journal.db"))
-    log = type(here.world.signing_log)(here.keystore)
-    here.world = replace(here.world, journal=here.journal, signing_log=log)
-    here.runner = type(here.runner)(here.world)
+    restore(here)
 
 
 def test_a_stop_that_processes_have_seen_is_not_lost_with_an_older_database(lab):
@@ -319,7 +278,7 @@ def test_a_stop_that_processes_have_seen_is_not_lost_with_an_older_database(lab)
     second = here.create("two").id
 
     def change():
-        say(here, STREAM, STOP)
+        say(here, STREAM, stop())
         assert isinstance(here.start(second, ACTIVATE).action, Wait)
 
     restored_database(here, change)
@@ -359,7 +318,7 @@ def test_an_approval_of_an_abandoned_closure_is_not_good_for_the_next_one(lab):
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
-    say(here, account, approval(here, asked, "bob"))
+    say(here, account, approved(here, asked, "bob"))
     here.resolve(account, "abandon")
     here.pass_time(minutes=5)
     here.start(account, CLOSE)
@@ -380,7 +339,7 @@ def test_an_approval_is_of_the_content_that_its_text_shows(lab):
         expires_at=here.now + timedelta(hours=1),
     ).model_copy(update={"content_hash": harmful.asked.content_hash})  # fmt: skip
     say(here, STREAM, shown)
-    say(here, STREAM, approval(here, shown, "alice"))
+    say(here, STREAM, approved(here, shown, "alice"))
     here.advance(account)
     assert oversight(here).ruleset.domains == ("platform.example",)
 
@@ -419,12 +378,12 @@ def test_an_approver_who_has_left_is_no_break_in(lab):
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
-    say(here, account, approval(here, asked, "bob"))
+    say(here, account, approved(here, asked, "bob"))
     without = {**PEOPLE, "bob": PEOPLE["bob"].model_copy(update={"address": "0x" + "C" * 40})}
     under(here, policy=ASKING.model_copy(update={"people": without}))
     here.advance(account)
     (change,) = oversight(here).approvals.values()
-    say(here, STREAM, approval(here, change.asked, "alice"))
+    say(here, STREAM, approved(here, change.asked, "alice"))
     action = here.advance(account).action
     assert here.account(account).deletes == 0
     assert isinstance(action, Wait), f"one approval is missing: {action}"

@@ -1,70 +1,25 @@
 """A backup that is put back forgets what people have decided since: nobody ends a stop that way, or enables a key."""
 
-import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
 
 from orchestrator.errors import KeyUnavailable
-from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.decisions import is_decision
-from orchestrator.lifecycle.oversight import STREAM, fold_oversight
+from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.models import OperationKind
-from orchestrator.oversight.reconcile import reconcile
 from orchestrator.policy import Approvals, Person, Policy, Role, Ruleset
-from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working
+from tests.core.office import backup, decide, oversight, reconciled, restart, restore, stop
 
 ACTIVATE = OperationKind.ACTIVATE
-STOP = o.SigningStopped(stop="stop-1", scope="all", reason="leak", by="os:eve")
 PEOPLE = {"alice": Person(address="0x2c7536E3605D9C16a7a3D7b1898e529396a65c23", roles=tuple(Role))}
 
 
-def say(here, *events):
-    length = len(here.run(here.journal.read(STREAM)))
-    here.run(here.journal.append(STREAM, list(events), after=length, at=here.now))
-
-
-def stops(here):
-    return fold_oversight(here.run(here.journal.read(STREAM))).stops
-
-
 def end_stops(here):
-    say(here, *(o.SigningResumed(stop=stop.id, people=("alice", "bob")) for stop in stops(here)))
-
-
-def opened(here, url=None):
-    """The process starts again on whatever lies on the disk now."""
-    here.journal = here.run(Journal.open(url or f"sqlite:///{here.folder.name}/journal.db"))
-    log = type(here.world.signing_log)(here.keystore)
-    here.world = replace(here.world, journal=here.journal, signing_log=log)
-    here.runner = type(here.runner)(here.world)
-
-
-def backed_up(here):
-    here.run(here.journal.close())
-    shutil.copy(f"{here.folder.name}/journal.db", f"{here.folder.name}/backup.db")
-    opened(here)
-
-
-def put_back(here):
-    here.run(here.journal.close())
-    shutil.copy(f"{here.folder.name}/backup.db", f"{here.folder.name}/journal.db")
-    opened(here)
-
-
-def reconciled(here):
-    async def look_back(account_id):
-        await observe(await Working.load(account_id, here.world))
-
-    async def run():
-        known = [stream for stream in await here.journal.streams() if stream != STREAM and ":" not in stream]
-        return await reconcile(here.world, known, look_back, here.journal.import_signatures, reason="x", by="os:eve")
-
-    return here.run(run())
+    decide(here, *(o.SigningResumed(stop=stop.id, people=("alice", "bob")) for stop in oversight(here).stops))
 
 
 def disabled(here):
@@ -76,26 +31,26 @@ def disabled(here):
 
 @pytest.fixture
 def here(lab):
-    """One account is active, and ``backup.db`` is of that moment."""
+    """One account is active, and the backup is of that moment."""
     here = lab()
     assert here.complete(here.create().id, ACTIVATE) == End("done")
     here.second = here.create("two").id
-    backed_up(here)
+    backup(here)
     return here
 
 
 @pytest.mark.parametrize("what", ["stop", "disabled key"])
 def test_a_lost_decision_leaves_signing_stopped_until_two_people_have_looked(here, what):
-    say(here, STOP if what == "stop" else disabled(here))
+    decide(here, stop() if what == "stop" else disabled(here))
     lost = here.run(here.journal.read(STREAM))[-1]
     with nullcontext() if what == "stop" else pytest.raises(KeyUnavailable, match="is disabled"):
         here.start(here.second, ACTIVATE)
     before = len(here.keys.signed)
-    put_back(here)
+    restore(here)
     assert here.start(here.second, ACTIVATE).action.code == "journal_restored"
     done = reconciled(here)
     assert f"decisions of people were lost with the database, up to event {lost.seq} of 2026-" in done.stopped.reason
-    assert stops(here) == (done.stopped,)
+    assert oversight(here).stops == (done.stopped,)
     types = [item.event.type for item in here.run(here.journal.read(STREAM))]
     assert types[-2:] == ["journal_reconciled", "signing_stopped"], "in one append: no kill comes between them"
     assert reconciled(here) is None, "once is enough"
@@ -110,10 +65,10 @@ def test_a_lost_decision_leaves_signing_stopped_until_two_people_have_looked(her
 
 
 def test_the_same_backup_put_back_again_stops_again(here):
-    say(here, STOP)
+    decide(here, stop())
     here.start(here.second, ACTIVATE)
     for _ in range(2):
-        put_back(here)
+        restore(here)
         assert here.start(here.second, ACTIVATE).action.code == "journal_restored"
         assert reconciled(here).stopped is not None
     end_stops(here)
@@ -122,32 +77,32 @@ def test_the_same_backup_put_back_again_stops_again(here):
 
 
 def test_what_people_have_looked_at_is_not_told_to_them_again(here):
-    say(here, STOP)
+    decide(here, stop())
     here.start(here.second, ACTIVATE)
-    put_back(here)
+    restore(here)
     here.start(here.second, ACTIVATE)
     assert reconciled(here).stopped is not None
     end_stops(here)
     here.resolve(here.second, "retry")
     here.advance(here.second)
     third = here.create("three").id
-    backed_up(here)
+    backup(here)
     here.faults.queue.append(("submit", "unreachable"))
     here.start(third, ACTIVATE)
-    put_back(here)
+    restore(here)
     assert here.start(third, ACTIVATE).action.code == "journal_restored"
     assert reconciled(here).stopped is None, "a signature was lost, and no decision"
 
 
 def test_a_lost_decision_is_told_where_signatures_were_lost_behind_it(here):
     """The log's last line is that of a signature then, and of a change that nobody was asked about."""
-    say(here, STOP, o.SigningResumed(stop=STOP.stop, people=("alice", "bob")))
+    decide(here, stop(), o.SigningResumed(stop=stop().stop, people=("alice", "bob")))
     here.world = replace(
         here.world, ruleset=here.world.ruleset.model_copy(update={"domains": ("platform.example", "x")})
     )
     here.runner = type(here.runner)(here.world)
     assert here.complete(here.second, ACTIVATE) == End("done")
-    put_back(here)
+    restore(here)
     assert isinstance(here.start(here.create("three").id, ACTIVATE).action, Halt)
     assert reconciled(here).stopped is not None
 
@@ -155,9 +110,9 @@ def test_a_lost_decision_is_told_where_signatures_were_lost_behind_it(here):
 def test_a_first_ruleset_that_asks_nobody_is_no_lost_decision(lab):
     here = lab()
     account, second = here.create().id, here.create("two").id
-    backed_up(here)
+    backup(here)
     assert here.complete(account, ACTIVATE) == End("done")
-    put_back(here)
+    restore(here)
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
     assert reconciled(here).stopped is None
     here.resolve(second, "retry")
@@ -165,10 +120,10 @@ def test_a_first_ruleset_that_asks_nobody_is_no_lost_decision(lab):
 
 
 def test_a_new_journal_for_a_used_keystore_does_not_end_a_stop_either(here, tmp_path):
-    say(here, STOP)
+    decide(here, stop())
     here.start(here.second, ACTIVATE)
     here.run(here.journal.close())
-    opened(here, f"sqlite:///{tmp_path}/new.db")
+    restart(here, f"sqlite:///{tmp_path}/new.db")
     account = here.create("in the new journal").id
     assert "another journal" in here.start(account, ACTIVATE).action.message
     assert reconciled(here).stopped is not None
@@ -194,7 +149,7 @@ def key(action, **more):
 @pytest.mark.parametrize(
     ("event", "decided"),
     [
-        (STOP, True),
+        (stop(), True),
         (o.HistoryImported(source="j", sha256="0", signatures=1, by="os:eve"), True),
         (adopted(RULES), False),
         (adopted(RULES, request="r"), True),
