@@ -22,6 +22,7 @@ from tests.e2e.commands import CommandLine
 from tests.signers import backends_pkcs11
 from tests.signers.backends_awskms import unavailable as aws_unavailable
 from tests.signers.backends_rpc import Proxy, only
+from tests.signers.conformance import must_run
 from tests.signers.kms_stand_in import KmsStandIn, StoredKey
 
 PASSWORD = "correct-horse-battery-staple-0815"
@@ -109,12 +110,12 @@ def held(cli: CommandLine, devnet: Devnet, folder: Path) -> Iterator[Held]:
     with ExitStack() as stack:
         found = [_at_a_remote_signer(stack, devnet, folder)]
         secrets = {"Authorization": AUTHORIZATION.removeprefix("Bearer ")}
-        if backends_pkcs11.unavailable() is None:
+        if must_run() or backends_pkcs11.unavailable() is None:
             token, place = _in_an_hsm(stack, folder)
             found.append(place)
             secrets["HSM PIN"] = token.pin
             cli.environment["SOFTHSM2_CONF"] = str(backends_pkcs11.tokens_folder().parent / "softhsm2.conf")
-        if aws_unavailable() is None:
+        if must_run() or aws_unavailable() is None:
             place = _in_kms(stack)
             found.append(place)
             secrets |= {name: place.environment[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")}
