@@ -12,6 +12,7 @@ from typing import Final
 
 from orchestrator.closure.evm.arithmetic import CONCRETE
 from orchestrator.closure.evm.facts import Authority, Finding
+from orchestrator.closure.evm.machine import LOWEST_TARGET
 from orchestrator.closure.evm.words import ONES, AnyWord, Word, contains
 
 CALLER: Final = 0xCA11E4CA11E4CA11E4CA11E4CA11E4CA11E40001
@@ -25,6 +26,9 @@ SYSTEM_ADDRESS: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFE
 DEFAULT_SIZE: Final = 4 + 32 * 9
 MAX_SIZE: Final = 1 << 17
 """Bytes of calldata. More does not fit into a transaction."""
+MAX_WORK: Final = 500_000
+"""Instructions that are evaluated in choosing the inputs of one call: about a second. Code may be written to make
+a search long, and nothing stops a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class CallInputs:
         self.wishes: dict[int, int] = {}
         """Values of what no caller chooses, by the word's identity: executed, the call will show them."""
         self.helper = filling == HELPER
+        self.work = 0
+        """Instructions evaluated so far."""
         if isinstance(target, Authority):
             for index, byte in enumerate(target.selector.to_bytes(4, "big")):
                 self.bytes[index] = (byte, 0xFF, 0xFF)
@@ -105,20 +111,35 @@ class CallInputs:
             return 0
         return int.from_bytes(bytes(self._byte(i) if i < size else 0 for i in range(offset, offset + 32)), "big")
 
-    def evaluate(self, word: AnyWord, depth: int = 0) -> int:
+    def exhausted(self) -> bool:
+        """Whether the search has done all that it may: it ends with the inputs as they are."""
+        return self.work > MAX_WORK
+
+    def evaluate(self, word: AnyWord) -> int:
         """The value that a word has with these inputs; a wish, or nothing special, where they do not decide it."""
+        return self._evaluate(word, {})
+
+    def _evaluate(self, word: AnyWord, done: dict[int, int]) -> int:
+        """``done``: what was evaluated already, by identity. Code that adds a word to itself n times names it 2^n
+        times."""
         if isinstance(word, int):
             return word
+        if id(word) not in done:
+            self.work += 1
+            done[id(word)] = self._value(word, done)
+        return done[id(word)]
+
+    def _value(self, word: Word, done: dict[int, int]) -> int:
         wished = self.wishes.get(id(word))
         if wished is not None:
             return wished
-        if word.expression is None or depth > 80:
+        if word.expression is None:
             return word.value
         name, *operands = word.expression
         if name in CONCRETE:
-            return CONCRETE[name](*(self.evaluate(operand, depth + 1) for operand in operands))
+            return CONCRETE[name](*(self._evaluate(operand, done) for operand in operands))
         if name in ("CALLDATA", "CALLDATALOAD"):
-            return self._load(self.evaluate(operands[0], depth + 1))
+            return self._load(self._evaluate(operands[0], done))
         if name == "CALLDATASIZE":
             return self.size()
         if name in ("CALLER", "ORIGIN"):
@@ -152,10 +173,22 @@ class CallInputs:
                 return False
             value = (value & ~settled) | (old & settled)  # at least as much, with the bits that are settled
             value += settled + 1
+        if not self._possible(name, value):
+            return False
         self.chosen[name] = value
         if self.settling:
             self.settled[name] = settled | mask
         return True
+
+    def _possible(self, name: str, value: int) -> bool:
+        """Whether a call can have this input: no sender but an account, no more ether than there is, no past."""
+        if name == "CALLER":
+            return LOWEST_TARGET < value < 1 << 160 and value not in (self.account, SYSTEM_ADDRESS)
+        if name == "CALLDATASIZE":
+            return value <= MAX_SIZE
+        if name == "CALLVALUE":
+            return value < 1 << 96
+        return self.now[name] <= value < 1 << 63
 
     def choose_calldata(self, offset: int, value: int, mask: int) -> bool:
         """Chooses the masked bits of the word of calldata at ``offset``. Whether they may be what ``value`` has."""

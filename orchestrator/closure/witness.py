@@ -45,9 +45,11 @@ def _solve(inputs: CallInputs, path: Sequence[Branch]) -> bool:
     A decision that cannot be met is left out: paths that met were followed as one, so the way to here that is known
     need not be the way that can be gone. What the call really does is seen when it is executed.
     """
-    pending = [part for branch in path for part in _parts(branch)]
+    pending = [part for branch in path for part in _parts(branch, set())]
     kept: list[Branch] = []
     for _ in range(_ROUNDS):
+        if inputs.exhausted():
+            break
         unmet = [branch for branch in pending if not _met(inputs, branch)]
         if not unmet:
             break
@@ -80,15 +82,21 @@ def _met(inputs: CallInputs, branch: Branch) -> bool:
     return bool(inputs.evaluate(branch.condition)) == branch.taken
 
 
-def _parts(branch: Branch) -> list[Branch]:
-    """Both parts of an AND that must hold, and of an OR that must not: each can be met by itself."""
+def _parts(branch: Branch, seen: set[int]) -> list[Branch]:
+    """Both parts of an AND that must hold, and of an OR that must not: each can be met by itself.
+
+    ``seen``: what was parted already, by identity. Code that joins a word with itself n times names it 2^n times.
+    """
     word, wanted = branch.condition, branch.taken
     while isinstance(word, Word) and word.expression is not None and word.expression[0] == "ISZERO":
         word, wanted = word.expression[1], not wanted
     if isinstance(word, Word) and word.expression is not None and word.expression[0] == ("AND" if wanted else "OR"):
         operands = word.expression[1:]
         if all(isinstance(operand, Word) and operand.known | 1 == ONES for operand in operands):
-            return [p for o in operands for p in _parts(Branch(branch.address, branch.pc, wanted, o))]
+            if id(word) in seen:
+                return []
+            seen.add(id(word))
+            return [p for o in operands for p in _parts(Branch(branch.address, branch.pc, wanted, o), seen)]
     return [branch]
 
 
