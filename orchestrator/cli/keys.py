@@ -13,7 +13,7 @@ from orchestrator.cli import person
 from orchestrator.cli.context import settings
 from orchestrator.cli.key_sources import address_at, rotated, wallets_of
 from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
-from orchestrator.cli.office import now, with_journal
+from orchestrator.cli.office import noted, now, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, err
 from orchestrator.errors import SettingsError
 
@@ -210,8 +210,9 @@ def disable(name: Name) -> int:
 
     Example: orchestrator keys disable alice
     """
-    keyring = _keyring()
-    return _changed(lambda office: office.disable(name), keyring, name)
+    code = _changed(lambda office: office.disable(name), _keyring(), name)
+    with_journal(noted)
+    return code
 
 
 @app.command()

@@ -48,6 +48,28 @@ def with_journal(work: Callable[[Journal], Awaitable[_Result]]) -> _Result:
         raise KeyboardInterrupt from None
 
 
+async def noted(journal: Journal) -> None:
+    """A decision that was just journaled, in the log beside the keystore too: an older database that lacks it shows,
+    even if no other process has come across it.
+
+    Does nothing where there is no keystore, or where that or the journal is older than the other (the line would hide
+    it): the decision holds by the journal alone. SIDE EFFECTS: a line in the log.
+    """
+    from contextlib import suppress
+
+    from orchestrator.connect import open_keystore, open_ruleset
+    from orchestrator.signers.log import FileSigningLog
+    from orchestrator.steps.gate import note_decisions, restored
+
+    given = settings()
+    if not given.keystore.is_dir():
+        return
+    with suppress(OrchestratorError):
+        log, rules = FileSigningLog(given.keystore), open_ruleset(given).policy.keys
+        if await restored(journal, log, open_keystore(given).id, rules) is None:
+            await note_decisions(journal, log)
+
+
 def peek() -> tuple[Oversight | None, OrchestratorError | None]:
     """What people have decided, for a command that only reads and works without a journal too: None where there is none
     (and none is made), or where it cannot be read (then with the error)."""

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import settings
-from orchestrator.cli.office import now, peek, stop_document, with_journal
+from orchestrator.cli.office import noted, now, peek, stop_document, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit
 from orchestrator.errors import SettingsError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import Stop
+    from orchestrator.lifecycle.oversight import Oversight, Stop
     from orchestrator.models import Address
     from orchestrator.oversight.stops import Resumption
 
@@ -46,7 +46,13 @@ def stop_signing(
 
     scope = to_scope(key=key, chain=chain)
     address = None if key is None else _address(key)
-    seen = with_journal(lambda journal: stop(journal, scope, reason, by=system_user(), clock=now, address=address))
+
+    async def work(journal: Journal) -> Oversight:
+        seen = await stop(journal, scope, reason, by=system_user(), clock=now, address=address)
+        await noted(journal)
+        return seen
+
+    seen = with_journal(work)
     _emit(seen.stops, (), f"signing is stopped ({scope})")
     return DONE
 

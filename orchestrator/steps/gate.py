@@ -42,12 +42,12 @@ async def confirmations(world: World) -> int:
     return (seen.ruleset or world.ruleset).confirmations
 
 
-async def note_decisions(world: World) -> None:
+async def note_decisions(journal: Facts, log: SigningLog) -> None:
     """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen (a
     stop, say), and one for the last change if that came later: an older database that lacks one is recognised, and
     whether people's word was lost with it. Call behind ``restored`` only."""
-    journaled, identity = await world.journal.read(STREAM), await world.journal.identity()
-    last = await asyncio.to_thread(world.signing_log.last, identity)
+    journaled, identity = await journal.read(STREAM), await journal.identity()
+    last = await asyncio.to_thread(log.last, identity)
     fresh = [item for item in journaled if last is None or item.seq > last.seq]
     decided = [item for item in fresh if is_decision(item.event)]
     for item in (*decided[-1:], *fresh[-1:]):  # one that is both has one line: what is there already is not noted again
@@ -62,7 +62,7 @@ async def note_decisions(world: World) -> None:
             key="",
             at=item.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         )
-        await asyncio.to_thread(world.signing_log.note, identity, entry)
+        await asyncio.to_thread(log.note, identity, entry)
 
 
 async def ruleset_wait(world: World) -> Wait | None:

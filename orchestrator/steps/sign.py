@@ -63,7 +63,7 @@ async def sign(working: Working) -> Action | None:
             f"{finding}. Nothing is signed before a reconciliation: orchestrator resolve {working.account_id} --retry "
             "reads every account back and takes over what the log knows",
         )
-    await note_decisions(world)
+    await note_decisions(world.journal, world.signing_log)
     # Before keys, so that a stop needs none to be there.
     stop = seen.stop_for(key="", address=owner.address, chain=str(owner.chain))
     if stop is not None:

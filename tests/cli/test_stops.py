@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from orchestrator import eip191
+from orchestrator.signers.log import FileSigningLog
 from tests.cli.people import Desk, key_of
 
 
@@ -135,3 +139,43 @@ def test_a_persons_key_that_others_can_read_or_a_wrong_password_is_refused(desk)
     assert "--person-password-file" in told
     assert "KEYSTORE" not in told
     assert desk.types() == ["signing_stopped"]
+
+
+@pytest.fixture
+def log(desk):
+    """What lies beside the keystore, which has one key."""
+    desk.keyring.create("old")
+    return FileSigningLog(desk.home / "keystore")
+
+
+@pytest.mark.parametrize("command", [("stop-signing",), ("keys", "disable", "old")])
+def test_the_log_beside_the_keystore_has_the_decision_at_once(desk, log, command):
+    """Else an older database, put back before any process has come across it, would end it."""
+    assert log.journals() == frozenset()
+    desk.json(*command)
+    (journal,) = log.journals()
+    (line,) = log.entries(journal)
+    assert line.purpose == "decision"
+    assert line.hash == desk.journal()[-1].hash
+
+
+def test_a_stop_in_an_older_database_does_not_hide_that_it_is_older(desk, log):
+    desk.identity()
+    database = Path(desk.environment["ORCHESTRATOR_DATABASE_URL"].removeprefix("sqlite:///"))
+    older = database.with_suffix(".backup")
+    shutil.copy(database, older)
+    desk.json("stop-signing", "--reason", "first")
+    (journal,) = log.journals()
+    before = log.entries(journal)
+    assert len(before) == 1
+    for leftover in ("-wal", "-shm"):
+        database.with_name(database.name + leftover).unlink(missing_ok=True)
+    shutil.copy(older, database)
+    desk.json("stop-signing", "--reason", "second")
+    assert [item.event.reason for item in desk.journal()] == ["second"]
+    assert log.entries(journal) == before
+
+
+def test_without_a_keystore_nothing_is_written_beside_it(desk):
+    assert desk.json("stop-signing")["stops"]
+    assert not (desk.home / "keystore").exists()
