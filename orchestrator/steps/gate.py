@@ -184,7 +184,8 @@ async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRul
 async def unrelated(log: SigningLog, identity: str | None, rules: KeyRules) -> str | None:
     """Why keys that have signed for another journal may not sign for one that has no signature, or None. ``identity``:
     that journal's; None where it is not there yet. Reads only."""
-    others = await asyncio.to_thread(log.journals)
+    # Without this one: another process may just be writing its first line, or was killed before that.
+    others = await asyncio.to_thread(log.journals) - {identity}
     if not others or rules.new_journal != "refuse":
         return None
     this = "this one" if identity is None else f"this one ({identity})"

@@ -432,6 +432,15 @@ def test_a_journal_without_rules_adopts_the_first_ones_and_says_so(here, account
 # --- restored backups ------------------------------------------------------------------------------------------------
 
 
+def test_a_log_whose_first_line_is_still_to_come_is_no_other_journals(here, account):
+    """What a process leaves that was killed there, and what one sees while another makes the first signature."""
+    folder = here.keystore / ".signing"
+    for each in (here.keystore, folder):
+        each.mkdir(mode=0o700, exist_ok=True)
+    (folder / f"{here.run(here.journal.identity())}.jsonl").touch(mode=0o600)
+    assert here.complete(account, ACTIVATE) == End("done")
+
+
 def test_an_older_database_signs_nothing_until_it_is_reconciled(here, lab, account):
     second = here.create("two").id
     assert here.complete(account, ACTIVATE) == End("done")
