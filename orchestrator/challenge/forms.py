@@ -40,6 +40,10 @@ _MIXED: Final = (re.compile("[a-z]"), re.compile("[A-Z]"), re.compile("[0-9]"))
 """What 38 characters of Base64 have, and a long word or a path has not."""
 _BETWEEN_DIGITS: Final = re.compile(r"""0[xX]|\\x|[\s\0:,;._%|"'`()\[\]{}<>]""")
 _HYPHENATED: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_FEW: Final = 4
+"""Bytes of padding that are taken off one by one."""
+_SHORT: Final = 1024
+"""Bytes: no policy allows opaque ones that are longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,9 @@ def exhausted(forms: Sequence[Form]) -> bool:
 def _bared(form: Form) -> Iterator[Form]:
     """What is left without that which stands around it: always less, so that this ends by itself."""
     # What a transaction ends with may itself look like padding.
-    for bare in (form.data.lstrip(PADDING), form.data.strip(PADDING)):
+    before = len(form.data) - len(form.data.lstrip(PADDING)) if len(form.data) <= _SHORT else 0
+    few = (form.data[cut:] for cut in range(1, min(before, _FEW + 1)))  # what it begins with may look like padding, too
+    for bare in (*few, form.data.lstrip(PADDING), form.data.strip(PADDING)):
         yield Form(bare, f"{form.how} without the space around it", form.by_chance, form.part)
     for value in _values(form.data):
         if isinstance(value, str):
