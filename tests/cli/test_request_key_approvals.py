@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -146,12 +147,9 @@ def test_the_person_of_the_settings_asks_and_does_not_approve(strict):
     assert asked(strict, waiting)["by"] == "alice"
 
 
-@pytest.mark.parametrize("step", ["create", "intend_upload", "switch", "recorded"])
-@pytest.mark.parametrize("after", [False, True])
-def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, monkeypatch, step, after):
-    request(strict, "create", "first")
-    approved(strict, "upload", "first")
-    say_yes(strict, waits(strict, "rotate", "--name", "second"))
+@contextlib.contextmanager
+def killed_at(step: str, after: bool) -> Iterator[None]:
+    """The command dies where it writes this into the folder of keys: just before, or just after."""
     real = getattr(request_keys.RequestKeyFolder, step)
 
     def dies(self, *arguments):
@@ -159,10 +157,19 @@ def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, 
             real(self, *arguments)
         raise Died
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
         patch.setattr(request_keys.RequestKeyFolder, step, dies)
-        with pytest.raises(Died):
-            strict.here("keys", "request", "rotate", "--name", "second")
+        yield
+
+
+@pytest.mark.parametrize("step", ["create", "intend_upload", "switch", "recorded"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, step, after):
+    request(strict, "create", "first")
+    approved(strict, "upload", "first")
+    say_yes(strict, waits(strict, "rotate", "--name", "second"))
+    with killed_at(step, after):
+        strict.here("keys", "request", "rotate", "--name", "second")
     assert request(strict, "rotate", "--name", "second")["state"] == "current"
     assert uploads(simulator).count("PUT") >= 2
     assert states(strict) == {"first": "retired", "second": "current"}
@@ -179,21 +186,12 @@ def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, 
 
 @pytest.mark.parametrize("step", ["intend_revocation", "revoke", "recorded"])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_revocation_that_was_killed_takes_no_second_approval(strict, monkeypatch, step, after):
+def test_a_revocation_that_was_killed_takes_no_second_approval(strict, step, after):
     request(strict, "create", "first")
     approved(strict, "upload", "first")
     say_yes(strict, waits(strict, "revoke", "first", "--yes"))
-    real = getattr(request_keys.RequestKeyFolder, step)
-
-    def dies(self, *arguments):
-        if after:
-            real(self, *arguments)
-        raise Died
-
-    with monkeypatch.context() as patch:
-        patch.setattr(request_keys.RequestKeyFolder, step, dies)
-        with pytest.raises(Died):
-            strict.here("keys", "request", "revoke", "first", "--yes")
+    with killed_at(step, after):
+        strict.here("keys", "request", "revoke", "first", "--yes")
     assert request(strict, "revoke", "first", "--yes")["state"] == "revoked"
     assert strict.types().count("approval_used") == 2
     assert strict.json("approve")["approvals"] == []
