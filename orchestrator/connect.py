@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator.errors import SettingsError
-from orchestrator.journal.database import database_path, lock_name
+from orchestrator.journal.database import database_path, lock_name, locks_beside
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.policy import Policy, Ruleset, parse_policy
@@ -237,5 +237,4 @@ def lock_folder(settings: Settings) -> Path:
     server = lock_name(settings.database_url)
     if server is not None:
         return state_directory() / "locks" / server
-    path = database_path(settings.database_url)
-    return path.with_name(path.name + ".locks")
+    return locks_beside(database_path(settings.database_url))

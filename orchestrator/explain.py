@@ -35,7 +35,7 @@ from orchestrator.signers.identity import known_id
 from orchestrator.signers.log import FileSigningLog
 from orchestrator.steps.gate import disabled
 from orchestrator.steps.obstacles import Obstacle, obstacles
-from orchestrator.steps.sign import binding_rules, bindings
+from orchestrator.steps.permission import binding_rules, bindings
 
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal

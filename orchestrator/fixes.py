@@ -44,6 +44,7 @@ FIXES = {
     "approval_expired": "Run the command again that asked for it: it asks anew.",
     "approval_unknown": "orchestrator approve, without an argument, lists what waits.",
     "journal_restored": "Put the newest database and keystore back; if these are, type the command that is named.",
+    "signature_in_flight": "Look for a process of this program that hangs and end it, then type the command again.",
     "key_disabled": "Type orchestrator keys enable NAME if it may sign again.",
     "journal_unreadable": "Run orchestrator journal --verify, and restore the database from a backup.",
 }

@@ -13,7 +13,7 @@ from orchestrator.cli import person
 from orchestrator.cli.context import settings
 from orchestrator.cli.key_sources import address_at, rotated, wallets_of
 from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
-from orchestrator.cli.office import noted, now, with_journal
+from orchestrator.cli.office import landing, now, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, err
 from orchestrator.errors import SettingsError
 
@@ -210,9 +210,7 @@ def disable(name: Name) -> int:
 
     Example: orchestrator keys disable alice
     """
-    code = _changed(lambda office: office.disable(name), _keyring(), name)
-    with_journal(noted)
-    return code
+    return _changed(lambda office: office.disable(name), _keyring(), name)
 
 
 @app.command()
@@ -253,7 +251,7 @@ def _changed(
         of_settings = open_ruleset(settings())
         in_force_now = in_force(await read_oversight(journal), of_settings)
         asking = person.voice(settings(), in_force_now)  # asked for her password only if there is something to ask
-        return await work(Office(journal, keyring, of_settings, system_user(), now, asking))
+        return await work(Office(journal, keyring, of_settings, system_user(), now, asking, landing(journal)))
 
     told = with_journal(body)
     if isinstance(told, Waiting):

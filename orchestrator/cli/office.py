@@ -13,6 +13,7 @@ from orchestrator.errors import OrchestratorError
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal
     from orchestrator.lifecycle.oversight import Oversight, Stop
+    from orchestrator.oversight.records import Landing
 
 _Result = TypeVar("_Result")
 
@@ -46,6 +47,19 @@ def with_journal(work: Callable[[Journal], Awaitable[_Result]]) -> _Result:
         return asyncio.run(body())
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
+
+
+def landing(journal: Journal) -> Landing:
+    """How a command that forbids signing waits: told on stderr, and with the decision noted beside the keystore."""
+    from orchestrator.cli.output import clean, err
+    from orchestrator.oversight.records import Landing
+
+    return Landing(
+        # Reading what was decided comes before the request itself, and may wait for the database.
+        patience=settings().request_timeout + 60,
+        watch=lambda what: err().print(clean(what), soft_wrap=True),
+        meanwhile=lambda: noted(journal),
+    )
 
 
 async def noted(journal: Journal) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import settings
-from orchestrator.cli.office import noted, now, peek, stop_document, with_journal
+from orchestrator.cli.office import landing, now, peek, stop_document, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit
 from orchestrator.errors import SettingsError
 
@@ -37,7 +37,8 @@ def stop_signing(
     chain: Chain = None,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it is journaled and shown.")] = "",
 ) -> int:
-    """Stop all signing at once (or of one key, or of one chain), in every process. Nothing under way is lost.
+    """Stop all signing at once (or of one key, or of one chain), in every process. Nothing under way is lost. When
+    it is done, no signature is on its way any more.
 
     Example: orchestrator stop-signing --reason "the office was broken into"
     """
@@ -48,9 +49,9 @@ def stop_signing(
     address = None if key is None else _address(key)
 
     async def work(journal: Journal) -> Oversight:
-        seen = await stop(journal, scope, reason, by=system_user(), clock=now, address=address)
-        await noted(journal)
-        return seen
+        return await stop(
+            journal, scope, reason, by=system_user(), clock=now, address=address, landing=landing(journal)
+        )
 
     seen = with_journal(work)
     _emit(seen.stops, (), f"signing is stopped ({scope})")

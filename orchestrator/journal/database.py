@@ -109,6 +109,12 @@ def _malformed() -> SettingsError:
     )
 
 
+def locks_beside(path: Path) -> Path:
+    """The folder of the locks of all who share the file, by whatever name they call it."""
+    real = path.resolve()
+    return real.with_name(real.name + ".locks")
+
+
 def lock_name(url: str) -> str | None:
     """For a server's database, a name for the folder of its locks on this machine: the same whatever the password is.
     None for a file, whose locks are beside it. Raises SettingsError ``database_url``."""

@@ -36,8 +36,9 @@ _BEGIN_WRITE: Final = (
 _SECRETS: Final = ("password", "sslpassword", "passfile", "oauth_client_secret")
 
 
-def postgres_engine(url: URL) -> AsyncEngine:
-    """Sends nothing yet. Raises SettingsError (``extra_missing``, ``database_url``)."""
+def postgres_engine(url: URL, **pool: int) -> AsyncEngine:
+    """``pool``: as SQLAlchemy names its settings. Sends nothing yet. Raises SettingsError (``extra_missing``,
+    ``database_url``)."""
     try:
         import psycopg as _  # noqa: F401
     except ImportError as error:
@@ -56,6 +57,7 @@ def postgres_engine(url: URL) -> AsyncEngine:
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         hide_parameters=True,
+        **pool,
     )
     sa.event.listen(engine.sync_engine, "begin", _on_begin)
     return engine

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 
 import sqlalchemy as sa
@@ -14,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.journal import signatures
-from orchestrator.journal.database import open_database
+from orchestrator.journal.database import locks_beside, open_database
+from orchestrator.journal.in_flight import FileInFlight, InFlight, ServerInFlight
 from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row_of
 from orchestrator.journal.schema import certificates, claims, events, inbox, meta
 from orchestrator.journal.transactions import reading, writing
@@ -34,6 +37,11 @@ class Journal:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._in_flight: InFlight = (
+            FileInFlight(locks_beside(Path(engine.url.database or "")))
+            if engine.dialect.name == "sqlite"
+            else ServerInFlight(engine)
+        )
         self._identity: str | None = None
 
     @classmethod
@@ -42,6 +50,7 @@ class Journal:
         return cls(await open_database(url))
 
     async def close(self) -> None:
+        await self._in_flight.close()
         await self._engine.dispose()
 
     async def __aenter__(self) -> Journal:
@@ -186,6 +195,16 @@ class Journal:
                 )
             self._identity = found
         return self._identity
+
+    # --- what is in flight ---------------------------------------------------------------------------------------
+
+    def in_flight(self) -> AbstractAsyncContextManager[None]:
+        """Held while what people have decided is checked and then acted on: see ``orchestrator.journal.in_flight``."""
+        return self._in_flight.hold()
+
+    async def landed(self, patience: float) -> bool:
+        """Whether all that was in flight at the time of the call, in any process, is over within so many seconds."""
+        return await self._in_flight.landed(patience)
 
     # --- signatures ----------------------------------------------------------------------------------------------
 

@@ -26,12 +26,12 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
-from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.steps.gate import disabled
 from orchestrator.steps.people import SILENT, Voice
-from orchestrator.steps.sign import bindings
+from orchestrator.steps.permission import bindings
 
 Action = Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
 _NEW = frozenset({"created", "imported", "attached"})
@@ -99,6 +99,7 @@ class Office:
     clock: Clock
     voice: Voice = SILENT
     """The person who asks, where she can prove it: then she is not the one who approves."""
+    landing: Landing = LANDING
 
     async def change(self, matter: Matter, act: Callable[[], KeyInfo]) -> Changed | Waiting:
         """Does a change of a key with ``act`` (which blocks), once it is approved, and journals it.
@@ -148,9 +149,10 @@ class Office:
 
     async def disable(self, name: str) -> Changed:
         """Takes a key out of use, at once and by one person, in the keystore and in the journal. A key of another
-        machine's keystore is known by the journal.
+        machine's keystore is known by the journal. Returns once no signature is on its way any more.
 
-        Raises what either of them raised, after the other was told; ``key_not_found`` where neither knows the key.
+        Raises what either of them raised, after the other was told; ``key_not_found`` where neither knows the key; and
+        as ``Landing.wait``.
         """
         try:
             key, trouble = self.keys.disable(name), None
@@ -170,6 +172,7 @@ class Office:
                 code=error.code,
                 disposition=error.disposition,
             ) from error
+        await self.landing.wait(self.records, f"key {name} is disabled")
         if trouble is not None and trouble.code != "key_not_found":
             raise KeyUnavailable(
                 f"key {name} is out of use by the journal, but its file could not be marked: {trouble.message}",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
@@ -13,6 +14,8 @@ from orchestrator.policy import Ruleset
 
 _TRIES = 50
 """More processes than ever write to one stream at the same moment."""
+_AT_ONCE = 0.5
+"""Seconds after which somebody is told that there is something to wait for."""
 _GROWN = frozenset({"journal_conflict", "journal_moved"})
 
 Clock = Callable[[], datetime]
@@ -41,6 +44,43 @@ class Records(Protocol):
     ) -> list[Recorded]:
         """All or nothing, if the stream has ``after`` events and each of ``unchanged`` as many as it says."""
         ...
+
+    async def landed(self, patience: float) -> bool:
+        """Whether all that was in flight (``ports.journal``) when this was called is over within so many seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """How whoever forbids signing waits for the signatures that are on their way when the decision is journaled."""
+
+    patience: float = 90.0
+    """Seconds: longer than a request to the platform may take (ORCHESTRATOR_REQUEST_TIMEOUT)."""
+    watch: Callable[[str], None] = lambda _what: None
+    """Told what is waited for, where that takes a moment."""
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+    """Done before the wait: the decision is journaled by then."""
+
+    async def wait(self, records: Records, decision: str) -> None:
+        """Until what was on its way is over; ``decision``: what was journaled, in words.
+
+        Raises JournalError ``signature_in_flight`` (retry): the decision holds, and one more may go out.
+        """
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        if await records.landed(min(_AT_ONCE, self.patience)):
+            return
+        self.watch(f"{decision}; a signature was on its way before, waiting for the end of its request")
+        if not await records.landed(self.patience):
+            raise JournalError(
+                f"{decision}, and that holds; but a signature that was on its way before may still go out: its request "
+                f"has not ended in {self.patience:.0f} s. Look for a process of this program that hangs, and end it",
+                code="signature_in_flight",
+                disposition=Disposition.RETRY,
+            )
+
+
+LANDING: Final = Landing()
 
 
 async def read_oversight(records: Records) -> Oversight:

@@ -2,6 +2,8 @@
 
 A stop is an event of the stream ``signing``. Whoever signs writes the intent on the condition that this stream has not
 grown since it was read, so a stop that is written is in force in every process, without a message to any of them.
+Whoever sends a signature asks right before each try, and is waited for: once ``stop`` has returned, none goes out. What
+had left this machine by then cannot be called back; the platform may still take it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
 from orchestrator.lifecycle.proofs import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
-from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
 from orchestrator.policy import Person, Role, Ruleset
 from orchestrator.steps.people import Proof, Voice, prove
 
@@ -55,13 +57,21 @@ def to_scope(*, key: str | None = None, chain: str | None = None) -> str:
 
 
 async def stop(
-    records: Records, scope: str, reason: str, *, by: str, clock: Clock, address: Address | None = None
+    records: Records,
+    scope: str,
+    reason: str,
+    *,
+    by: str,
+    clock: Clock,
+    address: Address | None = None,
+    landing: Landing = LANDING,
 ) -> Oversight:
     """Stops signing in this scope. What is stopped stays so: a second stop of it changes nothing.
 
     ``address``: of the key in ``scope``, where it is known; the stop covers that key under any name. A second stop is
     a new one if the first does not cover this address, or if somebody has agreed to its end meanwhile: that agreement
-    is none to end this one. Returns what holds now. SIDE EFFECTS: appends SigningStopped.
+    is none to end this one. Returns what holds now, once no signature is on its way any more; raises as
+    ``Landing.wait``. SIDE EFFECTS: appends SigningStopped.
     """
     text = " ".join(reason.split())[:_MAX_REASON] or "no reason given"
 
@@ -72,6 +82,7 @@ async def stop(
         return (o.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by, address=address),)
 
     oversight, _ = await record(records, decide, clock)
+    await landing.wait(records, f"signing is stopped ({scope})")
     return oversight
 
 

@@ -28,7 +28,7 @@ from orchestrator.platform.wire import (
     read,
     read_list,
 )
-from orchestrator.ports.platform import PlatformAccount, PlatformCard, PlatformCustomer, Submission
+from orchestrator.ports.platform import Permit, PlatformAccount, PlatformCard, PlatformCustomer, Submission
 
 __all__ = ["PlatformClient", "PlatformWebhook"]
 
@@ -71,11 +71,11 @@ class PlatformClient(ProgrammeCalls):
         return await self._challenge(segments, lambda: self.customer(customer_id))
 
     async def sign_customer(
-        self, customer_id: CustomerId, submission: Submission, *, key: str
+        self, customer_id: CustomerId, submission: Submission, *, key: str, permit: Permit
     ) -> PlatformCustomer | None:
         """``POST /customers/{id}/challenge/sign``. None where the answer has no body."""
         segments = ("customers", _customer(customer_id), "challenge", "sign")
-        answer = await self._submit(segments, submission, key, "customer_not_found")
+        answer = await self._submit(segments, submission, key, permit, "customer_not_found")
         if not answer.body.strip():
             return None
         found = self._taken(CustomerWire, answer, "POST", segments).customer()
@@ -149,13 +149,16 @@ class PlatformClient(ProgrammeCalls):
         """
         return await self._challenge(("accounts", _account(account_id), "challenge"), lambda: self.account(account_id))
 
-    async def submit(self, account_id: AccountId, submission: Submission, *, key: str) -> PlatformAccount | None:
+    async def submit(
+        self, account_id: AccountId, submission: Submission, *, key: str, permit: Permit
+    ) -> PlatformAccount | None:
         """``POST /accounts/{id}/challenge/sign``. None where the answer has no body (204).
 
         Codes ``signature_refused`` (a new challenge is to be fetched), ``challenge_expired``, ``account_not_found``.
+        Raises what ``permit`` raises before a try, the first or a repeat.
         """
         segments = ("accounts", _account(account_id), "challenge", "sign")
-        answer = await self._submit(segments, submission, key, "account_not_found")
+        answer = await self._submit(segments, submission, key, permit, "account_not_found")
         return self._account_in(answer, "POST", segments)
 
     async def deactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
@@ -204,7 +207,9 @@ class PlatformClient(ProgrammeCalls):
             return None
         return read(ChallengeWire, *self._value(answer, "GET", segments)).challenge
 
-    async def _submit(self, segments: Sequence[str], submission: Submission, key: str, missing: str) -> Answer:
+    async def _submit(
+        self, segments: Sequence[str], submission: Submission, key: str, permit: Permit, missing: str
+    ) -> Answer:
         signature = submission.signature
         if len(signature) != 65 or signature[64] not in (27, 28):
             raise AssertionError(f"a signature has 65 bytes and ends with 27 or 28, got {len(signature)} bytes")
@@ -214,7 +219,7 @@ class PlatformClient(ProgrammeCalls):
             "signature": base64.b64encode(b"0x" + signature.hex().encode()).decode(),
         }
         try:
-            return await self._session.call("POST", segments, body=body, key=key)
+            return await self._session.call("POST", segments, body=body, key=key, permit=permit)
         except Refusal as refusal:
             if refusal.status in (400, 403, 409, 410, 422) and refusal.code not in (
                 "idempotency_mismatch",

@@ -5,6 +5,9 @@ read                    repeated on no answer, on 5xx, 429 and on what is no JSO
 modifying call          repeated only where it was surely not sent; after 401 (it was not processed) with another
                         token, or another request-signing key where there is one; after 409 (its key is in flight)
                         with the SAME key; all else is for the caller to read back
+
+Before each try of a call that has a permit, the first or a repeat, the permit is asked, with nothing between its answer
+and the sending.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import itertools
 import json
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -46,6 +50,7 @@ from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.signing import RequestSigner
 from orchestrator.platform.signing_keys import RequestKeys, SigningKeys
 from orchestrator.platform.transport import Answer, Call, Http, canonical_url
+from orchestrator.ports.platform import Permit
 
 __all__ = ["Session"]
 
@@ -110,11 +115,13 @@ class Session:
         body: Any = None,
         key: str | None = None,
         may_exist: bool = False,
+        permit: Permit = nullcontext,
     ) -> Answer:
         """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
         ``may_exist``: this call's 409 is documented to say also that the thing exists.
 
-        Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer.
+        Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer, and what
+        ``permit`` raises.
         """
         call = self.describe(method, segments)
         if call.modifying == (key is None):
@@ -128,7 +135,7 @@ class Session:
             content = json.dumps(body, separators=(",", ":")).encode()
         parts = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
         url = canonical_url(f"{self._base}{call.path[len(self._path) :]}" + (f"?{parts}" if parts else ""))
-        return await self._settled(call, url, headers, content, may_exist=may_exist)
+        return await self._settled(call, url, headers, content, permit, may_exist=may_exist)
 
     async def json(
         self, method: str, segments: Sequence[str], *, query: Sequence[tuple[str, str]] = ()
@@ -138,11 +145,11 @@ class Session:
         return parse_json(answer, self.describe(method, segments)), answer
 
     async def _settled(
-        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, *, may_exist: bool
+        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit, *, may_exist: bool
     ) -> Answer:
         """Repeats a request whose idempotency key is in flight, with the same key, a bounded number of times."""
         for attempt in itertools.count(1):
-            answer = await self._repeated(call, url, headers, content)
+            answer = await self._repeated(call, url, headers, content, permit)
             if answer.status < 400:
                 return expect_success(answer, call)
             if answer.status >= 500:
@@ -162,7 +169,9 @@ class Session:
             code="idempotency_in_flight",
         )
 
-    async def _repeated(self, call: Call, url: str, headers: dict[str, str], content: bytes | None) -> Answer:
+    async def _repeated(
+        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit
+    ) -> Answer:
         """The safe repeats after trouble on the way."""
         settings = self._settings
         attempts = settings.attempts if settings.retry_reads or call.modifying else 1
@@ -172,7 +181,7 @@ class Session:
             failure: PlatformUnreachable | None = None
             pause = self._backoff(attempt)
             try:
-                answer = await self._authorised(call, url, headers, content)
+                answer = await self._authorised(call, url, headers, content, permit)
             except PlatformUnreachable as error:
                 failure = error
             else:
@@ -187,11 +196,13 @@ class Session:
         assert failure is not None, f"{call}: neither an answer nor a failure"
         raise failure
 
-    async def _authorised(self, call: Call, url: str, headers: dict[str, str], content: bytes | None) -> Answer:
+    async def _authorised(
+        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit
+    ) -> Answer:
         """One request with a token and a signature; after 401 again, with another token (once) or another key."""
         token, renewed = await self.tokens.token(), False
         for attempt in itertools.count(1):
-            answer, signer = await self._signed(call, url, headers, content, token)
+            answer, signer = await self._signed(call, url, headers, content, permit, token)
             if answer.status != 401:
                 break
             if not renewed and not about_signature(refusal_of(answer, call, self.scrub)):
@@ -201,11 +212,11 @@ class Session:
         return answer
 
     async def _signed(
-        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, token: str
+        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit, token: str
     ) -> tuple[Answer, RequestSigner | None]:
         """The answer, and what the request was signed with."""
         complete = headers | {"Authorization": f"Bearer {token}"}
-        async with self.keys.in_use() as signer:
+        async with self.keys.in_use() as signer, permit():
             if signer is not None:
                 created = datetime.fromtimestamp(self._clock.now(), UTC)
                 complete = signer.sign(call.method, url, complete, content, created=created)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -56,6 +57,11 @@ class Facts(Protocol):
     ) -> list[Recorded]: ...
 
     async def read(self, stream: str) -> list[Recorded]: ...
+
+    def in_flight(self) -> AbstractAsyncContextManager[None]:
+        """Whoever stops signing waits, after that is journaled, until nobody holds this any more: what is checked and
+        done within it is done before that, or has read the stop."""
+        ...
 
     async def claimed_accounts(self) -> set[str]: ...
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -49,6 +51,11 @@ class Submission:
     """65 bytes r, s, v (27 or 28)."""
 
 
+Permit = Callable[[], AbstractAsyncContextManager[None]]
+"""Asked anew right before each time that a signature is sent, a repeat included: it raises what forbids that, and is
+held until that request is over."""
+
+
 class Platform(Protocol):
     """The platform's calls (platform API). All raise PlatformError's subclasses; a modifying call takes the
     idempotency key (UUID text) that the caller journaled before, and is never repeated blindly inside."""
@@ -73,7 +80,11 @@ class Platform(Protocol):
         """The current challenge, Base64 as issued; None where none is offered (404 or 409 of this path)."""
         ...
 
-    async def submit(self, account_id: AccountId, submission: Submission, *, key: str) -> PlatformAccount | None: ...
+    async def submit(
+        self, account_id: AccountId, submission: Submission, *, key: str, permit: Permit
+    ) -> PlatformAccount | None:
+        """Raises what ``permit`` raises; an earlier try of the same call may have arrived then."""
+        ...
 
     async def deactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None: ...
 

@@ -71,12 +71,13 @@ async def prove(working: Working) -> Action | None:
     view = await world.chain.view(working.account_id)
     left = await world.chain.holdings(wallet, world.tokens)
     cards = await world.platform.cards(working.account_id)
-    stop = await certificate_wait(world, deployed.chain_id)  # again, because the proof took its time
-    if stop is not None:
-        return stop
-    certificate = world.certifier.certify(
-        account=account, owner=owner_of(working), view=view, examined=examined, left=left, cards=cards
-    )
+    async with world.journal.in_flight():
+        stop = await certificate_wait(world, deployed.chain_id)  # again, because the proof took its time
+        if stop is not None:
+            return stop
+        certificate = world.certifier.certify(
+            account=account, owner=owner_of(working), view=view, examined=examined, left=left, cards=cards
+        )
     sha256 = await world.journal.keep_certificate(working.account_id, certificate)
     path = world.certifier.write(working.account_id, certificate)
     await working.record(

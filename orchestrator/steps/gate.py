@@ -20,7 +20,6 @@ from orchestrator.lifecycle.decisions import is_decision
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.models import ChainAccount
 from orchestrator.policy import KeyRules, Role, Ruleset
 from orchestrator.ports.journal import CountLimit, Facts
 from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
@@ -135,12 +134,6 @@ def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
         stop.since,
         now + patience,
     )
-
-
-async def stop_wait(world: World, *, key: str | None, signer: ChainAccount) -> Wait | None:
-    """The wait of a stop that covers this signer, whose key has this name (None: not known), or None. Reads only."""
-    stop = (await oversight(world)).stop_for(key=key, address=signer.address, chain=str(signer.chain))
-    return None if stop is None else stopped(stop, world.clock(), world.rules.patience)
 
 
 async def standing(world: World, seen: Oversight, approval: Approval) -> tuple[int, int]:

@@ -13,21 +13,18 @@ import asyncio
 from datetime import UTC
 
 from orchestrator import eip191
-from orchestrator.challenge.accounts import named_accounts
 from orchestrator.challenge.decode import Challenge
-from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
-from orchestrator.errors import Disposition, JournalError, KeyUnavailable
+from orchestrator.challenge.policy import Decision
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.oversight import STREAM, Oversight
 from orchestrator.models import ChainAccount
-from orchestrator.policy import KeyRules, Ruleset
+from orchestrator.policy import Ruleset
 from orchestrator.ports.signers import KeyInfo, LogEntry
 from orchestrator.steps.gate import (
     count_limits,
-    disabled,
     note_decisions,
     oversight,
     record,
@@ -35,6 +32,7 @@ from orchestrator.steps.gate import (
     stopped,
 )
 from orchestrator.steps.observe import owner_of
+from orchestrator.steps.permission import binding_rules, bindings, decision_on, require_enabled, require_in_force
 from orchestrator.steps.world import Working
 
 
@@ -50,12 +48,7 @@ async def sign(working: Working) -> Action | None:
     challenge = Challenge.parse(op.challenge.challenge)
     owner = owner_of(working)
     seen = await oversight(world)
-    if seen.ruleset_hash != world.ruleset.hash:
-        raise JournalError(
-            "another ruleset came into force meanwhile: it is read first",
-            code="journal_moved",
-            disposition=Disposition.RETRY,
-        )
+    require_in_force(world, seen)
     finding = await restored(world.journal, world.signing_log, world.keyring.id, world.ruleset.policy.keys)
     if finding is not None:
         return Halt(
@@ -69,17 +62,21 @@ async def sign(working: Working) -> Action | None:
     if stop is not None:
         return stopped(stop, working.now(), world.rules.patience)
     key = await asyncio.to_thread(world.keyring.key_for, owner.address)
-    if disabled(key, seen):
-        raise KeyUnavailable(
-            f"key {key.name!r} with address {key.address} is disabled: "
-            f"type orchestrator keys enable {key.name} if it may sign again",
-            code="key_disabled",
-        )
+    require_enabled(key, seen)
     stop = seen.stop_for(key=key.name, address=key.address, chain=str(owner.chain))
     if stop is not None:
         return stopped(stop, working.now(), world.rules.patience)
     bound = bindings(key, seen, world.ruleset)
-    decision = await _decide(working, challenge, owner, bound, binding_rules(key, seen, world.ruleset))
+    decision = await decision_on(
+        working,
+        challenge,
+        owner,
+        bound,
+        binding_rules(key, seen, world.ruleset),
+        now=working.now(),
+        fetched_at=op.challenge_at,
+        intended=op.intended is not None and op.intended.digest == challenge.digest,
+    )
     if not decision.allowed:
         return Halt("policy_refused", f"{decision}{_hint(decision, key, owner, world.ruleset)}")
     if owner not in bound or owner not in key.wallets:
@@ -114,63 +111,11 @@ async def sign(working: Working) -> Action | None:
     return None
 
 
-def bindings(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
-    """The wallets that the key may sign for under the ruleset in force (None: none is).
-
-    Where changes of keys take approval, they are what the journal last said of the key with this name and address:
-    whoever can write to its file binds it to nothing. Elsewhere what the file says counts too.
-    """
-    last = seen.key_changes.get((key.name, key.address))
-    journaled = () if last is None else tuple(map(ChainAccount.parse, last.wallets))
-    if ruleset is not None and ruleset.policy.approvals.keys > 0:
-        return journaled
-    return tuple(dict.fromkeys((*key.wallets, *journaled)))  # a kill between the two leaves the journal's
-
-
-def binding_rules(key: KeyInfo, seen: Oversight, ruleset: Ruleset) -> KeyRules:
-    """The ruleset's ``keys`` as they hold for this key: where changes of keys take approval, the first use binds no key
-    that the journal has not heard of, since nobody has approved that it is there."""
-    rules = ruleset.policy.keys
-    if ruleset.policy.approvals.keys == 0 or (key.name, key.address) in seen.key_changes:
-        return rules
-    return rules.model_copy(update={"binding": "required"})
-
-
 def _hint(decision: Decision, key: KeyInfo, owner: ChainAccount, ruleset: Ruleset) -> str:
     if decision.rule != "binding":
         return ""
     why = "; only the journal's word on a key counts, and not its file's" if ruleset.policy.approvals.keys > 0 else ""
     return f"{why}. If it may sign for that wallet, type orchestrator keys bind {key.name} --wallet {owner}"
-
-
-async def _decide(
-    working: Working,
-    challenge: Challenge,
-    owner: ChainAccount,
-    wallets: tuple[ChainAccount, ...],
-    keys: KeyRules,
-) -> Decision:
-    op, world = working.op, working.world
-    if op.challenge_at is None:
-        raise AssertionError("a challenge is fetched before it is signed")
-    return decide(
-        challenge,
-        Expectation(
-            account_id=working.account_id,
-            operation=SigningOperation(PURPOSE[op.kind]),
-            signer=owner,
-            wallets=wallets,
-            rules=world.ruleset.policy.challenge,
-            keys=keys,
-            allowed_domains=frozenset(world.ruleset.domains),
-            now=working.now(),
-            fetched_at=op.challenge_at,
-            clock_skew=world.rules.clock_skew,
-            history=await world.journal.challenge_history(challenge.digest),
-            known_accounts=await world.journal.known_accounts(named_accounts(challenge)),
-            resuming=op.intended is not None and op.intended.digest == challenge.digest,
-        ),
-    )
 
 
 async def _bind(

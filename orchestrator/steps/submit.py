@@ -9,14 +9,17 @@ because the first request was taken.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from orchestrator.challenge.decode import Challenge
-from orchestrator.errors import Disposition, PlatformRefused
+from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
+from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
-from orchestrator.steps.gate import stop_wait
+from orchestrator.steps.gate import oversight
+from orchestrator.steps.permission import forbidden, permitted
 from orchestrator.steps.world import Working, new_key
 
 _SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
@@ -27,28 +30,38 @@ _TO_MEND = frozenset({"clock_skew", "platform_login_refused"})
 
 
 async def submit(working: Working) -> Action | None:
-    """Submits the live signature, unless a stop covers it. A final refusal kills it, and a new challenge is fetched.
+    """Submits the live signature, if it may be sent; that is asked again before each try. A final refusal kills it, and
+    a new challenge is fetched.
 
-    Raises PlatformRefused for passing refusals and for those of the credentials: the signature stays live.
+    Raises PlatformRefused for passing refusals and for those of the credentials: the signature stays live. Raises as
+    ``forbidden`` besides.
     """
     op = working.op
     if op.signed is None or op.challenge is None:
         raise AssertionError("a signature is made before it is submitted")
-    signer = ChainAccount.parse(op.signed.signer)
-    stop = await stop_wait(working.world, key=op.signed.by_key, signer=signer)
-    if stop is not None:
-        return stop
+    seen = await oversight(working.world)
+    found = await forbidden(working, seen)
+    if found is not None:
+        return found
     key = op.signed.key
     if key is None or _stale(working, op.signed.key_at):
         key = new_key()
-        await working.record(e.SubmissionIntended(digest=op.signed.digest, key=key))
+        await working.record(e.SubmissionIntended(digest=op.signed.digest, key=key), unchanged={STREAM: seen.length})
     submission = Submission(
-        signer=signer,
+        signer=ChainAccount.parse(op.signed.signer),
         challenge=op.challenge.challenge,
         signature=bytes.fromhex(op.signed.signature.removeprefix("0x")),
     )
     try:
-        await working.world.platform.submit(working.account_id, submission, key=key)
+        permit = partial(permitted, working)
+        await working.world.platform.submit(working.account_id, submission, key=key, permit=permit)
+    except JournalError as error:
+        if error.code != "journal_moved":
+            raise
+        found = await forbidden(working, await oversight(working.world))
+        if found is None:
+            raise  # decided back meanwhile
+        return found
     except PlatformRefused as refused:
         if says_nothing(refused):
             raise

@@ -281,7 +281,11 @@ class ModelPlatform:
             self._issue(account, account.offer.purpose)
         return account.offer.base64 if account.offer else None
 
-    async def submit(self, account_id, submission, *, key):
+    async def submit(self, account_id, submission, *, key, permit):
+        async with permit():
+            return await self._submit(account_id, submission, key)
+
+    async def _submit(self, account_id, submission, key):
         account = self.accounts_[account_id]
 
         def effect():

@@ -43,6 +43,19 @@ def resumed(name: str = "stop-1") -> o.SigningResumed:
     return o.SigningResumed(stop=name, people=("alice", "bob"))
 
 
+def changed(here, action="created", *, name="model", wallets=(), **more) -> o.KeyChanged:
+    """A change of the model's key, or of one of that name."""
+    values = {
+        "address": here.keys.address,
+        "backend": "keystore",
+        "disabled": False,
+        "keystore": here.keys.id,
+        "by": "os:eve",
+        **more,
+    }
+    return o.KeyChanged(action=action, name=name, wallets=tuple(map(str, wallets)), **values)
+
+
 def approved(here, asked: o.ApprovalRequested, person: str, key: PrivateKey | None = None) -> o.ApprovalGiven:
     """An approval with a real signature, over exactly this request of this journal."""
     text = approval_text(asked, here.run(here.journal.identity()))

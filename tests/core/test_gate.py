@@ -17,11 +17,12 @@ from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import OperationKind, to_address
-from orchestrator.policy import Approvals, KeyRules, Limit, Person, Policy, Role, Ruleset
+from orchestrator.policy import Approvals, ChallengeRules, KeyRules, Limit, Person, Policy, Role, Ruleset
 from tests.core.office import (
     PEOPLE,
     approved,
     backup,
+    changed,
     decide,
     oversight,
     reconciled,
@@ -170,6 +171,52 @@ def test_a_signature_that_was_made_is_not_sent_while_a_stop_holds(here, account)
     assert here.account(account).accepted == []
     decide(here, resumed())
     assert here.settle(account) == End("done")
+
+
+@pytest.mark.parametrize("where", ["keystore", "journal"])
+def test_a_signature_of_a_key_that_was_disabled_since_is_not_sent(here, account, where):
+    here.faults.queue.append(("submit", "unreachable"))
+    here.start(account, ACTIVATE)
+    assert len(signatures(here, account)) == 1
+    if where == "keystore":
+        here.keys.disabled = True
+    else:
+        decide(here, changed(here, disabled=True, action="disabled"))
+    with pytest.raises(KeyUnavailable) as caught:
+        here.advance(account)
+    assert caught.value.code == "key_disabled"
+    assert here.account(account).accepted == []
+    if where == "keystore":
+        here.keys.disabled = False
+    else:
+        decide(here, changed(here, action="enabled"))
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1, "the same signature, later"
+
+
+def test_a_signature_that_the_policy_of_now_forbids_is_not_sent(here, account):
+    here.faults.queue.append(("submit", "unreachable"))
+    here.start(account, ACTIVATE)
+    before = here.world.ruleset.policy
+    under(here, policy=before.model_copy(update={"challenge": ChallengeRules(kinds=("eip4361",))}))
+    halted = here.advance(account).action
+    assert isinstance(halted, Halt)
+    assert halted.code == "policy_refused"
+    assert "not to be sent" in halted.message
+    assert here.account(account).accepted == []
+    under(here, policy=before)
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1
+
+
+def test_waiting_alone_does_not_forbid_a_signature(here, account):
+    """A challenge too old to be signed now may have been signed in time; what the platform says of it counts."""
+    here.faults.queue.append(("submit", "unreachable"))
+    under(here, policy=here.world.ruleset.policy.model_copy(update={"challenge": ChallengeRules(max_age=60)}))
+    here.start(account, ACTIVATE)
+    here.pass_time(minutes=20)
+    here.advance(account)
+    assert here.account(account).accepted == ["creation"]
 
 
 def test_no_certificate_is_signed_while_its_key_is_stopped(here, account):

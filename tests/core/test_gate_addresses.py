@@ -13,7 +13,7 @@ from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.models import ChainId, OperationKind, to_address
 from orchestrator.policy import Approvals, KeyRules, Limit, Person, Policy, Role
-from tests.core.office import decide, stop
+from tests.core.office import changed, decide, stop
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 ELSEWHERE = to_address("0x" + "1" * 40)
@@ -24,18 +24,6 @@ ASKING = Policy(
     approvals=Approvals(closure=0, policy=0, roles=0, keys=1, finality=0),
 )
 FIRST_USE = ASKING.model_copy(update={"keys": KeyRules(binding="first_use")})
-
-
-def changed(here, action="created", *, name="model", wallets=(), **more):
-    values = {
-        "address": here.keys.address,
-        "backend": "keystore",
-        "disabled": False,
-        "keystore": here.keys.id,
-        "by": "os:eve",
-        **more,
-    }
-    return o.KeyChanged(action=action, name=name, wallets=tuple(map(str, wallets)), **values)
 
 
 # --- stops -----------------------------------------------------------------------------------------------------------

@@ -226,6 +226,31 @@ def test_a_stop_reaches_a_process_that_is_at_work_and_nothing_is_lost(cli, devne
     assert [types(cli, account).count("challenge_signed") for account in (first, second)] == [1, 1]
 
 
+@pytest.mark.parametrize("forbid", [("stop-signing",), *([("keys", "disable", "owner")] if FULL else [])])
+def test_no_signature_is_sent_by_another_process_after_a_stop_has_returned(cli, devnet, platform, forbid):
+    """One request of it is out when the stop comes, and the platform asks for repeats."""
+    account = created(cli, devnet, "one")
+    signing = {"method": "POST", "path": "challenge/sign"}
+    platform.fault("delay_before", seconds=1.5, **signing)
+    platform.fault("status", status=409, code="idempotency_in_flight", count=99, **signing)
+
+    def sent() -> int:
+        return sum(one["path"].endswith("/challenge/sign") for one in platform.records()["requests"])
+
+    working = cli.start("activate", account)
+    try:
+        wait_for(lambda: working.poll() is not None or sent(), what="a signature on its way")
+        cli.json(*forbid)
+        then = sent()
+        told = next(line for line in working.stderr if "resume-signing" in line or "key_disabled" in line)
+        assert sent() == then, told
+    finally:
+        working.kill()
+        working.communicate()
+    assert sent() == then
+    assert "submission_accepted" not in types(cli, account)
+
+
 # --- the restore drill -----------------------------------------------------------------------------------------------
 
 

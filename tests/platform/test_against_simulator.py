@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import nullcontext
 
 import pytest
 from coincurve import PrivateKey
@@ -93,7 +94,7 @@ async def test_customer_from_creation_to_active(client):
     with pytest.raises(PlatformRefused) as caught:
         await client.create_customer(owner.account, "a-customer", key=key())
     assert caught.value.code == "customer_exists"
-    await client.sign_customer(customer.id, owner.sign(challenge), key=key())
+    await client.sign_customer(customer.id, owner.sign(challenge), key=key(), permit=nullcontext)
     await client.verify_simulator_customer(customer.id, key=key())
     assert (await client.customer(customer.id)).status == "active"
     assert await client.customer_challenge(customer.id) is None
@@ -112,15 +113,17 @@ async def test_account_to_pending(client, programme, owner):
 
     stranger = Owner().sign(challenge)
     with pytest.raises(PlatformRefused) as caught:
-        await client.submit(account.id, Submission(owner.account, challenge, stranger.signature), key=key())
+        await client.submit(
+            account.id, Submission(owner.account, challenge, stranger.signature), key=key(), permit=nullcontext
+        )
     assert caught.value.code == "signature_refused"
     renewed = await client.challenge(account.id)
     assert renewed != challenge
     with pytest.raises(PlatformRefused) as caught:
-        await client.submit(account.id, owner.sign(challenge), key=key())
+        await client.submit(account.id, owner.sign(challenge), key=key(), permit=nullcontext)
     assert caught.value.code != "idempotency_mismatch"
     renewed = await client.challenge(account.id)
-    answered = await client.submit(account.id, owner.sign(renewed), key=key())
+    answered = await client.submit(account.id, owner.sign(renewed), key=key(), permit=nullcontext)
     assert (answered or await client.account(account.id)).status is AccountStatus.PENDING
     assert await client.challenge(account.id) is None
     with pytest.raises(PlatformRefused):
@@ -133,7 +136,7 @@ async def test_what_is_unknown(client, owner):
         (client.account(UNKNOWN), "account_not_found"),
         (client.challenge(UNKNOWN), "account_not_found"),
         (client.cards(UNKNOWN), "account_not_found"),
-        (client.submit(UNKNOWN, submission, key=key()), "account_not_found"),
+        (client.submit(UNKNOWN, submission, key=key(), permit=nullcontext), "account_not_found"),
         (client.activate(UNKNOWN, key=key()), "account_not_found"),
         (client.close(UNKNOWN, key=key()), "account_not_found"),
         (client.customer(UNKNOWN), "customer_not_found"),
@@ -269,7 +272,7 @@ async def test_a_signed_delivery_of_the_simulator(tmp_path, server, reply, owner
         async with PlatformClient(values) as client:
             await client.put_webhook(server.url + "/hooks/x", ["account.updated"], key=key())
             account, challenge = await client.create_account(found.customer_id, "EUR", key=key())
-            await client.submit(account.id, owner.sign(challenge), key=key())
+            await client.submit(account.id, owner.sign(challenge), key=key(), permit=nullcontext)
             seen = await asyncio.wait_for(delivered.get(), 20)
         event = parse_delivery(seen.body, content_type=seen.header("content-type"))
         assert event.account_id == account.id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import uuid
+from contextlib import nullcontext
 from urllib.parse import parse_qs
 
 import pytest
@@ -154,7 +155,7 @@ async def test_submit(server, client, reply, account_json, submission):
         (reply(204), None),
     ):
         server.on("POST", path, answer)
-        account = await client.submit(ID, submission, key=key())
+        account = await client.submit(ID, submission, key=key(), permit=nullcontext)
         assert (account.id if account else None) == expected
     sent = json.loads(server.calls("POST", path)[0].body)
     assert sent["chainId"] == OWNER
@@ -174,7 +175,7 @@ async def test_submit_refused(server, client, reply, submission):
     for answer, code in cases:
         server.on("POST", path, answer)
         with pytest.raises(PlatformRefused) as caught:
-            await client.submit(ID, submission, key=key())
+            await client.submit(ID, submission, key=key(), permit=nullcontext)
         assert caught.value.code == code
 
 
@@ -182,18 +183,20 @@ async def test_submit_refused_without_a_reason_is_told_by_the_new_challenge(serv
     server.on("POST", f"{ACCOUNT}/challenge/sign", reply(400, {"message": "bad request"}))
     server.on("GET", f"{ACCOUNT}/challenge", reply(value={"challenge": "bmV3"}))
     with pytest.raises(PlatformRefused) as caught:
-        await client.submit(ID, submission, key=key())
+        await client.submit(ID, submission, key=key(), permit=nullcontext)
     assert caught.value.code == "signature_refused"
     server.on("GET", f"{ACCOUNT}/challenge", reply(value={"challenge": submission.challenge}))
     with pytest.raises(PlatformRefused) as caught:
-        await client.submit(ID, submission, key=key())
+        await client.submit(ID, submission, key=key(), permit=nullcontext)
     assert caught.value.code == "platform_bad_request"
 
 
 async def test_what_is_no_signature_is_never_sent(server, client, submission):
     for wrong in (b"", submission.signature[:64], submission.signature[:64] + b"\x00"):
         with pytest.raises(AssertionError):
-            await client.submit(ID, Submission(submission.signer, submission.challenge, wrong), key=key())
+            await client.submit(
+                ID, Submission(submission.signer, submission.challenge, wrong), key=key(), permit=nullcontext
+            )
     assert not server.seen
 
 
@@ -231,7 +234,7 @@ async def test_409_means_in_flight_whatever_its_words(server, client, reply, sub
     calls = [
         ("DELETE", ACCOUNT, lambda: client.close(ID, key=used)),
         ("PATCH", f"{ACCOUNT}/deactivate", lambda: client.deactivate(ID, key=used)),
-        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=used)),
+        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=used, permit=nullcontext)),
         ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=used)),
     ]
     busy = reply(409, body, headers={"retry-after": "0"})
@@ -305,7 +308,7 @@ async def test_a_garbled_read_is_repeated(server, client, settings, reply, accou
 async def test_a_garbled_answer_to_a_modifying_call_is_uncertain(server, client, reply, account_json, submission):
     calls = [
         ("DELETE", ACCOUNT, lambda: client.close(ID, key=key())),
-        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=key())),
+        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=key(), permit=nullcontext)),
         ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=key())),
         ("PUT", "/webhooks", lambda: client.put_webhook("https://me.example/", ["x"], key=key())),
         ("PUT", "/auth/signing", lambda: client.upload_signing_key("pem", key=key())),
@@ -403,8 +406,8 @@ async def test_customers(server, client, reply, challenge_text, submission):
     server.on("GET", f"/customers/{CUSTOMER}/challenge", reply(value={"challenge": challenge_text}))
     assert await client.customer_challenge(CUSTOMER) == challenge_text
     server.on("POST", f"/customers/{CUSTOMER}/challenge/sign", reply(202, value), reply(204))
-    assert (await client.sign_customer(CUSTOMER, submission, key=key())).id == CUSTOMER
-    assert await client.sign_customer(CUSTOMER, submission, key=key()) is None
+    assert (await client.sign_customer(CUSTOMER, submission, key=key(), permit=nullcontext)).id == CUSTOMER
+    assert await client.sign_customer(CUSTOMER, submission, key=key(), permit=nullcontext) is None
     server.on("PATCH", f"/simulator/customers/{CUSTOMER}/verify", reply(202))
     await client.verify_simulator_customer(CUSTOMER, key=key())
 

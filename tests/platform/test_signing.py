@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import uuid
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,13 +74,13 @@ async def every_kind_of_request(server, client, other, reply):
         client.cards(ID),
         client.challenge(ID),
         client.create_account(ID, "EUR", key=key()),
-        client.submit(ID, submission, key=key()),
+        client.submit(ID, submission, key=key(), permit=nullcontext),
         client.deactivate(ID, key=key()),
         client.activate(ID, key=key()),
         client.close(ID, key=key()),
         client.create_customer(OWNER, "Zoë “quoted” \U0001f600", key=key()),
         client.customer_challenge(ID),
-        client.sign_customer(ID, submission, key=key()),
+        client.sign_customer(ID, submission, key=key(), permit=nullcontext),
         client.verify_simulator_customer(ID, key=key()),
         client.put_webhook("https://me.example/x?y=z", ["account.updated"], key=key()),
         client.webhooks(),

@@ -1,0 +1,176 @@
+"""What is in flight when somebody stops signing: a stop waits until all that was decided before it has landed.
+
+Whoever checks what people have decided and then acts on it (sends a signature, say) does both within ``hold``, and
+whoever writes a decision that forbids it calls ``landed`` after that. So each flight has either read the decision, or
+is over before ``landed`` returns. A flight ends with its process. What comes after the wait began, waits for its end.
+
+    a file     two locks of the operating system (flock) beside it: a flight shares both for a moment and keeps the
+               second; who waits takes the first for itself, which holds up what comes, and then the second
+    a server   one advisory lock of a transaction, shared by flights (PostgreSQL, "Advisory Locks": who waits is in
+               the queue before what comes), on connections of its own, so that no flight starves the journal
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from orchestrator.errors import Disposition, JournalError, SettingsError
+from orchestrator.journal.failures import translated
+from orchestrator.journal.postgres import postgres_engine
+
+_PATIENCE: Final = 300.0
+"""Seconds that a flight waits for its turn: longer than anybody waits for flights."""
+_LOOK_AGAIN: Final = 0.02
+"""Seconds between two tries: the operating system does not say when a lock of another process is free."""
+_AT_ONCE: Final = 8
+"""Connections to a server that flights of one process may have; more of them take turns."""
+_LOCK: Final = int.from_bytes(hashlib.sha256(b"offblocks-orchestrator in flight").digest()[:8], "big", signed=True)
+_SETTINGS: Final = """
+SELECT set_config(name, value, true) FROM pg_settings JOIN (VALUES
+    ('lock_timeout', :wait),
+    -- The server must not end a flight that is still out, whatever an administrator has set.
+    ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'), ('statement_timeout', '0'),
+    -- A machine that is gone is noticed within half a minute.
+    ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '4')
+) AS wanted (name, value) USING (name)
+"""
+
+
+class InFlight(Protocol):
+    """The flights of all processes that share a journal."""
+
+    def hold(self) -> AbstractAsyncContextManager[None]:
+        """A flight. Raises JournalError (``journal_busy``, ``journal_unreachable``: retry) before it begins, and
+        SettingsError ``lock_unusable``."""
+        ...
+
+    async def landed(self, patience: float) -> bool:
+        """Whether all that was in flight when this was called has ended within ``patience`` seconds. Raises as
+        ``hold``."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class FileInFlight:
+    """By files in the folder of the journal's locks."""
+
+    def __init__(self, folder: Path) -> None:
+        self._turn, self._flight = folder / "in-flight-turn.lock", folder / "in-flight.lock"
+
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        until = time.monotonic() + _PATIENCE
+        with _Lock(self._flight) as flight:
+            with _Lock(self._turn) as turn:
+                if not (await turn.take(fcntl.LOCK_SH, until) and await flight.take(fcntl.LOCK_SH, until)):
+                    raise JournalError(
+                        f"another process has been waiting for what is in flight for more than {_PATIENCE:.0f} s: "
+                        "nothing was sent",
+                        code="journal_busy",
+                        disposition=Disposition.RETRY,
+                    )
+            yield
+
+    async def landed(self, patience: float) -> bool:
+        until = time.monotonic() + patience
+        with _Lock(self._turn) as turn, _Lock(self._flight) as flight:
+            return await turn.take(fcntl.LOCK_EX, until) and await flight.take(fcntl.LOCK_EX, until)
+
+    async def close(self) -> None:
+        pass
+
+
+class _Lock:
+    """One file, open; its lock ends with the block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def __enter__(self) -> _Lock:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    async def take(self, kind: int, until: float) -> bool:
+        """Whether it was to be had before ``until``, on ``time.monotonic``'s clock."""
+        while True:
+            try:
+                fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    return False
+            except OSError as error:
+                raise self._unusable(error) from error
+            else:
+                return True
+            await asyncio.sleep(_LOOK_AGAIN)
+
+    def _unusable(self, error: OSError) -> SettingsError:
+        return SettingsError(
+            f"cannot lock {self._path}: {error.strerror or error}; the folder of the journal's database must take "
+            "files and locks",
+            code="lock_unusable",
+        )
+
+
+class ServerInFlight:
+    """By an advisory lock. A flight that loses its connection to the database is no longer waited for."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        # Not from the journal's own pool: a slow platform would take all of its connections away.
+        self._engine = postgres_engine(engine.url, pool_size=_AT_ONCE, max_overflow=0)
+
+    def hold(self) -> AbstractAsyncContextManager[None]:
+        return self._locked("pg_advisory_xact_lock_shared", _PATIENCE)
+
+    async def landed(self, patience: float) -> bool:
+        try:
+            async with self._locked("pg_advisory_xact_lock", patience):
+                return True
+        except JournalError as error:
+            if error.code != "journal_busy":
+                raise
+            return False
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _locked(self, function: str, patience: float) -> AsyncIterator[None]:
+        connection = self._engine.connect()
+        try:
+            try:
+                await connection.start()
+                await connection.execute(sa.text(_SETTINGS), {"wait": f"{max(1, int(patience * 1000))}ms"})
+                await connection.execute(sa.text(f"SELECT {function}({_LOCK})"))
+            except SQLAlchemyError as error:
+                raise translated(error) from error
+            yield
+        finally:
+            await _release(connection)
+
+
+async def _release(connection: AsyncConnection) -> None:
+    """Ends the transaction and with it the lock; what was done in the flight is done, whatever the database says."""
+    with suppress(SQLAlchemyError):
+        await asyncio.shield(asyncio.ensure_future(connection.close()))
