@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.fold import AccountState, fold
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.fold import AccountState, fold, is_account
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId, CustomerId, to_uuid
 from orchestrator.report import AccountReport, OperationReport, account_report, report
@@ -22,11 +21,7 @@ def to_account_id(text: str) -> AccountId:
 
 def account_states(streams: Mapping[str, Sequence[Recorded]]) -> dict[AccountId, AccountState]:
     """The accounts among these streams, which also hold creations and people's decisions."""
-    return {
-        AccountId(stream): fold(recorded)
-        for stream, recorded in streams.items()
-        if not stream.startswith("reference:") and stream != STREAM
-    }
+    return {AccountId(stream): fold(recorded) for stream, recorded in streams.items() if is_account(stream)}
 
 
 class Accounts:

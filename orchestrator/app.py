@@ -111,7 +111,7 @@ class Orchestrator:
         async def attempt() -> AccountReport:
             return account_report(await create_account(world, customer, currency.upper(), reference))
 
-        async with self._locks.hold(f"reference:{reference}", deadline, lambda what: self._watch(reference, what)):
+        async with self._locks.hold(e.creation_stream(reference), deadline, lambda what: self._watch(reference, what)):
             try:
                 async with cut_off(deadline):
                     return await patiently(
@@ -300,7 +300,7 @@ class Orchestrator:
                 timeout=max(0.0, deadline - time.monotonic()),
             )
         except OrchestratorError as error:
-            return troubled(AccountId(f"reference:{intent.reference}"), AccountState(), error)
+            return troubled(AccountId(e.creation_stream(intent.reference)), AccountState(), error)
         return None
 
     async def _reconcile(self, reason: str, by: str) -> Wait | None:

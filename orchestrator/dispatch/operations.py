@@ -17,7 +17,7 @@ from orchestrator.models import AccountId, OperationKind, Outcome
 from orchestrator.report import ErrorNote, OperationReport, report, troubled
 from orchestrator.runner import Runner
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working, World
+from orchestrator.steps.world import Working, World, reading_again
 
 
 class Operations:
@@ -50,7 +50,7 @@ class Operations:
             try:
                 async with cut_off(deadline):
                     started = await patiently(
-                        lambda: self._start(account_id, kind),
+                        lambda: reading_again(lambda: self._start(account_id, kind), account_id),
                         deadline,
                         poll_interval=self._poll_interval,
                         watch=lambda what: self._watch(account_id, what),
@@ -80,13 +80,7 @@ class Operations:
         Raises OrchestratorError's subclasses: JournalError ``account_busy`` (retry), too.
         """
         async with self._locks.hold(account_id, time.monotonic()):
-            working = await Working.load(account_id, self._world)
-            if working.state.unfinished:
-                return await self._drive(account_id, time.monotonic())
-            if working.length == 0:
-                await self._world.platform.account(account_id)  # a made-up id costs this one read
-            await observe(working)
-            return self._report(account_id, working.state)
+            return await reading_again(lambda: self._look(account_id), account_id)
 
     async def read_back(self, account_id: AccountId) -> None:
         """Reads both sides back, of an account with an unfinished operation too, and journals what is new.
@@ -95,7 +89,19 @@ class Operations:
         """
         self._watch(account_id, "reading platform and chain back")
         async with self._locks.hold(account_id, time.monotonic() + TURN_SECONDS):
-            await observe(await Working.load(account_id, self._world))
+            await reading_again(lambda: self._observed(account_id), account_id)
+
+    async def _look(self, account_id: AccountId) -> OperationReport:
+        working = await Working.load(account_id, self._world)
+        if working.state.unfinished:
+            return await self._drive(account_id, time.monotonic())
+        if working.length == 0:
+            await self._world.platform.account(account_id)  # a made-up id costs this one read
+        await observe(working)
+        return self._report(account_id, working.state)
+
+    async def _observed(self, account_id: AccountId) -> None:
+        await observe(await Working.load(account_id, self._world))
 
     async def _start(self, account_id: AccountId, kind: OperationKind) -> OperationReport | None:
         """Starts the operation, or says why there is nothing to start."""

@@ -15,6 +15,7 @@ from orchestrator.lifecycle.fold import AccountState, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountId
 from orchestrator.ports.journal import Facts
+from orchestrator.steps.world import reading_again
 
 Decision = Literal["retry", "accept", "abandon"]
 
@@ -39,7 +40,8 @@ async def resolve(
     halted = fold(await journal.read(account_id)).operation
     if decision == "retry" and halted is not None and halted.halted and halted.halted.code == "journal_restored":
         wait = await reconcile()
-    async with locks.hold(account_id, time.monotonic() + TURN_SECONDS):
+
+    async def decide() -> AccountState:
         recorded = await journal.read(account_id)
         state = fold(recorded)
         op = state.operation
@@ -53,4 +55,7 @@ async def resolve(
         elif decision == "abandon":
             decided.append(e.OperationEnded(outcome="failed", code="abandoned", message=reason))
         new = await journal.append(account_id, decided, after=len(recorded), at=datetime.now(UTC))
-        return fold(new, state), wait
+        return fold(new, state)
+
+    async with locks.hold(account_id, time.monotonic() + TURN_SECONDS):
+        return await reading_again(decide, account_id), wait

@@ -22,7 +22,7 @@ from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row
 from orchestrator.journal.schema import certificates, claims, events, inbox, meta
 from orchestrator.journal.transactions import reading, writing
 from orchestrator.journal.verify import Verification, verified
-from orchestrator.lifecycle.events import SigningIntended
+from orchestrator.lifecycle.events import CREATIONS, SigningIntended
 from orchestrator.lifecycle.oversight import STREAM as SIGNING
 from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled, SigningStopped
 from orchestrator.lifecycle.recorded import Event, Recorded
@@ -160,7 +160,11 @@ class Journal:
 
     async def open_creations(self) -> list[Recorded]:
         """The last intents of the creations that have had no answer and no refusal yet."""
-        last = sa.select(sa.func.max(events.c.seq)).where(events.c.stream.like("reference:%")).group_by(events.c.stream)
+        last = (
+            sa.select(sa.func.max(events.c.seq))
+            .where(events.c.stream.startswith(CREATIONS, autoescape=True))
+            .group_by(events.c.stream)
+        )
         query = sa.select(events).where(events.c.seq.in_(last)).where(events.c.type == "creation_intended")
         async with reading(self._engine) as connection:
             return [recorded(row._mapping) for row in await connection.execute(query.order_by(events.c.seq))]

@@ -8,7 +8,7 @@ tokens are decimal strings in JSON, because they exceed what JSON readers keep e
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,6 +26,15 @@ class BlockFact(Fact):
 
     number: int
     hash: str
+
+
+CREATIONS: Final = "reference:"
+"""What the streams of creations begin with."""
+
+
+def creation_stream(reference: str) -> str:
+    """The stream of the creation with this reference."""
+    return f"{CREATIONS}{reference}"
 
 
 # --- creation: the stream of a reference ----------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from orchestrator.chain.rpc import Rpc
 from orchestrator.chain.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
 from orchestrator.connect import open_platform
 from orchestrator.errors import Disposition, OrchestratorError
+from orchestrator.lifecycle.fold import is_account
 from orchestrator.models import AccountId, Outcome
 from orchestrator.report import OperationReport
 from orchestrator.service.backlog import Backlog, Schedule
@@ -209,6 +210,8 @@ class Worker:
             )
             _log.info("creation_settled", reference=creation.reference, account=account.account_id)
             return None
+        if not is_account(name):
+            return None  # a creation that was settled since it was scheduled
         report = await self._orchestrator.hint(name)
         self._tell_report(name, report)
         if report.outcome is Outcome.OPERATOR:

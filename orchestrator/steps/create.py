@@ -2,61 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from orchestrator.errors import Disposition, JournalError, PlatformRefused, SettingsError
+from orchestrator.errors import (
+    Disposition,
+    JournalError,
+    KeyUnavailable,
+    PlatformRefused,
+    PlatformUnreachable,
+    SettingsError,
+)
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle.events import creation_stream
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.steps.submit import says_nothing
-from orchestrator.steps.world import World, new_key
+from orchestrator.steps.world import World, new_key, reading_again
 
 _CLOCK_MARGIN = timedelta(minutes=5)
 """How far the platform's clock may be behind ours for its ``createdAt`` still to count as after our intent."""
+_PAUSES = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 60, 300))
+"""How long after an uncertain request the next is made at the earliest; after as many as this and one, none is."""
 
 
 async def create_account(world: World, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
     """The account of this reference: found if it was created before, else created.
 
-    The intent with its idempotency key is journaled first. A repeat within the key's hour sends the same key. Where
-    that is refused, or the hour is over, the customer's accounts are read back: the one that nobody claims is adopted;
-    an operator is asked if there are several. Raises PlatformError's subclasses, SettingsError ``reference_taken``,
-    JournalError ``creation_ambiguous`` and ``creation_unsettled`` (retry).
+    Each request is journaled first, with its idempotency key. Where what became of one is not known, the customer's
+    accounts are read back before the next: the one that nobody claims is adopted; an operator is asked if there are
+    several, or still none after the last of five. A repeat within the key's hour bears the same key, for platforms
+    that remember it. Where another process settles the creation too, its word is read and counts.
+
+    Raises PlatformError's subclasses, SettingsError ``reference_taken``, JournalError ``creation_ambiguous`` and
+    ``creation_unsettled`` (retry). SIDE EFFECTS: journals intent and answer; ``POST /customers/{id}/accounts``.
     """
-    stream = f"reference:{reference}"
+    return await reading_again(lambda: _create(world, customer, currency, reference), creation_stream(reference))
+
+
+async def _create(world: World, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
+    stream = creation_stream(reference)
     recorded = await world.journal.read(stream)
-    intents = [item for item in recorded if isinstance(item.event, e.CreationIntended)]
-    last = recorded[-1].event if recorded else None
-    for item in intents:
+    for item in recorded:
         _same(item.event, customer, currency, reference)
+    last = recorded[-1].event if recorded else None
     if isinstance(last, e.CreationAnswered):
         return await world.platform.account(AccountId(last.account_id))
     length = len(recorded)
-    key = None
-    doubtful = isinstance(last, e.CreationIntended) or (isinstance(last, e.CreationRefused) and last.repeated)
-    if isinstance(last, e.CreationIntended) and world.rules.is_young(
-        intents[-1].at, world.clock(), world.rules.key_life
-    ):
-        key = last.key
-    elif doubtful:
-        found = await _adopt(world, customer, currency, intents, stream, length)
+    doubtful = _doubtful(recorded)
+    key = _live_key(world, doubtful) if isinstance(last, e.CreationIntended) else None
+    # Journaled, and by this process' own word not processed: its intent is the one of the next request.
+    unsent = doubtful.pop() if key is not None and key in world.unsent else None
+    if doubtful:
+        try:
+            found = await _adopt(world, customer, currency, doubtful, stream, length)
+        except JournalError as error:
+            if error.code != "creation_unsettled" or key is None:
+                raise
+            found = None  # it may be another reference's: our own key tells
         if found is not None:
             return found
-    fresh = key is None
-    if key is None:
-        key = new_key()
+    repeated = key is not None and bool(doubtful)
+    if unsent is None:
+        _require_another(world, doubtful, stream)
+        key = key or new_key()
         intent = e.CreationIntended(reference=reference, customer_id=customer, currency=currency, key=key)
         await world.journal.append(stream, [intent], after=length, at=world.clock())
         length += 1
+    assert key is not None, f"{stream}: a request without a key"
     try:
+        world.unsent.discard(key)
         account, _challenge = await world.platform.create_account(customer, currency, key=key)
+    except (PlatformUnreachable, SettingsError, KeyUnavailable):
+        world.unsent.add(key)
+        raise
     except PlatformRefused as refused:
         if says_nothing(refused):
-            raise  # an earlier request under this key may have made the account: the key is not given up
-        if not fresh:
+            world.unsent.add(key)  # an earlier request under this key may have made the account: it is not given up
+            raise
+        if repeated:
             # The refusal of a repeat says nothing of the first request.
-            found = await _adopt(world, customer, currency, intents, stream, length)
+            found = await _adopt(world, customer, currency, doubtful, stream, length)
             if found is not None:
                 return found
             if refused.status == 409:
@@ -66,15 +93,88 @@ async def create_account(world: World, customer: CustomerId, currency: str, refe
             if refused.code == "idempotency_mismatch":
                 raise
         # The key before may be in doubt too: then this refusal does not settle that.
-        refusal = e.CreationRefused(code=refused.code, message=refused.message, repeated=not fresh or doubtful)
+        refusal = e.CreationRefused(code=refused.code, message=refused.message, repeated=bool(doubtful))
         await world.journal.append(stream, [refusal], after=length, at=world.clock())
         raise
-    await world.journal.append(stream, [e.CreationAnswered(account_id=account.id)], after=length, at=world.clock())
+    await _answered(world, stream, account, length)
     return account
 
 
+def _doubtful(recorded: Sequence[Recorded]) -> list[Recorded]:
+    """The intents of requests that may have made an account."""
+    doubtful: list[Recorded] = []
+    for item in recorded:
+        match item.event:
+            case e.CreationIntended():
+                doubtful.append(item)
+            case e.CreationRefused(repeated=False):
+                doubtful = []
+            case _:
+                pass
+    return doubtful
+
+
+def _live_key(world: World, intents: Sequence[Recorded]) -> str | None:
+    """The last intent's key, as long as the platform remembers it since its first use."""
+    key = _key(intents[-1])
+    first = next(item for item in intents if _key(item) == key)
+    return key if world.rules.is_young(first.at, world.clock(), world.rules.key_life) else None
+
+
+def _key(item: Recorded) -> str | None:
+    return item.event.key if isinstance(item.event, e.CreationIntended) else None
+
+
+def _require_another(world: World, doubtful: Sequence[Recorded], stream: str) -> None:
+    """Raises JournalError: ``creation_ambiguous`` after the last request, ``creation_unsettled`` (retry) while it is
+    too early for the next. No account has been found by then."""
+    if not doubtful:
+        return
+    asked, last = len(doubtful), doubtful[-1].at
+    if asked > len(_PAUSES):
+        raise JournalError(
+            f"{stream}: asked for {asked} times since {doubtful[0].at:%Y-%m-%dT%H:%M:%SZ} without an answer that says "
+            "what became of it, and no account is shown that could be it: none more is asked for",
+            code="creation_ambiguous",
+        )
+    if world.rules.is_young(last, world.clock(), _PAUSES[asked - 1]):
+        raise JournalError(
+            f"{stream}: what became of the request of {last:%Y-%m-%dT%H:%M:%SZ} is not known yet, and no account is "
+            f"shown that could be it; it is made again {_PAUSES[asked - 1].total_seconds():.0f} s after that",
+            code="creation_unsettled",
+            disposition=Disposition.RETRY,
+        )
+
+
+async def _answered(world: World, stream: str, account: PlatformAccount, length: int) -> None:
+    """SIDE EFFECTS: journals the answer, whatever another process has written meanwhile.
+
+    Raises JournalError ``creation_ambiguous`` where that was another answer.
+    """
+    while True:
+        try:
+            answer = e.CreationAnswered(account_id=account.id)
+            await world.journal.append(stream, [answer], after=length, at=world.clock())
+        except JournalError as error:
+            if error.code != "journal_conflict":
+                raise
+        else:
+            return
+        recorded = await world.journal.read(stream)
+        length = len(recorded)
+        others = {item.event.account_id for item in recorded if isinstance(item.event, e.CreationAnswered)}
+        if others == {account.id}:
+            return
+        if others:
+            raise JournalError(
+                f"{stream} was answered with account {', '.join(sorted(others))} in another process, and with "
+                f"{account.id} in this one: expected one account",
+                code="creation_ambiguous",
+            )
+
+
 async def _adopt(
-    world: World, customer: CustomerId, currency: str, intents: list[Recorded], stream: str, length: int
+    world: World, customer: CustomerId, currency: str, intents: Sequence[Recorded], stream: str, length: int
 ) -> PlatformAccount | None:
     """``_read_back``. SIDE EFFECTS: journals an account that it finds as this reference's."""
     found = await _read_back(world, customer, currency, intents, stream)
@@ -96,7 +196,7 @@ def _same(intent: Event, customer: CustomerId, currency: str, reference: str) ->
 
 
 async def _read_back(
-    world: World, customer: CustomerId, currency: str, intents: list[Recorded], stream: str
+    world: World, customer: CustomerId, currency: str, intents: Sequence[Recorded], stream: str
 ) -> PlatformAccount | None:
     """The one account that an uncertain request of ours may have made, or None if it made none.
 

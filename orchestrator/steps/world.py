@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from orchestrator.errors import Disposition, JournalError
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.lifecycle.stages import Rules
@@ -100,6 +101,8 @@ class World:
     tokens: tuple[Address, ...] = ()
     adopted: set[str] = field(default_factory=set)
     """Hashes of rulesets that this process has seen in force."""
+    unsent: set[str] = field(default_factory=set)
+    """Idempotency keys of journaled creations whose last request, by this process, was surely not processed."""
     customers: dict[CustomerId, PlatformCustomer] = field(default_factory=dict)
     """Customers read so far: the wallet of a customer never changes."""
 
@@ -144,6 +147,30 @@ class Working:
         )
         self.length += len(recorded)
         self.state = fold(recorded, self.state)
+
+
+_Result = TypeVar("_Result")
+_TRIES = 50
+"""More processes than ever write to one stream at the same moment."""
+
+
+async def reading_again(attempt: Callable[[], Awaitable[_Result]], stream: str) -> _Result:
+    """``attempt``, which reads the stream and then writes to it; again where another process wrote first. Locks are one
+    machine's, and people need none.
+
+    Raises JournalError ``journal_busy`` (retry) where that happens each time.
+    """
+    for _ in range(_TRIES):
+        try:
+            return await attempt()
+        except JournalError as error:
+            if error.code != "journal_conflict":
+                raise
+    raise JournalError(
+        f"the journal of {stream} grew at each of {_TRIES} tries",
+        code="journal_busy",
+        disposition=Disposition.RETRY,
+    )
 
 
 def new_key() -> str:

@@ -14,8 +14,13 @@ import pytest
 from orchestrator.dispatch import deadline as deadlines
 from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
 from orchestrator.dispatch.locks import AccountLocks
+from orchestrator.dispatch.operations import Operations
+from orchestrator.dispatch.resolution import resolve
 from orchestrator.errors import Disposition, JournalError, SettingsError
+from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
+from orchestrator.models import AccountStatus, OperationKind
+from tests.core.conftest import CUSTOMER, OWNER
 
 ACCOUNT = "a0000000-0000-4000-8000-000000000001"
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -246,3 +251,42 @@ async def test_what_hangs_is_cut_off_after_its_deadline(monkeypatch):
     with pytest.raises(TimeoutError):
         async with deadlines.cut_off(time.monotonic() - 1):
             await asyncio.Event().wait()
+
+
+# --- where another machine writes first ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["run", "look", "read_back", "resolve"])
+def test_who_is_outrun_by_another_machine_reads_again(lab, tmp_path, call):
+    """A lock is one machine's; of two that share a server both may observe an account at the same moment."""
+    here = lab()
+    account, append, outrun = here.create().id, here.journal.append, []
+    if call == "resolve":
+        here.begin(account, OperationKind.ACTIVATE)
+
+    async def late(stream, new, **conditions):
+        if not outrun:
+            outrun.append(True)
+            seen = e.PlatformObserved(
+                customer_id=CUSTOMER,
+                status=AccountStatus.INITIATING,
+                wallet=None,
+                owner=str(OWNER),
+                updated_at=here.now,
+            )
+            await append(stream, [seen], after=len(await here.journal.read(stream)), at=here.now)
+        return await append(stream, new, **conditions)
+
+    here.journal.append = late
+    locks = AccountLocks(tmp_path / "locks")
+    operations = Operations(here.world, locks, Wakes(), poll_interval=0.1, watch=lambda *_: None)
+    match call:
+        case "run":
+            here.run(operations.run(account, OperationKind.ACTIVATE, time.monotonic()))
+        case "resolve":
+            told = resolve(here.journal, locks, account, "abandon", reason="r", by="b", reconcile=None)
+            assert here.run(told)[0].operation.ended is not None
+        case _:
+            here.run(getattr(operations, call)(account))
+    assert outrun
+    assert here.state(account).status is not None

@@ -5,7 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.errors import ChainUnreachable, Disposition, JournalError, PlatformRefused, UncertainAnswer
+from orchestrator.errors import (
+    ChainUnreachable,
+    PlatformRefused,
+)
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.stages import Step
@@ -101,142 +104,6 @@ def test_refused_credentials_leave_the_operation_as_it_is(here, active, monkeypa
             here.start(active, kind)
     assert here.state(active).unfinished
     assert here.settle(active) == End("done")
-
-
-# --- creation ------------------------------------------------------------
-
-
-def lost(here, reference="order-1"):
-    here.faults.queue.append(("create_account", "lost"))
-    with pytest.raises(UncertainAnswer):
-        here.create(reference)
-
-
-@pytest.mark.parametrize("minutes", [1, 54, 56, 61, 600])
-def test_an_uncertain_creation_is_settled_with_one_account(here, minutes):
-    lost(here)
-    here.pass_time(minutes=minutes)
-    found = here.create()
-    assert [found.id] == list(here.platform.accounts_)
-    assert here.create().id == found.id
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "disposition"),
-    [
-        (429, "platform_rate_limited", Disposition.RETRY),
-        (401, "platform_unauthorized", None),
-        (403, "clock_skew", None),
-    ],
-)
-def test_a_refused_repeat_does_not_give_the_key_up(here, monkeypatch, status, code, disposition):
-    lost(here)
-
-    async def refuse(*_args, **_options):
-        raise PlatformRefused("refused before the key was looked up", status=status, code=code, disposition=disposition)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(here.platform, "create_account", refuse)
-        with pytest.raises(PlatformRefused):
-            here.create()
-    here.create()
-    assert len(here.platform.accounts_) == 1
-
-
-STATUSES = [
-    (400, "platform_bad_request"),
-    (403, "platform_forbidden"),
-    (404, "customer_not_found"),
-    (409, "platform_conflict"),
-    (422, "idempotency_mismatch"),
-    (422, "customer_not_active"),
-]
-
-
-@pytest.mark.parametrize(("status", "code"), STATUSES)
-def test_a_refused_repeat_adopts_what_the_first_request_made(here, monkeypatch, status, code):
-    lost(here)
-
-    async def refuse(*_args, **_options):
-        raise PlatformRefused("refused", status=status, code=code)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(here.platform, "create_account", refuse)
-        found = here.create()
-    assert [found.id] == list(here.platform.accounts_)
-    assert here.create().id == found.id
-    assert len(here.platform.accounts_) == 1
-
-
-@pytest.mark.parametrize(("status", "code"), STATUSES)
-def test_a_first_request_that_arrives_after_its_refused_repeat_makes_the_only_account(here, monkeypatch, status, code):
-    create_account, used = here.platform.create_account, []
-
-    async def late(customer_id, currency, *, key):
-        used.append(key)
-        raise UncertainAnswer("no answer")
-
-    async def refuse(*_args, key):
-        used.append(key)
-        raise PlatformRefused("refused", status=status, code=code)
-
-    for script, error in ((late, UncertainAnswer), (refuse, PlatformRefused)):
-        with monkeypatch.context() as patch:
-            patch.setattr(here.platform, "create_account", script)
-            with pytest.raises(error) as raised:
-                here.create()
-    assert used[0] == used[1]
-    if status == 409:
-        assert raised.value.disposition is Disposition.RETRY
-        assert here.events("reference:order-1", e.CreationRefused) == []
-    here.run(create_account(CUSTOMER, "EUR", key=used[0]))  # it arrives
-    assert [here.create().id] == list(here.platform.accounts_)
-
-
-def test_a_final_refusal_lets_a_corrected_repeat_ask_again(here, monkeypatch):
-    async def refuse(*_args, **_options):
-        raise PlatformRefused("the customer is pending", status=422, code="customer_not_active")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(here.platform, "create_account", refuse)
-        with pytest.raises(PlatformRefused):
-            here.create()
-    here.create()
-    keys = [event.key for event in here.events("reference:order-1", e.CreationIntended)]
-    assert len(set(keys)) == len(keys) == 2
-
-
-def test_a_clock_set_back_does_not_make_a_dead_key_live(here):
-    here.skew = timedelta(hours=3)
-    lost(here)
-    here.skew = timedelta(0)
-    here.pass_time(minutes=61)
-    here.create()
-    assert len(here.platform.accounts_) == 1
-
-
-def test_an_account_that_may_be_of_another_reference_is_not_taken(here):
-    """Two references of one customer: the first one's request never arrived, the second one's answer was lost."""
-    here.faults.queue.append(("create_account", "unreachable"))
-    with pytest.raises(Exception, match="no connection"):
-        here.create("first")
-    here.pass_time(minutes=61)
-    lost(here, "second")
-    with pytest.raises(JournalError) as raised:
-        here.create("first")
-    assert (raised.value.code, raised.value.disposition) == ("creation_unsettled", Disposition.RETRY)
-    assert here.create("second").id != here.create("first").id
-    assert len(here.platform.accounts_) == 2
-
-
-def test_two_references_that_are_both_stale_get_an_account_each(here):
-    for reference in ("first", "second"):
-        lost(here, reference)
-        here.pass_time(minutes=61)
-    with pytest.raises(JournalError, match="expected at most one") as raised:
-        here.create("first")
-    assert raised.value.code == "creation_ambiguous"
-    assert len(here.platform.accounts_) == 2
 
 
 # --- the platform's word ---------------------------------------------------

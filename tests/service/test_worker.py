@@ -6,10 +6,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from orchestrator.app import Orchestrator
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.lifecycle import events as e
+from orchestrator.service.worker import Worker
 from orchestrator.settings import Settings
 
 
@@ -77,11 +80,20 @@ async def test_a_creation_that_was_interrupted_is_settled_once(
         async with running(opened, service_settings):
 
             async def settled() -> bool:
-                return len(await opened.journal.read("reference:order-1")) == 2
+                return isinstance((await opened.journal.read("reference:order-1"))[-1].event, e.CreationAnswered)
 
             await eventually(settled, "the creation is answered")
         found = await opened.create_account(devnet.programme.customer_id, "EUR", reference="order-1")
         assert [account.account_id for account in await opened.accounts()] == [found.account_id]
+
+
+async def test_a_creation_that_was_settled_beside_it_is_no_account_to_look_at(service_settings: Settings) -> None:
+    """It was scheduled while it was open, and is over when its turn comes."""
+    async with Orchestrator.open(service_settings) as opened:
+        worker = Worker(opened, service_settings)
+        with capture_logs() as logs:
+            await worker._look("reference:order-1")
+    assert logs == []
 
 
 async def test_what_was_committed_before_a_crash_is_handled_after_the_restart(
