@@ -80,6 +80,13 @@ def next_action(account_id: str, state: AccountState, now: datetime, rules: Rule
                 f"the platform refused {op.refusals} signatures in a row (limit {rules.refusals}); "
                 f"the last one: {op.last_refusal}",
             )
+        if stage.step in _FOR_A_SIGNATURE and op.signed is not None and op.signed.ineffective >= rules.submissions:
+            return Halt(
+                "signature_without_effect",
+                f"the platform took the signature {op.signed.ineffective} times and said that all was well; each time "
+                f"the account was {state.status} as before {rules.effect.total_seconds() / 60:.0f} minutes later, and "
+                "the same challenge was on offer still",
+            )
         if stage.step is not None:
             return Act(stage.step)
         since = op.touched_at or op.started_at

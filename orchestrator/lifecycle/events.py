@@ -188,6 +188,14 @@ class SubmissionAccepted(Fact):
     digest: str
 
 
+class SubmissionIneffective(Fact):
+    """The platform took the signature a while ago (``Rules.effect``), the account stands where it stood, and the same
+    challenge is still on offer."""
+
+    type: Literal["submission_ineffective"] = "submission_ineffective"
+    digest: str
+
+
 class SubmissionRefused(Fact):
     """The platform's final refusal: the signature is dead, a new challenge is to be fetched."""
 

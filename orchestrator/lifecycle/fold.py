@@ -37,6 +37,8 @@ class Signed:
     key: str | None = None
     key_at: datetime | None = None
     accepted_at: datetime | None = None
+    ineffective: int = 0
+    """How often the platform took it without an effect, since it was made or the last ``resolve --retry``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def _start(state: AccountState, started: e.OperationStarted, at: datetime) -> Ac
     op = Operation(kind=kind, started_at=at, touched_at=at, by=started.by)
     if before is not None and before.ended is not None and before.ended.outcome == "done":
         if before.signed is not None:
-            op = replace(op, signed=replace(before.signed, key=None, key_at=None, accepted_at=None))
+            op = replace(op, signed=replace(before.signed, key=None, key_at=None, accepted_at=None, ineffective=0))
         op = replace(op, intended=before.intended)
     elif before is not None:
         request = before.request
@@ -212,6 +214,9 @@ def _advance(op: Operation, event: Event, at: datetime) -> Operation:
             return replace(op, signed=replace(op.signed, key=event.key, key_at=at))
         case e.SubmissionAccepted() if op.signed:
             return replace(op, signed=replace(op.signed, accepted_at=at))
+        case e.SubmissionIneffective() if op.signed:
+            again = replace(op.signed, key=None, key_at=None, accepted_at=None, ineffective=op.signed.ineffective + 1)
+            return replace(op, signed=again)
         case e.SubmissionRefused():
             last = f"{event.code}: {event.message}"
             return replace(op, signed=None, intended=None, challenge=None, refusals=op.refusals + 1, last_refusal=last)
@@ -247,6 +252,7 @@ def _retry(op: Operation) -> Operation:
         last_refusal=None,
         approval=op.approval if op.approved else None,
         challenge=op.challenge if op.signed is not None else None,
+        signed=replace(op.signed, ineffective=0) if op.signed is not None else None,
         request=None if fruitless else op.request,
     )
 

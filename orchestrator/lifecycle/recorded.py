@@ -24,6 +24,7 @@ Event = Annotated[
     | e.ChallengeSigned
     | e.SubmissionIntended
     | e.SubmissionAccepted
+    | e.SubmissionIneffective
     | e.SubmissionRefused
     | e.ChallengeLapsed
     | e.RequestIntended

@@ -48,6 +48,11 @@ class Rules:
     """How far the platform's clock may be ahead of ours."""
     refusals: int = 3
     """How many signatures of one operation the platform may refuse before an operator is asked."""
+    effect: timedelta = timedelta(minutes=20)
+    """After which a signature that the platform took and that had no effect is submitted again: twice within the hour
+    that its challenge lives."""
+    submissions: int = 2
+    """How often one signature may be taken without an effect before an operator is asked."""
     closure_approvals: int = 0
     """How many people besides the one who asks must approve a closure."""
     approval_life: timedelta = timedelta(days=1)

@@ -10,7 +10,16 @@ from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.models import AccountStatus, BlockHash, BlockNumber, BlockRef, ChainAccount, ChainId, OperationKind
+from orchestrator.models import (
+    AccountStatus,
+    BlockHash,
+    BlockNumber,
+    BlockRef,
+    ChainAccount,
+    ChainId,
+    OperationKind,
+    WalletState,
+)
 from orchestrator.ports.chain import ChainView
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.steps.gate import confirmations
@@ -153,7 +162,8 @@ async def _take_back(working: Working, withdrawn: e.ChainFactsWithdrawn) -> None
 
 
 async def _notice_reissue(working: Working) -> None:
-    """A platform that took a signature with 202 may refuse it later: it then offers another challenge (API page).
+    """A platform that took a signature with 202 may refuse it later: it then offers another challenge (API page). One
+    that goes on offering the same has perhaps lost the signature: after a while it is submitted anew.
 
     Only looked at while the account still stands where the signature should have moved it from.
     """
@@ -163,26 +173,37 @@ async def _notice_reissue(working: Working) -> None:
     if not await _still_unmoved(working):
         return
     offered = await offered_challenge(working)
-    if offered is None or offered.digest in working.state.dead_digests | {op.signed.digest}:
+    if offered is None or offered.digest in working.state.dead_digests:
+        return
+    lost = offered.digest == op.signed.digest
+    if lost and working.now() - op.signed.accepted_at < working.world.rules.effect:
         return
     again = await working.world.platform.account(working.account_id)
-    if working.state.platform is not None and again.status is working.state.platform.status:
-        await working.record(
-            e.SubmissionRefused(
-                digest=op.signed.digest,
-                code="challenge_reissued",
-                message="the platform took the signature and then offered a new challenge instead",
-            )
+    if working.state.platform is None or again.status is not working.state.platform.status:
+        return
+    if lost:
+        await working.record(e.SubmissionIneffective(digest=op.signed.digest))
+        return
+    await working.record(
+        e.SubmissionRefused(
+            digest=op.signed.digest,
+            code="challenge_reissued",
+            message="the platform took the signature and then offered a new challenge instead",
         )
+    )
 
 
 async def _still_unmoved(working: Working) -> bool:
-    op, status = working.op, working.state.status
+    op, status, wallet = working.op, working.state.status, working.state.wallet
     if op.kind not in PURPOSE:
         return False
     if op.kind is OperationKind.CLOSE:
-        return status in (AccountStatus.INITIATING, AccountStatus.ACTIVE, AccountStatus.INACTIVE)
-    return status is AccountStatus.INITIATING
+        return (wallet is None or wallet.state is not WalletState.CLOSED) and status in (
+            AccountStatus.INITIATING,
+            AccountStatus.ACTIVE,
+            AccountStatus.INACTIVE,
+        )
+    return status is AccountStatus.INITIATING and wallet is None
 
 
 def owner_of(working: Working) -> ChainAccount:

@@ -395,6 +395,7 @@ ANY_EVENT = st.one_of(
     st.builds(intended, NUMBERS, PURPOSES),
     st.builds(lambda n: e.SubmissionIntended(digest=digest(n), key="k"), NUMBERS),
     st.builds(lambda n: e.SubmissionAccepted(digest=digest(n)), NUMBERS),
+    st.builds(lambda n: e.SubmissionIneffective(digest=digest(n)), NUMBERS),
     st.builds(refusal, NUMBERS),
     st.builds(lambda n: e.ChallengeLapsed(digest=digest(n)), NUMBERS),
     st.builds(lambda k: e.RequestIntended(operation=k, key="k"), st.sampled_from(OperationKind)),

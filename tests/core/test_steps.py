@@ -1,5 +1,6 @@
 """Single scenarios of the steps: what a lost answer, a refusal, a kill, a clock or a lagging node leads to."""
 
+import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -216,6 +217,65 @@ def test_refusals_ask_for_an_operator_only_while_a_signature_is_needed(here, acc
     made.offer, made.job = None, "deploy"
     made.creation_hash = signatures(here, account)[-1].digest
     here.platform.set_status(made, AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+
+
+def taken_without_effect(here, times):
+    """The platform answers so many signatures as if it had taken them, and goes on as before. Returns their keys."""
+    submit, keys = here.platform.submit, []
+
+    async def forgets(account_id, submission, *, key, permit):
+        async with permit():
+            keys.append(key)
+            if len(keys) > times:
+                return await submit(account_id, submission, key=key, permit=contextlib.nullcontext)
+            return None
+
+    here.platform.submit = forgets
+    return keys
+
+
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_a_signature_without_effect_is_submitted_once_more_under_a_new_key(here, active, kind):
+    account = here.create("another").id if kind is ACTIVATE else active
+    keys = taken_without_effect(here, 1)
+    waiting = here.start(account, kind).action
+    assert isinstance(waiting, Wait)
+    here.pass_time(minutes=19)
+    here.advance(account)
+    assert len(keys) == 1, "it may only be slow"
+    here.pass_time(minutes=1)
+    assert here.settle(account) == End("done")
+    assert len(keys) == len(set(keys)) == 2
+    assert len(signatures(here, account)) == (1 if kind is ACTIVATE else 2), "the very same signature"
+
+
+def test_a_second_one_without_effect_asks_for_an_operator_within_the_hour(here, account, monkeypatch):
+    keys = taken_without_effect(here, 2)
+    begun = here.now
+    here.start(account, ACTIVATE)
+    halted = here.settle(account)
+    assert isinstance(halted, Halt)
+    assert halted.code == "signature_without_effect"
+    assert here.now - begun < timedelta(hours=1)
+    assert len(set(keys)) == 2
+    asked = []
+    monkeypatch.setattr(here.platform, "challenge", asked.append)
+    here.pass_time(minutes=300)
+    assert here.advance(account).action == halted
+    assert asked == [], "nobody asks for challenges meanwhile"
+    monkeypatch.undo()
+    here.resolve(account, "retry")
+    assert here.settle(account) == End("done")
+
+
+def test_a_signature_without_effect_that_has_one_after_all_goes_on_by_itself(here, account):
+    taken_without_effect(here, 2)
+    here.start(account, ACTIVATE)
+    assert isinstance(here.settle(account), Halt)
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    here.account(account).offer, here.account(account).job = None, "deploy"
+    here.account(account).creation_hash = here.events(account, e.ChallengeSigned)[0].digest
     assert here.settle(account) == End("done")
 
 
