@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.journal.schema import metadata
 
 
-async def missing_constraint(connection: AsyncConnection) -> str | None:
+def missing_constraint(connection: sa.Connection) -> str | None:
     """The first key or unique index of the schema that the database does not have as it should, or None."""
-    return await connection.run_sync(lambda sync: next(_missing(sync), None))
+    return next(_missing(connection), None)
 
 
 def _missing(connection: sa.Connection) -> Iterator[str]:

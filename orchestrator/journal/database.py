@@ -1,22 +1,22 @@
 """Opens the journal's database: a file (SQLite) or a server (PostgreSQL), brought to the newest migration.
 
 Writers take a lock at the start of their transaction, so that what they read is what they extend; the engines of
-``sqlite`` and ``postgres`` see to that for connections with the execution option ``write``.
+``sqlite`` and ``postgres`` see to that for connections whose execution option ``call`` is a write.
 """
 
 from __future__ import annotations
 
-import sqlite3
+import asyncio
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from orchestrator.errors import JournalError, SettingsError
 from orchestrator.journal import postgres, sqlite
-from orchestrator.journal.failures import is_lost, translated
+from orchestrator.journal.failures import is_lost
 from orchestrator.journal.foreign import require_ours
+from orchestrator.journal.transactions import Database
 
 HEAD = "0002"
 """The newest migration. A test compares it with the migrations' folder, so that alembic is imported only to migrate."""
@@ -25,58 +25,55 @@ _PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining c
 """What a server says that is there and cannot take a connection now."""
 
 
-async def open_database(url: str) -> AsyncEngine:
-    """An engine on a migrated database.
+async def open_database(url: str) -> Database:
+    """A migrated database.
 
     ``url`` is ``sqlite:///ABSOLUTE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``. SIDE EFFECTS: creates the
     file (0600, in a folder of 0700) or the tables, and migrates them. Raises SettingsError (``database_url``,
     ``database_newer``, ``database_foreign``, ``database_unusable``, ``extra_missing``) and JournalError
-    (``journal_unreachable``, ``journal_busy``: retry).
+    (``journal_damaged``; ``journal_unreachable``, ``journal_busy``: retry).
     """
     server = server_url(url)
     return await _open_file(database_path(url)) if server is None else await _open_server(server)
 
 
-async def _open_file(path: Path) -> AsyncEngine:
-    engine = sqlite.sqlite_engine(path)
+async def _open_file(path: Path) -> Database:
+    database = Database(await asyncio.to_thread(sqlite.sqlite_engine, path))
     try:
-        await _migrate(engine, str(path))
+        await _migrate(database, str(path))
     except BaseException as error:
-        await engine.dispose()
-        if isinstance(error, sa.exc.DatabaseError):
-            raise sqlite.unusable(path, error.orig) from error
-        if isinstance(error, sqlite3.Error):
-            raise sqlite.unusable(path, error) from error
+        await database.close()
+        if isinstance(error, JournalError) and error.code == "journal_database":
+            raise sqlite.unusable(path, getattr(error.__cause__, "orig", error)) from error
         raise
-    return engine
+    return database
 
 
-async def _open_server(url: URL) -> AsyncEngine:
+async def _open_server(url: URL) -> Database:
     try:
-        engine = postgres.postgres_engine(url)
+        database = Database(postgres.postgres_engine(url))
     except sa.exc.ArgumentError:
         raise _malformed() from None
     try:
-        await _migrate(engine, postgres.shown(url))
+        await _migrate(database, postgres.shown(url))
     except BaseException as error:
-        await engine.dispose()
+        await database.close()
         if isinstance(error, UnicodeError):  # a host's name that is none
             raise _malformed() from None
-        if not isinstance(error, sa.exc.SQLAlchemyError):
+        if not isinstance(error, JournalError) or not isinstance(error.__cause__, sa.exc.SQLAlchemyError):
             raise
-        found = translated(error)
-        message = postgres.scrub(found.message, url)
+        message = postgres.scrub(error.message, url)
         final = "FATAL" in message or "connection is bad: invalid" in message
-        passing = not is_lost(error) or not final or any(text in message for text in _PASSING)
-        if passing and found.code != "journal_database":
+        passing = not is_lost(error.__cause__) or not final or any(text in message for text in _PASSING)
+        if passing and error.code != "journal_database":
             # Not "from error": what the driver says may hold the password.
-            raise JournalError(message, code=found.code, disposition=found.disposition) from None
+            raise JournalError(message, code=error.code, disposition=error.disposition) from None
         raise SettingsError(
             f"cannot use the database {postgres.shown(url)}: {message}; is it there, and may this user make tables in "
             "it?",
             code="database_unusable",
         ) from None
-    return engine
+    return database
 
 
 def database_path(url: str) -> Path:
@@ -122,18 +119,19 @@ def lock_name(url: str) -> str | None:
     return None if server is None else postgres.fingerprint(server)
 
 
-async def _migrate(engine: AsyncEngine, where: str) -> None:
-    async with engine.connect() as reader:
-        require_ours(set(await reader.run_sync(lambda sync: sa.inspect(sync).get_table_names())), where)
-        if await reader.run_sync(_revision) == HEAD:
-            return
-    async with engine.connect() as connection:
-        await connection.execution_options(write=True)
-        async with connection.begin():
-            # Read again under the write lock: another process may have migrated meanwhile.
-            found = await connection.run_sync(_revision)
-            if found != HEAD:
-                await connection.run_sync(_upgrade, found)
+async def _migrate(database: Database, where: str) -> None:
+    def is_newest(connection: sa.Connection) -> bool:
+        require_ours(set(sa.inspect(connection).get_table_names()), where)
+        return _revision(connection) == HEAD
+
+    def migrate(connection: sa.Connection) -> None:
+        # Read again under the write lock: another process may have migrated meanwhile.
+        found = _revision(connection)
+        if found != HEAD:
+            _upgrade(connection, found)
+
+    if not await database.read(is_newest):
+        await database.write(migrate)
 
 
 def _revision(connection: sa.Connection) -> str | None:

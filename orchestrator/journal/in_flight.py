@@ -18,17 +18,15 @@ import hashlib
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, LiteralString, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.failures import translated
-from orchestrator.journal.postgres import postgres_engine
+from orchestrator.journal.postgres import connected
 
 _PATIENCE: Final = 300.0
 """Seconds that a flight waits for its turn: longer than anybody waits for flights."""
@@ -39,7 +37,7 @@ _AT_ONCE: Final = 8
 _LOCK: Final = int.from_bytes(hashlib.sha256(b"offblocks-orchestrator in flight").digest()[:8], "big", signed=True)
 _SETTINGS: Final = """
 SELECT set_config(name, value, true) FROM pg_settings JOIN (VALUES
-    ('lock_timeout', :wait),
+    ('lock_timeout', %(wait)s),
     -- The server must not end a flight that is still out, whatever an administrator has set.
     ('idle_in_transaction_session_timeout', '0'), ('transaction_timeout', '0'), ('statement_timeout', '0'),
     -- A machine that is gone is noticed within half a minute.
@@ -60,8 +58,6 @@ class InFlight(Protocol):
         """Whether all that was in flight when this was called has ended within ``patience`` seconds. Raises as
         ``hold``."""
         ...
-
-    async def close(self) -> None: ...
 
 
 class FileInFlight:
@@ -88,9 +84,6 @@ class FileInFlight:
         until = time.monotonic() + patience
         with _Lock(self._turn) as turn, _Lock(self._flight) as flight:
             return await turn.take(fcntl.LOCK_EX, until) and await flight.take(fcntl.LOCK_EX, until)
-
-    async def close(self) -> None:
-        pass
 
 
 class _Lock:
@@ -136,12 +129,14 @@ class _Lock:
 class ServerInFlight:
     """By an advisory lock. A flight that loses its connection to the database is no longer waited for."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        # Not from the journal's own pool: a slow platform would take all of its connections away.
-        self._engine = postgres_engine(engine.url, pool_size=_AT_ONCE, max_overflow=0)
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
-    def hold(self) -> AbstractAsyncContextManager[None]:
-        return self._locked("pg_advisory_xact_lock_shared", _PATIENCE)
+    @asynccontextmanager
+    async def hold(self) -> AsyncIterator[None]:
+        async with self._places, self._locked("pg_advisory_xact_lock_shared", _PATIENCE):
+            yield
 
     async def landed(self, patience: float) -> bool:
         try:
@@ -152,25 +147,19 @@ class ServerInFlight:
                 raise
             return False
 
-    async def close(self) -> None:
-        await self._engine.dispose()
-
     @asynccontextmanager
-    async def _locked(self, function: str, patience: float) -> AsyncIterator[None]:
-        connection = self._engine.connect()
+    async def _locked(self, function: LiteralString, patience: float) -> AsyncIterator[None]:
+        import psycopg
+
+        connection = None
         try:
             try:
-                await connection.start()
-                await connection.execute(sa.text(_SETTINGS), {"wait": f"{max(1, int(patience * 1000))}ms"})
-                await connection.execute(sa.text(f"SELECT {function}({_LOCK})"))
-            except SQLAlchemyError as error:
-                raise translated(error) from error
+                connection = await connected(self._engine)
+                await connection.execute(_SETTINGS, {"wait": f"{max(1, int(patience * 1000))}ms"})
+                await connection.execute(f"SELECT {function}({_LOCK})")
+            except psycopg.Error as error:
+                raise translated(sa.exc.OperationalError(None, None, error)) from error
             yield
         finally:
-            await _release(connection)
-
-
-async def _release(connection: AsyncConnection) -> None:
-    """Ends the transaction and with it the lock; what was done in the flight is done, whatever the database says."""
-    with suppress(SQLAlchemyError):
-        await asyncio.shield(asyncio.ensure_future(connection.close()))
+            if connection is not None:
+                await connection.close()  # ends the transaction and with it the lock

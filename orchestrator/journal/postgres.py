@@ -8,24 +8,26 @@ COMMITTED: what a writer reads after the lock is what the one before it committe
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from orchestrator.errors import SettingsError
 
+if TYPE_CHECKING:
+    import psycopg
+
 _LOCK: Final = int.from_bytes(hashlib.sha256(b"offblocks-orchestrator journal").digest()[:8], "big", signed=True)
-_WAIT: Final = "30s"
-"""How long a writer waits for the others."""
+_LEAST_WAIT: Final = 100
+"""Milliseconds: to PostgreSQL a wait of 0 has no end."""
 _IDLE: Final = "60s"
 """After which the server ends a writer that holds the lock and has gone silent (a frozen process, a dead network)."""
 _CONNECT_SECONDS: Final = 10
 
 _BEGIN_WRITE: Final = (
     # In this order: the wait below is bounded by the first.
-    f"SELECT set_config('lock_timeout', '{_WAIT}', true), "
+    "SELECT set_config('lock_timeout', '%dms', true), "
     f"set_config('idle_in_transaction_session_timeout', '{_IDLE}', true), "
     # A commit is on the disk before it is acknowledged, whatever this server's default; never less than it asks for.
     "CASE WHEN current_setting('synchronous_commit') IN ('on', 'remote_apply') THEN '' "
@@ -36,36 +38,51 @@ _BEGIN_WRITE: Final = (
 _SECRETS: Final = ("password", "sslpassword", "passfile", "oauth_client_secret")
 
 
-def postgres_engine(url: URL, **pool: int) -> AsyncEngine:
-    """``pool``: as SQLAlchemy names its settings. Sends nothing yet. Raises SettingsError (``extra_missing``,
-    ``database_url``)."""
+def postgres_engine(url: URL) -> sa.Engine:
+    """Sends nothing yet. Raises SettingsError (``extra_missing``, ``database_url``)."""
     try:
         import psycopg as _  # noqa: F401
     except ImportError as error:
         raise SettingsError(
             'a PostgreSQL database needs an extra: pip install "offblocks-orchestrator[postgres]"', code="extra_missing"
         ) from error
-    given = set(url.query)
-    defaults = {"connect_timeout": _CONNECT_SECONDS, "application_name": "offblocks-orchestrator"}
-    engine = create_async_engine(
+    engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
-        # No prepared statements: they do not survive a pooler between here and the server.
-        connect_args={
-            **{name: value for name, value in defaults.items() if name not in given},
-            "prepare_threshold": None,
-        },
+        connect_args=_connect_args(url),
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
         hide_parameters=True,
-        **pool,
     )
-    sa.event.listen(engine.sync_engine, "begin", _on_begin)
+    sa.event.listen(engine, "begin", _on_begin)
     return engine
 
 
+async def connected(engine: sa.Engine) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A connection of its own to the engine's server, on this event loop. Raises psycopg.Error."""
+    import psycopg
+
+    words, arguments = engine.dialect.create_connect_args(engine.url)
+    return await psycopg.AsyncConnection.connect(*words, **arguments, **_connect_args(engine.url))
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    """Keywords of ``psycopg.connect`` that the URL does not give."""
+    defaults = {"connect_timeout": _CONNECT_SECONDS, "application_name": "offblocks-orchestrator"}
+    return {
+        **{name: value for name, value in defaults.items() if name not in url.query},
+        # No prepared statements: they do not survive a pooler between here and the server.
+        "prepare_threshold": None,
+    }
+
+
 def _on_begin(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("write", False):
-        connection.exec_driver_sql(_BEGIN_WRITE)
+    call = connection.get_execution_options().get("call")
+    if call is None:
+        return
+    driver: Any = connection.connection.driver_connection
+    call.over(driver.pgconn.socket)
+    if call.write:
+        connection.exec_driver_sql(_BEGIN_WRITE % max(_LEAST_WAIT, call.remaining() * 1000))
 
 
 def shown(url: URL) -> str:

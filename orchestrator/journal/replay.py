@@ -11,7 +11,6 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.journal.constraints import missing_constraint
 from orchestrator.journal.schema import challenges, claims, signatures
@@ -85,15 +84,15 @@ _READ = frozenset(
 )
 
 
-async def disagreement(connection: AsyncConnection, replay: Replay) -> str | None:
+def disagreement(connection: sa.Connection, replay: Replay) -> str | None:
     """The first thing that the tables say otherwise than the events, or that they no longer refuse; or None."""
     if replay.unreadable is not None:
         return f"event {replay.unreadable} cannot be read, so the tables beside the events cannot be compared with it"
-    missing = await missing_constraint(connection)
+    missing = missing_constraint(connection)
     if missing is not None:
         return missing
     try:
-        found = {table.name: await _rows(connection, table) for table in (signatures, challenges, claims)}
+        found = {table.name: _rows(connection, table) for table in (signatures, challenges, claims)}
     except OperationalError as error:
         if "decode" not in str(error.orig):
             raise
@@ -107,8 +106,8 @@ async def disagreement(connection: AsyncConnection, replay: Replay) -> str | Non
     )
 
 
-async def _rows(connection: AsyncConnection, table: sa.Table) -> list[Row]:
-    return [dict(row._mapping) for row in await connection.execute(sa.select(table))]
+def _rows(connection: sa.Connection, table: sa.Table) -> list[Row]:
+    return [dict(row._mapping) for row in connection.execute(sa.select(table))]
 
 
 def _first(found: Iterable[Row], expected: dict[str, Row], table: sa.Table, key: str) -> str | None:

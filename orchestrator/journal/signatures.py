@@ -11,7 +11,6 @@ from typing import Any
 
 import rfc8785
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError, SettingsError
@@ -25,23 +24,23 @@ _BATCH = 500
 """Digests in one query: SQLite takes 32,766 parameters, PostgreSQL 65,535."""
 
 
-async def keep(connection: AsyncConnection, seq: int, stream: str, at: datetime, event: Event) -> None:
+def keep(connection: sa.Connection, seq: int, stream: str, at: datetime, event: Event) -> None:
     """What one event means for the tables. A broken constraint comes as SQLAlchemy's IntegrityError."""
     match event:
         case e.SigningIntended():
-            await _insert(connection, _intended(seq, stream, at, event))
+            _insert(connection, _intended(seq, stream, at, event))
         case e.ChallengeSigned():
-            await _made(connection, seq, stream, at, event)
+            _made(connection, seq, stream, at, event)
         case e.SubmissionRefused() | e.ChallengeLapsed():
             mine = (signatures.c.digest == event.digest) & (signatures.c.account_id == stream)
-            await connection.execute(signatures.update().where(mine).values(live=False))
+            connection.execute(signatures.update().where(mine).values(live=False))
         case e.ChallengeFetched():
             known = sa.select(challenges.c.digest).where(challenges.c.digest == event.digest)
-            if (await connection.execute(known)).first() is None:  # the first one keeps it
+            if connection.execute(known).first() is None:  # the first one keeps it
                 row = {"digest": event.digest, "account_id": stream, "purpose": event.purpose, "seq": seq}
-                await connection.execute(challenges.insert(), row)
+                connection.execute(challenges.insert(), row)
         case e.CreationAnswered():
-            await connection.execute(claims.insert(), {"account_id": event.account_id, "stream": stream})
+            connection.execute(claims.insert(), {"account_id": event.account_id, "stream": stream})
         case _:
             pass
 
@@ -62,13 +61,13 @@ def _intended(seq: int, stream: str, at: datetime, event: e.SigningIntended) -> 
     }
 
 
-async def _made(connection: AsyncConnection, seq: int, stream: str, at: datetime, event: e.ChallengeSigned) -> None:
+def _made(connection: sa.Connection, seq: int, stream: str, at: datetime, event: e.ChallengeSigned) -> None:
     """Marks the live intention made. Where there is none (the first release wrote none) the row is new, so that the
     constraints refuse it beside another live one, and a second signature of one challenge."""
     table = signatures.c
     mine = (table.digest == event.digest) & (table.account_id == stream) & (table.purpose == event.purpose)
     intended = signatures.update().where(mine & table.live & ~table.made).values(made=True)
-    if (await connection.execute(intended)).rowcount == 0:
+    if connection.execute(intended).rowcount == 0:
         row = {
             "digest": event.digest,
             "account_id": stream,
@@ -82,24 +81,24 @@ async def _made(connection: AsyncConnection, seq: int, stream: str, at: datetime
             "keystore": None,
             "policy": event.policy,
         }
-        await _insert(connection, row)
+        _insert(connection, row)
 
 
-async def _insert(connection: AsyncConnection, row: dict[str, Any]) -> None:
+def _insert(connection: sa.Connection, row: dict[str, Any]) -> None:
     """In two steps, so that on every database the constraint on the challenge speaks before that on the operation."""
-    await connection.execute(signatures.insert(), {**row, "live": False})
-    await connection.execute(signatures.update().where(signatures.c.digest == row["digest"]).values(live=True))
+    connection.execute(signatures.insert(), {**row, "live": False})
+    connection.execute(signatures.update().where(signatures.c.digest == row["digest"]).values(live=True))
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
-async def require_room(connection: AsyncConnection, limits: Iterable[CountLimit], wanted: int, at: datetime) -> None:
+def require_room(connection: sa.Connection, limits: Iterable[CountLimit], wanted: int, at: datetime) -> None:
     """Raises JournalError ``signing_limit`` (retry) if ``wanted`` more signatures at ``at`` exceed a limit."""
     for limit in limits:
-        count = await counted(connection, limit)
+        count = counted(connection, limit)
         if count + wanted > limit.most:
-            free = await free_at(connection, limit, at, wanted)
+            free = free_at(connection, limit, at, wanted)
             until = f"free again at {free:%Y-%m-%dT%H:%M:%SZ}" if free else "more than the limit allows at any time"
             raise JournalError(
                 f"the limit of {limit.text} is reached: {count} were made since {limit.since:%Y-%m-%dT%H:%M:%SZ}, "
@@ -109,17 +108,17 @@ async def require_room(connection: AsyncConnection, limits: Iterable[CountLimit]
             )
 
 
-async def counted(connection: AsyncConnection, limit: CountLimit) -> int:
+def counted(connection: sa.Connection, limit: CountLimit) -> int:
     """Signatures within the limit's window and of its key, or of all; made or not, imported ones too."""
     query = sa.select(sa.func.count()).select_from(signatures).where(_within(limit))
-    return int((await connection.execute(query)).scalar_one())
+    return int(connection.execute(query).scalar_one())
 
 
-async def free_at(connection: AsyncConnection, limit: CountLimit, at: datetime, wanted: int = 1) -> datetime | None:
+def free_at(connection: sa.Connection, limit: CountLimit, at: datetime, wanted: int = 1) -> datetime | None:
     """When ``wanted`` more signatures fit within a limit whose window ends at ``at``: ``at`` itself if they do now,
     None if they never do."""
     times = sa.select(signatures.c.at).where(_within(limit)).order_by(signatures.c.at)
-    found = list((await connection.execute(times)).scalars())
+    found = list(connection.execute(times).scalars())
     over = len(found) + wanted - limit.most
     if over <= 0:
         return at
@@ -139,18 +138,18 @@ def _within(limit: CountLimit) -> sa.ColumnElement[bool]:
 # --- what is known ---------------------------------------------------------------------------------------------------
 
 
-async def history(connection: AsyncConnection, digest: str) -> ChallengeHistory:
+def history(connection: sa.Connection, digest: str) -> ChallengeHistory:
     """Whom a challenge was fetched for, and whom a signature of it was intended for."""
 
-    async def owner(table: sa.Table) -> tuple[str, str] | None:
+    def owner(table: sa.Table) -> tuple[str, str] | None:
         query = sa.select(table.c.account_id, table.c.purpose).where(table.c.digest == digest)
-        row = (await connection.execute(query)).first()
+        row = connection.execute(query).first()
         return None if row is None else (row.account_id, row.purpose)
 
-    return ChallengeHistory(fetched_for=await owner(challenges), signed_for=await owner(signatures))
+    return ChallengeHistory(fetched_for=owner(challenges), signed_for=owner(signatures))
 
 
-async def all_rows(connection: AsyncConnection) -> list[SignatureRow]:
+def all_rows(connection: sa.Connection) -> list[SignatureRow]:
     """All signatures, the oldest first."""
     query = sa.select(signatures).order_by(signatures.c.intent_seq, signatures.c.digest)
     return [
@@ -164,15 +163,15 @@ async def all_rows(connection: AsyncConnection) -> list[SignatureRow]:
             made=row.made,
             live=row.live,
         )
-        for row in await connection.execute(query)
+        for row in connection.execute(query)
     ]
 
 
-async def last_made(connection: AsyncConnection, keystore: str | None) -> int | None:
+def last_made(connection: sa.Connection, keystore: str | None) -> int | None:
     """The place of the last intention whose signature was made with a key of this keystore, or of any (None)."""
     of_it = signatures.c.keystore.is_not(None) if keystore is None else signatures.c.keystore == keystore
     query = sa.select(sa.func.max(signatures.c.intent_seq)).where(of_it & signatures.c.made)
-    found: int | None = (await connection.execute(query)).scalar_one()
+    found: int | None = connection.execute(query).scalar_one()
     return found
 
 
@@ -232,13 +231,13 @@ def _aware(text: str) -> datetime:
     return at.astimezone(UTC)
 
 
-async def unknown(connection: AsyncConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def unknown(connection: sa.Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those whose challenge has no row yet."""
     known: set[str] = set()
     for start in range(0, len(rows), _BATCH):
         digests = [row["digest"] for row in rows[start : start + _BATCH]]
         query = sa.select(signatures.c.digest).where(signatures.c.digest.in_(digests))
-        known.update((await connection.execute(query)).scalars())
+        known.update(connection.execute(query).scalars())
     return [row for row in rows if row["digest"] not in known]
 
 
@@ -249,7 +248,7 @@ def hash_of_rows(rows: Iterable[Any]) -> str:
     return hashlib.sha256(rfc8785.dumps(lines)).hexdigest()
 
 
-async def take_over(connection: AsyncConnection, rows: list[dict[str, Any]], seq: int) -> None:
+def take_over(connection: sa.Connection, rows: list[dict[str, Any]], seq: int) -> None:
     """Adds the rows of the import that is in event ``seq``."""
     if rows:
-        await connection.execute(signatures.insert(), [{**row, "intent_seq": seq} for row in rows])
+        connection.execute(signatures.insert(), [{**row, "intent_seq": seq} for row in rows])

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from orchestrator.errors import SettingsError
 from orchestrator.journal.foreign import require_ours
 
 _BUSY_SECONDS = 30
+_LOOK_MILLISECONDS = 50
 
 
-def sqlite_engine(path: Path) -> AsyncEngine:
-    """SIDE EFFECTS: creates the file (0600, in a folder of 0700). Raises SettingsError (``database_foreign``,
+def sqlite_engine(path: Path) -> sa.Engine:
+    """Blocks. SIDE EFFECTS: creates the file (0600, in a folder of 0700). Raises SettingsError (``database_foreign``,
     ``database_unusable``)."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -29,9 +29,9 @@ def sqlite_engine(path: Path) -> AsyncEngine:
             f"cannot open the database {path}: {error.strerror or error}", code="database_unusable"
         ) from error
     _identify(path)
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
-    sa.event.listen(engine.sync_engine, "connect", _on_connect)
-    sa.event.listen(engine.sync_engine, "begin", _on_begin)
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+    sa.event.listen(engine, "connect", _on_connect)
+    sa.event.listen(engine, "begin", _on_begin)
     return engine
 
 
@@ -63,5 +63,21 @@ def _on_connect(connection: Any, _record: Any) -> None:
 
 
 def _on_begin(connection: sa.Connection) -> None:
-    write = connection.get_execution_options().get("write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    call = connection.get_execution_options().get("call")
+    if call is None or not call.write:
+        connection.exec_driver_sql("BEGIN")
+        return
+    # SQLite looks at the lock more and more rarely, and a process that writes all the time would keep it from one that
+    # looks ten times a second. In short waits it looks often, and a caller that leaves is noticed.
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOOK_MILLISECONDS}")
+    try:
+        while True:
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                return
+            except sa.exc.OperationalError as error:
+                if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY or call.remaining() <= 0:
+                    raise
+                call.require_wanted()
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")

@@ -1,4 +1,5 @@
-"""Appends facts and reads them back. Every method is one transaction."""
+"""Appends facts and reads them back. Every method is one transaction: a cancelled one is written whole or not at all,
+and which of the two is read from the journal."""
 
 from __future__ import annotations
 
@@ -8,10 +9,10 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
@@ -20,7 +21,7 @@ from orchestrator.journal.database import locks_beside, open_database
 from orchestrator.journal.in_flight import FileInFlight, InFlight, ServerInFlight
 from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row_of
 from orchestrator.journal.schema import certificates, claims, events, inbox, meta
-from orchestrator.journal.transactions import reading, writing
+from orchestrator.journal.transactions import Database
 from orchestrator.journal.verify import Verification, verified
 from orchestrator.lifecycle.events import CREATIONS, SigningIntended
 from orchestrator.lifecycle.oversight import STREAM as SIGNING
@@ -35,8 +36,9 @@ class Journal:
     """The facts of all accounts, in streams: one per account id, one per ``reference:…`` of a creation, and ``signing``
     for what people decide."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        engine = database.engine
         self._in_flight: InFlight = (
             FileInFlight(locks_beside(Path(engine.url.database or "")))
             if engine.dialect.name == "sqlite"
@@ -50,8 +52,7 @@ class Journal:
         return cls(await open_database(url))
 
     async def close(self) -> None:
-        await self._in_flight.close()
-        await self._engine.dispose()
+        await self._database.close()
 
     async def __aenter__(self) -> Journal:
         return self
@@ -86,15 +87,16 @@ class Journal:
         creation's; ``journal_busy``, ``journal_unreachable`` (retry, nothing was written); ``journal_uncertain``
         (retry, after reading again: it may have been written).
         """
-        async with writing(self._engine) as connection:
-            length = await _length(connection, stream)
+
+        def work(connection: sa.Connection) -> list[Recorded]:
+            length = _length(connection, stream)
             if length != after:
                 raise JournalError(
                     f"the journal of {stream} has {length} events, expected {after}: another process works on it",
                     code="journal_conflict",
                 )
             for other, seen in (unchanged or {}).items():
-                length = await _length(connection, other)
+                length = _length(connection, other)
                 if length != seen:
                     raise JournalError(
                         f"the journal of {other} has {length} events, expected {seen}: something was decided meanwhile",
@@ -102,8 +104,10 @@ class Journal:
                         disposition=Disposition.RETRY,
                     )
             wanted = sum(isinstance(event, SigningIntended) for event in new)
-            await signatures.require_room(connection, limits, wanted, at)
-            return await _extend(connection, stream, after, new, at)
+            signatures.require_room(connection, limits, wanted, at)
+            return _extend(connection, stream, after, new, at)
+
+        return await self._database.write(work)
 
     async def import_signatures(
         self,
@@ -122,41 +126,39 @@ class Journal:
         SettingsError ``history_malformed``.
         """
         lines = signatures.imported(rows, at)
-        async with writing(self._engine) as connection:
-            length = await _length(connection, SIGNING)
+
+        def work(connection: sa.Connection) -> list[Recorded]:
+            length = _length(connection, SIGNING)
             if after is not None and length != after:
                 raise JournalError(
                     f"the journal of {SIGNING} has {length} events, expected {after}: another process works on it",
                     code="journal_conflict",
                 )
-            fresh = await signatures.unknown(connection, lines)
+            fresh = signatures.unknown(connection, lines)
             update = {"signatures": len(fresh), "rows": signatures.hash_of_rows(fresh)}
-            done = await _extend(connection, SIGNING, length, [event.model_copy(update=update), *also], at)
-            await signatures.take_over(connection, fresh, done[0].seq)
+            done = _extend(connection, SIGNING, length, [event.model_copy(update=update), *also], at)
+            signatures.take_over(connection, fresh, done[0].seq)
             return done
+
+        return await self._database.write(work)
 
     async def read(self, stream: str) -> list[Recorded]:
         """All facts of a stream, in order."""
-        async with reading(self._engine) as connection:
-            rows = await connection.execute(sa.select(events).where(events.c.stream == stream).order_by(events.c.seq))
-            return [recorded(row._mapping) for row in rows]
+        return await self._events(sa.select(events).where(events.c.stream == stream).order_by(events.c.seq))
 
     async def read_all(self, after: int = 0, limit: int = 1000) -> list[Recorded]:
         """Facts of all streams with ``seq`` above ``after``, at most ``limit``."""
-        async with reading(self._engine) as connection:
-            query = sa.select(events).where(events.c.seq > after).order_by(events.c.seq).limit(limit)
-            return [recorded(row._mapping) for row in await connection.execute(query)]
+        return await self._events(sa.select(events).where(events.c.seq > after).order_by(events.c.seq).limit(limit))
 
     async def streams(self) -> list[str]:
         """The names of all streams, by their first event."""
         query = sa.select(events.c.stream).where(events.c.stream_seq == 1).order_by(events.c.seq)
-        async with reading(self._engine) as connection:
-            return list((await connection.execute(query)).scalars())
+        return await self._database.read(lambda connection: list(connection.execute(query).scalars()))
 
     async def claimed_accounts(self) -> set[str]:
         """Ids of the accounts that some creation of this journal has already been answered with."""
-        async with reading(self._engine) as connection:
-            return set((await connection.execute(sa.select(claims.c.account_id))).scalars())
+        query = sa.select(claims.c.account_id)
+        return await self._database.read(lambda connection: set(connection.execute(query).scalars()))
 
     async def open_creations(self) -> list[Recorded]:
         """The last intents of the creations that have had no answer and no refusal yet."""
@@ -166,32 +168,25 @@ class Journal:
             .group_by(events.c.stream)
         )
         query = sa.select(events).where(events.c.seq.in_(last)).where(events.c.type == "creation_intended")
-        async with reading(self._engine) as connection:
-            return [recorded(row._mapping) for row in await connection.execute(query.order_by(events.c.seq))]
+        return await self._events(query.order_by(events.c.seq))
 
     async def verify(self) -> Verification:
         """Whether all is as it was written: see ``orchestrator.journal.verify``."""
-        async with reading(self._engine, snapshot=True) as connection:  # what is appended meanwhile is not seen
-            return await verified(connection)
+        return await self._database.read(verified, snapshot=True)  # what is appended meanwhile is not seen
 
     async def head(self) -> tuple[int, str]:
         """The last event's ``seq`` and hash; 0 and GENESIS of an empty journal."""
-        async with reading(self._engine) as connection:
-            return await _head(connection)
+        return await self._database.read(_head)
 
     async def event_hash(self, seq: int) -> str | None:
         """The hash of the event with this ``seq``, None if there is none."""
-        async with reading(self._engine) as connection:
-            query = sa.select(events.c.hash).where(events.c.seq == seq)
-            found: str | None = (await connection.execute(query)).scalar_one_or_none()
-            return found
+        found: str | None = await self._scalar(sa.select(events.c.hash).where(events.c.seq == seq))
+        return found
 
     async def identity(self) -> str:
         """Tells this journal from any other (UUID text); a copy of the database has the same."""
         if self._identity is None:
-            async with reading(self._engine) as connection:
-                query = sa.select(meta.c.value).where(meta.c.name == "journal_id")
-                found = (await connection.execute(query)).scalar_one_or_none()
+            found = await self._scalar(sa.select(meta.c.value).where(meta.c.name == "journal_id"))
             if not found:
                 raise JournalError(
                     "the journal has no id: its table meta was changed from outside; restore a backup",
@@ -214,51 +209,47 @@ class Journal:
 
     async def challenge_history(self, digest: str) -> ChallengeHistory:
         """Whom this challenge was first fetched for, and whom a signature of it was intended for."""
-        async with reading(self._engine) as connection:
-            return await signatures.history(connection, digest)
+        return await self._database.read(lambda connection: signatures.history(connection, digest))
 
     async def known_accounts(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of these UUIDs are accounts that something was journaled of."""
         if not ids:
             return frozenset()
-        async with reading(self._engine) as connection:
-            query = sa.select(events.c.stream).where(events.c.stream.in_(ids)).distinct()
-            return frozenset((await connection.execute(query)).scalars())
+        query = sa.select(events.c.stream).where(events.c.stream.in_(ids)).distinct()
+        return await self._database.read(lambda connection: frozenset(connection.execute(query).scalars()))
 
     async def require_room(self, limits: Sequence[CountLimit], at: datetime) -> None:
         """Raises JournalError ``signing_limit`` if one more signature at ``at`` exceeds a limit, as an intent would."""
-        async with reading(self._engine) as connection:
-            await signatures.require_room(connection, limits, 1, at)
+        await self._database.read(lambda connection: signatures.require_room(connection, limits, 1, at))
 
     async def signature_rows(self) -> list[SignatureRow]:
         """The signing history, the oldest first."""
-        async with reading(self._engine) as connection:
-            return await signatures.all_rows(connection)
+        return await self._database.read(signatures.all_rows)
 
     async def last_signed_seq(self, keystore: str | None) -> int | None:
         """The place of the last ``signing_intended`` whose signature was made with a key of this keystore, or (None) of
         any that has an id."""
-        async with reading(self._engine) as connection:
-            return await signatures.last_made(connection, keystore)
+        return await self._database.read(lambda connection: signatures.last_made(connection, keystore))
 
     # --- certificates --------------------------------------------------------------------------------------------
 
     async def keep_certificate(self, account_id: str, body: bytes) -> str:
         """Stores a certificate; returns its SHA-256 in hex. Storing the same bytes again changes nothing."""
         digest = hashlib.sha256(body).hexdigest()
-        async with writing(self._engine) as connection:
-            known = await connection.execute(sa.select(certificates.c.sha256).where(certificates.c.sha256 == digest))
-            if known.first() is None:
+        query = sa.select(certificates.c.sha256).where(certificates.c.sha256 == digest)
+
+        def work(connection: sa.Connection) -> None:
+            if connection.execute(query).first() is None:
                 row = {"sha256": digest, "account_id": account_id, "body": body}
-                await connection.execute(certificates.insert(), row)
+                connection.execute(certificates.insert(), row)
+
+        await self._database.write(work)
         return digest
 
     async def certificate(self, sha256: str) -> bytes | None:
         """The bytes of a stored certificate."""
-        async with reading(self._engine) as connection:
-            query = sa.select(certificates.c.body).where(certificates.c.sha256 == sha256)
-            body: bytes | None = (await connection.execute(query)).scalar_one_or_none()
-            return body
+        body: bytes | None = await self._scalar(sa.select(certificates.c.body).where(certificates.c.sha256 == sha256))
+        return body
 
     # --- the webhooks' inbox -------------------------------------------------------------------------------------
 
@@ -266,8 +257,7 @@ class Journal:
         """Keeps a webhook. False if this ``event_id`` was there before (a duplicate delivery)."""
         row = {"event_id": event_id, "received_at": iso(at), "type": kind, "account_id": account_id, "body": body}
         try:
-            async with writing(self._engine) as connection:
-                await connection.execute(inbox.insert(), row)
+            await self._database.write(lambda connection: connection.execute(inbox.insert(), row))
         except JournalError as error:
             if isinstance(error.__cause__, IntegrityError):
                 return False
@@ -277,33 +267,42 @@ class Journal:
     async def unhandled(self) -> list[tuple[str, str | None]]:
         """``(event_id, account_id)`` of webhooks that have woken nobody yet, oldest first."""
         query = sa.select(inbox.c.event_id, inbox.c.account_id).where(inbox.c.handled_at.is_(None))
-        async with reading(self._engine) as connection:
-            rows = await connection.execute(query.order_by(inbox.c.received_at))
+
+        def work(connection: sa.Connection) -> list[tuple[str, str | None]]:
+            rows = connection.execute(query.order_by(inbox.c.received_at))
             return [(row.event_id, row.account_id) for row in rows]
 
+        return await self._database.read(work)
+
     async def handled(self, event_id: str, at: datetime) -> None:
-        async with writing(self._engine) as connection:
-            await connection.execute(inbox.update().where(inbox.c.event_id == event_id).values(handled_at=iso(at)))
+        update = inbox.update().where(inbox.c.event_id == event_id).values(handled_at=iso(at))
+        await self._database.write(lambda connection: connection.execute(update))
+
+    async def _events(self, query: sa.Select[Any]) -> list[Recorded]:
+        return await self._database.read(
+            lambda connection: [recorded(row._mapping) for row in connection.execute(query)]
+        )
+
+    async def _scalar(self, query: sa.Select[Any]) -> Any:
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one_or_none())
 
 
-async def _head(connection: AsyncConnection) -> tuple[int, str]:
-    top = (await connection.execute(_TOP)).first()
+def _head(connection: sa.Connection) -> tuple[int, str]:
+    top = connection.execute(_TOP).first()
     return (top.seq, top.hash) if top else (0, GENESIS)
 
 
-async def _length(connection: AsyncConnection, stream: str) -> int:
-    return int((await connection.execute(_LENGTH, {"stream": stream})).scalar_one())
+def _length(connection: sa.Connection, stream: str) -> int:
+    return int(connection.execute(_LENGTH, {"stream": stream}).scalar_one())
 
 
-async def _extend(
-    connection: AsyncConnection, stream: str, after: int, new: Sequence[Event], at: datetime
-) -> list[Recorded]:
-    seq, previous = await _head(connection)
+def _extend(connection: sa.Connection, stream: str, after: int, new: Sequence[Event], at: datetime) -> list[Recorded]:
+    seq, previous = _head(connection)
     done = []
     for offset, event in enumerate(new, start=1):
         row = row_of(seq + offset, stream, after + offset, at, event, previous)
-        await connection.execute(events.insert(), row)
-        await signatures.keep(connection, seq + offset, stream, at, event)
+        connection.execute(events.insert(), row)
+        signatures.keep(connection, seq + offset, stream, at, event)
         previous = row["hash"]
         done.append(recorded_from(row, event, at))
     return done

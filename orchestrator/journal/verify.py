@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from orchestrator.journal.replay import Replay, disagreement
 from orchestrator.journal.rows import GENESIS, follows
@@ -28,7 +27,7 @@ class Verification:
     tables: str | None = None
 
 
-async def verified(connection: AsyncConnection) -> Verification:
+def verified(connection: sa.Connection) -> Verification:
     """Recomputes the hash chain over all events, derives the tables again and compares them.
 
     Finds what was changed, removed, moved or put in between. Events cut off at the end leave a whole, shorter
@@ -38,7 +37,7 @@ async def verified(connection: AsyncConnection) -> Verification:
     while True:
         query = sa.select(events).where(events.c.seq > count).order_by(events.c.seq).limit(page)
         try:
-            rows = (await connection.execute(query)).all()
+            rows = connection.execute(query).all()
         except OperationalError as error:  # bytes in a text that are no UTF-8
             if "decode" not in str(error.orig):
                 raise
@@ -55,8 +54,8 @@ async def verified(connection: AsyncConnection) -> Verification:
             replay.apply(item)
         if not rows:
             break
-    total = (await connection.execute(sa.select(sa.func.count()).select_from(events))).scalar_one()
+    total = connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one()
     if total != count:
         return Verification(False, count, previous, count + 1)
-    tables = await disagreement(connection, replay)
+    tables = disagreement(connection, replay)
     return Verification(tables is None, count, previous, None, tables)

@@ -29,10 +29,10 @@ def path(tmp_path):
 
 
 @pytest.fixture
-async def engine(path):
-    engine = await open_database(f"sqlite:///{path}")
-    yield engine
-    await engine.dispose()
+async def opened(path):
+    database = await open_database(f"sqlite:///{path}")
+    yield database
+    await database.close()
 
 
 async def refusal(path, code: str) -> str:
@@ -42,32 +42,34 @@ async def refusal(path, code: str) -> str:
     return raised.value.message
 
 
-async def test_every_connection_is_durable(engine):
-    async with engine.connect() as one, engine.connect() as two:
-        for connection in (one, two):
-            for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
-                assert (await connection.execute(sa.text(f"PRAGMA {pragma}"))).scalar_one() == expected
+def pragmas(connection: sa.Connection) -> dict[str, object]:
+    names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+    return {name: connection.execute(sa.text(f"PRAGMA {name}")).scalar_one() for name in names}
 
 
-async def test_only_the_owner_can_read_it(engine, path):
-    async with engine.begin() as connection:
-        await connection.execute(sa.text("CREATE TABLE more (x)"))
-        for file in path.parent.iterdir():
-            assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+async def test_every_connection_is_durable(opened):
+    expected = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+    assert [await opened.read(pragmas), await opened.write(pragmas), await opened.read(pragmas)] == [expected] * 3
+
+
+async def test_only_the_owner_can_read_it(opened, path):
+    await opened.write(lambda connection: connection.execute(sa.text("CREATE TABLE more (x)")))
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-async def test_the_migrations_make_the_schema(engine):
-    async with engine.connect() as connection:
-        difference = await connection.run_sync(
-            lambda sync: alembic.autogenerate.compare_metadata(
-                MigrationContext.configure(sync, opts={"compare_type": True, "compare_server_default": True}), metadata
-            )
+async def test_the_migrations_make_the_schema(opened):
+    options = {"compare_type": True, "compare_server_default": True}
+    difference = await opened.read(
+        lambda connection: alembic.autogenerate.compare_metadata(
+            MigrationContext.configure(connection, opts=options), metadata
         )
+    )
     assert difference == []
 
 
-async def test_indexes_and_constraints_are_those_of_the_schema(engine, tmp_path):
+async def test_indexes_and_constraints_are_those_of_the_schema(opened, tmp_path):
     """What autogenerate does not compare: primary keys, and the condition of the partial index."""
 
     def described(connection: sa.Connection) -> set[tuple[str, str]]:
@@ -76,8 +78,7 @@ async def test_indexes_and_constraints_are_those_of_the_schema(engine, tmp_path)
             (name, " ".join((sql or "").split())) for name, sql in rows if not name.startswith("sqlite_autoindex_al")
         }
 
-    async with engine.connect() as connection:
-        migrated = await connection.run_sync(described)
+    migrated = await opened.read(described)
     fresh = sa.create_engine(f"sqlite:///{tmp_path / 'fresh.db'}")
     metadata.create_all(fresh)
     with fresh.connect() as connection:
@@ -91,8 +92,8 @@ def test_head_is_the_newest_migration():
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-async def test_opening_again_changes_nothing_and_imports_no_alembic(engine, path):
-    await engine.dispose()
+async def test_opening_again_changes_nothing_and_imports_no_alembic(opened, path):
+    await opened.close()
     before = path.read_bytes()
     code = (
         "import asyncio, sys\nfrom orchestrator.journal.store import Journal\n"
@@ -105,7 +106,7 @@ async def test_opening_again_changes_nothing_and_imports_no_alembic(engine, path
 
 def _open(path: str, barrier) -> None:
     async def run() -> None:
-        await (await open_database(f"sqlite:///{path}")).dispose()
+        await (await open_database(f"sqlite:///{path}")).close()
 
     barrier.wait(60)
     asyncio.run(run())
@@ -125,10 +126,10 @@ def test_several_processes_make_one_database(tmp_path):
 # --- files that are something else ---------------------------------------------------
 
 
-async def test_a_newer_release_s_database(engine, path):
-    async with engine.begin() as connection:
-        await connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    await engine.dispose()
+async def test_a_newer_release_s_database(opened, path):
+    newer = sa.text("UPDATE alembic_version SET version_num = '9999'")
+    await opened.write(lambda connection: connection.execute(newer))
+    await opened.close()
     message = await refusal(path, "database_newer")
     assert "9999" in message
     assert HEAD in message
@@ -161,14 +162,13 @@ async def test_a_file_that_is_no_database(tmp_path):
     assert path.read_bytes() == before
 
 
-async def test_a_broken_database(engine, path):
-    await engine.dispose()
+async def test_a_broken_database(opened, path):
+    await opened.close()
     content = bytearray(path.read_bytes())
     content[4096:8192] = b"\xff" * 4096
     path.write_bytes(content)
     try:
-        opened = await open_database(f"sqlite:///{path}")
-        await opened.dispose()
+        await (await open_database(f"sqlite:///{path}")).close()
     except SettingsError as error:
         assert error.code in {"database_unusable", "database_foreign"}  # noqa: PT017
 
@@ -181,8 +181,8 @@ async def test_a_place_that_cannot_be(tmp_path, where):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-async def test_a_folder_without_the_right_to_write(engine, path):
-    await engine.dispose()
+async def test_a_folder_without_the_right_to_write(opened, path):
+    await opened.close()
     path.parent.chmod(0o500)
     try:
         assert str(path) in await refusal(path, "database_unusable")

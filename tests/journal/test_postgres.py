@@ -1,5 +1,6 @@
 """The journal on PostgreSQL: what only a server can do, or fail at. Everything else is tested on both databases."""
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -14,7 +15,6 @@ from orchestrator.errors import Disposition, JournalError, OrchestratorError, Se
 from orchestrator.journal import postgres
 from orchestrator.journal.database import lock_name, open_database, server_url
 from orchestrator.journal.store import Journal
-from orchestrator.journal.transactions import reading, writing
 
 from .facts import NOW, STARTED
 from .postgres import PASSWORD
@@ -38,35 +38,43 @@ def name_of(url: str) -> str:
 # --- durability and order --------------------------------------------------------------------------------------------
 
 
+def shown(connection: sa.Connection) -> str:
+    return connection.execute(sa.text("SHOW synchronous_commit")).scalar_one()
+
+
 async def test_writers_are_durable_and_go_one_at_a_time(journal):
     """The server's own defaults are the opposite of all three."""
-    async with writing(journal._engine) as connection:
-        for setting, expected in (
-            ("synchronous_commit", "on"),
-            ("transaction_isolation", "read committed"),
-            ("lock_timeout", "30s"),
-        ):
-            assert (await connection.execute(sa.text(f"SHOW {setting}"))).scalar_one() == expected
+    def work(connection: sa.Connection) -> None:
+        for setting, expected in (("synchronous_commit", "on"), ("transaction_isolation", "read committed")):
+            assert connection.execute(sa.text(f"SHOW {setting}")).scalar_one() == expected
+        waits = connection.execute(sa.text("SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'"))
+        assert 25_000 < waits.scalar_one() <= 30_000
         locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid()"
-        assert (await connection.execute(sa.text(locks))).scalar_one() == 1
-    async with reading(journal._engine) as connection:
-        assert (await connection.execute(sa.text("SHOW synchronous_commit"))).scalar_one() == "off", "as it was"
+        assert connection.execute(sa.text(locks)).scalar_one() == 1
+
+    await journal._database.write(work)
+    assert await journal._database.read(shown) == "off", "as it was"
 
 
 async def test_a_server_that_asks_for_more_keeps_it(journal, url, postgres_server):
     postgres_server.run(f"ALTER DATABASE {name_of(url)} SET synchronous_commit = 'remote_apply'")
-    async with await Journal.open(url) as again, writing(again._engine) as connection:
-        assert (await connection.execute(sa.text("SHOW synchronous_commit"))).scalar_one() == "remote_apply"
+    async with await Journal.open(url) as again:
+        assert await again._database.write(shown) == "remote_apply"
 
 
-async def test_verifying_sees_one_moment(journal, url):
+async def test_verifying_sees_one_moment(journal):
     await journal.append("a", [STARTED], after=0, at=NOW)
-    async with reading(journal._engine, snapshot=True) as connection:
+    loop = asyncio.get_running_loop()
+
+    def work(connection: sa.Connection) -> list[int]:
         count = sa.text("SELECT count(*) FROM events")
-        assert (await connection.execute(count)).scalar_one() == 1
-        async with await Journal.open(url) as other:
-            await other.append("b", [STARTED], after=0, at=NOW)
-        assert (await connection.execute(count)).scalar_one() == 1
+        before = connection.execute(count).scalar_one()
+        appending = journal.append("b", [STARTED], after=0, at=NOW)
+        asyncio.run_coroutine_threadsafe(appending, loop).result()
+        return [before, connection.execute(count).scalar_one()]
+
+    assert await journal._database.read(work, snapshot=True) == [1, 1]
+    assert (await journal.head())[0] == 2
 
 
 # --- databases that are none -----------------------------------------------------------------------------------------
@@ -198,14 +206,13 @@ async def test_an_idle_connection_that_was_cut_is_no_trouble(journal, url, postg
 
 
 async def test_cut_before_the_commit_is_surely_not_written(journal, url, postgres_server):
-    async def cut_in_the_middle() -> None:
-        async with writing(journal._engine) as connection:
-            await connection.execute(sa.text("INSERT INTO claims VALUES ('a', 's')"))
-            cut_all(postgres_server, url)
-            await connection.execute(sa.text("INSERT INTO claims VALUES ('b', 's')"))
+    def cut_in_the_middle(connection: sa.Connection) -> None:
+        connection.execute(sa.text("INSERT INTO claims VALUES ('a', 's')"))
+        cut_all(postgres_server, url)
+        connection.execute(sa.text("INSERT INTO claims VALUES ('b', 's')"))
 
     with pytest.raises(JournalError) as raised:
-        await cut_in_the_middle()
+        await journal._database.write(cut_in_the_middle)
     assert (raised.value.code, raised.value.disposition) == ("journal_unreachable", Disposition.RETRY)
     assert await journal.claimed_accounts() == set()
     await journal.append("a", [STARTED], after=0, at=NOW)
@@ -214,13 +221,16 @@ async def test_cut_before_the_commit_is_surely_not_written(journal, url, postgre
 async def test_a_silent_writer_is_ended_and_others_go_on(journal, url, monkeypatch):
     monkeypatch.setattr(postgres, "_BEGIN_WRITE", postgres._BEGIN_WRITE.replace("'60s'", "'200ms'"))
 
-    async def go_silent() -> None:
-        async with writing(journal._engine) as silent, await Journal.open(url) as other:
-            await other.append("a", [STARTED], after=0, at=NOW)
-            await silent.execute(sa.text("INSERT INTO claims VALUES ('a', 's')"))
+    loop = asyncio.get_running_loop()
+    async with await Journal.open(url) as other:
 
-    with pytest.raises(JournalError) as raised:
-        await go_silent()
+        def go_silent(connection: sa.Connection) -> None:
+            appending = other.append("a", [STARTED], after=0, at=NOW)
+            asyncio.run_coroutine_threadsafe(appending, loop).result()
+            connection.execute(sa.text("INSERT INTO claims VALUES ('a', 's')"))
+
+        with pytest.raises(JournalError) as raised:
+            await journal._database.write(go_silent)
     assert (raised.value.code, raised.value.disposition) == ("journal_unreachable", Disposition.RETRY)
     assert len(await journal.read("a")) == 1
 

@@ -9,13 +9,13 @@ import sys
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import Disposition, JournalError
-from orchestrator.journal import postgres
+from orchestrator.journal import transactions
 from orchestrator.journal.store import GENESIS, Journal
-from orchestrator.journal.transactions import writing
 from orchestrator.lifecycle import events as e
 from orchestrator.models import OperationKind
 
@@ -174,25 +174,28 @@ def test_any_text_comes_back_and_verifies(database, data):
 
 async def test_a_database_that_stays_locked_is_passing_trouble(journal, database, monkeypatch):
     await journal.append("a", [STARTED], after=0, at=NOW)
-    if database.kind == "sqlite":
-        async with journal._engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            await raw.driver_connection.execute("PRAGMA busy_timeout=50")
-    else:
-        monkeypatch.setattr(postgres, "_BEGIN_WRITE", postgres._BEGIN_WRITE.replace("'30s'", "'50ms'"))
-    async with await Journal.open(database.url) as other, writing(other._engine):
+    monkeypatch.setattr(transactions, "_WAIT", 0.05)
+    loop = asyncio.get_running_loop()
+    async with await Journal.open(database.url) as other:
+
+        def work(_: sa.Connection) -> None:
+            appending = journal.append("a", [STARTED], after=1, at=NOW)
+            asyncio.run_coroutine_threadsafe(appending, loop).result()
+
         with pytest.raises(JournalError) as raised:
-            await journal.append("a", [STARTED], after=1, at=NOW)
+            await other._database.write(work)
     assert (raised.value.code, raised.value.disposition) == ("journal_busy", Disposition.RETRY)
     await journal.append("a", [STARTED], after=1, at=NOW)
 
 
 async def test_a_full_disk_is_told_and_nothing_is_half_written(tmp_path):
     async with await Journal.open(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
-        async with journal._engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            pages = (await (await raw.driver_connection.execute("PRAGMA page_count")).fetchone())[0]
-            await raw.driver_connection.execute(f"PRAGMA max_page_count={pages}")
+
+        def full(connection: sa.Connection) -> None:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+        await journal._database.write(full)
         big = e.OperationHalted(code="c", message="m" * 3000)
         with pytest.raises(JournalError, match="full"):
             await journal.append("a", [big] * 50, after=0, at=NOW)
