@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _LOCK: Final = int.from_bytes(hashlib.sha256(b"offblocks-orchestrator journal").digest()[:8], "big", signed=True)
-_LEAST_WAIT: Final = 100
+_LEAST_WAIT: Final = 1
 """Milliseconds: to PostgreSQL a wait of 0 has no end."""
 _IDLE: Final = "60s"
 """After which the server ends a writer that holds the lock and has gone silent (a frozen process, a dead network)."""

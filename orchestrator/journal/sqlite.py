@@ -69,14 +69,15 @@ def _on_begin(connection: sa.Connection) -> None:
         return
     # SQLite looks at the lock more and more rarely, and a process that writes all the time would keep it from one that
     # looks ten times a second. In short waits it looks often, and a caller that leaves is noticed.
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={_LOOK_MILLISECONDS}")
     try:
         while True:
+            left = call.remaining() * 1000
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={max(0, min(_LOOK_MILLISECONDS, int(left)))}")
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 return
             except sa.exc.OperationalError as error:
-                if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY or call.remaining() <= 0:
+                if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY or left <= 0:
                     raise
                 call.require_wanted()
     finally:

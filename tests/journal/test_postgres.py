@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from orchestrator.errors import Disposition, JournalError, OrchestratorError, SettingsError
-from orchestrator.journal import postgres
+from orchestrator.journal import postgres, transactions
 from orchestrator.journal.database import lock_name, open_database, server_url
 from orchestrator.journal.store import Journal
 
@@ -44,6 +44,7 @@ def shown(connection: sa.Connection) -> str:
 
 async def test_writers_are_durable_and_go_one_at_a_time(journal):
     """The server's own defaults are the opposite of all three."""
+
     def work(connection: sa.Connection) -> None:
         for setting, expected in (("synchronous_commit", "on"), ("transaction_isolation", "read committed")):
             assert connection.execute(sa.text(f"SHOW {setting}")).scalar_one() == expected
@@ -237,12 +238,12 @@ async def test_a_silent_writer_is_ended_and_others_go_on(journal, url, monkeypat
 
 class Proxy:
     """Between the journal and the server. Once ``cut`` is set, the next COMMIT goes to the server or not (``arrives``),
-    and the connection is lost before its answer."""
+    and the connection is lost before its answer. Once ``silent`` is set, nothing comes through any more."""
 
     def __init__(self, server, folder, *, arrives: bool) -> None:
         self._target = next((server.folder / "socket").glob(".s.PGSQL.*[0-9]"))
         self._arrives = arrives
-        self.cut = False
+        self.cut = self.silent = False
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -282,12 +283,13 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 last = self.cut and b"COMMIT\x00" in data
-                if passed or not last:
+                if (passed or not last) and not self.silent:
                     target.sendall(data)
                 if last and not passed:
                     break
-            source.shutdown(socket.SHUT_RDWR)
-            target.shutdown(socket.SHUT_RDWR)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("arrives", [True, False])
@@ -306,6 +308,31 @@ async def test_cut_while_committing_is_uncertain(url, postgres_server, tmp_path_
             assert len(await journal.read("a")) == (2 if arrives else 1)
             await journal.append("a", [STARTED], after=2 if arrives else 1, at=NOW)
             assert (await journal.verify()).valid
+
+
+async def test_a_server_that_has_gone_silent_holds_no_cancelled_caller(
+    journal, url, postgres_server, tmp_path_factory, monkeypatch
+):
+    monkeypatch.setattr(transactions, "_PATIENCE", 0.1)
+    folder = tmp_path_factory.mktemp("p")
+    begun = threading.Event()
+    with Proxy(postgres_server, folder, arrives=True) as proxy:
+
+        def work(connection: sa.Connection) -> None:
+            proxy.silent = True
+            begun.set()
+            connection.execute(sa.text("INSERT INTO claims VALUES ('a', 's')"))
+
+        async with await Journal.open(f"{url.partition('?')[0]}?host={folder}") as proxied:
+            writing = asyncio.create_task(proxied._database.write(work))
+            await asyncio.to_thread(begun.wait, 60)
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            await journal.append("a", [STARTED], after=0, at=NOW)  # the server has rolled back, and its lock is free
+            assert await journal.claimed_accounts() == set()
+            proxy.silent = False
+            await proxied.append("a", [STARTED], after=1, at=NOW)
 
 
 async def test_a_server_that_is_gone_and_comes_back_elsewhere(url, postgres_server):
