@@ -27,7 +27,7 @@ from typing import IO, Any, Final, Self, overload
 import httpx
 
 from orchestrator.devnet import toolchain
-from orchestrator.errors import ChainError, ChainUnreachable, OrchestratorError
+from orchestrator.errors import ChainError, ChainUnreachable
 from orchestrator.models import checksum
 
 __all__ = ["DEV_ACCOUNTS", "Anvil", "DevAccount"]
@@ -127,15 +127,18 @@ class Anvil:
 
     async def astart(self) -> Self:
         """:meth:`start` for a running event loop. A cancelled start leaves nothing behind."""
-        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            with contextlib.suppress(OrchestratorError):
-                await starting
+        starting = asyncio.get_running_loop().run_in_executor(None, self.start)
+        cancelled: asyncio.CancelledError | None = None
+        while not starting.done():  # a second cancellation, too, must not leave the node behind
+            try:
+                await asyncio.wait({starting})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is None:
+            return starting.result()
+        if starting.exception() is None:
             await self.astop()
-            raise
-        return self
+        raise cancelled
 
     async def astop(self) -> None:
         """:meth:`stop` for a running event loop."""

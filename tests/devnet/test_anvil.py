@@ -193,12 +193,15 @@ def test_a_node_that_cannot_start_says_why():
         assert not second.running
 
 
-async def test_a_cancelled_start_leaves_no_node(tmp_path):
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_cancelled_start_leaves_no_node(tmp_path, times):
     log = tmp_path / "anvil.log"
     node = Anvil(log=log)
     start = asyncio.create_task(node.astart())
     await asyncio.to_thread(until, log.exists)
-    start.cancel()
+    for _ in range(times):
+        start.cancel()
+        await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):
         await start
     assert not node.running
