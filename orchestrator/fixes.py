@@ -46,6 +46,7 @@ FIXES = {
     "journal_restored": "Put the newest database and keystore back; if these are, type the command that is named.",
     "signature_in_flight": "Look for a process of this program that hangs and end it, then type the command again.",
     "key_disabled": "Type orchestrator keys enable NAME if it may sign again.",
+    "journal_damaged": "Stop all commands, keep a copy of the database, and restore it from a backup.",
     "journal_unreadable": "Run orchestrator journal --verify, and restore the database from a backup.",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,9 @@ _GONE = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "53300"})
 """admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout, idle_in_transaction_session_timeout,
 too_many_connections."""
 
+_DAMAGE = frozenset({"XX001", "XX002"})
+"""data_corrupted, index_corrupted."""
+
 
 def translated(error: SQLAlchemyError, *, committing: bool = False) -> JournalError:
     """``committing``: whether it happened while the transaction was being committed, so that a lost connection leaves
@@ -26,6 +30,8 @@ def translated(error: SQLAlchemyError, *, committing: bool = False) -> JournalEr
             return found
     if is_lost(error):
         return _lost(cause, committing=committing)
+    if _is_damage(cause):
+        return damaged(_first_line(cause))
     state = getattr(cause, "sqlstate", None)
     if state in _AGAIN or (isinstance(error, OperationalError) and "locked" in str(cause)):
         return JournalError(
@@ -49,6 +55,22 @@ def is_lost(error: SQLAlchemyError) -> bool:
     if state is None:  # no answer of the server's at all, or none to a connection
         return isinstance(error, OperationalError)
     return state in _GONE or state.startswith("08")
+
+
+def damaged(what: str) -> JournalError:
+    """The error for a database whose bytes are not those that were written."""
+    return JournalError(
+        f"the journal's database is damaged, so nothing is signed on it: {what}", code="journal_damaged"
+    )
+
+
+def _is_damage(cause: Any) -> bool:
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # without SQLite's extended part
+    return (
+        code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+        or getattr(cause, "sqlstate", None) in _DAMAGE
+        or "Could not decode to UTF-8" in str(cause)
+    )
 
 
 def _lost(cause: Any, *, committing: bool) -> JournalError:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +23,7 @@ from orchestrator.journal.in_flight import FileInFlight, InFlight, ServerInFligh
 from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row_of
 from orchestrator.journal.schema import certificates, claims, events, inbox, meta
 from orchestrator.journal.transactions import Database
-from orchestrator.journal.verify import Verification, verified
+from orchestrator.journal.verify import Verification, require_whole, verified
 from orchestrator.lifecycle.events import CREATIONS, SigningIntended
 from orchestrator.lifecycle.oversight import STREAM as SIGNING
 from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled, SigningStopped
@@ -45,6 +46,7 @@ class Journal:
             else ServerInFlight(engine)
         )
         self._identity: str | None = None
+        self._pages_were_read = False
 
     @classmethod
     async def open(cls, url: str) -> Journal:
@@ -173,6 +175,12 @@ class Journal:
     async def verify(self) -> Verification:
         """Whether all is as it was written: see ``orchestrator.journal.verify``."""
         return await self._database.read(verified, snapshot=True)  # what is appended meanwhile is not seen
+
+    async def require_whole(self) -> None:
+        """Before anything is signed on it: see ``orchestrator.journal.verify.require_whole``; all pages of a file are
+        read once. Raises JournalError ``journal_damaged``."""
+        await self._database.read(partial(require_whole, pages=not self._pages_were_read))
+        self._pages_were_read = True
 
     async def head(self) -> tuple[int, str]:
         """The last event's ``seq`` and hash; 0 and GENESIS of an empty journal."""

@@ -146,8 +146,10 @@ async def standing(world: World, seen: Oversight, approval: Approval) -> tuple[i
 
 async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRules) -> str | None:
     """Why nothing may be signed before a reconciliation, or None: either the journal or the keystore is older than what
-    was signed, or they do not belong together. ``keystore``: its id. Reads only.
+    was signed, or they do not belong together. ``keystore``: its id. Reads only. Raises JournalError
+    ``journal_damaged``.
     """
+    await journal.require_whole()
     identity = await journal.identity()
     # In this order: another process writes its line after its intent and before its signature.
     signed, mine = await journal.last_signed_seq(None), await journal.last_signed_seq(keystore)
@@ -191,12 +193,13 @@ async def unrelated(log: SigningLog, identity: str | None, rules: KeyRules) -> s
 async def certificate_wait(world: World, chain: str) -> Wait | None:
     """None if the certificate's key may sign for this chain (CAIP-2) now; else the wait that a stop is. Reads only.
 
-    Raises KeyUnavailable: ``key_disabled`` where the journal's last word on the key is that it is out of use, and where
-    the key is not there.
+    Raises JournalError ``journal_damaged``, and KeyUnavailable: ``key_disabled`` where the journal's last word on the
+    key is that it is out of use, and where the key is not there.
     """
     name = world.certifier.key
     if name is None:
         return None
+    await world.journal.require_whole()
     seen = await oversight(world)
     stop = seen.stop_for(key=name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
     if stop is not None:

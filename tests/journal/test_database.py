@@ -162,17 +162,6 @@ async def test_a_file_that_is_no_database(tmp_path):
     assert path.read_bytes() == before
 
 
-async def test_a_broken_database(opened, path):
-    await opened.close()
-    content = bytearray(path.read_bytes())
-    content[4096:8192] = b"\xff" * 4096
-    path.write_bytes(content)
-    try:
-        await (await open_database(f"sqlite:///{path}")).close()
-    except SettingsError as error:
-        assert error.code in {"database_unusable", "database_foreign"}  # noqa: PT017
-
-
 @pytest.mark.parametrize("where", ["file/journal.db", "/proc/nowhere/journal.db", "folder"])
 async def test_a_place_that_cannot_be(tmp_path, where):
     (tmp_path / "file").touch()
