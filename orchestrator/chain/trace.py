@@ -18,8 +18,8 @@ from orchestrator.chain.rpc import Call as RpcCall
 from orchestrator.chain.rpc import Rpc, RpcFailure
 from orchestrator.closure.call import SYSTEM_ADDRESS, Call
 from orchestrator.closure.evidence import LAST_SYSTEM_ADDRESS, to_eip55
-from orchestrator.closure.evm.analysis import QUESTIONS
 from orchestrator.closure.evm.facts import Authority, Finding
+from orchestrator.closure.evm.questions import QUESTIONS
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import BlockRef
 
@@ -216,19 +216,19 @@ def _taken(fresh: Sequence[int], answers: Sequence[Any]) -> set[int]:
     return taken
 
 
-def _answered(question: Authority, answer: Any, trace: Any) -> Outcome:
-    """Whether the answer's first word is what the question's asker takes for yes."""
+def _answered(asked: Authority, answer: Any, trace: Any) -> Outcome:
+    """Whether the answer is what the question's asker takes for yes."""
     try:
         data = parse.data(answer, "eth_call")
     except ChainError as error:
         return Outcome(False, error.message)
-    expected = next((known for known in QUESTIONS if known.selector == question.selector), None)
-    if expected is None or len(data) < expected.size:
-        return Outcome(False, f"{question.name}: the answer has {len(data)} bytes")
-    word = int.from_bytes(data[:32].ljust(32, b"\0"), "big")
-    if (word ^ expected.answer) & expected.mask:
-        return Outcome(False, f"{question.name} answers 0x{data[:32].hex()}, which is not the magic value")
-    return Outcome(True, f"{question.name} answers 0x{data[:32].hex()}", place=last_return(trace))
+    question = next((known for known in QUESTIONS if known.name == asked.name), None)
+    if question is None or len(data) < question.size:
+        return Outcome(False, f"{asked.name}: the answer has {len(data)} bytes")
+    shown = data[: question.offset + 32].hex()
+    if not question.says_yes(data):
+        return Outcome(False, f"{question.name} answers 0x{shown}, which is not the magic value")
+    return Outcome(True, f"{question.name} answers 0x{shown}", place=last_return(trace))
 
 
 def _acted(

@@ -58,7 +58,8 @@ def verify(
 ) -> int:
     """Check a certificate: everything in it is computed again, nothing that it claims is believed.
 
-    Exit codes: 0 valid and irreversible, 1 invalid or revoked, 3 of the first release, or no node could be asked.
+    Exit codes: 0 valid and irreversible, 1 invalid or revoked, 3 of the first release or of rules that were mended
+    since, or no node could be asked.
 
     Example: orchestrator certificate verify closed.json --rpc-url http://127.0.0.1:8545 --format html --output c.html
     """

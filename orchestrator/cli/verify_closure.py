@@ -163,8 +163,15 @@ def show(console: Console, verdict: Verdict, certificate: Path | None = None) ->
             console.print(f"  {item.kind}: {clean(item.detail)}", soft_wrap=True)
     if verdict.verdict == "irreversible":
         console.print("\n[bold]It rests on[/]")
-        for line in RESTS_ON:
-            console.print(f"  {line}", soft_wrap=True)
+        for line in (*RESTS_ON, *_callers(verdict)):
+            console.print(f"  {clean(line)}", soft_wrap=True)
+
+
+def _callers(verdict: Verdict) -> list[str]:
+    from orchestrator.closure.chains import NO_CALL_FROM_ZERO
+
+    why = None if verdict.chain_id is None else NO_CALL_FROM_ZERO.get(verdict.chain_id.number)
+    return [] if why is None else [f"No call on {verdict.chain_id} comes from the address 0: {why}."]
 
 
 def _work(verdict: Verdict) -> str:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
 
+from orchestrator.closure.chains import EIP_6780_SINCE, NO_CALL_FROM_ZERO
 from orchestrator.closure.evm.facts import Facts
+from orchestrator.closure.evm.machine import STUBS
 from orchestrator.closure.proof import (
     EMPTY_CODE_HASH,
     MAX_SLOTS,
@@ -33,12 +35,6 @@ LAST_SYSTEM_ADDRESS: Final = 0xFFFF
 """Precompiles and the system contracts of chains are at or below: what they do is not in their code."""
 MAX_TARGETS: Final = 256
 """More accounts than any contract of this world continues in."""
-
-EIP_6780_SINCE: Final[Mapping[int, int]] = {
-    137: 54_876_000,  # Polygon PoS, hard fork Napoli (PIP-33): EIP-6780 without Cancun's header fields
-    80002: 5_423_600,  # Polygon Amoy, Napoli
-}
-"""Chains whose rules have EIP-6780 though their headers lack Cancun's fields: chain id to first block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +58,7 @@ class CodeKind(StrEnum):
     UNSUPPORTED = "unsupported"
     """Begins with 0xef, which EIP-3541 keeps for formats other than the EVM's of today (EOF, Stylus)."""
     SYSTEM = "system"
-    """At or below ``LAST_SYSTEM_ADDRESS``: whatever its code says, something else may run."""
+    """At or below ``LAST_SYSTEM_ADDRESS``, or a precompile's stub: whatever its code says, something else may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +130,8 @@ class Proven:
     kind: CodeKind
     permanence: str | None
     """Why code cannot go away (EIP-6780), in words; None if nothing shows it."""
+    no_zero_caller: str | None
+    """Why no call comes from the address 0, in words; None if nothing shows it."""
     facts: Facts | None
     """For the analysis; None where there is no EVM code to analyse."""
     delegate: Address | None = None
@@ -154,6 +152,7 @@ def prove(evidence: Evidence, block_hash: str | None = None, checks: list[Check]
     address = int(evidence.address, 16)
     kind = code_kind(address, evidence.code)
     permanence = _permanence(evidence.chain_id, header)
+    no_zero_caller = NO_CALL_FROM_ZERO.get(evidence.chain_id.number)
     return Proven(
         block=header.block,
         state_root="0x" + header.state_root.hex(),
@@ -164,16 +163,25 @@ def prove(evidence: Evidence, block_hash: str | None = None, checks: list[Check]
         code_hash="0x" + state.code_hash.hex(),
         kind=kind,
         permanence=permanence,
+        no_zero_caller=no_zero_caller,
         facts=None
         if kind is not CodeKind.CONTRACT
-        else Facts(address, evidence.code, dict(state.slots), codes, complete=False, permanent=permanence is not None),
+        else Facts(
+            address,
+            evidence.code,
+            dict(state.slots),
+            codes,
+            complete=False,
+            permanent=permanence is not None,
+            zero_caller=no_zero_caller is None,
+        ),
         delegate=to_eip55(int.from_bytes(evidence.code[3:], "big")) if kind is CodeKind.DELEGATED else None,
     )
 
 
 def code_kind(address: int, code: bytes) -> CodeKind:
     """How an account with this code is to be judged."""
-    if address <= LAST_SYSTEM_ADDRESS:
+    if address <= LAST_SYSTEM_ADDRESS or code in STUBS:
         return CodeKind.SYSTEM
     if not code:
         return CodeKind.NONE
@@ -275,7 +283,6 @@ def _permanence(chain: ChainId, header: ProvenHeader) -> str | None:
 
 
 __all__ = [
-    "EIP_6780_SINCE",
     "LAST_SYSTEM_ADDRESS",
     "MAX_SLOTS",
     "PROOF_FIELDS",

@@ -44,7 +44,7 @@ def judge(
     """
     if proven is None or proven.kind is not CodeKind.CONTRACT:
         analysis = None  # an analysis of what was not proven, or is no code, is none
-    ruling = _rule(proven, analysis, standing, standing_detail, code_at_latest, witness, checks, trouble)
+    ruling = _rule(chain_id, proven, analysis, standing, standing_detail, code_at_latest, witness, checks, trouble)
     own = verdict_checks(proven, analysis, standing, standing_detail, witness, code_at_latest)
     return Verdict(
         verdict=ruling.verdict,
@@ -74,6 +74,7 @@ class _Ruling:
 
 
 def _rule(
+    chain_id: ChainId | None,
     proven: Proven | None,
     analysis: Analysis | None,
     standing: Standing,
@@ -111,6 +112,9 @@ def _rule(
     if analysis.result == "acting":
         what = "some call may still make it act, but none could be shown to"
         return _Ruling("inconclusive", "acting_unconfirmed", f"{what}: {_where(analysis, witness)}", True)
+    if analysis.reason == "caller_zero":
+        what = f"{analysis.detail}; nothing shows that there is no such call on {chain_id}"
+        return _Ruling("inconclusive", "caller_zero", what, True)
     if analysis.result != "inert":
         return _Ruling("inconclusive", analysis.reason or "undecided", analysis.detail or "undecided", True)
     if analysis.authority:
@@ -156,7 +160,9 @@ def _without_code(proven: Proven, code_at_latest: bool | None, trouble: Trouble 
             )
         case CodeKind.SYSTEM:
             return _inconclusive(
-                Trouble("system_address", "a precompile's or system contract's address: its code says nothing about it")
+                Trouble(
+                    "system_address", "a precompile's or system contract's, by address or code: what runs is another"
+                )
             )
         case _:
             pass

@@ -96,7 +96,9 @@ def _glance(report: CertificateReport, document: Mapping[str, Any] | None) -> st
 def _claim(report: CertificateReport) -> str:
     if report.verdict == "irreversible":
         return f"Irreversible: {report.detail}"
-    return "State and code of the wallet at the block; whether it can act again was not analysed"
+    if report.version == 1:
+        return "State and code of the wallet at the block; whether it can act again was not analysed"
+    return f"State and code of the contract at the block: {report.detail}"
 
 
 def means(report: CertificateReport, document: Mapping[str, Any]) -> str:

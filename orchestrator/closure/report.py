@@ -23,7 +23,8 @@ class CertificateReport:
     """``irreversible`` if the re-run proof says so; ``inconclusive`` for every other certificate."""
     reason: str
     claim: str | None
-    """What a valid certificate shows: ``irreversible``, or ``state_proven`` of the first release. None if invalid."""
+    """What a valid certificate shows: ``irreversible``, or ``state_proven`` of the first release and of older rules by
+    which it was irreversible, and by today's is not. None if invalid."""
     address: Address | None
     chain_id: str | None
     block: BlockRef | None

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.closure.chains import NO_CALL_FROM_ZERO
 from orchestrator.closure.evidence import Check, Evidence, Proven, Target, prove
 from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.judge import judge
@@ -16,9 +17,14 @@ from orchestrator.closure.verdict import Standing, Trouble, Verdict
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, ChainId
 
-RULES: Final = 1
-"""Which analysis a certificate's summary is of. To be raised when a change of the engine changes the states, steps or
-slots of code that it still finds inert: a verifier then compares the counts of its own rules only."""
+RULES: Final = 2
+"""Which analysis a certificate's summary is of. To be raised, in the certificate's schema too, when a change of the
+engine changes the states, steps or slots of code that it still finds inert, or what is assumed: a verifier compares
+them for its own rules only.
+
+1: CALLER and ORIGIN are never 0, on any chain; five questions of authority.
+2: CALLER is never 0 on the chains of a table (``chains``), ORIGIN may be 0 everywhere; the questions of ``questions``.
+"""
 
 STANDING: Final = (
     "called finalized by the node that was asked when this was made; --rpc-url asks whether it is canonical now"
@@ -87,6 +93,20 @@ def surplus(evidence: Evidence, analysis: Analysis) -> str | None:
     return f"the evidence holds what the analysis does not read: {shown[:300]}"
 
 
+def unproven_since(document: Mapping[str, Any], again: Rerun) -> str | None:
+    """Why a certificate of older rules, whose evidence holds, is no proof of irreversibility by today's; in words.
+
+    None for any other: of today's rules, still irreversible, or one whose evidence does not hold.
+    """
+    rules, verdict = document["analysis"]["rules"], again.verdict
+    if rules == RULES or again.analysis is None or verdict.verdict != "inconclusive":
+        return None
+    return (
+        f"issued by rules {rules}, which were mended since; by today's, {RULES}, its evidence comes to "
+        f"{verdict.verdict}, {verdict.reason}: {verdict.detail}. Prove it anew: orchestrator verify-closure"
+    )
+
+
 # --- a certificate's content ---------------------------------------------------------------------------------------
 
 
@@ -131,7 +151,7 @@ _HASHES: Final = (
 def rests_on(document: Mapping[str, Any]) -> list[str]:
     """What a version 2 certificate rests on besides its bytes. Follows from its content: none can be left out."""
     shown = next((fork for name, fork in _FORK_FIELDS if name in document["header"]), "a fork before London")
-    block = document["block"]
+    block, issued_by = document["block"], document["analysis"]["rules"]
     canonical = (
         f"Canonical block: block {block['number']} ({block['hash']}) is in the canonical chain of "
         f"{document['chainId']}. Offline, everything here is relative to that hash; the node that was asked called it "
@@ -142,6 +162,9 @@ def rests_on(document: Mapping[str, Any]) -> list[str]:
         "keep the meaning of existing opcodes and of EIP-3607, EIP-6780 and EIP-7702."
     )
     assumptions = [_HASHES, canonical, rules, *_ALWAYS]
+    no_zero_caller = NO_CALL_FROM_ZERO.get(ChainId.parse(document["chainId"]).number)
+    if issued_by > 1 and no_zero_caller is not None:
+        assumptions.append(f"Callers: no call on {document['chainId']} comes from the address 0: {no_zero_caller}.")
     if "account" in document:
         assumptions.append(
             "The record: deployment, closing transaction and the platform's record are as reported, outside of the "

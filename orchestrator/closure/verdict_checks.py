@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from orchestrator.closure.evidence import Check, CodeKind, Proven
 from orchestrator.closure.evm.facts import Analysis
+from orchestrator.closure.evm.questions import QUESTIONS
 from orchestrator.closure.verdict import ANSWER, Standing, Witness
 
 
@@ -18,7 +19,7 @@ def verdict_checks(
     witness: Witness | None,
     code_at_latest: bool | None,
 ) -> list[Check]:
-    """``finality``, ``code``, ``code_permanence``, ``analysis``, ``authority``, ``witness``, in this order, always all.
+    """``finality``, ``code``, ``code_permanence``, ``callers``, ``analysis``, ``authority``, ``witness``: always all.
 
     The arguments are those of ``judge``. Raises nothing for whatever they hold together.
     """
@@ -30,6 +31,7 @@ def verdict_checks(
         finality,
         _code_check(proven, code_at_latest),
         _permanence_check(proven, analysis),
+        _callers_check(proven, analysis),
         _analysis_check(analysis),
         _authority_check(analysis, witness),
         _witness_check(analysis, witness),
@@ -67,6 +69,23 @@ def _permanence_check(proven: Proven | None, analysis: Analysis | None) -> Check
     return Check(name, "skipped", "EIP-6780 is not shown; it does not matter for an account that acts")
 
 
+def _callers_check(proven: Proven | None, analysis: Analysis | None) -> Check:
+    name = "callers"
+    if proven is None or proven.kind is not CodeKind.CONTRACT:
+        return Check(name, "skipped", "there is no proven EVM code")
+    if proven.no_zero_caller is not None:
+        return Check(name, "pass", f"no call comes from the address 0: {proven.no_zero_caller}")
+    if analysis is None:
+        return Check(name, "skipped", "whether a call comes from the address 0 is not shown for this chain")
+    if analysis.reason == "caller_zero":
+        return Check(
+            name, "fail", "nothing shows that no call comes from the address 0 on this chain, and it would matter"
+        )
+    if analysis.result == "inert" and not analysis.authority:
+        return Check(name, "pass", "calls from the address 0 were followed as well: nothing is assumed of this chain's")
+    return Check(name, "skipped", "calls from the address 0 do not matter: others are not ruled out either")
+
+
 def _analysis_check(analysis: Analysis | None) -> Check:
     name = "analysis"
     if analysis is None:
@@ -86,7 +105,8 @@ def _authority_check(analysis: Analysis | None, witness: Witness | None) -> Chec
         shown = " (shown)" if witness is not None and witness.confirmed and witness.opcode == ANSWER else ""
         return Check(name, "fail", f"may still be answered with the magic value: {names}{shown}")
     if analysis.result == "inert":
-        return Check(name, "pass", "ERC-1271, validateUserOp, onFlashLoan: none can be answered with its magic value")
+        asked = ", ".join(sorted({question.signature.partition("(")[0] for question in QUESTIONS}))
+        return Check(name, "pass", f"none can be answered with what its asker takes for yes: {asked}")
     return Check(name, "skipped", "none was found, which says little about an account that is not inert")
 
 

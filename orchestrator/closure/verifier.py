@@ -1,13 +1,15 @@
 """Verifies a closure certificate: offline, pure, everything run again, nothing believed because the file says it.
 
 Of a version 2 certificate the header, every proof and every code are verified against the block's hash, the code is
-analysed again and the verdict judged again; what the file says of its own analysis must be what comes out. What the
-bytes can show is relative to the block's hash: ``orchestrator.chain.canonical`` asks nodes about that.
+analysed again and the verdict judged again, by the rules of today; what the file says of its own analysis must be what
+comes out. What the bytes can show is relative to the block's hash: ``orchestrator.chain.canonical`` asks nodes about
+that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.artifacts import Artifact
@@ -15,7 +17,18 @@ from orchestrator.closure import envelope
 from orchestrator.closure.attribution import Attribution
 from orchestrator.closure.envelope import certificate_schema
 from orchestrator.closure.report import REISSUE, CertificateReport, Check, Checklist, Failed
-from orchestrator.closure.rerun import Rerun, block_of, evidence_of, rerun, rests_on, slots_of, summary_of, surplus
+from orchestrator.closure.rerun import (
+    RULES,
+    Rerun,
+    block_of,
+    evidence_of,
+    rerun,
+    rests_on,
+    slots_of,
+    summary_of,
+    surplus,
+    unproven_since,
+)
 from orchestrator.closure.verifier_v1 import check_v1
 from orchestrator.models import Address
 
@@ -90,8 +103,9 @@ def _check_proof(document: Mapping[str, Any], checks: Checklist) -> Rerun:
     """Runs proof, analysis and verdict again, and compares what the file says of them."""
     evidence = evidence_of(document)
     again = rerun(evidence, block_of(document))
+    outdated = unproven_since(document, again)
     for check in again.verdict.checks:
-        if check.name == "finality":
+        if check.name == "finality" or (check.result == "fail" and outdated is not None):
             checks.skip(check.name, check.detail)
         elif check.name != "witness":
             checks.checks.append(check)
@@ -111,15 +125,29 @@ def _check_proof(document: Mapping[str, Any], checks: Checklist) -> Rerun:
         return f"run again: irreversible; {again.verdict.detail}"
 
     ran = again.analysis is not None
-    checks.check("exact_evidence", exact, ran)
-    checks.check("verdict", verdict)
+    if document["analysis"]["rules"] == RULES:
+        checks.check("exact_evidence", exact, ran)
+    else:
+        checks.skip("exact_evidence", f"what the rules {document['analysis']['rules']} read is not known any more")
+    if outdated is None:
+        checks.check("verdict", verdict)
+    else:
+        checks.skip("verdict", outdated)
     checks.check("stated_analysis", lambda: _stated(document, again), ran)
     checks.check("rests_on", lambda: _stated_assumptions(document))
     return again
 
 
 def _stated(document: Mapping[str, Any], again: Rerun) -> str:
-    """What the file says that came out is what comes out."""
+    """What the file says that came out is what comes out: of its own rules all, of older ones what was proven."""
+    rules = document["analysis"]["rules"]
+    if rules != RULES:
+        assert again.proven is not None
+        assert again.proven.facts is not None
+        proven = slots_of(replace(again.verdict, slots=tuple(sorted(again.proven.facts.storage.items()))))
+        if document["slots"] != proven:
+            raise Failed("the certificate's slots are not those that its evidence proves")
+        return f"{len(proven)} slots, as stated; the counts are of rules {rules}, and these are {RULES}"
     for name, actual in (
         ("verdict", again.verdict.verdict),
         ("reason", again.verdict.reason),
@@ -152,6 +180,9 @@ def _report(
             "a certificate of the first release: it proves the wallet's state at the block, and not that no call can "
             f"ever change it; {REISSUE}"
         )
+    elif valid and again is not None and again.verdict.verdict != "irreversible":
+        assert document is not None
+        reason, claim, detail = "rules_outdated", "state_proven", unproven_since(document, again) or ""
     elif valid and again is not None:
         verdict, reason, claim = again.verdict.verdict, again.verdict.reason, again.verdict.verdict
         detail = again.verdict.detail

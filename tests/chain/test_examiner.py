@@ -16,7 +16,7 @@ from orchestrator.chain.residue import ENTRY_POINTS
 from orchestrator.chain.rpc import Rpc
 from orchestrator.closure.evidence import prove
 from orchestrator.devnet.anvil import DEV_ACCOUNTS
-from orchestrator.errors import SettingsError
+from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import checksum
 from tests.chain.lies import lie, refuse
 from tests.closure.cases.assembler import assemble
@@ -143,6 +143,62 @@ async def test_an_answer_that_cannot_be_shown(rpc, put):
         on: 0x1626ba7e 224 SHL 0 MSTORE 32 0 RETURN"""
     verdict = keeps((await examine(rpc, await put(hidden))).verdict)
     assert told(verdict) == ("inconclusive", "inert", "authority_unconfirmed")
+
+
+RENOUNCED = "0 SLOAD CALLER EQ @owner JUMPI 0 0 REVERT owner: 9 1 SSTORE STOP"
+"""Writes for the owner, who is nobody: slot 0 is empty."""
+
+
+@pytest.mark.parametrize(
+    ("chain", "closed"), [(31337, True), (1, True), (137, False), (42220, False), (10, False), (424242, False)]
+)
+async def test_an_owner_that_was_renounced(liar, liar_rpc, anvil, put, chain, closed):
+    """On Celo and OP Stack chains calls do come from the address 0; of most others nobody knows."""
+    await put(RENOUNCED)
+    liar.change = lie("eth_chainId", hex(chain))
+    verdict = keeps((await examine(liar_rpc, SUBJECT)).verdict)
+    shown = {check.name: check.result for check in verdict.checks}
+    if closed:
+        assert told(verdict) == ("irreversible", "inert", "inert")
+        assert shown["callers"] == "pass"
+    else:
+        assert told(verdict) == ("inconclusive", "undecided", "caller_zero")
+        assert f"eip155:{chain}" in verdict.detail
+        assert shown["callers"] == "fail"
+    # What such a call does, on a real node: it succeeds from 0, and from nobody else.
+    await anvil.rpc("eth_call", {"from": "0x" + "00" * 20, "to": SUBJECT}, "finalized")
+    with pytest.raises(OrchestratorError, match="revert"):
+        await anvil.rpc("eth_call", {"from": OWNER.address, "to": SUBJECT}, "finalized")
+
+
+@pytest.mark.parametrize("chain", [137, 42220])
+async def test_a_closed_wallet_rests_on_no_caller(liar, liar_rpc, closed, chain):
+    liar.change = lie("eth_chainId", hex(chain))
+    verdict = keeps((await examine(liar_rpc, closed)).verdict)
+    assert told(verdict) == ("irreversible", "inert", "inert")
+    assert "calls from the address 0 were followed" in next(c.detail for c in verdict.checks if c.name == "callers")
+
+
+async def test_an_origin_of_0_closes_nothing(rpc, put):
+    """Polygon's state syncs have it, and anybody's message reaches them."""
+    verdict = keeps((await examine(rpc, await put("ORIGIN @no JUMPI 9 1 SSTORE no: STOP"))).verdict)
+    assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
+
+
+@pytest.mark.parametrize(
+    ("answer", "selector"),
+    [
+        ("96 0 RETURN", "f465c77e"),
+        ("1 0 MSTORE 32 0 RETURN", "920f5c84"),
+        ("0xb0671381 224 SHL 0 MSTORE 32 0 RETURN", "1626ba7e"),
+        ("0xf4dd92ce 224 SHL 0 MSTORE 32 0 RETURN", "f4dd92ce"),
+    ],
+)
+async def test_an_answer_of_another_kind(rpc, put, answer, selector):
+    only = f"0 CALLDATALOAD 224 SHR 0x{selector} EQ @yes JUMPI 0 0 REVERT yes: {answer}"
+    verdict = keeps((await examine(rpc, await put(only))).verdict)
+    assert told(verdict) == ("reversible", "inert", "authority_answer")
+    assert verdict.witness.calldata[:4].hex() == selector
 
 
 async def test_undecided(rpc, put):

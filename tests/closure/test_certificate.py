@@ -17,7 +17,8 @@ from orchestrator.closure.certificate import build_certificate, write_certificat
 from orchestrator.closure.certifier import ClosureCertifier, revoked_path
 from orchestrator.closure.envelope import certificate_schema
 from orchestrator.closure.expected import masked_hash, recognise, released, to_released
-from orchestrator.closure.rerun import rerun
+from orchestrator.closure.rendering import headline, render_html
+from orchestrator.closure.rerun import RULES, rerun, rests_on
 from orchestrator.closure.verdict import Residue
 from orchestrator.closure.verifier import verify
 from orchestrator.errors import Disagreement, ProofInvalid
@@ -28,6 +29,7 @@ from orchestrator.models import (
     BlockNumber,
     BlockRef,
     ChainAccount,
+    ChainId,
     WalletState,
     checksum,
 )
@@ -222,7 +224,8 @@ FORGERIES = [
     (put("account", "closing", "block", "number", 100), "account_record"),
     (put("verdict", "reversible"), "schema"),
     (put("analysis", "result", "acting"), "schema"),
-    (put("analysis", "rules", 2), "schema"),
+    (put("analysis", "rules", 1), "rests_on"),
+    (put("analysis", "rules", 3), "schema"),
     (put("version", 3), "format"),
     (put("version", True), "format"),
     (put("version", 1), "schema"),
@@ -338,9 +341,79 @@ def test_any_value_at_any_place_of_a_forged_certificate(case, data):
 
 @pytest.mark.parametrize("name", ["signed", "unsigned"])
 def test_certificates_that_were_issued_stay_valid(name):
-    """Where this fails because the analysis now counts otherwise, raise ``RULES`` (``closure/rerun.py``)."""
+    """By the rules that they were issued by. The counts of these are not compared: today's rules ask more."""
     report = verify((ISSUED / f"v2-{name}.json").read_bytes())
     assert (report.valid, report.verdict, report.version) == (True, "irreversible", 2), report.detail
+    assert "rules 1" in next(check.detail for check in report.checks if check.name == "stated_analysis")
+
+
+def test_certificates_of_todays_rules_stay_valid():
+    """Where this fails because the analysis now counts otherwise, raise ``RULES`` (``closure/rerun.py``)."""
+    report = verify((ISSUED / "v2-rules-2.json").read_bytes())
+    assert (report.valid, report.verdict, report.version) == (True, "irreversible", 2), report.detail
+    assert report.document["analysis"]["rules"] == RULES
+    assert "as stated" in next(check.detail for check in report.checks if check.name == "stated_analysis")
+
+
+RENOUNCED = bytes.fromhex("5f543314600a57 5f5ffd 5b33ff")
+"""Ends for the owner in slot 0, who is nobody."""
+
+
+@pytest.fixture
+def renounced(hand_made):
+    """The certificate of a contract whose owner was renounced, on Ethereum."""
+    world = hand_made["world"](checksum("0b" * 20), RENOUNCED, {})
+    evidence = dataclasses.replace(
+        world.evidence(header := hand_made["header"](world.state_root), (0,)), chain_id=ChainId(1)
+    )
+    again = rerun(evidence, BlockRef(BlockNumber(100), BlockHash(header["hash"])))
+    assert again.verdict.verdict == "irreversible", again.verdict.detail
+    return build_certificate(evidence, again.verdict)
+
+
+def elsewhere(chain, rules):
+    """The certificate as it would be of another chain, by these rules."""
+
+    def change(document):
+        document["chainId"] = f"eip155:{chain}"
+        document["analysis"]["rules"] = rules
+        document["restsOn"] = rests_on(document)
+
+    return change
+
+
+def test_what_a_certificate_assumes_of_callers_it_says(renounced):
+    (said,) = (item for item in json.loads(renounced)["restsOn"] if item.startswith("Callers: "))
+    assert "no call on eip155:1 comes from the address 0" in said
+    silent = verify(forge(renounced, lambda d: d["restsOn"].remove(said)))
+    assert failed(silent) == {"rests_on"}
+    assert verify(forge(renounced, elsewhere(11155111, 2))).valid
+
+
+@pytest.mark.parametrize("chain", [42220, 137, 10, 999_999])
+def test_a_certificate_that_rests_on_callers_of_another_chain(renounced, chain):
+    report = verify(forge(renounced, elsewhere(chain, RULES)))
+    assert (report.valid, report.verdict, report.claim) == (False, "inconclusive", None)
+    assert {"callers", "verdict"} <= failed(report)
+
+
+def test_a_certificate_of_older_rules_is_told_apart_where_todays_do_not_show_it(renounced):
+    """It was proven by an assumption that does not hold there: its evidence is right, and proves less than it says."""
+    report = verify(forge(renounced, elsewhere(42220, 1)))
+    assert (report.valid, report.verdict, report.reason, report.claim) == (
+        True,
+        "inconclusive",
+        "rules_outdated",
+        "state_proven",
+    )
+    assert "rules 1" in report.detail
+    assert "caller_zero" in report.detail
+    assert headline(report)[1] == "STATE PROVEN"
+    assert "caller_zero" in render_html(report, "00" * 32)
+    assert not any("Callers" in item for item in report.document["restsOn"])
+    for change in (put("slots", []), put("code", "0x00"), put("block", "hash", "0x" + "11" * 32)):
+        wrong = verify(forge(forge(renounced, elsewhere(42220, 1)), change))
+        assert (wrong.valid, wrong.verdict) == (False, "inconclusive")
 
 
 # --- the first release's certificates, and contracts of other releases ---------------------------------------------

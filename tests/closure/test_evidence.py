@@ -10,7 +10,8 @@ import rlp
 from eth_hash.auto import keccak
 from trie import HexaryTrie
 
-from orchestrator.closure.evidence import EIP_6780_SINCE, CodeKind, Evidence, Target, code_kind, prove
+from orchestrator.closure.chains import EIP_6780_SINCE, NO_CALL_FROM_ZERO
+from orchestrator.closure.evidence import CodeKind, Evidence, Target, code_kind, prove
 from orchestrator.closure.judge import PROOF_CHECKS
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import ChainId, checksum
@@ -180,16 +181,16 @@ DESIGNATOR = bytes.fromhex("ef0100" + "ab" * 20)
     ("code", "address", "kind"),
     [
         (b"", 2**100, CodeKind.NONE),
-        (b"\x00", 2**100, CodeKind.CONTRACT),
-        (b"\xfe", 2**100, CodeKind.CONTRACT),
+        (b"\x5b", 2**100, CodeKind.CONTRACT),
+        (b"\xfd", 2**100, CodeKind.CONTRACT),
         (DESIGNATOR, 2**100, CodeKind.DELEGATED),
         (DESIGNATOR[:-1], 2**100, CodeKind.UNSUPPORTED),
         (DESIGNATOR + b"\0", 2**100, CodeKind.UNSUPPORTED),
         (b"\xef", 2**100, CodeKind.UNSUPPORTED),
         (b"\xef\x00\x01", 2**100, CodeKind.UNSUPPORTED),
-        (b"\x00", 0xFFFF, CodeKind.SYSTEM),
+        (b"\x5b", 0xFFFF, CodeKind.SYSTEM),
         (b"", 1, CodeKind.SYSTEM),
-        (b"\x00", 0x10000, CodeKind.CONTRACT),
+        (b"\x5b", 0x10000, CodeKind.CONTRACT),
     ],
 )
 def test_kinds_of_code(code, address, kind):
@@ -220,6 +221,27 @@ def test_permanence_needs_cancun_or_the_table(evidence, header):
         for number, expected in ((since - 1, False), (since, True)):
             there = replace(evidence, chain_id=ChainId(chain), header=header(**LONDON, number=number))
             assert prove(there).facts.permanent is expected
+
+
+@pytest.mark.parametrize(
+    ("chain", "zero_caller"),
+    [
+        *((known, False) for known in (1, 11155111, 100, 31337)),
+        *((other, True) for other in (137, 80002, 42220, 10, 8453, 250, 146, 5, 2**40)),
+    ],
+)
+def test_a_call_may_come_from_0_but_on_the_chains_of_the_table(evidence, chain, zero_caller):
+    """Celo, OP Stack chains and Fantom make such calls; of a chain that nobody looked up, nothing is known."""
+    proven = prove(replace(evidence, chain_id=ChainId(chain)))
+    assert proven.facts.zero_caller is zero_caller
+    assert proven.no_zero_caller == NO_CALL_FROM_ZERO.get(chain)
+
+
+@pytest.mark.parametrize("stub", ["fe", "01", "00", "60006000fd"])
+def test_a_stub_of_a_precompile_is_no_contract_wherever_it_is(stub):
+    """Of Arbitrum, Avalanche, Fantom and Moonbeam: what runs at such an address is not this code."""
+    assert code_kind(0xD100EC << 136, bytes.fromhex(stub)) is CodeKind.SYSTEM
+    assert code_kind(0xD100EC << 136, bytes.fromhex(stub) + b"\x00") is CodeKind.CONTRACT
 
 
 def test_narrowed_to_what_was_read(evidence):

@@ -30,13 +30,16 @@ PROVEN = Proven(
     code_hash="0x" + "02" * 32,
     kind=CodeKind.CONTRACT,
     permanence="Cancun",
+    no_zero_caller="Ethereum",
     facts=FACTS,
 )
+ANY_CALLER = replace(PROVEN, no_zero_caller=None)
 CHECKS = tuple(Check(name, "pass", "it holds") for name in PROOF_CHECKS)
 INERT = Analysis("inert", "inert", "no path acts", slots=(0,), states=3, steps=40)
 FINDING = Finding(NUMBER, 17, "SSTORE", (), 0)
 ACTING = Analysis("acting", "acting", "SSTORE can be reached", findings=(FINDING,), slots=(0,))
 UNDECIDED = Analysis("undecided", "unknown_jump", "a jump to an unknown target", slots=(0,))
+FROM_ZERO = Analysis("undecided", "caller_zero", "closed, unless a call comes from the address 0", slots=(0,))
 AUTHORITY = (Authority("isValidSignature(bytes32,bytes)", 0x1626BA7E, ()),)
 WITNESS = Witness(ADDRESS, 17, "SSTORE", (Step(ADDRESS, 3, True),), b"\x12", ADDRESS, 5, needs="anyone")
 CONFIRMED = replace(WITNESS, confirmed=True)
@@ -75,6 +78,7 @@ ROWS = {
     ),
     "acting, no call known": ({"analysis": ACTING}, ("inconclusive", "acting", "acting_unconfirmed")),
     "undecided": ({"analysis": UNDECIDED}, ("inconclusive", "undecided", "unknown_jump")),
+    "a call from 0 would act": ({"analysis": FROM_ZERO}, ("inconclusive", "undecided", "caller_zero")),
     "inert, answers": (
         {"analysis": replace(INERT, authority=AUTHORITY)},
         ("inconclusive", "inert", "authority_unconfirmed"),
@@ -191,7 +195,16 @@ def test_nothing_but_the_first_row_is_irreversible():
 
 def test_every_check_is_named_and_shown():
     names = [check.name for check in ruled().checks]
-    assert names == [*PROOF_CHECKS, "finality", "code", "code_permanence", "analysis", "authority", "witness"]
+    assert names == [
+        *PROOF_CHECKS,
+        "finality",
+        "code",
+        "code_permanence",
+        "callers",
+        "analysis",
+        "authority",
+        "witness",
+    ]
     results = {check.name: check.result for check in ruled().checks}
     assert results.pop("witness") == "skipped"
     assert set(results.values()) == {"pass"}
@@ -211,6 +224,12 @@ def test_every_check_is_named_and_shown():
         ({"proven": replace(PROVEN, permanence=None)}, "code_permanence", "pass"),
         ({"proven": replace(PROVEN, permanence=None), "analysis": UNDECIDED}, "code_permanence", "fail"),
         ({"proven": replace(PROVEN, permanence=None), "analysis": ACTING}, "code_permanence", "skipped"),
+        ({}, "callers", "pass"),
+        ({"proven": ANY_CALLER}, "callers", "pass"),
+        ({"proven": ANY_CALLER, "analysis": FROM_ZERO}, "callers", "fail"),
+        ({"proven": ANY_CALLER, "analysis": ACTING}, "callers", "skipped"),
+        ({"proven": ANY_CALLER, "analysis": None}, "callers", "skipped"),
+        ({"proven": None, "analysis": None}, "callers", "skipped"),
         ({"proven": None, "analysis": None}, "code", "skipped"),
         *(({"proven": kind(of), "analysis": None}, "code", "fail") for of in CodeKind if of is not CodeKind.CONTRACT),
     ],
@@ -219,6 +238,10 @@ def test_a_check_says_what_speaks_against(changes, name, result):
     found = {check.name: check for check in ruled(**changes).checks}
     assert found[name].result == result
     assert found[name].detail
+
+
+def test_a_verdict_that_rests_on_callers_names_the_chain():
+    assert "eip155:42220" in ruled(chain_id=ChainId(42220), proven=ANY_CALLER, analysis=FROM_ZERO).detail
 
 
 def test_residue_never_changes_the_verdict():

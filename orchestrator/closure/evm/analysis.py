@@ -19,51 +19,20 @@ elsewhere (ERC-1271: permits, orders), that is asked for separately, with the qu
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from orchestrator.closure.evm.buffer import Data, unknown_size
 from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding, Limits, Needs
-from orchestrator.closure.evm.machine import Exhausted, Inputs, Machine, Outcome, Start
+from orchestrator.closure.evm.machine import ENOUGH, Exhausted, Inputs, Machine, Outcome, Start
 from orchestrator.closure.evm.opcodes import NAMES
 from orchestrator.closure.evm.path import Site, Storage, Trail
-from orchestrator.closure.evm.words import Word
+from orchestrator.closure.evm.questions import QUESTIONS, Question
+from orchestrator.closure.evm.words import AnyWord, Word
 
 MAX_FINDINGS: Final = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A function whose answer has authority. ``answer`` and ``mask``: the bits of the first word that say yes."""
-
-    name: str
-    selector: int
-    answer: int
-    mask: int
-    size: int
-    """Bytes that an answer must have at least to be taken for one."""
-
-
-_FIRST_FOUR: Final = ((1 << 32) - 1) << 224
-_AGGREGATOR: Final = (1 << 160) - 1
-
-QUESTIONS: Final = (
-    Question("isValidSignature(bytes32,bytes)", 0x1626BA7E, 0x1626BA7E << 224, _FIRST_FOUR, 4),
-    Question("isValidSignature(bytes,bytes)", 0x20C13B0B, 0x20C13B0B << 224, _FIRST_FOUR, 4),
-    Question("validateUserOp, EntryPoint 0.6", 0x3A871CDD, 0, _AGGREGATOR, 32),
-    Question("validateUserOp, EntryPoint 0.7 and 0.8", 0x19822F7C, 0, _AGGREGATOR, 32),
-    Question(
-        "onFlashLoan(address,address,uint256,uint256,bytes)",
-        0x23E30C8B,
-        0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9,
-        (1 << 256) - 1,
-        32,
-    ),
-)
-"""ERC-1271 and its predecessor; ERC-4337 (the low 160 bits are 0 for success, and anything but 1 names an aggregator
-that decides); ERC-3156."""
-_SIGNATURE_FAILED: Final = 1
 
 
 def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
@@ -75,13 +44,41 @@ def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
         return Analysis("undecided", "no_code", "expected code that the EVM runs, got none or a reserved prefix")
     limits = limits or Limits()
     try:
-        found = _analyse(facts, limits)
-        if found.result == "undecided" and found.reason == "unknown_jump":
-            more = _analyse(facts, replace(limits, visits=4 * limits.visits))  # a table in the code may be large
-            found = replace(more, steps=found.steps + more.steps, states=found.states + more.states)
+        found = _by_any_jump(facts, limits)
+        if facts.zero_caller and not _closed(found) and not found.needs:
+            found = _without_zero(found, _by_any_jump(replace(facts, zero_caller=False), limits))
     except Exception as error:  # noqa: BLE001 - a defect here must never be taken for an answer
         return Analysis("undecided", "internal", f"the analysis itself failed: {type(error).__name__}")
     return found
+
+
+def _by_any_jump(facts: Facts, limits: Limits) -> Analysis:
+    found = _analyse(facts, limits)
+    if found.result == "undecided" and found.reason == "unknown_jump":
+        more = _analyse(facts, replace(limits, visits=4 * limits.visits))  # a table in the code may be large
+        found = replace(more, steps=found.steps + more.steps, states=found.states + more.states)
+    return found
+
+
+def _closed(analysis: Analysis) -> bool:
+    return analysis.result == "inert" and not analysis.authority
+
+
+def _without_zero(found: Analysis, assumed: Analysis) -> Analysis:
+    """What is said of an account that is not closed where calls may come from 0, and by ``assumed`` where none does.
+
+    Calls from elsewhere count as ever, as somebody can make them. What only a call from 0 does is left undecided.
+    """
+    steps, states = found.steps + assumed.steps, found.states + assumed.states
+    if assumed.result != "inert":
+        return replace(assumed, steps=steps, states=states)
+    inert = found.result == "inert"
+    mixed = replace(found, findings=(), authority=assumed.authority, steps=steps, states=states)
+    if inert and assumed.authority:
+        return mixed
+    what = f"answers {found.authority[0].name}" if inert else found.detail
+    detail = f"closed, unless a call comes from the address 0: {what}"
+    return replace(mixed, result="undecided", reason="caller_zero", detail=detail)
 
 
 def _analyse(facts: Facts, limits: Limits) -> Analysis:
@@ -119,13 +116,19 @@ class _Run:
         return True
 
     def analysis(self) -> Analysis:
-        outcomes = self._outcomes(Inputs.anything(self.facts.address))
+        outcomes = self._outcomes(self._anyone())
         findings = _findings(outcomes, self.facts)
-        authority = () if self.undecided is not None and not findings else self._authority(all_ends=not findings)
+        authority: tuple[Authority, ...] = ()
+        if findings:
+            authority = self._authority(QUESTIONS, all_ends=False)
+        elif self.undecided is None:
+            # These are all ends of all calls, unless something was missing: a yes to a question must be among them.
+            returned = {outcome.returned for outcome in outcomes}
+            possible = [q for q in QUESTIONS if self.missing or any(q.may_say_yes(data) for data in returned)]
+            authority = self._authority(possible, all_ends=True)
         takes_ether = False
         if not findings and self.undecided is None and not self.missing:
-            with_ether = Inputs.anything(self.facts.address, value=Word(excluded=(0,), expression=("CALLVALUE",)))
-            takes_ether = bool(self._outcomes(with_ether))
+            takes_ether = bool(self._outcomes(self._anyone(value=Word(excluded=(0,), expression=("CALLVALUE",)))))
         if not findings and self.undecided is None and not self.missing and not self.facts.permanent:
             self._impermanent()
         if not findings and self.undecided is None and not self.missing:
@@ -167,12 +170,16 @@ class _Run:
         while self.starts - checked:
             start = (self.starts - checked).pop()
             checked.add(start)
-            inputs = Inputs.anything(self.facts.address)
+            inputs = self._anyone()
             if start.by_itself:
                 inputs = replace(inputs, caller=self.facts.address)
             outcomes = self._outcomes(inputs, start=start.storage)
             if self.undecided is not None or any(outcome.storage != start.storage for outcome in outcomes):
                 self.disproven.add(start)
+
+    def _anyone(self, calldata: Data | None = None, value: AnyWord | None = None) -> Inputs:
+        """Any call, of this calldata and value if they are given."""
+        return Inputs.anything(self.facts.address, calldata, value, zero_caller=self.facts.zero_caller)
 
     def _outcomes(
         self,
@@ -182,6 +189,7 @@ class _Run:
         any_storage: bool = False,
         start: Storage | None = None,
         all_ends: bool = False,
+        enough: int = ENOUGH,
     ) -> dict[Outcome, Trail]:
         """The successful ends of a call. What it used, lacked and could not follow is added to this run's."""
         facts = facts or self.facts
@@ -193,6 +201,7 @@ class _Run:
             codes=self.codes,
             unstable=self.unstable,
             all_ends=all_ends or any_storage or start is not None,
+            enough=enough,
         )
         with contextlib.suppress(Exhausted):
             machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), 0)
@@ -216,21 +225,22 @@ class _Run:
         self.undecided = self.undecided or machine.undecided
         return machine.outermost
 
-    def _authority(self, *, all_ends: bool) -> tuple[Authority, ...]:
-        """The questions that may be answered with yes.
+    def _authority(self, questions: Sequence[Question], *, all_ends: bool) -> tuple[Authority, ...]:
+        """Those of the questions that may be answered with yes; each selector is asked once.
 
         ``all_ends``: for an account that does not act every end counts, so nothing may end the search early: with its
         selector fixed a question is other input, and may even seem to act where any calldata did not.
         """
         found = []
-        for question in QUESTIONS:
-            selector = question.selector.to_bytes(4, "big")
-            calldata = Data(selector, b"\xff" * 4, unknown_size(4, "CALLDATASIZE"), origin=0)
-            inputs = Inputs.anything(self.facts.address, calldata)
-            for outcome, trail in self._outcomes(inputs, all_ends=all_ends).items():
-                if may_answer(question, outcome.returned):
-                    found.append(Authority(question.name, question.selector, trail.listed()))
-                    break
+        for selector in dict.fromkeys(question.selector for question in questions):
+            calldata = Data(selector.to_bytes(4, "big"), b"\xff" * 4, unknown_size(4, "CALLDATASIZE"), origin=0)
+            outcomes = self._outcomes(self._anyone(calldata), all_ends=all_ends, enough=ENOUGH // 2)
+            for question in questions:
+                if question.selector != selector:
+                    continue
+                yes = (trail for outcome, trail in outcomes.items() if question.may_say_yes(outcome.returned))
+                if (trail := next(yes, None)) is not None:
+                    found.append(Authority(question.name, selector, trail.listed()))
         return tuple(found)
 
     def _impermanent(self) -> None:
@@ -242,19 +252,8 @@ class _Run:
             code = self.facts.codes.get(address, b"")
             if code and code[0] != 0xEF:
                 facts = replace(self.facts, address=address, code=code, storage={})
-                self._outcomes(Inputs.anything(None), facts, any_storage=True)
-
-
-def may_answer(question: Question, returned: Data) -> bool:
-    """Whether the returned bytes are, or may be, a yes."""
-    if isinstance(returned.size, int) and returned.size < question.size:
-        return False
-    word = returned.word(0)
-    value, known = (word, (1 << 256) - 1) if isinstance(word, int) else (word.value, word.known)
-    known &= question.mask
-    if question.mask == _AGGREGATOR:
-        return not (known == question.mask and value & question.mask == _SIGNATURE_FAILED)
-    return (value ^ question.answer) & known == 0
+                inputs = Inputs.anything(None, zero_caller=self.facts.zero_caller)
+                self._outcomes(inputs, facts, any_storage=True)
 
 
 def _findings(outcomes: dict[Outcome, Trail], facts: Facts) -> tuple[Finding, ...]:

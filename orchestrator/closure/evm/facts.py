@@ -30,6 +30,8 @@ class Facts:
     """Whether a slot or code that is missing is known to be zero or empty. For tests; a proof says so slot by slot."""
     permanent: bool = True
     """Whether code cannot be removed from an account that has it (EIP-6780): the header has Cancun's fields."""
+    zero_caller: bool = False
+    """Whether a call may come from the address 0, as it may on all chains but those of a table (``chains``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ class Analysis:
     result: Result
     reason: str
     """``inert``, ``acting``, or why it is undecided: ``missing_fact``, ``step_limit``, ``state_limit``,
-    ``unknown_jump``, ``undefined_opcode``, ``recursion``, ``impermanent_target``, ``no_code``, ``internal``."""
+    ``unknown_jump``, ``undefined_opcode``, ``recursion``, ``impermanent_target``, ``caller_zero``, ``no_code``,
+    ``internal``."""
     detail: str
     findings: tuple[Finding, ...] = ()
     """Distinct acting instructions, in the order found; not all, where there are many."""

@@ -22,12 +22,13 @@ OUTCOMES: Final = 64
 STARTS: Final = 8
 """Starts of calls back that are followed by themselves."""
 ENOUGH: Final = 20_000
-"""Instructions that are still executed once an acting one is found."""
+"""Instructions that are still executed once an acting one is found; half as many where a question is asked."""
 LOWEST_TARGET: Final = 0xFFFF
 """Precompiles and system contracts of the chain are at or below: they run no code of the EVM's."""
 
-STUBS: Final = (b"\xfe", b"\x01", bytes.fromhex("60006000fd"))
-"""Code that chains put where their own precompiles are (Arbitrum, Avalanche, Moonbeam): it is not what runs there."""
+STUBS: Final = (b"\xfe", b"\x01", b"\x00", bytes.fromhex("60006000fd"))
+"""Code that chains put where their own precompiles are (Arbitrum, Avalanche, Fantom and Sonic, Moonbeam), above
+``LOWEST_TARGET`` too: it is not what runs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +43,23 @@ class Inputs:
     """Known answers by the instruction's name, where a single call is followed; else all unknown."""
 
     @classmethod
-    def anything(cls, account: int | None, calldata: Data | None = None, value: AnyWord | None = None) -> Inputs:
-        """Any call by anyone. No key has the address 0, and ``account`` itself makes no call that persists.
+    def anything(
+        cls,
+        account: int | None,
+        calldata: Data | None = None,
+        value: AnyWord | None = None,
+        *,
+        zero_caller: bool = False,
+    ) -> Inputs:
+        """Any call by anyone, from any origin. ``account`` itself makes no call that persists.
 
-        It may make one that does not persist: see ``Machine.stays``.
+        It may make one that does not persist: see ``Machine.stays``. ``zero_caller``: see ``Facts``.
         """
         high = ONES & ~ADDRESS_BITS
         everything = Data(b"", b"", unknown_size(name="CALLDATASIZE"), origin=0)
-        callers = (0,) if account is None else tuple(sorted({0, account}))
-        caller = Word(0, high, callers, expression=("CALLER",))
-        origin = Word(0, high, (0,), expression=("ORIGIN",))
+        nobody = ({account} if account is not None else set()) | (set() if zero_caller else {0})
+        caller = Word(0, high, tuple(sorted(nobody)), expression=("CALLER",))
+        origin = Word(0, high, expression=("ORIGIN",))
         if value is None:
             return cls(calldata or everything, caller, origin)
         return cls(calldata or everything, caller, origin, value)
@@ -102,10 +110,11 @@ class Machine:
         codes: dict[int, Code] | None = None,
         unstable: frozenset[Start] = frozenset(),
         all_ends: bool = False,
+        enough: int = ENOUGH,
     ) -> None:
         """``codes``: taken apart before, by address; machines of the same facts share it. ``unstable``: see ``stays``.
 
-        ``all_ends``: whether every successful end is wanted; else one that acts is enough.
+        ``all_ends``: whether every successful end is wanted; else one that acts is, and ``enough`` instructions more.
         """
         self.facts = facts
         self.inputs = inputs
@@ -132,6 +141,7 @@ class Machine:
         self._done: dict[tuple[int, Data, Storage], dict[Outcome, Trail]] = {}
         self._running: dict[tuple[int, Data, Storage], _Running] = {}
         self._outermost_use = DEPTH + 1
+        self._more = enough
         self._enough: int | None = None
 
     # --- facts --------------------------------------------------------------------------------------------------
@@ -198,7 +208,7 @@ class Machine:
     def found(self) -> None:
         """The outermost frame can succeed after acting: what is left to find are other ways, for witnesses."""
         if self._enough is None and not self.all_ends:
-            self._enough = self.steps + ENOUGH
+            self._enough = self.steps + self._more
 
     def count_step(self, steps: int) -> None:
         """``steps`` instructions, or as much work."""

@@ -48,10 +48,11 @@ def aim(program: Program) -> Aim:
 
 
 class Shots:
-    """An endless row of calls for one program."""
+    """An endless row of calls for one program. ``zero_caller``: whether some come from the address 0; by way of an
+    attacker some do on any chain, as their origin."""
 
-    def __init__(self, program: Program, rng: random.Random) -> None:
-        self.rng, self.aim, self.subject = rng, aim(program), program.address
+    def __init__(self, program: Program, rng: random.Random, *, zero_caller: bool = False) -> None:
+        self.rng, self.aim, self.subject, self.zero_caller = rng, aim(program), program.address, zero_caller
         self.small = {bits: [w for w in self.aim.words if w < 2**bits] for bits in (64, 79)}
         self.blocks = [Block()] + [
             Block(
@@ -79,6 +80,8 @@ class Shots:
         )
         if rng.random() < 0.3:
             to, data, value = rng.choice(ATTACKERS), self.script(), rng.choice((0, 5))
+        if (to != self.subject or self.zero_caller) and rng.random() < 0.2:
+            sender = 0
         gas = HIGH_GAS if rng.random() < 0.7 else int(10 ** rng.uniform(4.33, 6.5)) + 5000
         balance = rng.choice((0, 0, 1, 10**18, self._number(0, 64)))
         block = self.blocks[0] if rng.random() < 0.6 else rng.choice(self.blocks)
@@ -136,7 +139,7 @@ class Shots:
         rng = self.rng
         data = selector.to_bytes(4, "big") + self.data()[4:]
         return RealCall(
-            rng.choice(self.aim.senders),
+            0 if self.zero_caller and rng.random() < 0.2 else rng.choice(self.aim.senders),
             self.subject,
             data,
             0,

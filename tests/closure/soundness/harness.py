@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from orchestrator.closure.chains import NO_CALL_FROM_ZERO
 from orchestrator.closure.evm.facts import Analysis, Facts
 
 from .calls import HIGH_GAS, Shots
@@ -19,18 +20,21 @@ from .programs import Program
 from .world import RealCall, Seen, World, with_gas
 
 Analyse = Callable[[Facts], Analysis]
-MAGIC_1271 = 0x1626BA7E << 224
-MAGIC_1271_OLD = 0x20C13B0B << 224
 FLASH_LOAN = 0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9
 """keccak256("ERC3156FlashBorrower.onFlashLoan")."""
-YES: dict[int, Callable[[int], bool]] = {
-    0x1626BA7E: lambda word: word == MAGIC_1271,
-    0x20C13B0B: lambda word: word == MAGIC_1271_OLD,
-    0x3A871CDD: lambda word: word & (2**160 - 1) == 0,
-    0x19822F7C: lambda word: word & (2**160 - 1) == 0,
-    0x23E30C8B: lambda word: word == FLASH_LOAN,
+YES: dict[int, Callable[[list[int]], bool]] = {
+    0x1626BA7E: lambda words: words[0] in (0x1626BA7E << 224, 0xB0671381 << 224),
+    0x20C13B0B: lambda words: words[0] == 0x20C13B0B << 224,
+    0x3A871CDD: lambda words: words[0] & (2**160 - 1) == 0,
+    0x19822F7C: lambda words: words[0] & (2**160 - 1) == 0,
+    0xF465C77E: lambda words: len(words) > 1 and words[1] & (2**160 - 1) == 0,
+    0x52B7512C: lambda words: len(words) > 1 and words[1] & (2**160 - 1) == 0,
+    0x23E30C8B: lambda words: words[0] == FLASH_LOAN,
+    0x920F5C84: lambda words: words[0] == 1,
+    0x1B11D0FF: lambda words: words[0] == 1,
+    0xF4DD92CE: lambda words: words[0] == 0xF4DD92CE << 224,
 }
-"""A question's selector, and whether an answer's first word says yes (for ERC-4337: no authorizer is named)."""
+"""A question's selector, and whether an answer's words say yes (for ERC-4337: no authorizer is named)."""
 
 
 class Unsound(AssertionError):
@@ -78,7 +82,8 @@ def chain_id(program: Program) -> int:
 
 
 def facts_of(program: Program) -> Facts:
-    return Facts(program.address, program.code, program.storage, program.codes, complete=True)
+    zero_caller = chain_id(program) not in NO_CALL_FROM_ZERO
+    return Facts(program.address, program.code, program.storage, program.codes, complete=True, zero_caller=zero_caller)
 
 
 def world_of(program: Program) -> World:
@@ -106,7 +111,7 @@ def check(program: Program, analyse: Analyse, counts: Counts, *, calls: int = 40
 
 def shoot(program: Program, analysis: Analysis, counts: Counts, calls: int) -> None:
     """``calls`` real ones, each repeated with less gas where it can matter."""
-    shots = Shots(program, random.Random(f"calls of {program.origin}"))
+    shots = Shots(program, random.Random(f"calls of {program.origin}"), zero_caller=facts_of(program).zero_caller)
     world = world_of(program)
     starved = any(op in code for code in (program.code, *program.codes.values()) for op in (0xF4, 0xF1, 0xFA, 0xF2))
     row = iter(shots)
@@ -120,13 +125,14 @@ def shoot(program: Program, analysis: Analysis, counts: Counts, calls: int) -> N
     for selector, says_yes in YES.items():
         if selector in refused:
             continue
-        for _ in range(max(2, calls // 10)):
+        for _ in range(max(2, calls // 20)):
             call = shots.question(selector)
             seen = _one(program, world, call, analysis, counts)
             counts.questions += 1
-            if seen.success and len(seen.output) >= 32 and says_yes(int.from_bytes(seen.output[:32], "big")):
+            words = [int.from_bytes(seen.output[at : at + 32], "big") for at in range(0, len(seen.output) - 31, 32)]
+            if seen.success and words and says_yes(words):
                 raise Unsound(
-                    program, call, [f"its answer to {selector:#010x} is yes: {seen.output[:32].hex()}"], analysis
+                    program, call, [f"its answer to {selector:#010x} is yes: {seen.output[:64].hex()}"], analysis
                 )
 
 

@@ -45,6 +45,10 @@ def blind_to_answers(facts: Facts) -> Analysis:
     return replace(analyse(facts), authority=())
 
 
+def blind_to_zero(facts: Facts) -> Analysis:
+    return analyse(replace(facts, zero_caller=False))
+
+
 def blind_to_logs(facts: Facts) -> Analysis:
     return replace(analyse(facts), logs=False)
 
@@ -58,9 +62,11 @@ WRONG = {
     "storage is never written": (without("SSTORE", instead="TSTORE"), 0),
     "a signed order is an unsigned one": (without("SLT", instead="LT"), 1920),
     "the caller is the account": (without("CALLER", "ORIGIN", instead="ADDRESS"), 0),
+    "no origin is 0": (without("ORIGIN", instead="CALLER"), 1152),
     "a delegate call is a static one": (without("DELEGATECALL", instead="STATICCALL"), 0),
     "a return is a revert": (without("RETURN", instead="REVERT"), 0),
     "no answer is a yes": (blind_to_answers, 0),
+    "no caller is 0, on any chain": (blind_to_zero, 1014),
     "nothing is logged": (blind_to_logs, 0),
     "no ether enters": (blind_to_ether, 0),
 }

@@ -12,7 +12,8 @@ from eth_hash.auto import keccak
 from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.buffer import LIMIT
 from orchestrator.closure.evm.facts import Analysis, Facts, Limits
-from orchestrator.closure.evm.machine import DEPTH
+from orchestrator.closure.evm.machine import DEPTH, STUBS
+from orchestrator.closure.evm.questions import QUESTIONS, Question
 from orchestrator.closure.evm.words import ONES
 
 from .asm import code
@@ -62,7 +63,6 @@ INERT = {
     "the hash of nothing is known": (
         f"0 CALLDATALOAD 0 MSTORE 0 0 KECCAK256 0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470 XOR @act JUMPI STOP act: {ACT}", {}),
     "no caller is 0": (f"CALLER ISZERO @act JUMPI STOP act: {ACT}", {}),
-    "no origin is 0": (f"ORIGIN ISZERO @act JUMPI STOP act: {ACT}", {}),
     "nobody is owner 0": (f"0 SLOAD CALLER EQ @act JUMPI STOP act: {ACT}", {}),
     "only itself, and it calls nobody": (f"ADDRESS CALLER EQ @act JUMPI STOP act: {ACT}", {}),
     "fresh memory is zero": (f"7 MLOAD @act JUMPI STOP act: {ACT}", {}),
@@ -187,7 +187,7 @@ ACTING: dict[str, tuple] = {
     "an unknown target writes": (
         "0 0 0 0 0 CALLDATALOAD GAS DELEGATECALL POP 0 SLOAD @on JUMPI 0 0 REVERT on: STOP", {}, {A: ACT}, A.to_bytes(32, "big"), "DELEGATECALL"),
     "a STOP returns nothing": (
-        f"0 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: RETURNDATASIZE @no JUMPI {ACT} no: 0 0 REVERT", {}, {A: "STOP"}, b"", "SSTORE"),
+        f"0 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: RETURNDATASIZE @no JUMPI {ACT} no: 0 0 REVERT", {}, {A: "PC POP STOP"}, b"", "SSTORE"),
     "a SELFDESTRUCT returns nothing": (
         f"0 0 0 0 {A} GAS DELEGATECALL @ok JUMPI 0 0 REVERT ok: RETURNDATASIZE @no JUMPI STOP no: 0 0 REVERT", {}, {A: "CALLER SELFDESTRUCT"}, b"", "SELFDESTRUCT"),
     "all of the return data can be copied": (
@@ -289,7 +289,7 @@ def test_what_lies_at_a_low_address_is_not_continued_in(target: int) -> None:
     """Whatever the code there: it is not what runs."""
     analysis = judge(f"0 0 0 0 {target} GAS DELEGATECALL", codes={target: "STOP"})
     assert [finding.opcode for finding in analysis.findings] == ["DELEGATECALL"]
-    assert judge(f"0 0 0 0 {0x10000} GAS DELEGATECALL", codes={0x10000: "STOP"}).result == "inert"
+    assert judge(f"0 0 0 0 {0x10000} GAS DELEGATECALL", codes={0x10000: "PC POP STOP"}).result == "inert"
 
 
 def test_an_address_has_160_bits() -> None:
@@ -311,6 +311,14 @@ def test_a_target_that_runs_no_code_of_the_evm_is_not_continued_in(target: int) 
     """Precompiles and system contracts, no code, a 7702 delegation, a reserved prefix, a lone INVALID."""
     codes = {A: bytes.fromhex("ef0100") + bytes(20), B: b"\xfe", C: b"\xef\x00"}
     analysis = judge(f"0 0 0 0 {target} GAS DELEGATECALL", codes=codes)  # type: ignore[arg-type]
+    assert [finding.opcode for finding in analysis.findings] == ["DELEGATECALL"]
+
+
+@pytest.mark.parametrize("stub", STUBS)
+def test_a_stub_where_a_chain_has_a_precompile_is_not_continued_in(stub: bytes) -> None:
+    """Fantom and Sonic have their EvmWriter at 0xd100ec…, Avalanche's subnets theirs at 0x02…: above all that is low."""
+    target = 0xD100EC << 136
+    analysis = judge(f"0 0 0 0 {target} GAS DELEGATECALL", codes={target: stub})  # type: ignore[dict-item]
     assert [finding.opcode for finding in analysis.findings] == ["DELEGATECALL"]
 
 
@@ -641,6 +649,107 @@ def test_an_answer_of_which_a_bit_is_wrong_is_no_yes_whatever_the_others() -> No
     assert 0x23E30C8B not in questions(judge("32 CALLDATALOAD 0 MSTORE 1 31 MSTORE8 32 0 RETURN"))
 
 
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.name)
+def test_a_question_is_a_function_with_a_source(question: Question) -> None:
+    assert question.selector == int.from_bytes(keccak(question.signature.encode())[:4])
+    assert question.source
+    assert question.answer & question.mask == question.answer
+    assert question.offset + 4 <= question.size or question.size == 4
+
+
+def test_the_magic_values_are_hashes() -> None:
+    known = {question.answer for question in QUESTIONS}
+    assert int.from_bytes(keccak(b"isValidWalletSignature(bytes32,address,bytes)")[:4]) << 224 in known
+    assert int.from_bytes(keccak(b"ERC3156FlashBorrower.onFlashLoan")) in known
+
+
+def test_a_paymasters_yes_is_in_the_second_word() -> None:
+    for selector in (0xF465C77E, 0x52B7512C):
+        for text, yes in (
+            ("96 0 RETURN", True),
+            ("64 0 MSTORE 96 0 RETURN", True),
+            ("64 0 RETURN", True),  # an empty context that lies where the validation's data is
+            ("63 0 RETURN", False),
+            ("32 0 RETURN", False),
+            ("1 32 MSTORE 96 0 RETURN", False),
+            ("2 32 MSTORE 96 0 RETURN", False),  # no paymaster has an aggregator
+            (f"{2**160 | 1} 32 MSTORE 96 0 RETURN", False),
+            (f"{2**200} 32 MSTORE 96 0 RETURN", True),  # valid for a while
+            ("4 CALLDATALOAD 32 MSTORE 96 0 RETURN", True),
+        ):
+            assert (selector in questions(judge(text))) == yes, text
+
+
+def test_only_what_may_be_a_yes_is_asked() -> None:
+    """All ends of all calls are known: no answer to a question can be another."""
+    runs = {end: judge(f"32 CALLDATALOAD 0 MSTORE {end}").steps // 7 for end in ("64 0 RETURN", "3 0 RETURN")}
+    assert runs == {"64 0 RETURN": 2 + len({question.selector for question in QUESTIONS}), "3 0 RETURN": 2}
+
+
+# --- who calls ---------------------------------------------------------------------------------------------------------
+
+
+def nobody(who: str) -> str:
+    return f"{who} ISZERO @act JUMPI STOP act: {ACT}"
+
+
+RENOUNCED = f"0 SLOAD CALLER EQ @act JUMPI STOP act: {ACT}"
+THROUGH = f"0 0 0 0 0 {SUBJECT} GAS CALL"
+
+
+def test_an_origin_may_be_0_on_any_chain() -> None:
+    """Polygon's state syncs have none. The real EVM, by a sender 0 that reaches the account through another contract."""
+    world = World(code(nobody("ORIGIN")), {}, {A: code(THROUGH)})
+    assert world.call(RealCall(0, A, b"")).effects
+    assert not world.call(RealCall(SENDERS[0], A, b"")).effects
+    for zero_caller in (False, True):
+        analysis = judge(nobody("ORIGIN"), zero_caller=zero_caller)
+        assert [finding.opcode for finding in analysis.findings] == ["SSTORE"]
+
+
+@pytest.mark.parametrize(
+    "text", [nobody("CALLER"), RENOUNCED, f"CALLER @no JUMPI {MAGIC} 0 MSTORE 32 0 RETURN no: STOP"]
+)
+def test_where_a_call_may_come_from_0_that_decides_nothing(text: str) -> None:
+    """The owner that was renounced: closed by an assumption, and so said. And the same of an answer."""
+    seen = World(code(text), {}).call(RealCall(0, SUBJECT, b""))
+    assert seen.effects or int.from_bytes(seen.output) == 0x1626BA7E << 224
+    assert judge(text).result == "inert"
+    assert not judge(text).authority
+    analysis = judge(text, zero_caller=True)
+    assert (analysis.result, analysis.reason, analysis.findings) == ("undecided", "caller_zero", ())
+    assert "unless a call comes from the address 0" in analysis.detail
+
+
+def test_an_answer_to_others_is_found_where_a_call_from_0_acts() -> None:
+    text = f"CALLER ISZERO @act JUMPI {MAGIC} 0 MSTORE 32 0 RETURN act: {ACT}"
+    analysis = judge(text, zero_caller=True)
+    assert (analysis.reason, 0x1626BA7E in questions(analysis)) == ("caller_zero", True)
+    both = judge(f"CALLER @no JUMPI 64 0 RETURN no: {MAGIC} 0 MSTORE 32 0 RETURN", zero_caller=True)
+    assert (both.result, 0x1626BA7E in questions(both), 0xF465C77E in questions(both)) == ("inert", True, False)
+
+
+def test_what_is_closed_to_0_too_is_inert_outright() -> None:
+    closed = f"0 SLOAD @closed JUMPI {RENOUNCED} closed: 0 0 REVERT"
+    assert judge(closed, {0: 3}, zero_caller=True).result == "inert"
+
+
+def test_what_others_than_0_can_do_is_found_as_ever() -> None:
+    both = f"CALLER ISZERO @act JUMPI 0 CALLDATALOAD 7 EQ @act JUMPI STOP act: {ACT}"
+    for zero_caller in (False, True):
+        analysis = judge(both, zero_caller=zero_caller)
+        assert (analysis.result, analysis.findings[0].opcode) == ("acting", "SSTORE")
+    assert judge("0 CALLDATALOAD JUMP a: STOP b: STOP", zero_caller=True).reason == "unknown_jump"
+
+
+def test_what_a_call_from_0_reads_is_asked_for() -> None:
+    """Else a proof would lack a slot that decides."""
+    text = f"CALLER @no JUMPI 5 SLOAD @act JUMPI no: STOP act: {ACT}"
+    assert not judge(text, complete=False).needs
+    assert judge(text, complete=False, zero_caller=True).needs.slots == (5,)
+    assert judge(text, {5: 0}, complete=False, zero_caller=True).result == "inert"
+
+
 def test_a_question_has_a_selector_at_least() -> None:
     short = f"CALLDATASIZE {{n}} EQ @yes JUMPI 0 0 REVERT yes: {MAGIC} 0 MSTORE 32 0 RETURN"
     assert really(short.format(n=4), data=bytes.fromhex("1626ba7e")).success
@@ -650,7 +759,7 @@ def test_a_question_has_a_selector_at_least() -> None:
 
 def test_a_question_is_told_once() -> None:
     analysis = judge("32 CALLDATALOAD @b JUMPI 32 0 RETURN b: 64 0 RETURN")
-    assert [authority.selector for authority in analysis.authority] == [0x3A871CDD, 0x19822F7C]
+    assert [authority.selector for authority in analysis.authority] == [0x3A871CDD, 0x19822F7C, 0xF465C77E, 0x52B7512C]
 
 
 def test_a_question_is_asked_to_its_end() -> None:
@@ -884,13 +993,14 @@ def test_an_instruction_is_a_step() -> None:
 
 
 def test_the_runs_of_an_analysis_share_its_limits() -> None:
-    program = code("PC POP " * 500)
-    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=3000)).reason == "step_limit"
-    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=10_000)).result == "inert"
+    program = code("PC POP " * 500 + "32 CALLDATALOAD 0 MSTORE 64 0 RETURN")
+    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=5000)).reason == "step_limit"
+    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=15_000)).result == "inert"
     branches = "".join(f"{n} CALLDATALOAD @x{n} JUMPI x{n}: " for n in range(40))
     assert analyse(Facts(SUBJECT, code(branches), complete=True), Limits(states=100)).reason == "state_limit"
     assert judge(branches).result == "inert"
-    assert judge(branches).states > judge("STOP").states + 6 * 40
+    answer = "32 CALLDATALOAD 0 MSTORE 64 0 RETURN"
+    assert judge(branches + answer).states > judge(answer).states + 6 * 40
     endless = "0 top: 1 ADD DUP1 1000000 GT @top JUMPI"
     assert analyse(Facts(SUBJECT, code(endless), complete=True), Limits(steps=1000)).steps < 1300
 

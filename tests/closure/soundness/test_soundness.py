@@ -63,7 +63,7 @@ def test_the_slots_and_targets_that_are_named_are_all_that_is_used() -> None:
         whole = analyse(facts)
         storage = {slot: program.storage.get(slot, 0) for slot in whole.slots}
         codes = {address: program.codes.get(address, b"") for address in whole.targets}
-        partial = analyse(Facts(facts.address, facts.code, storage, codes, complete=False))
+        partial = analyse(replace(facts, storage=storage, codes=codes, complete=False))
         assert not partial.needs, program
         assert (partial.result, partial.reason, partial.findings, partial.slots, partial.targets) == (
             whole.result, whole.reason, whole.findings, whole.slots, whole.targets,
@@ -75,7 +75,7 @@ def test_facts_that_are_asked_for_one_after_the_other_lead_to_the_same_end() -> 
     for seed in range(300 if FULL else 60):
         program = program_of(seed)
         whole = analyse(facts_of(program))
-        facts = Facts(program.address, program.code)
+        facts = replace(facts_of(program), storage={}, codes={}, complete=False)
         for _ in range(60):
             analysis = analyse(facts)
             if not analysis.needs:
