@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
 
-from orchestrator.closure.chains import EIP_6780_SINCE, NO_CALL_FROM_ZERO
+from orchestrator.closure.chains import EIP_6780_SINCE, LOW_PRECOMPILES, NO_CALL_FROM_ZERO
 from orchestrator.closure.evm.facts import Facts
 from orchestrator.closure.evm.machine import STUBS
 from orchestrator.closure.proof import (
@@ -58,7 +58,7 @@ class CodeKind(StrEnum):
     UNSUPPORTED = "unsupported"
     """Begins with 0xef, which EIP-3541 keeps for formats other than the EVM's of today (EOF, Stylus)."""
     SYSTEM = "system"
-    """At or below ``LAST_SYSTEM_ADDRESS``, or a precompile's stub: whatever its code says, something else may run."""
+    """At or below ``LAST_SYSTEM_ADDRESS``, or a stub: whatever its code says, a precompile may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def prove(evidence: Evidence, block_hash: str | None = None, checks: list[Check]
     _check(log, "code_hash", lambda: _code(evidence.code, state))
     codes = _check(log, "targets", lambda: _targets(evidence, header))
     address = int(evidence.address, 16)
-    kind = code_kind(address, evidence.code)
+    kind = code_kind(address, evidence.code, evidence.chain_id)
     permanence = _permanence(evidence.chain_id, header)
     no_zero_caller = NO_CALL_FROM_ZERO.get(evidence.chain_id.number)
     return Proven(
@@ -179,9 +179,9 @@ def prove(evidence: Evidence, block_hash: str | None = None, checks: list[Check]
     )
 
 
-def code_kind(address: int, code: bytes) -> CodeKind:
+def code_kind(address: int, code: bytes, chain: ChainId) -> CodeKind:
     """How an account with this code is to be judged."""
-    if address <= LAST_SYSTEM_ADDRESS or code in STUBS:
+    if address <= LAST_SYSTEM_ADDRESS or (code in STUBS and chain.number not in LOW_PRECOMPILES):
         return CodeKind.SYSTEM
     if not code:
         return CodeKind.NONE

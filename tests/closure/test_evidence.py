@@ -181,20 +181,20 @@ DESIGNATOR = bytes.fromhex("ef0100" + "ab" * 20)
     ("code", "address", "kind"),
     [
         (b"", 2**100, CodeKind.NONE),
-        (b"\x5b", 2**100, CodeKind.CONTRACT),
-        (b"\xfd", 2**100, CodeKind.CONTRACT),
+        (b"\x00", 2**100, CodeKind.CONTRACT),
+        (b"\xfe", 2**100, CodeKind.CONTRACT),
         (DESIGNATOR, 2**100, CodeKind.DELEGATED),
         (DESIGNATOR[:-1], 2**100, CodeKind.UNSUPPORTED),
         (DESIGNATOR + b"\0", 2**100, CodeKind.UNSUPPORTED),
         (b"\xef", 2**100, CodeKind.UNSUPPORTED),
         (b"\xef\x00\x01", 2**100, CodeKind.UNSUPPORTED),
-        (b"\x5b", 0xFFFF, CodeKind.SYSTEM),
+        (b"\x00", 0xFFFF, CodeKind.SYSTEM),
         (b"", 1, CodeKind.SYSTEM),
-        (b"\x5b", 0x10000, CodeKind.CONTRACT),
+        (b"\x00", 0x10000, CodeKind.CONTRACT),
     ],
 )
 def test_kinds_of_code(code, address, kind):
-    assert code_kind(address, code) is kind
+    assert code_kind(address, code, ChainId(1)) is kind
 
 
 def test_a_delegation_names_its_delegate(hand_made):
@@ -238,10 +238,12 @@ def test_a_call_may_come_from_0_but_on_the_chains_of_the_table(evidence, chain, 
 
 
 @pytest.mark.parametrize("stub", ["fe", "01", "00", "60006000fd"])
-def test_a_stub_of_a_precompile_is_no_contract_wherever_it_is(stub):
+def test_a_stub_of_a_precompile_is_no_contract_but_where_all_are_low(stub):
     """Of Arbitrum, Avalanche, Fantom and Moonbeam: what runs at such an address is not this code."""
-    assert code_kind(0xD100EC << 136, bytes.fromhex(stub)) is CodeKind.SYSTEM
-    assert code_kind(0xD100EC << 136, bytes.fromhex(stub) + b"\x00") is CodeKind.CONTRACT
+    address, code = 0xD100EC << 136, bytes.fromhex(stub)
+    assert code_kind(address, code, ChainId(146)) is CodeKind.SYSTEM
+    assert code_kind(address, code + b"\x00", ChainId(146)) is CodeKind.CONTRACT
+    assert code_kind(address, code, ChainId(1)) is CodeKind.CONTRACT, "all of Ethereum's precompiles are low"
 
 
 def test_narrowed_to_what_was_read(evidence):
