@@ -612,6 +612,7 @@ def test_a_flash_loan_is_taken_by_its_magic() -> None:
 
 FIRST = 0x1626BA7E << 224
 OLDER = 0x20C13B0B << 224
+ZERO_X = 0xB0671381 << 224
 LOAN = 0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9
 
 
@@ -634,6 +635,13 @@ LOAN = 0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9
     (0x23E30C8B, LOAN ^ 1, 32, False),
     (0x23E30C8B, LOAN ^ 2, 32, False),
     (0x23E30C8B, LOAN ^ 1 << 255, 32, False),
+    (0x1626BA7E, ZERO_X, 4, True),
+    (0x1626BA7E, ZERO_X ^ 1 << 224, 32, False),
+    *((selector, answer, size, yes) for selector in (0x920F5C84, 0x1B11D0FF) for answer, size, yes in (
+        (1, 32, True), (1, 64, True), (1 << 8, 31, False), (0, 32, False), (3, 32, False), (1 << 255 | 1, 32, False))),
+    (0xF4DD92CE, 0xF4DD92CE << 224, 32, True),
+    (0xF4DD92CE, 0xF4DD92CE << 224, 31, False),
+    (0xF4DD92CE, 0xF4DD92CF << 224, 32, False),
 ])  # fmt: skip
 def test_a_yes_is_told_from_a_no_by_all_of_its_bits(selector: int, answer: int, size: int, yes: bool) -> None:
     text = f"{answer} 0 MSTORE {size} 0 RETURN"
