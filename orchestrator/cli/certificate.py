@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from orchestrator.cli.context import options
 from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err
+from orchestrator.cli.streams import write_document
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_address
 
@@ -59,7 +59,7 @@ def verify(
     """Check a certificate: everything in it is computed again, nothing that it claims is believed.
 
     Exit codes: 0 valid and irreversible, 1 invalid or revoked, 3 of the first release or of rules that were mended
-    since, or no node could be asked.
+    since, or no node could be asked, 74 the output could not be written.
 
     Example: orchestrator certificate verify closed.json --rpc-url http://127.0.0.1:8545 --format html --output c.html
     """
@@ -99,7 +99,7 @@ def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | N
     else:
         text = _plain(report)
     if output is None:
-        sys.stdout.write(text)
+        write_document(text)
         return
     from orchestrator.closure.certificate import write_certificate
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.context import settings
 from orchestrator.cli.output import DONE, FAILED, clean, emit, err
+from orchestrator.cli.streams import write_document
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def schema(
     """
     from orchestrator import schemas
 
-    sys.stdout.write(schemas.text(name) if name else "\n".join(schemas.names()) + "\n")
+    write_document(schemas.text(name) if name else "\n".join(schemas.names()) + "\n")
     return DONE
 
 

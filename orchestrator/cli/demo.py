@@ -15,6 +15,7 @@ from orchestrator.cli.certificate import show
 from orchestrator.cli.context import options
 from orchestrator.cli.output import DONE, EXIT_CODES, FAILED, clean, emit, err, out
 from orchestrator.cli.run import progress
+from orchestrator.cli.streams import require_reader
 from orchestrator.models import Outcome
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class _Told:
             console = out()
             console.print(f"[green]✓[/] [bold]{len(self.steps)}. {name}[/]  [dim]{seconds:.1f} s[/]")
             console.print(Padding(clean(detail), (0, 0, 0, 5)))
+            require_reader()
 
 
 def run() -> int:

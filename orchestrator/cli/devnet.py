@@ -12,6 +12,7 @@ import typer
 
 from orchestrator.cli.context import settings
 from orchestrator.cli.output import clean, emit, err
+from orchestrator.cli.streams import require_reader
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def up(
             console.print("\nready; stop with Ctrl-C")
 
         emit(document, human)
+        require_reader()  # nobody would know where it is
         stop.wait()
     err().print("stopped")
     return 0

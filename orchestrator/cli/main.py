@@ -6,6 +6,7 @@ moved to the front before the arguments are parsed. Commands are imported when t
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,10 +28,11 @@ from orchestrator.cli import (
     policy,
     request_keys,
     stops,
+    streams,
     verify_closure,
 )
 from orchestrator.cli.context import options
-from orchestrator.cli.output import FAILED, INTERRUPTED, OPERATOR, USAGE, debugging, err, fail
+from orchestrator.cli.output import INTERRUPTED, OPERATOR, USAGE, debugging, err, fail
 from orchestrator.errors import OrchestratorError, SettingsError
 
 app = typer.Typer(
@@ -40,7 +42,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Takes blockchain accounts of a card platform from their creation to a proven end.",
-    epilog="Exit codes: 0 done · 1 failed · 2 usage or settings · 3 an operator must decide · 75 still in progress.",
+    epilog="Exit codes: 0 done · 1 failed · 2 usage or settings · 3 an operator must decide · "
+    "74 the output could not be written · 75 still in progress · 130 interrupted.",
 )
 
 _USAGE_ERROR: Any = typer.BadParameter.__base__
@@ -136,9 +139,17 @@ def hoist(arguments: list[str]) -> list[str]:
 def main(arguments: list[str] | None = None) -> None:
     """The console script. Exits with the code of the interface; never shows a traceback unless asked to."""
     core_dumps.forbid()
+    streams.guard()
     given = hoist(sys.argv[1:] if arguments is None else arguments)
     options.json = "--json" in given
-    sys.exit(_run(given))
+    code = _run(given)
+    unwritten = streams.lost()
+    if unwritten is not None:
+        code = streams.UNWRITTEN
+        reason = "it is closed" if unwritten.errno == errno.EBADF else unwritten.strerror
+        text = f"the output could not be written ({reason}); what was done is done: run it again to see it"
+        err().print(text, soft_wrap=True)
+    sys.exit(code)
 
 
 def _run(arguments: list[str]) -> int:
@@ -156,9 +167,9 @@ def _run(arguments: list[str]) -> int:
         return fail(SettingsError(_HELP if text.startswith("Usage:") else text, code="usage"), waiting=False)
     except OrchestratorError as error:
         return fail(error, waiting=False)
-    except BrokenPipeError:
-        return FAILED
-    except Exception as surprise:
+    except streams.OutputLost:
+        return streams.UNWRITTEN
+    except (Exception, SystemExit) as surprise:  # the parser makes exit 1 of a pipe that broke anywhere
         if debugging():
             raise
         text = (

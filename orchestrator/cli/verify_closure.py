@@ -61,7 +61,7 @@ def verify_closure(
 ) -> int:
     """Prove that a contract is disabled for ever, or show what still works. Needs no account and no settings.
 
-    Exit codes: 0 irreversible, 1 reversible, 3 inconclusive.
+    Exit codes: 0 irreversible, 1 reversible, 3 inconclusive, 74 the output could not be written.
 
     Example: orchestrator verify-closure 0x5FbDB2315678afecb367f032d93F642f64180aa3 --rpc-url http://127.0.0.1:8545
     """
