@@ -11,7 +11,10 @@ import io
 import os
 import select
 import sys
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 UNWRITTEN = 74
 """Exit code of a command whose output could not be written: EX_IOERR of sysexits.h."""
@@ -30,7 +33,7 @@ class _Raw(io.FileIO):
 
     lost: OSError | None = None
 
-    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
+    def write(self, data: ReadableBuffer, /) -> int:
         size = memoryview(data).nbytes
         while self.lost is None:
             try:
