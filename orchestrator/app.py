@@ -26,6 +26,7 @@ from orchestrator.dispatch.locks import AccountLocks
 from orchestrator.dispatch.operations import Operations
 from orchestrator.dispatch.resolution import Decision, resolve
 from orchestrator.errors import OrchestratorError, SettingsError, UncertainAnswer
+from orchestrator.files import require_free
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Wait
@@ -155,19 +156,23 @@ class Orchestrator:
 
         Done only on the verdict ``irreversible``; any other is ``operator``, code ``closure_not_proven``, with the
         witness. A closure that was certified by the first release is proven again. SIDE EFFECTS: writes the
-        certificate's file.
+        certificate's file. Raises SettingsError ``certificate_unwritable``, with nothing done, where ``certificate`` is
+        there already and is another file than this account's certificate.
         """
+        older = None
+        if certificate is not None:
+            _, older = await self._proven(account_id)
+            require_free(certificate, code="certificate_unwritable", known=(older,))
         told = await self._operate(account_id, OperationKind.CLOSE, timeout)
-        proof = (await self._accounts.state(to_account_id(account_id))).closure
+        proof, body = await self._proven(account_id)
         if proof is None or proof.verdict != "irreversible" or told.outcome != "done":
             return told
-        body = await self._journal.certificate(proof.certificate_sha256)
         if body is None:
             raise SettingsError(f"the certificate {proof.certificate_sha256} is not in the journal's database")
         from orchestrator.closure.certifier import file_certificate
 
         path = certificate or Path(proof.certificate)
-        file_certificate(path, body)
+        file_certificate(path, body, force=certificate is None, older=older)
         return told.model_copy(update={"certificate": str(path)})
 
     async def preflight(self, account_id: str) -> tuple[AccountReport, dict[str, str]]:
@@ -280,6 +285,11 @@ class Orchestrator:
         identifier = to_account_id(account_id)
         deadline = time.monotonic() + timeout
         return await (await self._operating()).run(identifier, kind, deadline)
+
+    async def _proven(self, account_id: str) -> tuple[e.ClosureProven | None, bytes | None]:
+        """The newest proof of the account's closure, and its certificate."""
+        proof = (await self._accounts.state(to_account_id(account_id))).closure
+        return proof, None if proof is None else await self._journal.certificate(proof.certificate_sha256)
 
     async def _resumed(self, account_id: AccountId, deadline: float) -> OperationReport:
         return await (await self._operating()).resume(account_id, deadline)

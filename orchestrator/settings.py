@@ -10,12 +10,13 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from orchestrator import core_dumps
-from orchestrator.errors import SettingsError
+from orchestrator import core_dumps, files
+from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address, to_address
 
 PREFIX = "ORCHESTRATOR_"
@@ -136,6 +137,8 @@ class Settings(BaseModel):
             raise SettingsError(f"missing setting: {listed} (environment or --config FILE)", code="settings_missing")
 
 
+_MOST = 64 * 1024
+"""Bytes of a secret's file."""
 SECRETS = frozenset({"api_secret", "signing_key", "rpc_url", "webhook_token"})
 """Settings that are never shown."""
 FROM_FILES = SECRETS | {"database_url"}
@@ -187,11 +190,18 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _from_toml(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text())
+        with path.open("rb") as file:
+            status, text = os.fstat(file.fileno()), file.read().decode("utf-8")
+        data = tomllib.loads(text)
     except OSError as error:
         raise SettingsError(f"cannot read --config {path}: {error.strerror}", code="settings_invalid") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"--config {path} is not TOML: {error}", code="settings_invalid") from error
+    if any(_is_secret(name, value) for name, value in data.items()):
+        try:
+            files.require_private(path, "--config", status, "600", handed_over=True)
+        except KeyUnavailable as error:
+            raise SettingsError(f"{error.message}; a secret is in it", code=error.code) from None
     for name in FROM_FILES:
         given = data.pop(f"{name}_file", None)
         if given is not None and name not in data:
@@ -202,9 +212,24 @@ def _from_toml(path: Path) -> dict[str, Any]:
     return data
 
 
+def _is_secret(name: str, value: Any) -> bool:
+    """Whether a value in the file of settings is one: of URLs, those that hold a password, or a hosted node's key."""
+    if name not in {"rpc_url", "database_url"}:
+        return name in SECRETS or name == "keystore_password"
+    try:
+        url = urlsplit(str(value))
+    except ValueError:
+        return True
+    return bool(url.password or url.query or (name == "rpc_url" and url.path.strip("/")))
+
+
 def _read_secret(name: str, path: Path) -> str:
     try:
-        return path.read_text().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise SettingsError(f"{name}: cannot read {path}: {reason}", code="settings_invalid") from error
+        data = files.read_private(path, "file", max_bytes=_MOST, follow_symlinks=True, code="settings_invalid")
+    except KeyUnavailable as error:
+        raise SettingsError(f"{name}: {error.message}", code=error.code) from None
+    try:
+        return data.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        pass  # raised below: that error carries the bytes
+    raise SettingsError(f"{name}: {path} is not UTF-8 text", code="settings_invalid")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.context import options
+from orchestrator import files
+from orchestrator.cli.context import Force, options
 from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err
 from orchestrator.cli.streams import write_document
 from orchestrator.errors import SettingsError
@@ -54,7 +55,8 @@ def verify(
     form: Annotated[
         Format, typer.Option("--format", help="text, or html: one page with nothing loaded; --json wins over it.")
     ] = Format.TEXT,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Where it goes, instead of stdout.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for it.")] = None,
+    force: Force = False,
 ) -> int:
     """Check a certificate: everything in it is computed again, nothing that it claims is believed.
 
@@ -67,6 +69,8 @@ def verify(
         demanded = to_address(signer) if signer is not None else None
     except ValueError as error:
         raise SettingsError(f"--signer: {error}", code="usage") from None
+    if output is not None:
+        files.require_free(output, code="output_unwritable", force=force)
     asked = rpc_url or ([options.overrides["rpc_url"]] if options.overrides.get("rpc_url") else [])
     data = _read(file)
     from orchestrator.closure.verifier import verify as check
@@ -78,14 +82,14 @@ def verify(
         from orchestrator.chain.canonical import verify_canonical
 
         report = asyncio.run(verify_canonical(report, asked))
-    _tell(report, data, form, output)
+    _tell(report, data, form, output, force=force)
     if not report.valid:
         return FAILED
     told = report.verdict == "irreversible" and not (asked and report.canonical is None)
     return DONE if told else OPERATOR
 
 
-def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | None) -> None:
+def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | None, *, force: bool) -> None:
     """SIDE EFFECTS: ``output``, where it is given. Raises SettingsError if it cannot be written."""
     if options.json or (form is Format.TEXT and output is None):
         emit(report.to_json(), lambda console: show(console, report))
@@ -101,12 +105,7 @@ def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | N
     if output is None:
         write_document(text)
         return
-    from orchestrator.closure.certificate import write_certificate
-
-    try:
-        write_certificate(output, text.encode())
-    except OSError as error:
-        raise SettingsError(f"cannot write {output}: {error.strerror or error}", code="output_unwritable") from error
+    files.deliver(output, text.encode(), code="output_unwritable", force=force)
     err().print(f"written to {clean(str(output))}")
 
 

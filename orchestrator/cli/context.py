@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
+
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
 
 
 @dataclass(slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator import files
+from orchestrator.cli.context import Force
 from orchestrator.cli.office import now, with_journal
 from orchestrator.cli.output import clean, emit
 from orchestrator.errors import SettingsError
@@ -57,7 +58,9 @@ def list_() -> None:
 
 
 @app.command()
-def export(file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; - is stdout.")]) -> None:
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; - is stdout.")], force: Force = False
+) -> None:
     """Write the history to a file: with it, another journal signs none of these challenges again.
 
     Example: orchestrator history export signed.json
@@ -68,12 +71,7 @@ def export(file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file
     if str(file) == "-":
         emit(document, lambda console: console.print_json(json.dumps(document)))
         return
-    try:
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-            json.dump(document, out, indent=1)
-            out.write("\n")
-    except OSError as error:
-        raise SettingsError(f"cannot write {file}: {error.strerror}", code="export_unwritable") from error
+    files.deliver(file, (json.dumps(document, indent=1) + "\n").encode(), code="export_unwritable", force=force)
     count = len(document["signatures"])
     emit({"file": str(file), "signatures": count}, lambda console: console.print(f"{count} signatures in {file}"))
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator import files
+from orchestrator.cli.context import Force
 from orchestrator.cli.output import DONE, FAILED, clean, emit
 from orchestrator.cli.run import with_orchestrator
-from orchestrator.errors import SettingsError
 from orchestrator.models import to_uuid
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ def register(app: typer.Typer) -> None:
 def journal(
     account_id: Annotated[str | None, typer.Argument(metavar="[ACCOUNT_ID]")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the hash chain over all events.")] = False,
-    export: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to a file, an event a line.")] = None,
+    export: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it to a new file, an event a line.")
+    ] = None,
+    force: Force = False,
 ) -> int:
     """The audit trail: every fact, in order, as it was written.
 
@@ -39,10 +43,8 @@ def journal(
     events = with_orchestrator(lambda o: _events(o, account_id))
     documents = [_document(item) for item in events]
     if export is not None:
-        try:
-            export.write_text("".join(json.dumps(document) + "\n" for document in documents))
-        except OSError as error:
-            raise SettingsError(f"cannot write {export}: {error.strerror}", code="export_unwritable") from error
+        lines = "".join(json.dumps(document) + "\n" for document in documents)
+        files.deliver(export, lines.encode(), code="export_unwritable", force=force)
 
     def human(console: Console) -> None:
         if export is not None:

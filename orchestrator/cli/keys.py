@@ -14,7 +14,7 @@ from orchestrator.cli.context import settings
 from orchestrator.cli.key_sources import address_at, rotated, wallets_of
 from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
 from orchestrator.cli.office import landing, now, with_journal
-from orchestrator.cli.output import DONE, IN_PROGRESS, err
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, err
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def import_(
     if keystore_file_password_file is not None and keystore_file is None:
         raise SettingsError("--keystore-file-password-file needs --keystore-file", code="usage")
 
-    from orchestrator import eip191
+    from orchestrator import eip191, files
     from orchestrator.oversight.keys import Matter
     from orchestrator.signers import Secret, foreign
 
@@ -107,6 +107,12 @@ def import_(
     key: PrivateKey
     if keystore_file is not None:
         key = foreign.open_file(keystore_file, _password(keystore_file_password_file))
+        if files.open_to_others(keystore_file.stat()):
+            err().print(
+                f"[yellow]note[/]: other users can open {clean(str(keystore_file))}: type chmod 600, or delete it once "
+                "the key is in use here",
+                soft_wrap=True,
+            )
     else:
         key = foreign.parse_private_key(_private_key(private_key_file), name)
     address = eip191.address_of(key.public_key)

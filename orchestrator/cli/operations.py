@@ -185,7 +185,7 @@ def _ids(given: list[str]) -> list[str]:
 
 def _writable(file: Path) -> None:
     """Closing is final: that its certificate can be written is seen before it."""
-    if file.is_dir() or not file.parent.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
         raise SettingsError(
             f"--certificate {file}: expected a file that can be written, in a folder that is there; nothing was done",
             code="certificate_unwritable",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.context import options
+from orchestrator import files
+from orchestrator.cli.context import Force, options
 from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import to_address
@@ -55,6 +56,7 @@ def verify_closure(
     certificate: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a certificate, if the verdict is irreversible.")
     ] = None,
+    force: Force = False,
     request_timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, help="For one round trip to the node.")
     ] = 30.0,
@@ -76,9 +78,11 @@ def verify_closure(
         raise SettingsError("a node is missing: --rpc-url URL names one of the contract's chain", code="usage")
     if certificate is not None and not certificate.parent.is_dir():
         raise SettingsError(f"--certificate: there is no folder {certificate.parent}", code="usage")
+    if certificate is not None:
+        files.require_free(certificate, code="certificate_unwritable", force=force)
     examination = asyncio.run(_examine(url, account, block, request_timeout))
     verdict = examination.verdict
-    written = None if certificate is None else _write(examination, certificate)
+    written = None if certificate is None else _write(examination, certificate, force=force)
     emit(verdict.to_json(), lambda console: show(console, verdict, written))
     return EXIT_CODES[verdict.verdict]
 
@@ -99,12 +103,12 @@ def _tell(what: str) -> None:
         err().print(f"[dim]{clean(what)} …[/]")
 
 
-def _write(examination: Examination, file: Path) -> Path | None:
+def _write(examination: Examination, file: Path, *, force: bool) -> Path | None:
     """Writes the certificate of an irreversible verdict, unsigned; says on stderr where there is none.
 
     SIDE EFFECTS: the file. Raises SettingsError if it cannot be written.
     """
-    from orchestrator.closure.certificate import build_certificate, write_certificate
+    from orchestrator.closure.certificate import build_certificate
 
     verdict, evidence = examination.verdict, examination.evidence
     if verdict.verdict != "irreversible" or evidence is None:
@@ -115,11 +119,7 @@ def _write(examination: Examination, file: Path) -> Path | None:
     except OrchestratorError as error:
         err().print(f"[bold red]no certificate is written[/]: {clean(error.message)}")
         raise
-    try:
-        write_certificate(file, data)
-    except OSError as error:
-        text = f"cannot write {file}: {error.strerror}"
-        raise SettingsError(text, code="certificate_unwritable") from error
+    files.deliver(file, data, code="certificate_unwritable", force=force)
     return file
 
 

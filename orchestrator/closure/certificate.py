@@ -10,12 +10,9 @@ section. Canonical form is RFC 8785 and one newline.
 from __future__ import annotations
 
 import importlib.metadata
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.artifacts import Artifact
@@ -101,31 +98,6 @@ def build_certificate(
     if not report.valid or report.verdict != "irreversible":
         raise ProofInvalid(f"no certificate was made: {report.detail}")
     return data
-
-
-def write_certificate(path: Path, data: bytes) -> None:
-    """Writes a file that is either whole or not there, readable by all (0644).
-
-    SIDE EFFECTS: a temporary file beside ``path``, renamed onto it. Raises OSError.
-    """
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _account(account: AccountRecord, evidence: Evidence, artifact: Artifact | None) -> dict[str, Any]:

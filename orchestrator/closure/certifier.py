@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.closure.certificate import AccountRecord, build_certificate, write_certificate
+from orchestrator import files
+from orchestrator.closure.certificate import AccountRecord, build_certificate
 from orchestrator.closure.verdict import Residue
 from orchestrator.closure.verifier import CertificateReport, verify
 from orchestrator.errors import SettingsError
@@ -70,7 +71,7 @@ class ClosureCertifier:
     def write(self, account_id: AccountId, certificate: bytes) -> str:
         """SIDE EFFECTS: writes ``<folder>/<account id>.json``; returns its path. Raises SettingsError."""
         path = self.folder / f"{account_id}.json"
-        file_certificate(path, certificate)
+        file_certificate(path, certificate, force=True)  # the folder is this program's
         return str(path)
 
     def check(self, certificate: bytes) -> CertificateReport:
@@ -96,14 +97,15 @@ def revoked_path(file: Path, sha256: str) -> Path:
     return file.with_name(f"{file.stem}.revoked-{sha256[:12]}{file.suffix}")
 
 
-def file_certificate(path: Path, certificate: bytes) -> None:
-    """Writes a certificate's file, with its folder. Raises SettingsError ``certificate_unwritable``."""
+def file_certificate(path: Path, certificate: bytes, *, force: bool = False, older: bytes | None = None) -> None:
+    """Writes a certificate's file, with its folder, as ``files.deliver``. Raises SettingsError
+    ``certificate_unwritable``."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_certificate(path, certificate)
-    except OSError as error:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.deliver(path, certificate, code="certificate_unwritable", force=force, older=older)
+    except (OSError, SettingsError) as error:
+        reason = error.message if isinstance(error, SettingsError) else f"cannot write {path}: {error.strerror}"
         raise SettingsError(
-            f"cannot write the certificate {path}: {error.strerror or error}; it is kept in the journal, so run the "
-            "command again with --certificate FILE",
+            f"{reason}; the certificate is kept in the journal, so run the command again with --certificate FILE",
             code="certificate_unwritable",
         ) from error

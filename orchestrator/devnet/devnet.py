@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator import files
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import OPERATOR, OWNER, Contracts, deploy_contracts
 from orchestrator.devnet.simulator import Options, Programme, SimulatorConfig, SimulatorThread
@@ -138,14 +138,14 @@ def devnet(
         simulator = stack.enter_context(SimulatorThread(config))
         programme = simulator.bootstrap(to_address(OWNER.address))
         made = Devnet(anvil, simulator, programme, contracts, folder)
-        _write_private(made.password_file, "devnet\n")
-        _write_private(made.signing_key_file, programme.credentials.signing_key)
+        files.create(made.password_file, b"devnet\n")
+        files.create(made.signing_key_file, programme.credentials.signing_key.encode())
         password = FilePassword(made.password_file)
         keys = Keyring(made.keystore, password, work_factor=_LIGHT_SCRYPT)
         keys.import_key("owner", Secret(OWNER.private_key))
         keys.create("certificate")
         people = Keyring(folder / "people", password, work_factor=_LIGHT_SCRYPT)
-        _write_private(made.policy_file, _policy({name: people.create(name).address for name in _PEOPLE}))
+        files.create(made.policy_file, _policy({name: people.create(name).address for name in _PEOPLE}).encode())
         yield made
 
 
@@ -167,8 +167,3 @@ def _policy(people: dict[str, str]) -> str:
         roles = ", ".join(f'"{role}"' for role in Role)
         lines += ["", f"[people.{name}]", f'address = "{address}"', f"roles = [{roles}]"]
     return "\n".join(lines) + "\n"
-
-
-def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import shutil
-import stat
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -17,6 +15,7 @@ from orchestrator.connect import (
 )
 from orchestrator.dispatch.locks import AccountLocks
 from orchestrator.doctor.check import Bad
+from orchestrator.doctor.files import require_private
 from orchestrator.errors import OrchestratorError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
@@ -49,7 +48,7 @@ class Database:
             from orchestrator.journal.database import HEAD
 
             if path is not None:
-                _require_private(path)
+                require_private((path, Path(f"{path}-wal"), Path(f"{path}-shm")))
             return f"{path or 'the server'} opens, at version {HEAD}"
         folder = _existing(path.parent) if path else Path("/")
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
@@ -105,21 +104,6 @@ class Database:
 def _database_path(settings: Settings) -> Path | None:
     scheme, _, path = settings.database_url.partition("///")
     return Path(path) if scheme == "sqlite:" and path.startswith("/") else None
-
-
-def _require_private(path: Path) -> None:
-    """Raises Bad where another user of the machine has a way into the database, or into what SQLite keeps beside it."""
-    modes = {
-        file: stat.S_IMODE(file.stat().st_mode)
-        for file in (path, Path(f"{path}-wal"), Path(f"{path}-shm"))
-        if file.exists()
-    }
-    found = {file: mode for file, mode in modes.items() if mode & 0o077}
-    if found:
-        raise Bad(
-            "open to other users: " + ", ".join(f"{file} (expected mode 600, got {found[file]:o})" for file in found),
-            f"Type chmod 600 {shlex.join(map(str, found))}; umask 077 keeps copies from being made so.",
-        )
 
 
 def _existing(folder: Path) -> Path:

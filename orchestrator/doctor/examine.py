@@ -9,6 +9,7 @@ from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
 from orchestrator.doctor.chain import Chain
 from orchestrator.doctor.check import Check, made
 from orchestrator.doctor.database import Database, disk, locks
+from orchestrator.doctor.files import require_files_private
 from orchestrator.doctor.keys import keys, request_key
 from orchestrator.doctor.platform import Platform
 from orchestrator.doctor.signing import policy, signing
@@ -45,4 +46,5 @@ async def examine(settings: Settings) -> list[Check]:
 
 async def _settings(settings: Settings) -> str:
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
+    require_files_private(settings)
     return "all that are needed are set and can be read"

@@ -3,7 +3,6 @@ power (sqlite.org, "PRAGMA synchronous")."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from orchestrator import files
 from orchestrator.errors import SettingsError
 from orchestrator.journal.failures import damaged
 from orchestrator.journal.foreign import require_ours
@@ -25,7 +25,7 @@ def sqlite_engine(path: Path) -> sa.Engine:
     ``database_unusable``) and JournalError ``journal_damaged``."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        files.make_empty(path)
     except OSError as error:
         raise SettingsError(
             f"cannot open the database {path}: {error.strerror or error}", code="database_unusable"

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from orchestrator import files
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import descriptor, document, files, v3
+from orchestrator.signers import descriptor, document, v3
 from orchestrator.signers.descriptor import Descriptor
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

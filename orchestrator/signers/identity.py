@@ -12,7 +12,8 @@ import uuid
 from pathlib import Path
 from typing import Final
 
-from orchestrator.signers import document, files
+from orchestrator import files
+from orchestrator.signers import document
 
 _FOLDER: Final = ".signing"
 _FILE: Final = "keystore.json"

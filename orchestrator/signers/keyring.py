@@ -20,11 +20,11 @@ from pathlib import Path
 
 from coincurve import PrivateKey
 
-from orchestrator import eip191
+from orchestrator import eip191, files
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import document, files, foreign, v3
+from orchestrator.signers import document, foreign, v3
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.uri import AwsKmsUri, KeyUri, Pkcs11Uri, RpcUri
 from orchestrator.signers.descriptor import Descriptor

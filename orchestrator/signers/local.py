@@ -8,11 +8,11 @@ from typing import NoReturn
 
 from coincurve import PrivateKey
 
-from orchestrator import eip191
+from orchestrator import eip191, files
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import document, files, v3
+from orchestrator.signers import document, v3
 from orchestrator.signers.passwords import PasswordSource
 
 

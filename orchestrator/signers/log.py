@@ -22,10 +22,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from orchestrator import files
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.json_depth import too_deep
 from orchestrator.ports.signers import LogEntry
-from orchestrator.signers import files
 
 _FOLDER: Final = ".signing"
 _SUFFIX: Final = ".jsonl"

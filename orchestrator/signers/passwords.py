@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator import files
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers import files
 from orchestrator.signers.secret import Secret
 
 _MAX_BYTES = 4096

@@ -8,9 +8,9 @@ from typing import NoReturn
 
 from coincurve import PrivateKey
 
-from orchestrator import eip191
+from orchestrator import eip191, files
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers import files, v3
+from orchestrator.signers import v3
 from orchestrator.signers.document import MAX_BYTES
 from orchestrator.signers.passwords import PasswordSource
 

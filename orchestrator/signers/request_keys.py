@@ -26,8 +26,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from orchestrator import files
 from orchestrator.errors import KeyUnavailable, SettingsError
-from orchestrator.signers import files, request_key_file
+from orchestrator.signers import request_key_file
 from orchestrator.signers.change_lock import Change, ChangeLock
 from orchestrator.signers.passwords import PasswordSource
 from orchestrator.signers.request_key_file import RequestKeyFile, State

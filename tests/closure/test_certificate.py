@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import load
-from orchestrator.closure.certificate import build_certificate, write_certificate
+from orchestrator.closure.certificate import build_certificate
 from orchestrator.closure.certifier import ClosureCertifier, revoked_path
 from orchestrator.closure.envelope import certificate_schema
 from orchestrator.closure.expected import masked_hash, recognise, released, to_released
@@ -467,22 +467,6 @@ def test_a_certificate_stays_valid_when_the_shipped_wallet_changes(case, monkeyp
 
 
 # --- files -------------------------------------------------------------------------------------------------------
-
-
-def test_writing_is_all_or_nothing(case, tmp_path):
-    path = tmp_path / "certificate.json"
-    path.write_bytes(b"older")
-    data = build(case)
-    write_certificate(path, data)
-    assert path.read_bytes() == data
-    assert path.stat().st_mode & 0o777 == 0o644
-    assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(OSError, match=r"."):
-        write_certificate(tmp_path / "no folder" / "c.json", data)
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OSError, match=r"."):
-        write_certificate(tmp_path / "folder", data)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["certificate.json", "folder"]
 
 
 def test_a_revoked_certificates_file_is_marked_and_its_bytes_stay(case, tmp_path):

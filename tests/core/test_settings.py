@@ -1,5 +1,6 @@
 """Settings: who wins, secrets by file, and that no secret is ever shown."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from orchestrator.errors import SettingsError
 from orchestrator.platform import PlatformSettings
-from orchestrator.settings import PREFIX, SECRETS, Settings, load_settings
+from orchestrator.settings import FROM_FILES, PREFIX, SECRETS, Settings, load_settings
 
 HUNTER = "hunter2-very-secret"
 
@@ -20,11 +21,15 @@ HUNTER = "hunter2-very-secret"
 @pytest.fixture
 def toml(tmp_path):
     def write(text: str) -> Path:
-        path = tmp_path / "orchestrator.toml"
-        path.write_text(text)
-        return path
+        return private(tmp_path / "orchestrator.toml", text.encode())
 
     return write
+
+
+def private(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
 
 
 def refused(*args, **options) -> str:
@@ -56,7 +61,7 @@ def test_an_empty_variable_is_unset(toml):
 
 @pytest.mark.parametrize("name", sorted(SECRETS))
 def test_secrets_by_file(toml, tmp_path, name):
-    (tmp_path / "secret").write_text(HUNTER + "\r\n")
+    private(tmp_path / "secret", f"{HUNTER}\r\n".encode())
     variable = f"{PREFIX}{name.upper()}"
     by_environment = load_settings({variable + "_FILE": str(tmp_path / "secret")})
     by_toml = load_settings({}, toml(f'{name}_file = "secret"'))
@@ -70,10 +75,85 @@ def test_secrets_by_file(toml, tmp_path, name):
 
 
 def test_a_secret_s_file_that_cannot_be_read(toml, tmp_path):
-    assert "cannot read" in refused({"ORCHESTRATOR_API_SECRET_FILE": str(tmp_path / "none")})
-    assert "cannot read" in refused({}, toml('api_secret_file = "none"'))
-    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    assert "not text" in refused({"ORCHESTRATOR_API_SECRET_FILE": str(tmp_path / "bytes")})
+    assert "cannot be opened" in refused({"ORCHESTRATOR_API_SECRET_FILE": str(tmp_path / "none")})
+    assert "cannot be opened" in refused({}, toml('api_secret_file = "none"'))
+    private(tmp_path / "bytes", b"\xff\xfe")
+    assert "not UTF-8 text" in refused({"ORCHESTRATOR_API_SECRET_FILE": str(tmp_path / "bytes")})
+    private(tmp_path / "long", b"x" * 100_000)
+    assert "at most 65536 bytes" in refused({"ORCHESTRATOR_API_SECRET_FILE": str(tmp_path / "long")})
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666, 0o604, 0o602, 0o620, 0o660, 0o610])
+@pytest.mark.parametrize("name", sorted(FROM_FILES))
+def test_a_secret_s_file_that_others_can_open_is_refused_with_the_command_to_type(toml, tmp_path, name, mode):
+    file = private(tmp_path / "secret", HUNTER.encode(), mode)
+    for message in (
+        refused({f"{PREFIX}{name.upper()}_FILE": str(file)}),
+        refused({}, toml(f'{name}_file = "secret"')),
+    ):
+        assert name in message.lower()
+        assert f"got {mode:o}; type chmod 600 {file}" in message
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o640])
+def test_only_a_file_of_root_s_may_be_open_to_a_group(tmp_path, mode, monkeypatch):
+    """As Kubernetes (fsGroup) and Debian (ssl-cert) hand secrets over, behind symbolic links."""
+    (tmp_path / "..data").mkdir()
+    file = private(tmp_path / "..data" / "secret", HUNTER.encode(), mode)
+    (tmp_path / "secret").symlink_to("..data/secret")
+    environment = {"ORCHESTRATOR_API_SECRET_FILE": str(tmp_path / "secret")}
+    is_root = file.stat().st_uid == 0
+    if is_root or not mode & 0o040:
+        assert load_settings(environment).api_secret.get_secret_value() == HUNTER
+    if is_root:
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+        assert load_settings(environment).api_secret.get_secret_value() == HUNTER, "root's, handed to another user"
+        file.chmod(mode | 0o004)
+        assert f"chmod 640 {tmp_path / 'secret'}" in refused(environment), "after chmod 600 this user could not read it"
+        file.chmod(mode)
+        os.chown(file, 4711, -1)
+    if mode & 0o040:
+        assert "chmod 600" in refused(environment)
+    elif is_root:
+        assert load_settings(environment).api_secret.get_secret_value() == HUNTER
+
+
+def test_a_pipe_of_the_shell_s_own_is_read(tmp_path):
+    reading, writing = os.pipe()
+    os.write(writing, HUNTER.encode())
+    os.close(writing)
+    settings = load_settings({"ORCHESTRATOR_API_SECRET_FILE": f"/dev/fd/{reading}"})
+    os.close(reading)
+    assert settings.api_secret.get_secret_value() == HUNTER
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    assert "another kind" in refused({"ORCHESTRATOR_API_SECRET_FILE": str(tmp_path / "pipe")}), "and never waited for"
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ('api_secret = "x"', True),
+        ('signing_key = "x"', True),
+        ('webhook_token = "x"', True),
+        ('keystore_password = "x"', True),
+        ('rpc_url = "https://node.example/v3/0123456789abcdef"', True),
+        ('rpc_url = "https://node.example/?key=0123456789abcdef"', True),
+        ('rpc_url = "https://user:word@node.example"', True),
+        ('rpc_url = "http://127.0.0.1:8545/"', False),
+        ('database_url = "postgresql://me:word@db.example/journal"', True),
+        ('database_url = "postgresql://me@db.example/journal"', False),
+        ('database_url = "sqlite:////var/lib/journal.db"', False),
+        ('api_key = "x"', False),
+    ],
+)
+def test_a_file_of_settings_with_a_secret_in_it_is_for_nobody_else(toml, line, secret):
+    file = toml(line)
+    load_settings({}, file)
+    file.chmod(0o644)
+    if secret:
+        assert f"chmod 600 {file}" in refused({}, file)
+    else:
+        load_settings({}, file)
 
 
 @pytest.mark.parametrize("text", ["no toml", "other = 1", "[table]\nx = 1", "confirmations = 'x'", "confirmations = 0"])

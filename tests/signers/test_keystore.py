@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import files
 from orchestrator.errors import KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Address
-from orchestrator.signers import FixedPassword, KeyInfo, Keyring, Secret, files, foreign, recover
+from orchestrator.signers import FixedPassword, KeyInfo, Keyring, Secret, foreign, recover
 
 PASSWORD = "correct-horse-battery-staple"
 WORK_FACTOR = 2**12
