@@ -166,7 +166,7 @@ def load_settings(
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise SettingsError(
-            f"setting {PREFIX}{name.upper()}: {first['msg']}", code="settings_invalid"
+            f"setting {PREFIX}{name.upper()}: {first['msg'].removeprefix('Value error, ')}", code="settings_invalid"
         ) from None  # the cause may show a secret
 
 

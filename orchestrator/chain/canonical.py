@@ -48,6 +48,7 @@ async def verify_canonical(
     canonical = False if "fail" in results else True if "pass" in results else None
     asked = {check.name for check in checks}
     kept = [check for check in report.checks if check.result != "skipped" or check.name not in asked]
+    kept = [_without_advice(check) for check in kept]
     report = dataclasses.replace(report, canonical=canonical, checks=(*kept, *checks))
     failed = next((check for check in checks if check.result == "fail"), None)
     if failed is None or not report.valid:
@@ -62,6 +63,11 @@ async def verify_canonical(
         detail=f"{revoked}{failed.detail}",
         claim=None,
     )
+
+
+def _without_advice(check: Check) -> Check:
+    """Without "--rpc-url asks …": it was given."""
+    return dataclasses.replace(check, detail=check.detail.partition("; --rpc-url")[0])
 
 
 async def not_canonical(rpc: Rpc, blocks: Sequence[BlockRef]) -> list[BlockRef]:

@@ -70,7 +70,7 @@ async def _run(rpc: Rpc, address: Address, wanted: str, tell: Callable[[str], No
 async def _stages(rpc: Rpc, address: Address, wanted: str, found: Found, tell: Callable[[str], None]) -> None:
     tell("reading the block")
     pinned = await pin_block(rpc, wanted, found)
-    tell(f"reading code and proofs at block {pinned.header['number']}")
+    tell(f"reading code and proofs at block {pinned.block.number}")
     analysed = await prove_and_analyse(pinned, address, found, tell)
     inert = False
     if analysed is not None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from web3 import AsyncWeb3
     from web3.providers.rpc import AsyncHTTPProvider
 
+_URL = "the node's URL (ORCHESTRATOR_RPC_URL or --rpc-url)"
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """The greatest answer that is read: a batch of 100 codes, or some 40,000 logs."""
 
@@ -65,12 +66,12 @@ class Rpc:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingsError("expected an RPC URL that begins with http:// or https:// and names a host")
+            raise SettingsError(f"{_URL}: expected one that begins with http:// or https:// and names a host")
         self._url = url
         try:
             port = f":{parts.port}" if parts.port else ""
         except ValueError as error:
-            raise SettingsError("expected a port number from 1 to 65535 in the RPC URL") from error
+            raise SettingsError(f"{_URL}: expected a port number from 1 to 65535 in it") from error
         self.endpoint: Final = f"{parts.scheme}://{parts.hostname}{port}"
         """Scheme, host and port: the rest of a URL often holds an API key."""
         self._timeout = timeout

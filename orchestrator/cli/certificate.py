@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 
 from orchestrator import files
 from orchestrator.cli.context import Force, options
-from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err
+from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err, rows
 from orchestrator.cli.streams import write_document
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_address
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.console import Console
-    from rich.table import Table
 
     from orchestrator.closure.report import CertificateReport
 
@@ -53,9 +53,12 @@ def verify(
     ] = None,
     signer: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Demand that this address signed it.")] = None,
     form: Annotated[
-        Format, typer.Option("--format", help="text, or html: one page with nothing loaded; --json wins over it.")
+        Format,
+        typer.Option("--format", help="text, or html: one page with nothing loaded; on stdout --json wins over it."),
     ] = Format.TEXT,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="A new file for it.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A new file for it; with --json stdout has the document too.")
+    ] = None,
     force: Force = False,
 ) -> int:
     """Check a certificate: everything in it is computed again, nothing that it claims is believed.
@@ -91,8 +94,9 @@ def verify(
 
 def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | None, *, force: bool) -> None:
     """SIDE EFFECTS: ``output``, where it is given. Raises SettingsError if it cannot be written."""
-    if options.json or (form is Format.TEXT and output is None):
-        emit(report.to_json(), lambda console: show(console, report))
+    document = report.to_json()
+    if output is None and (options.json or form is Format.TEXT):
+        emit(document, lambda console: show(console, report))
         return
     if form is Format.HTML:
         import hashlib
@@ -101,11 +105,13 @@ def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | N
 
         text = render_html(report, hashlib.sha256(data).hexdigest())
     else:
-        text = _plain(report)
+        text = json.dumps(document) + "\n" if options.json else _plain(report)
     if output is None:
         write_document(text)
         return
     files.deliver(output, text.encode(), code="output_unwritable", force=force)
+    if options.json:
+        emit(document, lambda _console: None)
     err().print(f"written to {clean(str(output))}")
 
 
@@ -121,38 +127,25 @@ def _plain(report: CertificateReport) -> str:
 
 def show(console: Console, report: CertificateReport) -> None:
     """The report as a person reads it: verdict first, what it rests on, then every check."""
-    from rich.table import Table
-
     from orchestrator.closure.rendering import headline
 
     tone, word, sentence = headline(report)
     console.print(f"[bold {_TONES[tone]}]{word}[/] {clean(sentence)}")
     if report.valid and report.document is not None:
         console.print()
-        console.print(_glance(report, report.document))
+        rows(console, _glance(report, report.document))
     console.print()
-    checks = Table.grid(padding=(0, 2))
-    checks.add_column(no_wrap=True)
-    checks.add_column(no_wrap=True)
-    checks.add_column(overflow="fold")
-    for item in report.checks:
-        checks.add_row(_MARKS[item.result], item.name, clean(item.detail))
-    console.print(checks)
+    rows(console, [(_MARKS[item.result], item.name, item.detail) for item in report.checks])
     if report.valid and report.document is not None:
         _lists(console, report.document)
 
 
-def _glance(report: CertificateReport, document: Mapping[str, Any]) -> Table:
-    from rich.table import Table
-
+def _glance(report: CertificateReport, document: Mapping[str, Any]) -> list[tuple[str, ...]]:
     from orchestrator.closure.rendering import canonical_words, means, signer_words
 
-    head = Table.grid(padding=(0, 2))
-    head.add_column(style="bold", no_wrap=True)
-    head.add_column(overflow="fold")
     block = document["block"]
     account = document.get("account", document).get("platform")
-    rows = {
+    facts = {
         "contract": f"{report.chain_id}:{report.address}",
         "account": None if account is None else f"{account['accountId']} (platform: {account['status']}, as reported)",
         "verdict": f"{report.verdict}: {report.reason}",
@@ -161,19 +154,14 @@ def _glance(report: CertificateReport, document: Mapping[str, Any]) -> Table:
         "canonical": canonical_words(report),
         "signer": signer_words(report),
     }
-    for name, value in rows.items():
-        if value is not None:
-            head.add_row(name, clean(value))
-    return head
+    return [(f"[bold]{name}[/]", value) for name, value in facts.items() if value is not None]
 
 
 def _lists(console: Console, document: Mapping[str, Any]) -> None:
     console.print("\n[bold]rests on[/]")
-    for item in document["restsOn"]:
-        console.print(f"  - {clean(item)}")
+    rows(console, [("  -", item) for item in document["restsOn"]])
     console.print("[bold]left behind[/] (no part of the verdict)")
-    for item in document["residue"][:_SHOWN]:
-        console.print(f"  - {clean(item['kind'])}: {clean(item['detail'])}")
+    rows(console, [("  -", f"{item['kind']}: {item['detail']}") for item in document["residue"][:_SHOWN]])
     if not document["residue"]:
         console.print("  - nothing is listed")
     elif len(document["residue"]) > _SHOWN:

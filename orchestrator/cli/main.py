@@ -152,9 +152,22 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _command() -> Any:
+    command = typer.main.get_command(app)
+    _keep_examples(command)
+    return command
+
+
+def _keep_examples(command: Any) -> None:
+    """Examples stay on their line, to be copied: the parser breaks them at hyphens, unless this sign is before them."""
+    command.help = (command.help or "").replace("\nExample: ", "\n\b\nExample: ")
+    for inner in getattr(command, "commands", {}).values():
+        _keep_examples(inner)
+
+
 def _run(arguments: list[str]) -> int:
     try:
-        outcome = app(arguments, standalone_mode=False)
+        outcome = _command()(arguments, standalone_mode=False)
     except typer.Exit as done:
         return _interrupted() if done.exit_code == INTERRUPTED else int(done.exit_code)
     except (typer.Abort, KeyboardInterrupt):

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.context import options
@@ -27,6 +28,9 @@ EXIT_CODES = {
     Outcome.WAITING: IN_PROGRESS,
 }
 
+_GAP = 2
+"""Columns between two columns, and before what is indented."""
+_BLANKS = re.compile(r" +$", re.MULTILINE)
 _UNBROKEN = 1000
 """Columns: lines of a log are not broken."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -48,8 +52,41 @@ def emit(document: dict[str, Any], human: Callable[[Console], None]) -> None:
     if options.json:
         sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()
-    else:
-        human(out())
+        return
+    console = out()
+    if console.is_terminal:
+        human(console)
+        return
+    with console.capture() as captured:  # a table fills its lines with blanks
+        human(console)
+    sys.stdout.write(_BLANKS.sub("", captured.get()))
+    sys.stdout.flush()
+
+
+def rows(console: Console, cells: Sequence[tuple[str, ...]]) -> None:
+    """Prints rows in columns. The last one takes several lines if need be, and is broken between words only: an address
+    or a hash is never cut, so that it can be copied. All cells but the last may have markup; that is anybody's text.
+    """
+    from rich.text import Text
+
+    heads = [[Text.from_markup(cell) for cell in row[:-1]] for row in cells]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*heads, strict=True)]
+    indent = sum(widths) + _GAP * len(widths)
+    for head, row in zip(heads, cells, strict=True):
+        line = Text()
+        for cell, width in zip(head, widths, strict=True):
+            line.append_text(cell).append(" " * (width - cell.cell_len + _GAP))
+        text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", row[-1])
+        first, *more = _broken(text, max(console.width - indent, _GAP)) or [""]
+        console.print(line.append(first), soft_wrap=True)
+        for part in more:
+            # A hash of 66 characters fits a terminal of 80 columns, but not behind the other columns.
+            left = min(indent, max(_GAP, console.width - len(part)))
+            console.print(Text(" " * left + part), soft_wrap=True)
+
+
+def _broken(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def out() -> Console:

@@ -125,7 +125,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy fi
         policy = read_policy(file)
     except SettingsError as error:
         if error.code != "policy_invalid":
-            raise
+            raise SettingsError(error.message, code=error.code, fix="Name a file that this user can read.") from error
         wrong = error
     found = [] if policy is None else remarks(policy)
     document: dict[str, Any] = {

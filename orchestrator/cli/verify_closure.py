@@ -10,7 +10,7 @@ import typer
 
 from orchestrator import files
 from orchestrator.cli.context import Force, options
-from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err
+from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err, rows
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import to_address
 
@@ -128,43 +128,31 @@ def _write(examination: Examination, file: Path, *, force: bool) -> Path | None:
 
 def show(console: Console, verdict: Verdict, certificate: Path | None = None) -> None:
     """The verdict as a person reads it: the answer first, then what it is made of."""
-    from rich.table import Table
-
     style = _STYLES[verdict.verdict]
     headline = f"{_HEADLINES[verdict.verdict]} ({verdict.reason}): {verdict.detail}"
     console.print(f"[{style}]{verdict.verdict.upper()}[/] {clean(headline)}")
     console.print()
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bold")
-    facts.add_column(overflow="fold")
     chain = "an unknown chain" if verdict.chain_id is None else str(verdict.chain_id)
-    facts.add_row("contract", f"{verdict.address} on {chain}")
-    facts.add_row("block", "none" if verdict.block is None else f"{verdict.block.number} {verdict.block.hash}")
-    facts.add_row("code hash", verdict.code_hash or "not proven")
-    facts.add_row("analysis", f"{verdict.analysis}: {_work(verdict)}")
-    for slot, value in verdict.slots:
-        facts.add_row("slot", f"{slot:#x} = {value:#x}")
+    facts = [
+        ("contract", f"{verdict.address} on {chain}"),
+        ("block", "none" if verdict.block is None else f"{verdict.block.number} {verdict.block.hash}"),
+        ("code hash", verdict.code_hash or "not proven"),
+        ("analysis", f"{verdict.analysis}: {_work(verdict)}"),
+        *(("slot", f"{slot:#x} = {value:#x}") for slot, value in verdict.slots),
+    ]
     if certificate is not None:
-        facts.add_row("certificate", f"{certificate} (unsigned)")
-    console.print(facts)
+        facts.append(("certificate", f"{certificate} (unsigned)"))
+    rows(console, [(f"[bold]{name}[/]", text) for name, text in facts])
     console.print()
-    checks = Table.grid(padding=(0, 2))
-    checks.add_column(no_wrap=True)
-    checks.add_column(no_wrap=True)
-    checks.add_column(overflow="fold")
-    for check in verdict.checks:
-        checks.add_row(_MARKS[check.result], check.name, clean(check.detail))
-    console.print(checks)
+    rows(console, [(_MARKS[check.result], check.name, check.detail) for check in verdict.checks])
     if verdict.witness is not None:
         _show_witness(console, verdict, verdict.witness)
     if verdict.residue:
         console.print("\n[bold]Beside the verdict[/] (residue: it never turns it into a pass or a fail)")
-        for item in verdict.residue:
-            console.print(f"  {item.kind}: {clean(item.detail)}", soft_wrap=True)
+        rows(console, [("", f"{item.kind}: {item.detail}") for item in verdict.residue])
     if verdict.verdict == "irreversible":
         console.print("\n[bold]It rests on[/]")
-        for line in (*RESTS_ON, *_callers(verdict)):
-            console.print(f"  {clean(line)}", soft_wrap=True)
+        rows(console, [("", line) for line in (*RESTS_ON, *_callers(verdict))])
 
 
 def _callers(verdict: Verdict) -> list[str]:

@@ -19,7 +19,8 @@ STYLE: Final = """\
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem; }
-h1 { margin: 0; font-size: 2.4rem; line-height: 1.15; letter-spacing: 0.02em; }
+h1 { margin: 0; font-size: clamp(1.3rem, 7vw, 2.4rem); line-height: 1.15; letter-spacing: 0.02em; }
+h1 { overflow-wrap: anywhere; }
 h2 { margin: 2rem 0 0.75rem; font-size: 1.2rem; border-bottom: 1px solid var(--line); padding-bottom: 0.25rem; }
 .banner { padding: 1.25rem 1.5rem; border: 2px solid; border-left-width: 0.75rem; border-radius: 0.5rem; }
 .banner p { margin: 0.5rem 0 0; color: var(--ink); font-size: 1.1rem; overflow-wrap: anywhere; }

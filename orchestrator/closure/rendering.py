@@ -121,7 +121,9 @@ def canonical_words(report: CertificateReport) -> str:
     told = {
         True: "yes: a node that was asked has this block",
         False: "NO: a node that was asked has another block",
-        None: "not known: this was checked offline, or no node could tell (--rpc-url asks one)",
+        None: "not known: no node that was asked could tell"
+        if any(check.name == "canonical" for check in report.checks)
+        else "not known: this was checked offline (--rpc-url asks a node)",
     }
     return told[report.canonical]
 

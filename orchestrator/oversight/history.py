@@ -147,6 +147,8 @@ def _parse(data: bytes, where: str) -> _Document:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise SettingsError(f"{where}: {place}: {first['msg']}", code="history_malformed") from None
+        raise SettingsError(
+            f"{where}: {place}: {first['msg'].removeprefix('Value error, ')}", code="history_malformed"
+        ) from None
     except (ValueError, RecursionError):
         raise SettingsError(f"{where}: expected a JSON document, got none", code="history_malformed") from None

@@ -216,6 +216,26 @@ def test_a_page_that_cannot_be_written(alone, tmp_path):
     assert alone.here("certificate", "verify", str(file), "--format", "pdf").code == 2
 
 
+@pytest.mark.parametrize("form", ["text", "html"])
+def test_a_report_goes_to_its_file_with_json_too(alone, tmp_path, form):
+    file = Path(__file__).parents[1] / "closure" / "certificates" / "v2-signed.json"
+    out = tmp_path / "report"
+    told = alone.json("certificate", "verify", str(file), "--format", form, "--output", str(out))
+    assert told["verdict"] == "irreversible"
+    text = out.read_text(encoding="utf-8")
+    assert text.endswith("</html>\n") if form == "html" else json.loads(text) == told
+
+
+def test_errors_name_what_was_given(alone, tmp_path):
+    told = alone.json("policy", "check", str(tmp_path), expect=2)["error"]
+    assert "ORCHESTRATOR_" not in told["message"] + told["fix"]
+    told = alone.json("verify-closure", "0x" + "00" * 20, "--rpc-url", "node:8545", expect=2)["error"]
+    assert "ORCHESTRATOR_RPC_URL or --rpc-url" in told["message"]
+    told = alone.json("status", "--factory", "0x12", expect=2)["error"]
+    assert "ORCHESTRATOR_FACTORY" in told["message"]
+    assert "Value error" not in told["message"]
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b"[1]", b'{"format": "offblocks-closure-certificate"}\n'])
 def test_what_is_no_certificate_is_invalid(alone, tmp_path, content):
     file = tmp_path / "certificate.json"

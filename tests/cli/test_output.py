@@ -7,12 +7,16 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.cli import streams
+from orchestrator.cli.certificate import show
+from orchestrator.closure.verifier import verify
 from tests.cli.test_verify_closure import CLOSED, OPEN, node  # noqa: F401 - a fixture
 from tests.e2e.commands import COMMAND, CommandLine
 from tests.profile import FULL, full_only
@@ -162,6 +166,8 @@ def test_a_page_is_utf_8_whatever_the_terminal_is(alone):
 _DESCRIPTORS = """
 import os, sys
 from orchestrator.cli import streams
+from orchestrator.cli.certificate import show
+from orchestrator.closure.verifier import verify
 streams.guard()
 opened = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 print("into nothing \\udcff \\u2026")
@@ -188,3 +194,25 @@ def test_a_pipe_that_is_full_is_waited_for(alone):
         data = source.read()
     assert process.wait() == 0
     assert data.endswith(b"</html>\n")
+
+
+def test_no_line_ends_in_blanks(alone):
+    for words in (LOCAL["certificate verify"], LOCAL["policy show"], LOCAL["doctor"]):
+        lines = alone.here(*words).stdout.splitlines()
+        assert lines
+        assert not [line for line in lines if line != line.rstrip()]
+
+
+def test_a_narrow_terminal_breaks_between_words_only():
+    text = StringIO()
+    report = verify(CERTIFICATE.read_bytes())
+    show(Console(file=text, width=80, highlight=False, emoji=False), report)
+    shown = text.getvalue()
+    said = [word for check in report.checks for word in check.detail.split()]
+    assert set(said) <= set(shown.split())
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+
+
+def test_examples_stay_on_a_line(alone):
+    wide = "Example: orchestrator keys import alice --keystore-file ./UTC--2026-01-01T00-00-00Z--0123abcd"
+    assert wide in [line.strip() for line in alone.here("keys", "import", "--help", COLUMNS="60").stdout.splitlines()]

@@ -42,6 +42,10 @@ def test_irreversible(alone, node, tmp_path):
     report = verify(file.read_bytes())
     assert (report.valid, report.verdict, report.address) == (True, "irreversible", CLOSED)
     assert alone.json("certificate", "verify", str(file), "--rpc-url", node.url)["canonical"] is True
+    assert "--rpc-url asks" in alone.here("certificate", "verify", str(file)).stdout
+    assert "--rpc-url asks" not in alone.here("certificate", "verify", str(file), "--rpc-url", node.url).stdout
+    dead = alone.here("certificate", "verify", str(file), "--rpc-url", "http://127.0.0.1:9")
+    assert (dead.code, "no node that was asked could tell" in dead.stdout) == (3, True)
 
 
 def test_reversible(alone, node, tmp_path):
