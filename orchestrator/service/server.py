@@ -14,6 +14,7 @@ import uvicorn
 
 from orchestrator.app import Orchestrator
 from orchestrator.errors import SettingsError
+from orchestrator.http_server import Limits, configure
 from orchestrator.service.logs import logging_to_stderr
 from orchestrator.service.webapp import build_app, check_settings
 from orchestrator.settings import Settings
@@ -23,8 +24,8 @@ _log = structlog.get_logger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _IN_FLIGHT_SECONDS = 10
 """How long requests under way may take when the service stops."""
-_CONNECTIONS = 512
-"""Connections at the same time; further ones are answered 503, and the platform sends again."""
+LIMITS = Limits(always=frozenset({"/health"}))
+"""What is refused with 503, or cut off, the platform sends again."""
 
 
 async def serve(settings: Settings, host: str, port: int, *, ready: Callable[[str], None]) -> None:
@@ -40,15 +41,11 @@ async def serve(settings: Settings, host: str, port: int, *, ready: Callable[[st
             app = build_app(orchestrator, settings)
             listener = _listen(host, port)
             try:
-                config = uvicorn.Config(
+                config = configure(
                     app,
+                    LIMITS,
                     lifespan="on",
-                    ws="none",
-                    log_config=None,
                     log_level="warning",
-                    access_log=False,  # it would print the path, and with it the token
-                    server_header=False,
-                    limit_concurrency=_CONNECTIONS,
                     timeout_graceful_shutdown=_IN_FLIGHT_SECONDS,
                 )
                 url = _url(host, listener.getsockname()[1])

@@ -21,6 +21,8 @@ import uvicorn
 from orchestrator.app import Orchestrator
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.errors import JournalError
+from orchestrator.http_server import Limits, configure
+from orchestrator.service.server import LIMITS
 from orchestrator.service.webapp import build_app
 from orchestrator.settings import Settings
 
@@ -62,6 +64,7 @@ class Service:
     url: str
     settings: Settings
     orchestrator: Orchestrator
+    server: uvicorn.Server
     http: httpx.AsyncClient = field(
         default_factory=lambda: httpx.AsyncClient(trust_env=False, timeout=30, limits=httpx.Limits(max_connections=60))
     )
@@ -90,16 +93,13 @@ def _inbox(settings: Settings) -> dict[str, str | None]:
 
 
 @contextlib.asynccontextmanager
-async def _running(orchestrator: Orchestrator, settings: Settings) -> AsyncIterator[Service]:
-    """The application under a real HTTP server, on a port that the system chose."""
-    config = uvicorn.Config(
-        build_app(orchestrator, settings), lifespan="on", ws="none", log_config=None, access_log=False
-    )
-    server = uvicorn.Server(config)
+async def _running(orchestrator: Orchestrator, settings: Settings, limits: Limits = LIMITS) -> AsyncIterator[Service]:
+    """The application under the service's HTTP server, on a port that the system chose."""
+    server = uvicorn.Server(configure(build_app(orchestrator, settings), limits, lifespan="on"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server._serve([listener]))
         await _eventually(lambda: server.started or serving.done(), "the server has started")
-        service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", settings, orchestrator)
+        service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", settings, orchestrator, server)
         try:
             yield service
         finally:
@@ -145,7 +145,7 @@ def inbox() -> Any:
 
 @pytest.fixture
 def running() -> Any:
-    """``async with running(orchestrator, settings) as service``."""
+    """``async with running(orchestrator, settings, limits=LIMITS) as service``."""
     return _running
 
 

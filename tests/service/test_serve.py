@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -108,6 +110,30 @@ def test_it_says_where_it_listens_and_ends_in_order(start: Start, account_event:
     assert {"service_ready", "webhook", "webhook_refused", "service_stopped"} <= {entry["event"] for entry in entries}
     assert TOKEN not in log
     assert start.environment["ORCHESTRATOR_API_SECRET"] not in log
+
+
+def test_six_hundred_silent_connections_stop_nothing(start: Start, account_event: Any) -> None:
+    running = start()
+    host, _, port = running.url.removeprefix("http://").partition(":")
+    before = resident(running.process)
+    with contextlib.ExitStack() as silent:
+        for _ in range(600):
+            silent.enter_context(socket.create_connection((host, int(port))))
+        assert httpx.get(f"{running.url}/health", trust_env=False, timeout=30).status_code == 200
+        assert running.post(account_event()).status_code == 204
+        assert resident(running.process) - before < 32 * 1024 * 1024
+        code, _, log = running.end()
+    assert code == 0, log
+    assert log.count("more than 512 connections") == 1
+
+
+def resident(process: subprocess.Popen[str]) -> int:
+    """Bytes in memory; 0 where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    except FileNotFoundError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_what_it_took_before_a_kill_is_done_after_the_restart(

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from orchestrator.http_server import Connection
 
 from . import auth
 from .answers import Answer, ApiError
@@ -227,10 +228,10 @@ class QuietServer(uvicorn.Server):
         raise AssertionError("signals belong to the program around the simulator")
 
 
-def protocol(transports: Transports) -> type[asyncio.Protocol]:
-    """uvicorn's protocol, which also tells where each connection is, so that a fault can cut it."""
+def protocol(transports: Transports) -> type[Connection]:
+    """The server's protocol, which also tells where each connection is, so that a fault can cut it."""
 
-    class Protocol(H11Protocol):
+    class Protocol(Connection):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
             if self.client is not None:

@@ -13,9 +13,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from orchestrator.http_server import Limits, configure
 
 from . import admin, auth, customers
 from .config import Credentials, Programme, SimulatorConfig
@@ -25,6 +26,9 @@ from .server import Application, QuietServer, Transports, protocol
 __all__ = ["Simulator", "SimulatorThread"]
 
 T = TypeVar("T")
+
+_LIMITS = Limits(connections=4096, requests=4096, answer_seconds=3600.0)
+"""Wide: a test may open many connections, and a fault may hold an answer back."""
 
 
 class Simulator:
@@ -88,16 +92,13 @@ class Simulator:
             self._platform = Platform(self.config)
             application = Application(self._platform, self._transports, self.config.admin_token)
             self._server = QuietServer(
-                uvicorn.Config(
+                configure(
                     application,
-                    http=protocol(self._transports),
-                    ws="none",
+                    _LIMITS,
+                    connection=protocol(self._transports),
                     lifespan="off",
                     loop="none",
-                    log_config=None,
-                    access_log=False,
                     date_header=False,
-                    server_header=False,
                     timeout_graceful_shutdown=1,
                 )
             )
