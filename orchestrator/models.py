@@ -161,7 +161,7 @@ def checksum(digits: str) -> Address:
     from eth_hash.auto import keccak  # not for the command line's help, which imports this module
 
     digest = keccak(digits.encode()).hex()
-    return Address("0x" + "".join(c.upper() if int(digest[i], 16) >= 8 else c for i, c in enumerate(digits)))
+    return Address("0x" + "".join([c.upper() if d > "7" else c for c, d in zip(digits, digest, strict=False)]))
 
 
 def to_uuid(text: str, what: str) -> str:

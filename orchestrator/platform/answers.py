@@ -18,6 +18,7 @@ __all__ = [
     "about_signature",
     "broken",
     "clock_offset",
+    "expect_json",
     "expect_success",
     "garbled",
     "in_flight",
@@ -138,15 +139,19 @@ def _words(answer: Answer, scrub: Callable[[str], str]) -> tuple[str, str]:
     return (normal if _CODE.fullmatch(normal) else ""), words
 
 
-def parse_json(answer: Answer, call: Call) -> Any:
-    """The JSON of an answer. Raises MalformedAnswer for another content type, for what is no JSON (NaN, bytes outside
-    of UTF-8 and too deep nesting included), and for an object that names a field twice."""
+def expect_json(answer: Answer, call: Call) -> None:
+    """Raises MalformedAnswer for another content type than JSON's."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise MalformedAnswer(
             f"{call}: header Content-Type: expected application/json, got {kind[:60]!r} (HTTP {answer.status})"
         )
 
+
+def parse_json(answer: Answer, call: Call) -> Any:
+    """The JSON of an answer. Raises MalformedAnswer for another content type, for what is no JSON (NaN, bytes outside
+    of UTF-8 and too deep nesting included), and for an object that names a field twice."""
+    expect_json(answer, call)
     if too_deep(answer.body):
         raise MalformedAnswer(f"{call}: the answer nests deeper than {MAX_JSON_DEPTH} levels (HTTP {answer.status})")
 

@@ -26,7 +26,6 @@ from orchestrator.platform.wire import (
     CreatedCustomerWire,
     CustomerWire,
     read,
-    read_list,
 )
 from orchestrator.ports.platform import Permit, PlatformAccount, PlatformCard, PlatformCustomer, Submission
 
@@ -115,10 +114,9 @@ class PlatformClient(ProgrammeCalls):
         """``GET /accounts/{id}/cards``. An unknown account: code ``account_not_found``."""
         segments = ("accounts", _account(account_id), "cards")
         try:
-            values = await read_all(self._session, self._settings, segments)
+            return await read_all(self._session, self._settings, segments, CardWire, CardWire.card)
         except Refusal as refusal:
             raise missing_as(refusal, "account_not_found") from None
-        return [card.card() for card in read_list(CardWire, values, self._what("GET", segments))]
 
     async def create_account(
         self, customer_id: CustomerId, currency: str, *, key: str
@@ -176,8 +174,7 @@ class PlatformClient(ProgrammeCalls):
     # --- inside ----------------------------------------------------------------------------------------------------
 
     async def _accounts(self, segments: Sequence[str]) -> list[PlatformAccount]:
-        values = await read_all(self._session, self._settings, segments)
-        return [one.account() for one in read_list(AccountWire, values, self._what("GET", segments))]
+        return await read_all(self._session, self._settings, segments, AccountWire, AccountWire.account)
 
     async def _change(self, method: str, segments: Sequence[str], key: str) -> PlatformAccount | None:
         try:

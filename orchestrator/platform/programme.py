@@ -17,7 +17,7 @@ from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.lists import read_all
 from orchestrator.platform.signing import RequestKey
-from orchestrator.platform.wire import WebhookWire, read, read_list
+from orchestrator.platform.wire import WebhookWire, read
 
 __all__ = ["PlatformWebhook", "ProgrammeCalls"]
 
@@ -152,8 +152,7 @@ class ProgrammeCalls(Calls):
 
     async def webhooks(self) -> list[PlatformWebhook]:
         """``GET /webhooks``."""
-        values = await read_all(self._session, self._settings, ("webhooks",))
-        return [_webhook(one) for one in read_list(WebhookWire, values, self._what("GET", ("webhooks",)))]
+        return await read_all(self._session, self._settings, ("webhooks",), WebhookWire, _webhook)
 
     async def webhook(self, webhook_id: str) -> PlatformWebhook:
         """``GET /webhooks/{id}``. An unknown one: code ``webhook_not_found``."""

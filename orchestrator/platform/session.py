@@ -15,8 +15,9 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -49,7 +50,7 @@ from orchestrator.platform.clock import Clock
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.signing import RequestSigner
 from orchestrator.platform.signing_keys import RequestKeys, SigningKeys
-from orchestrator.platform.transport import Answer, Call, Http, canonical_url
+from orchestrator.platform.transport import Answer, Call, Http, ItemReader, canonical_url
 from orchestrator.ports.platform import Permit
 
 __all__ = ["Session"]
@@ -77,6 +78,7 @@ class Session:
             keepalive_seconds=settings.keepalive_seconds,
             max_connections=settings.max_connections,
             max_answer_bytes=settings.max_answer_bytes,
+            max_list_bytes=settings.max_list_bytes,
         )
         self.tokens = TokenKeeper(
             self._login, clock, margin=settings.refresh_margin_seconds, hold=settings.login_hold_seconds
@@ -116,14 +118,15 @@ class Session:
         key: str | None = None,
         may_exist: bool = False,
         permit: Permit = nullcontext,
+        items: Callable[[Answer], ItemReader] | None = None,
     ) -> Answer:
         """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
-        ``may_exist``: this call's 409 is documented to say also that the thing exists.
+        ``may_exist``: this call's 409 is documented to say also that the thing exists. ``items``: see ``Call``.
 
         Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer, and what
         ``permit`` raises.
         """
-        call = self.describe(method, segments)
+        call = replace(self.describe(method, segments), items=items)
         if call.modifying == (key is None):
             raise AssertionError(f"{call}: a modifying call needs an idempotency key, a read must have none")
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "offblocks-orchestrator"}
@@ -178,12 +181,16 @@ class Session:
         until = self._clock.monotonic() + settings.retry_budget_seconds
         for attempt in itertools.count(1):
             answer: Answer | None = None
-            failure: PlatformUnreachable | None = None
+            failure: PlatformUnreachable | MalformedAnswer | None = None
             pause = self._backoff(attempt)
             try:
                 answer = await self._authorised(call, url, headers, content, permit)
             except PlatformUnreachable as error:
                 failure = error
+            except MalformedAnswer as error:
+                if call.items is None:
+                    raise
+                failure = error  # a garbled list, found while it was read
             else:
                 if call.modifying or not (answer.status >= 500 or answer.status == 429 or garbled(answer, call)):
                     return answer

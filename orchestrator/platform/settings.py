@@ -107,6 +107,10 @@ class PlatformSettings:
     """After a refused login, nothing is asked of the platform for this long: the same refusal is given at once."""
     clock_tolerance_seconds: float = 30.0
     max_answer_bytes: int = 1024 * 1024
+    max_list_bytes: int = 64 * 1024 * 1024
+    """Of a list, which is read item by item: some 170,000 accounts."""
+    max_item_bytes: int = 64 * 1024
+    """Of one item of a list. An account has some 400."""
     allow_plain_http: bool = False
     """``http://`` is taken for loopback addresses only, unless this is set."""
 

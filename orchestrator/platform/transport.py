@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 import httpx
@@ -28,7 +28,11 @@ from orchestrator.errors import (
     UncertainAnswer,
 )
 
-__all__ = ["Answer", "Call", "Http", "Meaning", "canonical_url", "meaning_of", "translate"]
+__all__ = ["Answer", "Call", "Http", "ItemReader", "Meaning", "canonical_url", "meaning_of", "translate"]
+
+_LIST_BYTES_PER_SECOND = 256 * 1024
+"""A list has a second more for each of these: its length is not the platform's fault, and reading it takes time too.
+Whoever sends more slowly is cut off by the timeout, as ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Call:
     path: str
     modifying: bool
     """Whether the platform's state may change. A login does not count: a token more harms nobody."""
+    items: Callable[[Answer], ItemReader] | None = field(default=None, repr=False, compare=False)
+    """For a list: what takes the items of a 2xx answer as they come. It is given the answer without its body."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path} at {self.host}"
@@ -53,6 +59,18 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     received_at: float
+    items: list[Any] = field(default_factory=list, repr=False)
+    """Of a list, what its reader made of the items; such an answer has no body."""
+
+
+class ItemReader(Protocol):
+    """Takes a list's bytes as they come. Both methods raise MalformedAnswer."""
+
+    def feed(self, data: bytes) -> None: ...
+
+    def end(self) -> list[Any]:
+        """All items, once the answer is complete."""
+        ...
 
 
 class Meaning(Enum):
@@ -197,9 +215,11 @@ class Http:
         keepalive_seconds: float,
         max_connections: int,
         max_answer_bytes: int,
+        max_list_bytes: int,
     ) -> None:
         self._timeout_seconds = timeout_seconds
         self._max_answer_bytes = max_answer_bytes
+        self._max_list_bytes = max_list_bytes
         ssl_context = httpx.create_ssl_context()
 
         def session() -> aiohttp.ClientSession:
@@ -243,27 +263,35 @@ class Http:
             raise AssertionError(f"{call}: the URL would be changed on its way, so its signature would not hold")
         answering = False
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self._timeout_seconds) as deadline:
                 response = await self._client.send(request, stream=True)
                 answering = True
                 try:
-                    received_at = time.time()
-                    content = await self._read(response, call)
+                    names = {name.lower(): value for name, value in response.headers.items()}
+                    head = Answer(response.status_code, names, b"", time.time())
+                    return await self._read(response, head, call, deadline)
                 finally:
                     await response.aclose()
         except _FOREIGN as error:
             raise translate(error, call, answering=answering) from None
-        names: dict[str, Any] = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, names, content, received_at)
 
-    async def _read(self, response: httpx.Response, call: Call) -> bytes:
+    async def _read(self, response: httpx.Response, head: Answer, call: Call, deadline: asyncio.Timeout) -> Answer:
         encoding = response.headers.get("content-encoding", "identity")
         if encoding != "identity":
             # None was asked for; and unpacking what a stranger packed has no bound.
             raise MalformedAnswer(f"{call}: header Content-Encoding: expected none, got {encoding[:40]!r}")
-        content = bytearray()
+        reader = call.items(head) if call.items is not None and 200 <= head.status < 300 else None
+        limit = self._max_answer_bytes if reader is None else self._max_list_bytes
+        content, size, until = bytearray(), 0, deadline.when()
         async for chunk in response.aiter_raw():
-            content += chunk
-            if len(content) > self._max_answer_bytes:
-                raise MalformedAnswer(f"{call}: the answer is larger than {self._max_answer_bytes} bytes")
-        return bytes(content)
+            size += len(chunk)
+            if size > limit:
+                raise MalformedAnswer(f"{call}: the answer is larger than {limit} bytes")
+            if reader is None:
+                content += chunk
+            else:
+                reader.feed(chunk)
+                if until is not None:
+                    deadline.reschedule(until + size / _LIST_BYTES_PER_SECOND)
+                await asyncio.sleep(0)  # what has already come is read without a turn for anybody else
+        return replace(head, body=bytes(content), items=[] if reader is None else reader.end())

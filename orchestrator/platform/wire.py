@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import total_ordering
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -31,8 +31,8 @@ __all__ = [
     "Instant",
     "TokenWire",
     "WebhookWire",
+    "items_of",
     "read",
-    "read_list",
 ]
 
 _TIME: Final = re.compile(
@@ -246,16 +246,21 @@ def read(model: type[Model], value: object, what: str, *, at: str = "") -> Model
         raise UnsupportedChain(f"{what}: field {place}: {error.message}") from None
 
 
-def read_list(model: type[Model], values: Iterable[Any], what: str) -> list[Model]:
-    """Each of ``values`` as ``model``. Raises as ``read`` does, with the index, and for an id that occurs twice."""
-    found: dict[str, Model] = {}
-    for index, value in enumerate(values):
+def items_of(model: type[Model], what: str) -> Callable[[object], Model]:
+    """Reads the items of one list as ``model``, called with each in turn. It raises as ``read`` does, with the index,
+    and for an id that occurs twice."""
+    seen: set[str] = set()
+
+    def take(value: object) -> Model:
+        index = len(seen)
         one = read(model, value, what, at=f"[{index}]")
         identifier: str = getattr(one, "id")  # noqa: B009 every listed model has one
-        if identifier in found:
+        if identifier in seen:
             raise MalformedAnswer(f"{what}: field [{index}].id: {identifier} occurs twice in the list")
-        found[identifier] = one
-    return list(found.values())
+        seen.add(identifier)
+        return one
+
+    return take
 
 
 def _kind(value: object) -> str:
