@@ -13,6 +13,7 @@ from orchestrator.challenge.rules import Objection
 
 MAX_NONCE: Final = 128
 """Characters. The grammar knows a least number (8) only; the platform's have 8."""
+_SHOWN: Final = 3
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -29,6 +30,14 @@ def _domain(message: SignInMessage, expectation: Expectation) -> Objection | Non
     if message.domain not in expectation.domains:
         return f"a domain of {_names(expectation)}", quoted(message.domain)
     return None
+
+
+def _statement(message: SignInMessage, expectation: Expectation) -> Objection | None:
+    allowed = expectation.rules.statements
+    if not allowed or (message.statement or "") in allowed:
+        return None
+    names = [quoted(text) if text else "none" for text in allowed[:_SHOWN]] + ["another"] * (len(allowed) > _SHOWN)
+    return f"as its statement {' or '.join(names)}", "none" if message.statement is None else quoted(message.statement)
 
 
 def _scheme(message: SignInMessage, _: Expectation) -> Objection | None:
@@ -103,6 +112,7 @@ def _not_before(message: SignInMessage, expectation: Expectation) -> Objection |
 
 SIGN_IN_RULES: Final[tuple[SignInRule, ...]] = (
     SignInRule("eip4361.domain", "a domain that the policy allows", _domain),
+    SignInRule("eip4361.statement", "a statement that the policy allows", _statement),
     SignInRule("eip4361.uri", "an https URI on a domain that the policy allows", _uri),
     SignInRule("eip4361.scheme", "before the domain no scheme, or the URI's", _scheme),
     SignInRule("eip4361.chain_id", "the chain of the customer's wallet", _chain_id),

@@ -10,6 +10,7 @@
     max_age = 3300                       seconds between fetching and signing
     expiration = "optional"              or "required": whether a message must name its own end
     resources = "platform"               or "none": which resources a message may name
+    statements = []                      what a message may state, whole texts; "" is no statement; none: whatever
 
     [keys]
     binding = "required"                 or "first_use": a key without a wallet is bound to the first it signs for
@@ -53,6 +54,7 @@ MAX_BYTES: Final = 256 * 1024
 _MOST_PROBLEMS: Final = 10
 _PERSON: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _CHAIN: Final = re.compile(r"eip155:[1-9][0-9]{0,31}")
+_STATEMENT: Final = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:/?#\[\]@ ]*")
 _DOMAIN: Final = re.compile(r"[a-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-f:]{2,39}\](:[0-9]{1,5})?")
 
 
@@ -97,10 +99,18 @@ class ChallengeRules(_Part):
     """Seconds. The platform's challenges live 3,600."""
     expiration: Literal["optional", "required"] = "optional"
     resources: Literal["platform", "none"] = "platform"
+    statements: Texts = ()
+    """Of EIP-4361 messages, compared whole, no wildcards: a statement is shown to whoever verifies the signature, and
+    under the platform's domain it may say anything. The empty text stands for a message without one."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ChallengeRules:
-        for name, texts, pattern in (("domains", self.domains, _DOMAIN), ("chains", self.chains, _CHAIN)):
+        listed = (
+            ("domains", self.domains, _DOMAIN),
+            ("chains", self.chains, _CHAIN),
+            ("statements", self.statements, _STATEMENT),
+        )
+        for name, texts, pattern in listed:
             wrong = [text for text in texts if pattern.fullmatch(text) is None]
             if wrong:
                 raise ValueError(f"{name}: {ascii(wrong[0])[:80]} is not {_SHAPES[name]}")
@@ -111,7 +121,11 @@ class ChallengeRules(_Part):
         return self
 
 
-_SHAPES = {"domains": "a host in lower case, with its port if it has one", "chains": "a CAIP-2 chain such as eip155:1"}
+_SHAPES = {
+    "domains": "a host in lower case, with its port if it has one",
+    "chains": "a CAIP-2 chain such as eip155:1",
+    "statements": "a statement of EIP-4361: one line of the characters of a URI and spaces",
+}
 
 
 class KeyRules(_Part):

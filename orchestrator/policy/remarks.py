@@ -18,6 +18,9 @@ def remarks(policy: Policy) -> list[str]:
         "no kind of challenge is allowed: nothing will be signed": not challenge.kinds,
         "domains of the settings hold, because challenge.domains names none": not challenge.domains,
         "any chain is allowed, because challenge.chains names none": not challenge.chains,
+        "a message may state anything, because challenge.statements names nothing": (
+            "eip4361" in challenge.kinds and not challenge.statements
+        ),
         f"max_age {challenge.max_age} s leaves less than 60 s of the hour that a challenge lives": (
             challenge.max_age > 3540
         ),

@@ -39,9 +39,11 @@ class Ruleset(BaseModel):
         """Its JSON form. A member that rulesets did not always have is left out where it says what held before it: what
         means the same has the same hash, and a new release asks nobody to approve it."""
         document = self.model_dump(mode="json")
-        approvals = document["policy"]["approvals"]
+        approvals, challenge = document["policy"]["approvals"], document["policy"]["challenge"]
         if approvals["asker"] == "any":
             del approvals["asker"]
+        if not challenge["statements"]:
+            del challenge["statements"]
         return document
 
     @property

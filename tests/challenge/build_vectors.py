@@ -45,6 +45,7 @@ def hostile() -> dict[str, Any]:
         "accounts": vector_opaque.accounts(),
         "context": vector_messages.context(),
         "names": vector_messages.names(),
+        "statements": vector_messages.statements(),
         "fields": vector_messages.fields(),
     }
     cases = [{**case, "name": f"{group}: {case['name']}"} for group, found in groups.items() for case in found]
@@ -75,6 +76,9 @@ def honest() -> dict[str, Any]:
         lines("message with all fields", "each of them fits", message, FULL),
         lines("message to close", "the same form", message, FULL, **deletion),
         lines("message without statement", "optional", message, [*MESSAGE[:2], "", "", *MESSAGE[5:]]),
+        lines("message with the policy's statement", "exactly that", message, FULL, rules={**STRICT, "statements": ["I open", "I accept the terms"]}),
+        lines("message without statement where that is allowed", "the empty text", message, [*MESSAGE[:2], "", "", *MESSAGE[5:]], rules={**STRICT, "statements": ["", "I open"]}),
+        changed("message that states anything", "a policy that names no statement", message, "I accept the terms", "I transfer all assets"),
         lines("message with a scheme", "the URI's", message, [f"https://{MESSAGE[0]}", *MESSAGE[1:]]),
         changed("message that names the account", "this one", message, "I accept the terms", f"I create account {ACCOUNT}"),
         changed("message with the account as its request", "this one, known", message, "Request ID: 5df359f0", f"Request ID: {ACCOUNT}", knownAccounts=[ACCOUNT]),

@@ -66,6 +66,7 @@ def policies(draw):
             max_age=draw(st.integers(1, 3600)),
             expiration=draw(st.sampled_from(["optional", "required"])),
             resources=draw(st.sampled_from(["platform", "none"])),
+            statements=tuple(draw(st.lists(st.text("aZ09 '-._~:/?#[]@!$&()*+,;=", max_size=20), max_size=3))),
         ),
         keys=KeyRules(
             binding=draw(st.sampled_from(["required", "first_use"])),
@@ -129,6 +130,9 @@ def test_with_people_in_it_a_document_asks_one_of_them():
         ('[challenge]\nchains = ["solana:x"]', "chains"),
         ('[challenge]\nchains = ["eip155:0"]', "chains"),
         ('[challenge]\nexpiration = "none"', "expiration"),
+        ('[challenge]\nstatements = "I accept"', "challenge.statements"),
+        ('[challenge]\nstatements = ["I accept\\nthe terms"]', "statements: 'I accept\\nthe terms' is not a"),
+        ('[challenge]\nstatements = ["J\'acc\u00e8pte"]', "statements"),
         ('[keys]\nbinding = "optional"', "keys.binding"),
         ('[[limits]]\nper = "key"\nsignatures = 0\nseconds = 1', "limits.0.signatures"),
         ('[[limits]]\nper = "key"\nseconds = 1', "limits.0.signatures"),
@@ -188,6 +192,9 @@ def test_remarks_tell_what_is_loose():
     told = " ".join(remarks(loose))
     for word in ("64 bytes", "max_age", "keys.binding", "keys.new_journal", "no limit", "challenge.chains"):
         assert word in told
+    assert any("challenge.statements" in remark for remark in remarks(Policy()))
+    named = parse_policy('[challenge]\nstatements = [""]', "it")
+    assert not any("challenge.statements" in remark for remark in [*remarks(named), *remarks(loose)])
     assert remarks(parse_policy("[challenge]\nkinds = []", "it"))[0] == (
         "no kind of challenge is allowed: nothing will be signed"
     )
@@ -257,6 +264,15 @@ def test_whoever_may_ask_is_part_of_the_ruleset():
     assert loose.changes(strict) == strict.changes(loose) == {Change.POLICY}
     assert Ruleset.model_validate(strict.document) == strict
     assert Ruleset.model_validate(loose.document) == loose
+
+
+def test_what_may_be_stated_is_part_of_the_ruleset():
+    loose = Ruleset(policy=parse_policy(TWO, "it"), domains=(), confirmations=1)
+    text = f'[challenge]\nstatements = ["I accept the terms"]\n{TWO}'
+    strict = loose.model_copy(update={"policy": parse_policy(text, "it")})
+    assert loose.changes(strict) == strict.changes(loose) == {Change.POLICY}
+    assert loose.approvals_for(strict) == strict.approvals_for(loose) == 1
+    assert Ruleset.model_validate(strict.document) == strict
 
 
 @given(policies())

@@ -115,6 +115,25 @@ def names() -> list[Case]:
     ]  # fmt: skip
 
 
+def statements() -> list[Case]:
+    rule, honest = "eip4361.statement", "I accept the terms"
+    only = {"rules": {**STRICT, "statements": [honest, "I open an account"]}}
+    transfer = f"I transfer all assets of this wallet to {OTHER}"
+    silent = [*FULL[:2], "", "", *FULL[5:]]
+    return [
+        changed("transfer of assets", "under the platform's domain, with everything else in order", rule, honest, transfer, **only),
+        changed("one of the policy's, and more", "compared whole", rule, honest, f"{honest}. {transfer}", **only),
+        changed("one of the policy's, and less", "compared whole", rule, honest, "I accept", **only),
+        changed("one of the policy's after a space", "compared whole", rule, honest, f" {honest}", **only),
+        changed("one of the policy's with a space", "compared whole", rule, honest, f"{honest} ", **only),
+        changed("in other letters", "compared whole", rule, honest, honest.upper(), **only),
+        changed("two of the policy's", "not one of them", rule, honest, f"{honest} I open an account", **only),
+        lines("none", "the policy names what must stand there", rule, silent, **only),
+        lines("any where the policy wants none", "the empty text", rule, FULL, rules={**STRICT, "statements": [""]}),
+        changed("one as a pattern", "no wildcards", rule, honest, transfer, rules={**STRICT, "statements": ["*", ".*", "I *"]}),
+    ]  # fmt: skip
+
+
 def fields() -> list[Case]:
     chain_id, address, nonce, issued = "eip4361.chain_id", "eip4361.address", "eip4361.nonce", "eip4361.issued_at"
     expires, starts = "eip4361.expiration_time", "eip4361.not_before"
