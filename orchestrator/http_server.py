@@ -49,7 +49,8 @@ class Limits:
     """Until a request's headers are complete: after connecting, and after an answer. Also for the rest of a body that
     was not waited for."""
     answer_seconds: float = 60.0
-    """From there until the answer's last byte is handed to the system: body, work, and a peer that does not read."""
+    """From there until the answer is complete: body, work, and a peer that does not read while it is written. One that
+    is large is buffered when it is complete; for reading it from there, the peer has this time once more."""
     always: frozenset[str] = frozenset()
     """Paths that are answered however many requests are under way."""
 
@@ -90,7 +91,7 @@ class Connection(H11Protocol):
             self._within(self._limits.answer_seconds)
 
     def on_response_complete(self) -> None:
-        self._wait()
+        self._wait(still_sending=self.transport.get_write_buffer_size() > 0)
         super().on_response_complete()  # may take up the next request at once
 
     # --- the bounds ----------------------------------------------------------------------------------------------
@@ -105,9 +106,9 @@ class Connection(H11Protocol):
         self.connections.discard(self)
         self.transport.abort()
 
-    def _wait(self) -> None:
+    def _wait(self, *, still_sending: bool = False) -> None:
         self.waiting_since = self.loop.time()
-        self._within(self._limits.request_seconds)
+        self._within(self._limits.answer_seconds if still_sending else self._limits.request_seconds)
 
     def _within(self, seconds: float) -> None:
         self._end_deadline()

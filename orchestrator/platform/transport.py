@@ -30,7 +30,7 @@ from orchestrator.errors import (
 
 __all__ = ["Answer", "Call", "Http", "ItemReader", "Meaning", "canonical_url", "meaning_of", "translate"]
 
-_LIST_BYTES_PER_SECOND = 256 * 1024
+_LIST_BYTES_PER_SECOND = 64 * 1024
 """A list has a second more for each of these: its length is not the platform's fault, and reading it takes time too.
 Whoever sends more slowly is cut off by the timeout, as ever."""
 

@@ -14,9 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from starlette.responses import PlainTextResponse
 
 from orchestrator.app import Orchestrator
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
+from orchestrator.http_server import Limits, configure
 from orchestrator.service.server import LIMITS, serve
 from orchestrator.settings import Settings
 
@@ -173,6 +176,30 @@ async def test_whoever_does_not_read_the_answers_is_cut_off(bounded: Any, eventu
                         await asyncio.get_running_loop().sock_sendall(deaf, head("GET /health") * 1000)
             await eventually(lambda: not service.server.server_state.connections, "the connection is given up")
         await healthy(service)
+
+
+async def test_a_long_answer_is_sent_to_its_end_however_slowly_it_is_read() -> None:
+    """Once it lies in the server's buffer uvicorn takes it for sent: the time for the next request must not end it."""
+    body = b"x" * (32 * 1024 * 1024)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(body)(scope, receive, send)
+
+    limits = Limits(request_seconds=SHORT, answer_seconds=NEVER)
+    server = uvicorn.Server(configure(app, limits, lifespan="off", timeout_keep_alive=NEVER))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server._serve([listener]))
+        peers = Peers(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            slow = await peers.open()
+            await slow.send(head("GET /"))
+            await slow.reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(2 * SHORT)  # slow is what is tried here
+            assert await slow.reader.readexactly(len(body)) == body
+        finally:
+            await peers.close()
+            server.should_exit = True
+            await serving
 
 
 async def test_silent_connections_make_room_the_oldest_first(bounded: Any, eventually: Any) -> None:
