@@ -62,11 +62,11 @@ $(VENV)/.ready: requirements/dev.txt requirements/node.txt pyproject.toml
 	touch $@
 
 contracts/node_modules/.ready: contracts/package.json contracts/package-lock.json $(VENV)/.ready
-	cd contracts && npm ci --no-audit --no-fund
+	cd contracts && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 tests/closure/cases/node_modules/.ready: tests/closure/cases/package.json tests/closure/cases/package-lock.json $(VENV)/.ready
-	cd tests/closure/cases && npm ci --no-audit --no-fund
+	cd tests/closure/cases && npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 # halmos pins its own dependencies, so it has an environment of its own.

@@ -116,6 +116,13 @@ def test_the_lock_file_has_hashes_and_no_addresses():
     assert not any("resolved" in package for package in installed.values())
 
 
+@pytest.mark.parametrize("folder", ["contracts", "tests/closure/cases", "tests/closure/real"])
+def test_npm_runs_no_script_of_a_package(folder):
+    assert "ignore-scripts=true" in (ROOT / folder / ".npmrc").read_text().splitlines()
+    installs = [line for line in (ROOT / "Makefile").read_text().splitlines() if "npm ci" in line]
+    assert all("--ignore-scripts" in line for line in installs), installs
+
+
 # -------------------------------------------------------------------------------------------------------------- loading
 
 
