@@ -63,7 +63,7 @@ class Connection(H11Protocol):
         self._limits = limits
         self._tell = tell
         self._app = self.app
-        self.app = self._bounded  # type: ignore[assignment]
+        self.app = self._bounded
         self._deadline: asyncio.TimerHandle | None = None
         self.peer = ""
         self.waiting_since = 0.0
@@ -131,7 +131,7 @@ class Connection(H11Protocol):
             self._tell(f"more than {self._limits.requests} requests at the same time: answered 503")
             await service_unavailable(scope, receive, send)  # type: ignore[arg-type]
         else:
-            await self._app(scope, receive, send)  # type: ignore[arg-type]
+            await self._app(scope, receive, send)
 
 
 def configure(
