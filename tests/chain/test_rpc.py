@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import sys
@@ -194,6 +195,22 @@ async def test_no_answer_in_time(liar):
         with pytest.raises(ChainUnreachable, match=r"no answer within 0\.05 s"):
             await rpc.batch(CALLS)
     never.set()
+
+
+async def test_an_answer_that_drips_is_cut_by_the_timeout(liar):
+    async def drip(request):
+        response = web.StreamResponse(headers={"Content-Length": "100000"})
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b" ")
+                await asyncio.sleep(0.01)  # slow is what is tried here
+        return response
+
+    liar.raw = drip
+    async with Rpc(liar.url, timeout=0.2) as rpc:
+        with pytest.raises(ChainUnreachable, match=r"no answer within 0\.2 s"):
+            await rpc.batch(CALLS)
 
 
 async def test_nobody_there_and_the_urls_key_is_shown_nowhere(caplog):

@@ -122,6 +122,32 @@ async def test_a_refused_delivery_is_repeated_with_growing_delays(make, receiver
     assert world.simulator.records()["deliveries"][0]["attempts"] == 4
 
 
+async def test_a_receiver_whose_answer_drips_holds_nobody_up(make, receiver):
+    drip = asyncio.Event()
+
+    async def slow(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 x\r\ncontent-length: 100000\r\n\r\n")
+            drip.set()
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)  # slow is what is tried here
+
+    world = await make(Options(chain_wait=0, webhook_timeout=0.2, webhook_first_delay=3600))
+    async with await asyncio.start_server(slow, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        await world.client.ok("PUT", "/webhooks", {"callbackUrl": url, "types": ["account.updated"]})
+        await subscribe(world, receiver, "account.updated")
+        await world.create()
+        await receiver.wait(1)
+        assert drip.is_set(), "the slow one was asked first"
+    (slow_one, _) = world.simulator.records()["deliveries"]
+    assert (slow_one["state"], slow_one["attempts"]) == ("waiting", 1)
+    assert slow_one["error"].startswith("TimeoutError")
+
+
 async def test_a_delivery_is_given_up_after_24_hours(make, receiver):
     world = await make(Options(chain_wait=0, webhook_first_delay=0.01, webhook_longest_delay=0.01))
     await subscribe(world, receiver, "account.updated")

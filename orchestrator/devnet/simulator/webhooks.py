@@ -229,7 +229,8 @@ class WebhookQueue:
                 covered=SIGNED,
             )
         try:
-            response = await client.post(url, content=body, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            async with asyncio.timeout(self._platform.options.webhook_timeout):  # httpx's is for each part of an answer
+                response = await client.post(url, content=body, headers=headers)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}"
         return None if response.is_success else f"HTTP {response.status_code}"
