@@ -3,6 +3,7 @@ power (sqlite.org, "PRAGMA synchronous")."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path

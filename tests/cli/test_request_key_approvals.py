@@ -157,9 +157,10 @@ def killed_at(step: str, after: bool) -> Iterator[None]:
             real(self, *arguments)
         raise Died
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Died):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(request_keys.RequestKeyFolder, step, dies)
-        yield
+        with pytest.raises(Died):
+            yield
 
 
 @pytest.mark.parametrize("step", ["create", "intend_upload", "switch", "recorded"])
