@@ -45,7 +45,7 @@ def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
     limits = limits or Limits()
     try:
         found = _by_any_jump(facts, limits)
-        if facts.zero_caller and not _closed(found) and not found.needs:
+        if facts.zero_caller and not found.needs and (found.findings or found.authority):
             found = _without_zero(found, _by_any_jump(replace(facts, zero_caller=False), limits))
     except Exception as error:  # noqa: BLE001 - a defect here must never be taken for an answer
         return Analysis("undecided", "internal", f"the analysis itself failed: {type(error).__name__}")
@@ -60,12 +60,8 @@ def _by_any_jump(facts: Facts, limits: Limits) -> Analysis:
     return found
 
 
-def _closed(analysis: Analysis) -> bool:
-    return analysis.result == "inert" and not analysis.authority
-
-
 def _without_zero(found: Analysis, assumed: Analysis) -> Analysis:
-    """What is said of an account that is not closed where calls may come from 0, and by ``assumed`` where none does.
+    """What is said of an account that acts or answers where calls may come from 0, and by ``assumed`` where none does.
 
     Calls from elsewhere count as ever, as somebody can make them. What only a call from 0 does is left undecided.
     """
