@@ -196,7 +196,8 @@ class Probe:
 
 async def probe(settings: PlatformSettings, *, modify: bool, account_id: str | None) -> Found:
     """Runs all probes. Raises LookupError where no choice works, and OrchestratorError."""
-    session = Session(settings, SystemClock())
+    # Lists are read whole here: what they are cut into is what is asked.
+    session = Session(replace(settings, max_answer_bytes=settings.max_list_bytes), SystemClock())
     one = Probe(settings, session)
     try:
         await one.signature()

@@ -54,6 +54,12 @@ async def test_help(run):
         assert word in out
 
 
+async def test_a_list_of_many_accounts_is_read(server, run, reply):
+    server.on("GET", "/accounts", reply(raw=b"[" + b" " * 2_000_000 + b"]"))
+    code, _, err = await run()
+    assert code == 0, err
+
+
 async def test_the_defaults_work(server, run, reply):
     server.on("GET", "/accounts", reply(value=[]))
     code, out, err = await run()
