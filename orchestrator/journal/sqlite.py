@@ -3,7 +3,6 @@ power (sqlite.org, "PRAGMA synchronous")."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,6 @@ from orchestrator.journal.foreign import require_ours
 
 _BUSY_SECONDS = 30
 _LOOK_MILLISECONDS = 50
-_MAGIC = b"SQLite format 3\0"
 
 
 def sqlite_engine(path: Path) -> sa.Engine:
@@ -50,39 +48,38 @@ def unusable(path: Path, reason: object) -> SettingsError:
 def damage(connection: sa.Connection, *, pages: bool) -> str | None:
     """What is wrong with the file, or None. ``pages``: reads all of it, 10 ms for each MB, because SQLite looks at a
     page when it needs it, and an index of which a page is lost refuses no second signature."""
-    cut = _cut(Path(str(connection.engine.url.database)))
+    page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+    cut = _cut(Path(str(connection.engine.url.database)), page)
     if cut is not None or not pages:
         return cut
     found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
     return None if found == "ok" else " ".join(found.split())
 
 
-def _cut(path: Path) -> str | None:
-    """SQLite takes what is missing of the last page for zeros, says nothing, and writes them back."""
-    with path.open("rb") as file:
-        header = file.read(18)  # sqlite.org, "Database File Format", 1.3: the page's size is in the last two bytes
-        length = file.seek(0, os.SEEK_END)
-    if len(header) < 18 or not header.startswith(_MAGIC):
-        return None  # empty and new, or no database, which is told elsewhere
-    size = int.from_bytes(header[16:], "big")
-    size = 65536 if size == 1 else size
-    if size == 0 or length % size == 0:
+def _cut(path: Path, page: int) -> str | None:
+    """SQLite takes what is missing of the last page for zeros, says nothing, and writes them back. ``page``: bytes.
+
+    The file is not opened for it: to close any descriptor of it would end the locks that this process' connections
+    hold on it (fcntl(2))."""
+    length = path.stat().st_size
+    if length % page == 0:
         return None
-    return f"{path} has {length} bytes, expected a multiple of {size}: its end is missing"
+    return f"{path} has {length} bytes, expected a multiple of {page}: its end is missing"
 
 
 def _identify(path: Path) -> None:
     """Looks before anything is changed (WAL mode, too, is a change)."""
-    cut = _cut(path)
-    if cut is not None:
-        raise damaged(cut)
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
             rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
+            cut = _cut(path, page)
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_CORRUPT:
             raise damaged(f"{path}: {error}") from error
         raise unusable(path, error) from error
+    if cut is not None:
+        raise damaged(cut)
     require_ours({str(name) for (name,) in rows}, str(path))
 
 
