@@ -295,8 +295,20 @@ async def test_a_journal_that_was_changed_from_outside(orchestrator_settings: Se
         database.execute("UPDATE events SET at = '2020-01-01T00:00:00.000000Z' WHERE seq = 2")
         database.commit()
     found = await failing(orchestrator_settings)
-    assert set(found) == {"journal"}
+    assert set(found) == {"journal", "signing"}
     assert "event 2" in found["journal"].detail
+    assert found["signing"].detail.startswith("journal_damaged: ")
+
+
+async def test_a_journal_that_was_cut(orchestrator_settings: Settings) -> None:
+    async with await Journal.open(orchestrator_settings.database_url):
+        pass
+    with database_file(orchestrator_settings).open("r+b") as file:
+        file.truncate(file.seek(0, 2) - 100)
+    found = await failing(orchestrator_settings)
+    assert {"database", "journal", "signing"} <= set(found)
+    assert found["database"].detail.startswith("journal_damaged: ")
+    assert "restore it from a backup" in (found["database"].fix or "")
 
 
 async def test_databases_that_cannot_be_used(orchestrator_settings: Settings, tmp_path: Path) -> None:
