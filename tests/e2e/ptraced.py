@@ -124,6 +124,7 @@ class _Traced:
         self._place, self._which, self._when = job["kill"] or (None, 0, "")
         self._calls = _NUMBERS[platform.machine()]
         self._info = _Info()
+        self._peers: dict[str, str | None] = {}
         self.places: list[str] = []
 
     def run(self) -> int | None:
@@ -172,7 +173,9 @@ class _Traced:
         except OSError:
             return None
         if link.startswith("socket:"):
-            return self._ports.get(str(_peer(self._child, link)))
+            if link not in self._peers:  # the table of all connections takes the kernel long to write
+                self._peers[link] = self._ports.get(str(_peer(self._child, link)))
+            return self._peers[link]
         if not any(link.startswith(f"{folder}/") for folder in self._folders):
             return None
         name = Path(link).name
