@@ -27,6 +27,7 @@ from typing import IO, Any, Final, Self, overload
 import httpx
 
 from orchestrator.devnet import toolchain
+from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable
 from orchestrator.models import checksum
 
@@ -56,7 +57,8 @@ class Anvil:
     until :meth:`mine` or :meth:`finalize`). ``slots_in_an_epoch``: ``safe`` and ``finalized`` are one and two epochs
     behind ``latest``. ``state``: a file to start from, if it exists, and to write on an orderly end. ``log``: a file
     that gets the node's output, overwritten. ``port``: 0 lets the system choose. ``binary``: default is
-    :func:`orchestrator.devnet.toolchain.ensure`, which may install it.
+    :func:`orchestrator.devnet.toolchain.ensure`, which may install it. ``states``: how many of the newest blocks keep
+    their state, for reads and reorganisations; each takes some 200 bytes for every block of the chain.
 
     The helpers raise ChainUnreachable if the node does not answer, and ChainError (code ``rpc_error``) if it refuses.
     """
@@ -66,6 +68,7 @@ class Anvil:
         *,
         block_time: float | None = None,
         slots_in_an_epoch: int = 1,
+        states: int = 1000,
         chain_id: int = 31337,
         state: Path | None = None,
         log: Path | None = None,
@@ -74,6 +77,9 @@ class Anvil:
     ) -> None:
         self.block_time = block_time
         self.slots_in_an_epoch = slots_in_an_epoch
+        self.states = states
+        self.control = ChainControl(self.rpc_sync)
+        """Blocks, finality, time, reorganisations, without an event loop."""
         self.chain_id = chain_id
         self._state = state
         self._log_path = log
@@ -106,6 +112,7 @@ class Anvil:
         """
         if self._running is not None:
             raise AssertionError("this node has been started before and not been stopped")
+        self.control = ChainControl(self.rpc_sync)
         binary = self._binary or toolchain.ensure("anvil")
         with contextlib.ExitStack() as undo:
             log = undo.enter_context(_open_log(self._log_path))
@@ -197,29 +204,26 @@ class Anvil:
         return int(block["number"], 16)
 
     async def mine(self, blocks: int = 1) -> int:
-        """Mines ``blocks`` blocks now, whatever ``block_time`` is; returns the newest one's number."""
-        await self.rpc("anvil_mine", hex(blocks))
-        return await self.block_number()
+        """:meth:`ChainControl.mine`; returns the newest block's number."""
+        heads = await asyncio.to_thread(self.control.mine, blocks)
+        return int(heads["block"]["number"])
 
     async def finalize(self) -> int:
-        """Mines until what is latest now is at or below ``finalized``; returns the finalized block's number."""
-        target = await self.block_number()
-        while (finalized := await self.block_number("finalized")) < target:
-            await self.mine(target - finalized)
-        return finalized
+        """:meth:`ChainControl.finalize`; returns the finalized block's number."""
+        heads = await asyncio.to_thread(self.control.finalize)
+        return int(heads["finalized"])
 
-    async def reorg(self, depth: int) -> None:
-        """Replaces the newest ``depth`` blocks by as many empty ones, PAST ``finalized`` if so deep."""
-        await self.rpc("anvil_reorg", depth, [])
+    async def reorg(self, depth: int, *, drop: bool = False) -> None:
+        """:meth:`ChainControl.reorg`."""
+        await asyncio.to_thread(self.control.reorg, depth, drop=drop)
 
     async def rollback(self, depth: int = 1) -> None:
         """Takes the newest ``depth`` blocks away, PAST ``finalized`` if so deep."""
         await self.rpc("anvil_rollback", depth)
 
     async def warp(self, seconds: int) -> None:
-        """Moves the chain's clock ahead and mines a block there."""
-        await self.rpc("evm_increaseTime", seconds)
-        await self.mine()
+        """:meth:`ChainControl.warp`."""
+        await asyncio.to_thread(self.control.warp, seconds)
 
     async def snapshot(self) -> str:
         """Keeps the chain's present state; the answer is for :meth:`revert`."""
@@ -238,6 +242,9 @@ class Anvil:
     def _arguments(self) -> Iterator[str]:
         yield from ("--host", "127.0.0.1", "--port", str(self._wanted_port), "--chain-id", str(self.chain_id))
         yield from ("--slots-in-an-epoch", str(self.slots_in_an_epoch))
+        # Else Anvil moves all states but ten to its disk cache (gigabytes within two hours), from where a
+        # reorganisation restores accounts without their code.
+        yield from ("--prune-history", str(self.states))
         if self.block_time is not None:
             yield from ("--block-time", f"{self.block_time:g}")
         if self._state is not None:

@@ -21,6 +21,8 @@ from orchestrator.signers.secret import Secret
 
 BLOCK_TIME = 1.0
 """Seconds between blocks: an Anvil that mines only with transactions never finalizes the last one."""
+STATES = 128
+"""Blocks whose state is kept, as many as geth keeps: a devnet may run for days, and each costs more by the day."""
 _PEOPLE = ("alice", "bob")
 _LIGHT_SCRYPT = 2**12
 """Keys of a devnet are public knowledge, so their files are quick to open."""
@@ -120,7 +122,7 @@ def devnet(
     """
     with contextlib.ExitStack() as stack:
         if anvil is None:
-            anvil = stack.enter_context(Anvil(block_time=block_time))
+            anvil = stack.enter_context(Anvil(block_time=block_time, states=STATES))
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-devnet-")))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import httpx
 
+from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable, PlatformError, PlatformUnreachable, SettingsError
 
 _SECONDS = 30.0
 
 
 class RemoteDevnet:
-    """``rpc_url`` of its Anvil; ``admin_url`` and ``admin_token`` of its simulator, needed for faults only.
+    """``rpc_url`` of its Anvil; ``admin_url`` and ``admin_token`` of its simulator, needed for faults and ``resubmit``
+    only; ``contracts``: those which no reorganisation may take.
 
-    Raises ChainUnreachable, PlatformUnreachable, ChainError or PlatformError with the other side's words.
+    Raises ChainUnreachable, PlatformUnreachable, ChainError or PlatformError with the other side's words, and
+    SettingsError for what cannot be meant.
     """
 
-    def __init__(self, rpc_url: str, admin_url: str, admin_token: str) -> None:
+    def __init__(self, rpc_url: str, admin_url: str, admin_token: str, *, contracts: Iterable[str] = ()) -> None:
         self._rpc_url = rpc_url
         self._admin_url = admin_url
         self._admin_token = admin_token
+        self.control = ChainControl(self._rpc, contracts=contracts)
 
-    def mine(self, blocks: int) -> dict[str, Any]:
-        self._rpc("anvil_mine", hex(blocks))
-        return self._heads()
+    def runs(self) -> bool:
+        """Whether the simulator answers, and to this token."""
+        try:
+            self.faults()
+        except (PlatformError, PlatformUnreachable):
+            return False
+        return True
 
-    def finalize(self) -> dict[str, Any]:
-        target = self._number("latest")
-        while self._number("finalized") < target:
-            self._rpc("anvil_mine", "0x1")
-        return self._heads()
-
-    def reorg(self, depth: int) -> dict[str, Any]:
-        self._rpc("anvil_reorg", depth, [])
-        return self._heads()
-
-    def warp(self, seconds: int) -> dict[str, Any]:
-        self._rpc("evm_increaseTime", seconds)
-        self._rpc("anvil_mine", "0x1")
-        return self._heads()
+    def resubmit(self) -> dict[str, Any]:
+        """The platform's operator sends again what the chain has lost: ``{"accounts": [ID, …]}``, whose it was."""
+        answer: dict[str, Any] = self._admin("POST", "/resubmit", {})
+        return answer
 
     def faults(self) -> list[dict[str, Any]]:
         answer: list[dict[str, Any]] = self._admin("GET", "/faults")
@@ -51,17 +50,6 @@ class RemoteDevnet:
     def clear_faults(self) -> None:
         self._admin("DELETE", "/faults")
 
-    def _heads(self) -> dict[str, Any]:
-        block = self._rpc("eth_getBlockByNumber", "latest", False)
-        return {
-            "block": {"number": int(block["number"], 16), "hash": block["hash"]},
-            "timestamp": int(block["timestamp"], 16),
-            "finalized": self._number("finalized"),
-        }
-
-    def _number(self, tag: str) -> int:
-        return int(self._rpc("eth_getBlockByNumber", tag, False)["number"], 16)
-
     def _rpc(self, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         try:
@@ -69,11 +57,10 @@ class RemoteDevnet:
         except (httpx.HTTPError, ValueError) as error:
             raise ChainUnreachable(f"the devnet's chain does not answer {method}: {type(error).__name__}") from error
         if "error" in answer:
-            if method in ("anvil_reorg", "evm_increaseTime", "anvil_mine"):
-                raise SettingsError(
-                    f"the devnet's Anvil cannot do that: {answer['error'].get('message')}", code="usage"
-                )
-            raise ChainError(f"the node refuses {method}: {answer['error'].get('message')}; is it a devnet's Anvil?")
+            raise ChainError(
+                f"the node refuses {method}: {answer['error'].get('message')}; is it a devnet's Anvil?",
+                code="rpc_error",
+            )
         return answer["result"]
 
     def _admin(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:

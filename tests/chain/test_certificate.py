@@ -53,7 +53,7 @@ async def test_a_block_that_leaves_the_chain_past_finality_revokes(reader, anvil
     report = verify(closed[0])
     assert report.block is not None
     assert await not_canonical(rpc, [report.block]) == []
-    await anvil.reorg(await anvil.block_number() - 1)
+    await anvil.reorg(await anvil.block_number() - 1, drop=True)
     gone = await verify_canonical(report, [anvil.url])
     assert (gone.valid, gone.canonical, gone.verdict, gone.claim) == (False, False, "inconclusive", None)
     assert gone.reason == "not_canonical"

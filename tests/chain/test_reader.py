@@ -92,7 +92,7 @@ async def test_a_reorg_takes_the_deployment_back(reader, wallets, anvil, account
     deployed = (await reader.view(account_id)).deployment
     assert deployed is not None
     assert await reader.is_canonical(deployed.block)
-    await anvil.reorg(1)
+    await anvil.reorg(1, drop=True)
     assert (await reader.view(account_id)).deployment is None
     assert not await reader.is_canonical(deployed.block)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
-from orchestrator.errors import ChainError, ChainUnreachable
+from orchestrator.devnet.contracts import deploy_contracts
+from orchestrator.devnet.control import ChainControl
+from orchestrator.errors import ChainError, ChainUnreachable, SettingsError
 
 
 def gone(pid: int) -> bool:
@@ -103,15 +105,128 @@ async def test_with_a_block_time_blocks_come_by_themselves():
                 pass
 
 
-async def test_a_reorg_replaces_blocks(node):
-    await node.mine(5)
-    before = [(await node.rpc("eth_getBlockByNumber", hex(n), False))["hash"] for n in range(6)]
-    await node.rpc("evm_increaseTime", 7)
-    await node.reorg(2)
-    after = [(await node.rpc("eth_getBlockByNumber", hex(n), False))["hash"] for n in range(6)]
-    assert after[:4] == before[:4]
-    assert after[4] != before[4]
-    assert after[5] != before[5]
+async def blocks(node, first: int = 0) -> list[str]:
+    head = await node.block_number()
+    return [(await node.rpc("eth_getBlockByNumber", hex(n), False))["hash"] for n in range(first, head + 1)]
+
+
+async def mined(node, tx_hash: str) -> int:
+    """The transaction's block, once it has one."""
+    receipt = await asyncio.to_thread(node.receipt_sync, tx_hash)
+    return int(receipt["blockNumber"], 16)
+
+
+async def pay(node, sender: str, **fields: str) -> str:
+    return await node.rpc(
+        "eth_sendTransaction", {"from": sender, "to": DEV_ACCOUNTS[5].address, "value": "0x1"} | fields
+    )
+
+
+@pytest.mark.parametrize("block_time", [None, 1.0])
+async def test_a_reorg_replaces_blocks_and_keeps_their_transactions(block_time):
+    """Signed and impersonated ones, of every kind, at their heights; and the node mines on as before."""
+    signer, nobody = DEV_ACCOUNTS[2].address, "0x" + "ab" * 20
+    async with Anvil(block_time=block_time) as node:
+        await node.set_balance(nobody, 10**18)
+        await node.rpc("anvil_impersonateAccount", nobody)
+        await node.mine(3)
+        start = await node.block_number()
+        sent = []
+        for sender, fees in ((signer, {}), (nobody, {}), (nobody, {"gasPrice": hex(10**10)}), (signer, {})):
+            sent.append(await pay(node, sender, **fees))
+            await node.mine()
+        heights = [await mined(node, tx_hash) for tx_hash in sent]
+        await node.rpc("anvil_stopImpersonatingAccount", nobody)
+        way = (await node.rpc("anvil_getAutomine"), await node.rpc("anvil_getIntervalMining"))
+        before = await blocks(node)
+        await node.reorg(len(before) - 1 - start)
+        after = await blocks(node)
+        assert after[: start + 1] == before[: start + 1]
+        assert not set(after[start + 1 :]) & set(before)
+        assert [await mined(node, tx_hash) for tx_hash in sent] == heights
+        assert (await node.rpc("anvil_getAutomine"), await node.rpc("anvil_getIntervalMining")) == way
+        await mined(node, await pay(node, DEV_ACCOUNTS[3].address))
+
+
+async def test_a_reorg_changes_blocks_that_are_mined_within_one_second(node):
+    """With the base fee at its lowest, nothing else tells an empty block from its successor at the same height."""
+    await node.mine(200)
+    for _ in range(5):
+        before = await blocks(node, 197)
+        await node.reorg(2)
+        after = await blocks(node, 197)
+        assert after[:-2] == before[:-2]
+        assert not set(after[-2:]) & set(before)
+
+
+async def test_what_a_harsh_reorg_drops_is_gone(node):
+    tx_hash = await pay(node, DEV_ACCOUNTS[2].address)
+    height = await mined(node, tx_hash)
+    await node.reorg(1, drop=True)
+    assert await node.block_number() == height
+    assert await node.rpc("eth_getTransactionByHash", tx_hash) is None
+    assert await node.rpc("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+
+
+async def test_a_transaction_that_cannot_be_sent_again_is_named(node):
+    """Money that came by decree is gone with the block before it was spent."""
+    nobody = "0x" + "ab" * 20
+    await node.mine()
+    await node.set_balance(nobody, 10**18)
+    await node.rpc("anvil_impersonateAccount", nobody)
+    tx_hash = await pay(node, nobody)
+    await mined(node, tx_hash)
+    with pytest.raises(ChainError, match=f"not sent again after the reorg: {tx_hash}: .*nsufficient funds"):
+        await node.reorg(2)
+
+
+def test_a_reorg_keeps_the_contracts_or_is_refused():
+    """An Anvil with other options has the code of fewer and fewer blocks, in the end of ten: a deeper one wiped it."""
+    with Anvil(states=450) as node:
+        contracts = deploy_contracts(node)
+        code = node.rpc_sync("eth_getCode", contracts.factory, "latest")
+        node.control.mine(700)
+        for depth in (12, 400):
+            before = node.control.heads()["block"]
+            after = node.control.reorg(depth)["block"]
+            assert (after["number"], after["hash"] == before["hash"]) == (before["number"], False)
+            assert node.rpc_sync("eth_getCode", contracts.factory, "latest") == code != "0x"
+        before = node.control.heads()
+        with pytest.raises(SettingsError, match="cannot reorg 480 blocks: the node no longer has the state") as refused:
+            node.control.reorg(480)
+        assert refused.value.code == "usage"
+        assert node.control.heads() == before
+
+
+def test_a_node_that_others_started_and_that_loses_its_contracts_is_named(monkeypatch):
+    monkeypatch.setattr(Anvil, "_arguments", lambda self: iter(("--host", "127.0.0.1", "--port", "0")))
+    with Anvil() as node:
+        deploy_contracts(node)
+        node.control.mine(700)
+        with pytest.raises(ChainError, match=r"lost the contracts by a reorg of 600 blocks: .*--prune-history"):
+            node.control.reorg(600)
+
+
+def test_the_contracts_of_a_devnet_stay():
+    with Anvil() as node:
+        deploy_contracts(node)
+        deployed = node.control.heads()["block"]["number"]
+        node.control.mine(2)
+        node.control.reorg(2)
+        before = node.control.heads()
+        for depth in (4, deployed + 2, deployed + 3):
+            with pytest.raises(SettingsError, match=f"cannot reorg {depth} blocks"):
+                node.control.reorg(depth)
+        assert node.control.heads() == before
+
+
+@pytest.mark.parametrize(
+    ("order", "value"), [("mine", 0), ("mine", True), ("mine", "3"), ("reorg", 0), ("reorg", 1.5), ("warp", -1)]
+)
+def test_numbers_that_cannot_be_meant_are_refused(order, value):
+    control = ChainControl(lambda *_: pytest.fail("the node was asked"))
+    with pytest.raises(SettingsError, match="expected a whole number from 1"):
+        getattr(control, order)(value)
 
 
 async def test_a_rollback_takes_blocks_away_past_finality(node):
@@ -144,8 +259,11 @@ async def test_a_snapshot_brings_everything_back_once(node):
 
 async def test_a_refusal_is_named(node):
     with pytest.raises(ChainError, match=r"anvil_reorg.*50") as caught:
-        await node.reorg(50)
+        await node.rpc("anvil_reorg", 50, [])
     assert caught.value.code == "rpc_error"
+    with pytest.raises(SettingsError, match="cannot reorg 50 blocks: the newest block that must stay is 0") as refused:
+        await node.reorg(50)
+    assert refused.value.code == "usage"
 
 
 async def test_a_killed_node_is_unreachable_and_can_still_be_stopped(node):

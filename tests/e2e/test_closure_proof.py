@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import pytest
@@ -33,24 +32,15 @@ async def proof_of(orchestrator, account: str) -> e.ClosureProven:
 
 
 @pytest.fixture
-def reorg_to(devnet, monkeypatch):
-    """``reorg_to(number)``: replaces that block and all above it by empty ones, past finality. The block must hold a
-    transaction: an empty one may come again with the same hash. The devnet mines nothing meanwhile:
-    an Anvil that mines during a reorg may lose a block for good."""
-    lock, honest = threading.Lock(), devnet.anvil.rpc_sync
-
-    def one_at_a_time(*arguments):
-        with lock:
-            return honest(*arguments)
-
-    monkeypatch.setattr(devnet.anvil, "rpc_sync", one_at_a_time)
+def reorg_to(devnet):
+    """``reorg_to(number)``: replaces that block and all above it by empty ones, past finality."""
+    control = devnet.anvil.control
 
     def reorg(number: int) -> None:
-        with lock:
-            head = int(honest("eth_blockNumber"), 16)
-            honest("anvil_reorg", head - number + 1, [])
-            while int(honest("eth_getBlockByNumber", "finalized", False)["number"], 16) <= number:
-                honest("anvil_mine", "0x1")
+        with control.lock:
+            control.reorg(control.heads()["block"]["number"] - number + 1, drop=True)
+            while control.heads()["finalized"] <= number:
+                control.mine()
 
     return reorg
 

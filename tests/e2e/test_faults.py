@@ -136,7 +136,7 @@ async def test_a_reorg_takes_the_deployment_back(orchestrator, devnet):
     told = await orchestrator.activate(identifier, timeout=60)
     deployed = told.block.number
     head = await devnet.anvil.block_number()
-    await devnet.anvil.reorg(head - deployed + 3)
+    await devnet.anvil.reorg(head - deployed + 3, drop=True)
     again = await orchestrator.activate(identifier, timeout=60)
     assert (again.outcome, again.error.code) == ("operator", "finality_violation")
     withdrawn = [
@@ -146,6 +146,28 @@ async def test_a_reorg_takes_the_deployment_back(orchestrator, devnet):
     admin(devnet, f"/accounts/{identifier}/resubmit")
     await orchestrator.resolve(identifier, "retry", reason="the chain was looked at", by="test")
     assert (await orchestrator.activate(identifier, timeout=60)).outcome == "done"
+
+
+@pytest.mark.parametrize("drop", [False, True])
+async def test_a_reorg_right_after_the_platform_said_active(orchestrator, devnet, reorg, resubmit, drop):
+    """The deployment's block is not final: the other chain has it too, or gets it when it is sent again."""
+    import asyncio
+
+    identifier = await created(orchestrator, devnet)
+    activation = asyncio.create_task(orchestrator.activate(identifier, timeout=120))
+    while devnet.simulator.records()["accounts"][0]["status"] != "active":
+        await asyncio.sleep(0.01)
+    if drop:
+        (last,) = (t for t in devnet.simulator.records()["transactions"] if t["step"] == "activate")
+        with devnet.anvil.control.lock:
+            head = await devnet.anvil.block_number()
+            reorg(head - last["block_number"] + 1, drop=True)
+        assert resubmit() == {"accounts": [identifier]}
+        assert resubmit() == {"accounts": []}
+    else:
+        reorg(1)
+    told = await activation
+    assert told.outcome == "done", told.error
 
 
 async def test_a_closure_that_left_the_canonical_chain(orchestrator, devnet, tmp_path):
@@ -158,7 +180,7 @@ async def test_a_closure_that_left_the_canonical_chain(orchestrator, devnet, tmp
     wallet = ChainAccount.parse(active.address).address
     while await state_of(devnet, wallet) == 3:  # blocks come while we count them
         head = await devnet.anvil.block_number()
-        await devnet.anvil.reorg(head - closed.block.number + 1)
+        await devnet.anvil.reorg(head - closed.block.number + 1, drop=True)
     revoked = await verify_canonical(certificate, [devnet.anvil.url])
     assert (revoked.canonical, revoked.valid, revoked.reason) == (False, False, "not_canonical")
     told = await orchestrator.close(identifier, timeout=60)

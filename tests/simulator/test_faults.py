@@ -9,6 +9,9 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
+from orchestrator.devnet.simulator.answers import ApiError
+from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS, PARAMETERS
+
 BODY = {"type": "card_account", "currencies": ["EUR"]}
 
 
@@ -107,8 +110,29 @@ async def test_a_lie_is_shown_and_not_stored(world):
         {"kind": "lie"},
         {"kind": "drop_after", "path": "("},
         {"kind": "drop_after", "path": 1},
+        {"kind": "drop_after", "path": ["a"]},
+        {"kind": "drop_after", "methd": "POST"},
+        {"kind": "drop_after", "method": "PSOT"},
+        {"kind": "drop_after", "method": 1},
+        {"kind": "drop_after", "count": 0},
+        {"kind": "drop_after", "count": True},
+        {"kind": "drop_after", "count": "2"},
+        {"kind": "drop_after", "seconds": 1},
+        {"kind": ["drop_after"]},
         {"kind": "delay_after", "seconds": "long"},
+        {"kind": "delay_after", "seconds": -1},
+        {"kind": "delay_after", "seconds": 1e300},
+        {"kind": "delay_after", "seconds": True},
+        {"kind": "status", "status": 503, "code": 1},
+        {"kind": "status", "status": True},
+        {"kind": "lie", "accountId": "a", "fields": []},
+        {"kind": "lie", "accountId": "a", "fields": {}, "count": 2},
+        {"kind": "hold_deployments", "count": 2},
+        {"kind": "fail_deployment", "path": "/accounts"},
+        {"kind": "expire_tokens", "seconds": 1},
+        {"kind": "skew_clock"},
         {"kind": "skew_clock", "seconds": "long"},
+        {"kind": "skew_clock", "seconds": 1, "path": "/accounts"},
         [],
     ],
 )
@@ -116,3 +140,16 @@ async def test_an_order_that_cannot_be_meant(world, order):
     answer = await world.admin("POST", "/faults", order)
     assert answer.status_code == 400
     assert answer.json()["code"] == "invalid_request"
+    assert (await world.admin("GET", "/faults")).json() == []
+    assert world.simulator.platform.clock.offset == 0
+
+
+def test_a_misspelt_parameter_is_named_with_those_that_there_are(world):
+    with pytest.raises(ApiError, match="drop_after has no parameter 'methd'; it takes method, path, count"):
+        world.simulator.fault("drop_after", methd="POST")
+    with pytest.raises(ApiError, match="hold_deployments has no parameter 'count'; it takes none"):
+        world.simulator.fault("hold_deployments", count=1)
+
+
+def test_each_fault_says_what_it_takes():
+    assert PARAMETERS.keys() == KINDS.keys() | AT_ONCE.keys()

@@ -226,7 +226,7 @@ async def test_what_a_reorg_took_is_sent_again_on_order(chained, node):
     await anvil.mine(3)
     account = await chained.active()
     before = await chained.client.ok("PATCH", f"/accounts/{account['id']}/deactivate")
-    await anvil.reorg(3)
+    await anvil.reorg(3, drop=True)
     assert await anvil.rpc("eth_getCode", wallet_of(account), "latest") == "0x"
     assert (await chained.client.ok("GET", f"/accounts/{account['id']}")) == before
     answer = await chained.admin("POST", f"/accounts/{account['id']}/resubmit")
@@ -234,8 +234,23 @@ async def test_what_a_reorg_took_is_sent_again_on_order(chained, node):
     assert await state(anvil, wallet_of(account)) == 2
     # Nothing is lost now, so nothing is sent.
     count = len(sent(chained, account))
-    await chained.admin("POST", f"/accounts/{account['id']}/resubmit")
+    assert (await chained.admin("POST", "/resubmit")).json() == {"accounts": []}
     assert len(sent(chained, account)) == count == 6
+
+
+async def test_what_a_harsh_reorg_took_of_all_accounts_is_sent_again_on_order(chained, node):
+    anvil, _ = node
+    await anvil.mine(3)
+    start = await anvil.block_number()
+    accounts = [await chained.active() for _ in range(2)]
+    untouched = await chained.create()
+    await anvil.reorg(await anvil.block_number() - start, drop=True)
+    answer = await chained.admin("POST", "/resubmit")
+    assert answer.json() == {"accounts": [account["id"] for account in accounts]}
+    for account in accounts:
+        assert await state(anvil, wallet_of(account)) == 1
+    assert (await chained.client.ok("GET", f"/accounts/{untouched['id']}"))["status"] == "initiating"
+    assert (await chained.admin("POST", "/resubmit")).json() == {"accounts": []}
 
 
 async def test_many_accounts_side_by_side(chained):

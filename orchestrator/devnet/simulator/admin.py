@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from . import accounts, auth, cards, challenges, customers
 from .answers import Answer, ApiError
-from .faults import AT_ONCE
+from .faults import AT_ONCE, parsed
 
 if TYPE_CHECKING:
     from .platform import Call, Platform
 
-__all__ = ["collect_records", "order_fault"]
+__all__ = ["collect_records", "order_fault", "resubmit_lost"]
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -33,21 +34,14 @@ def _body(call: Call) -> dict[str, Any]:
 
 def order_fault(platform: Platform, order: dict[str, Any]) -> dict[str, Any]:
     """Orders the fault ``{"kind", "count"?, "method"?, "path"?, …}``; returns it as it stands. Raises ApiError 400."""
-    values = dict(order)
-    kind = values.pop("kind", None)
-    if not isinstance(values.get("seconds", 0), int | float):
-        raise ApiError(400, "invalid_request", "seconds: expected a number")
+    given = dict(order)
+    kind = given.pop("kind", None)
+    values = parsed(kind, given)
     if kind not in AT_ONCE:
-        count, method, path = values.pop("count", 1), values.pop("method", None), values.pop("path", None)
-        if not isinstance(kind, str) or not isinstance(count, int) or not isinstance(path, str | None):
-            raise ApiError(400, "invalid_request", "a fault needs kind (text); count is a number, path a text")
-        if not isinstance(method, str | None):
-            raise ApiError(400, "invalid_request", "method: expected a text")
-        fault = platform.faults.add(kind, count=count, method=method, path=path, **values)
-        return fault.document()
+        return platform.faults.add(str(kind), **values).document()
     changed = 0
     if kind == "skew_clock":
-        platform.clock.offset = float(values.get("seconds", 0))
+        platform.clock.offset = values["seconds"]
     else:
         with platform.store.transaction():
             if kind == "expire_tokens":
@@ -179,22 +173,38 @@ async def close(platform: Platform, call: Call) -> Answer:
     return Answer.of(200, accounts.document(platform, accounts.require(platform, row["id"])))
 
 
-async def resubmit(platform: Platform, call: Call) -> Answer:
-    """POST /simulator/accounts/{id}/resubmit: after a reorg, what the chain has lost of the account is sent again.
+async def resubmit_lost(platform: Platform, only: str | None = None) -> list[str]:
+    """Sends again what a reorg has taken from one account, or from all; returns the ids of those that lost something.
 
     The simulator believes a transaction after its confirmations and does not watch it any longer; this is the hand of
     the platform's operator. What still stands on the chain is left alone.
     """
-    row = accounts.require(platform, call.id)
+    rows = [row for row in await platform.worker.lost() if only in (None, row["account_id"])]
+    accounts_of = list(dict.fromkeys(str(row["account_id"]) for row in rows))
     with platform.store.transaction():
-        jobs = platform.store.all("SELECT id, kind FROM jobs WHERE account_id = ? AND state = 'done'", row["id"])
-        # The deployment, and of the later changes the last one, with the commitment that a closing needs.
-        last = max((job["id"] for job in jobs if job["kind"] in {"deactivate", "reactivate", "close"}), default=0)
-        commit = max((job["id"] for job in jobs if job["kind"] == "commit"), default=0)
-        for job in jobs:
-            if job["kind"] == "deploy" or job["id"] in {last, commit}:
-                platform.store.write("UPDATE jobs SET state = 'open', finished_at = NULL WHERE id = ?", job["id"])
-    await platform.worker.settled(row["id"], platform.options.chain_wait)
+        for row in rows:
+            platform.store.write("UPDATE transactions SET state = 'lost' WHERE id = ?", row["id"])
+        for account_id in accounts_of:
+            jobs = platform.store.all("SELECT id, kind FROM jobs WHERE account_id = ? AND state = 'done'", account_id)
+            # The deployment, and of the later changes the last one, with the commitment that a closing needs.
+            last = max((job["id"] for job in jobs if job["kind"] in {"deactivate", "reactivate", "close"}), default=0)
+            commit = max((job["id"] for job in jobs if job["kind"] == "commit"), default=0)
+            for job in jobs:
+                if job["kind"] == "deploy" or job["id"] in {last, commit}:
+                    platform.store.write("UPDATE jobs SET state = 'open', finished_at = NULL WHERE id = ?", job["id"])
+    await asyncio.gather(*(platform.worker.settled(one, platform.options.chain_wait) for one in accounts_of))
+    return accounts_of
+
+
+async def resubmit(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
+    """POST /simulator/resubmit."""
+    return Answer.of(200, {"accounts": await resubmit_lost(platform)})
+
+
+async def resubmit_account(platform: Platform, call: Call) -> Answer:
+    """POST /simulator/accounts/{id}/resubmit."""
+    row = accounts.require(platform, call.id)
+    await resubmit_lost(platform, row["id"])
     return Answer.of(200, accounts.document(platform, accounts.require(platform, row["id"])))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from .answers import ApiError
 if TYPE_CHECKING:
     from .platform import Call
 
-__all__ = ["AT_ONCE", "KINDS", "Fault", "Faults"]
+__all__ = ["AT_ONCE", "KINDS", "PARAMETERS", "Fault", "Faults", "parsed"]
 
 KINDS = {
     "drop_before": "closes the connection before the request has any effect",
@@ -42,7 +43,116 @@ AT_ONCE = {
 }
 """Faults that happen when they are ordered, once."""
 
+_REQUEST = ("method", "path", "count")
+PARAMETERS: dict[str, tuple[str, ...]] = {
+    "drop_before": _REQUEST,
+    "drop_after": _REQUEST,
+    "delay_before": (*_REQUEST, "seconds"),
+    "delay_after": (*_REQUEST, "seconds"),
+    "status": (*_REQUEST, "status", "code"),
+    "malformed_json": _REQUEST,
+    "refuse_signature": _REQUEST,
+    "lie": ("accountId", "fields"),
+    "hold_deployments": (),
+    "fail_deployment": ("count",),
+    "hold_webhooks": (),
+    "duplicate_webhooks": ("count",),
+    "reorder_webhooks": (),
+    "expire_tokens": (),
+    "expire_challenges": (),
+    "skew_clock": ("seconds",),
+}
+"""What each fault takes."""
+_NEEDED = {"status": ("status",), "lie": ("accountId", "fields"), "skew_clock": ("seconds",)}
+_LONGEST = 10**9
+"""Seconds, some thirty years: beyond it no clock could be told."""
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
 LASTING = {"lie", "hold_deployments", "hold_webhooks", "reorder_webhooks"}
+
+
+def parsed(kind: object, values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of an ordered fault, checked by name and type; ``path`` becomes a pattern, ``method`` upper case.
+
+    Raises ApiError 400 for what cannot be meant: a misspelt name would let a fault strike what it was not meant for.
+    """
+    if not isinstance(kind, str) or kind not in PARAMETERS:
+        raise _wrong("kind", f"one of {', '.join(PARAMETERS)}", kind)
+    known = PARAMETERS[kind]
+    for name in values:
+        if name not in known:
+            raise ApiError(400, "invalid_request", f"{kind} has no parameter {name!r}; it takes {_listed(known)}")
+    for name in _NEEDED.get(kind, ()):
+        if name not in values:
+            raise ApiError(400, "invalid_request", f"{kind} needs {name}")
+    return {name: _PARSERS[name](name, value, kind) for name, value in values.items()}
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _wrong(name: str, expected: str, value: object) -> ApiError:
+    return ApiError(400, "invalid_request", f"{name}: expected {expected}, got {value!r}"[:300])
+
+
+def _method(name: str, value: object, _: str) -> str:
+    if not isinstance(value, str) or value.upper() not in _METHODS:
+        raise _wrong(name, f"one of {', '.join(_METHODS)}", value)
+    return value.upper()
+
+
+def _pattern(name: str, value: object, _: str) -> re.Pattern[str]:
+    if not isinstance(value, str):
+        raise _wrong(name, "a regular expression", value)
+    try:
+        return re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ApiError(400, "invalid_request", f"{name}: not a regular expression: {error}") from error
+
+
+def _count(name: str, value: object, _: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise _wrong(name, "a whole number from 1", value)
+    return value
+
+
+def _seconds(name: str, value: object, kind: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= _LONGEST:
+        raise _wrong(name, f"a number of at most {_LONGEST}", value)
+    if value < 0 and kind != "skew_clock":
+        raise _wrong(name, "no negative number", value)
+    return float(value)
+
+
+def _status(name: str, value: object, _: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 400 <= value <= 599:
+        raise _wrong(name, "a number from 400 to 599", value)
+    return value
+
+
+def _text(name: str, value: object, _: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(name, "a text", value)
+    return value
+
+
+def _object(name: str, value: object, _: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(name, "an object", value)
+    return value
+
+
+_PARSERS: dict[str, Callable[[str, object, str], Any]] = {
+    "method": _method,
+    "path": _pattern,
+    "count": _count,
+    "seconds": _seconds,
+    "status": _status,
+    "code": _text,
+    "accountId": _text,
+    "fields": _object,
+}
 
 
 @dataclass(slots=True)
@@ -76,28 +186,10 @@ class Faults:
     def __init__(self) -> None:
         self._all: list[Fault] = []
 
-    def add(
-        self,
-        kind: str,
-        *,
-        count: int = 1,
-        method: str | None = None,
-        path: str | None = None,
-        **values: Any,
-    ) -> Fault:
-        """Orders a fault. ``path`` is a regular expression. Raises ApiError 400 for what cannot be meant."""
-        if kind not in KINDS:
-            raise ApiError(400, "invalid_request", f"kind: expected one of {', '.join(KINDS | AT_ONCE)}, got {kind!r}")
-        status = values.get("status")
-        if kind == "status" and not (isinstance(status, int) and 400 <= status <= 599):
-            raise ApiError(400, "invalid_request", "status: expected a number from 400 to 599")
-        if kind == "lie" and not (isinstance(values.get("fields"), dict) and isinstance(values.get("accountId"), str)):
-            raise ApiError(400, "invalid_request", "a lie needs accountId and fields")
-        try:
-            pattern = None if path is None else re.compile(path)
-        except re.error as error:
-            raise ApiError(400, "invalid_request", f"path: not a regular expression: {error}") from error
-        fault = Fault(kind, count=count, method=method and method.upper(), path=pattern, values=values)
+    def add(self, kind: str, **values: Any) -> Fault:
+        """Puts a fault in force: ``values`` as :func:`parsed` gave them."""
+        method, path, count = values.pop("method", None), values.pop("path", None), values.pop("count", 1)
+        fault = Fault(kind, count=count, method=method, path=path, values=values)
         self._all.append(fault)
         return fault
 

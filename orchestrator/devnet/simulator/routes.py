@@ -48,6 +48,7 @@ ADMIN: tuple[Operation, ...] = (
     Operation("POST", "/simulator/accounts/{id}/deactivate", "platformDeactivate", admin.deactivate, Access.ADMIN),
     Operation("POST", "/simulator/accounts/{id}/activate", "platformActivate", admin.activate, Access.ADMIN),
     Operation("POST", "/simulator/accounts/{id}/close", "platformClose", admin.close, Access.ADMIN),
-    Operation("POST", "/simulator/accounts/{id}/resubmit", "resubmit", admin.resubmit, Access.ADMIN),
+    Operation("POST", "/simulator/accounts/{id}/resubmit", "resubmitAccount", admin.resubmit_account, Access.ADMIN),
+    Operation("POST", "/simulator/resubmit", "resubmit", admin.resubmit, Access.ADMIN),
 )
 """Under the server's root: the devnet's own, no part of the documented API."""

@@ -180,6 +180,10 @@ class Simulator:
         self.platform.clock.offset = 0.0
         self.platform.webhooks.wake()
 
+    async def resubmit(self) -> dict[str, Any]:
+        """Sends again what the chain has lost, as POST /simulator/resubmit. Raises ChainDown if it does not answer."""
+        return {"accounts": await admin.resubmit_lost(self.platform)}
+
     def records(self) -> dict[str, list[dict[str, Any]]]:
         """Everything that was asked and done, as GET /simulator/records."""
         return admin.collect_records(self.platform)
@@ -257,3 +261,6 @@ class SimulatorThread:
 
     def records(self) -> dict[str, list[dict[str, Any]]]:
         return self.run(self.simulator.records)
+
+    def resubmit(self) -> dict[str, Any]:
+        return asyncio.run_coroutine_threadsafe(self.simulator.resubmit(), self._loop).result()

@@ -85,6 +85,16 @@ class Worker:
             return not self._open(account_id)
         return True
 
+    async def lost(self) -> list[Row]:
+        """The transactions that were mined and that the chain has no longer: after a reorganisation, oldest first."""
+        if self._chain is None:
+            return []
+        rows = self._platform.store.all(
+            "SELECT id, account_id, hash FROM transactions WHERE state = 'mined' ORDER BY id"
+        )
+        receipts = await asyncio.gather(*(self._chain.receipt(row["hash"]) for row in rows))
+        return [row for row, receipt in zip(rows, receipts, strict=True) if receipt is None]
+
     def _open(self, account_id: str) -> bool:
         query = "SELECT 1 FROM jobs WHERE account_id = ? AND state = 'open' LIMIT 1"
         return self._platform.store.one(query, account_id) is not None
