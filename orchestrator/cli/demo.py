@@ -46,8 +46,8 @@ class _Told:
             require_reader()
 
 
-def run() -> int:
-    """The demo. Returns the exit code."""
+def run(certificate: Path | None = None) -> int:
+    """The demo. ``certificate``: a file for the closure's, else gone with the devnet. Returns the exit code."""
     told = _Told()
     err().print("starting a local chain, the contracts and the platform simulator …")
     from orchestrator.devnet.devnet import devnet
@@ -59,19 +59,21 @@ def run() -> int:
             f"factory {net.contracts.factory}",
             time.monotonic() - told.started,
         )
-        certificate = asyncio.run(_live(net, Path(folder), told))
-    if certificate is not None and not options.json:
+        report = asyncio.run(_live(net, Path(folder), told, certificate))
+    if report is not None and not options.json:
         console = out()
         console.print()
-        show(console, certificate)
+        show(console, report)
         console.print(
             "\nWhat is proven: no call, by anyone, ever, changes the closed wallet's storage or makes it act."
             "\nHow: its code and storage were proven against the block's hash, and every path executed from there.",
             style="dim",
         )
+        if certificate is not None:
+            console.print(f"certificate kept in {clean(str(certificate))}", soft_wrap=True)
         console.print(f"done in {time.monotonic() - told.started:.1f} s")
     if options.json:
-        document = {"steps": told.steps, "certificate": certificate.to_json() if certificate else None}
+        document = {"steps": told.steps, "certificate": report.to_json() if report else None}
         emit(document, lambda _console: None)
     return told.failed
 
@@ -91,7 +93,7 @@ class _Progress:
             yield
 
 
-async def _live(net: Devnet, folder: Path, told: _Told) -> CertificateReport | None:
+async def _live(net: Devnet, folder: Path, told: _Told, certificate: Path | None) -> CertificateReport | None:
     from orchestrator.app import Orchestrator
     from orchestrator.closure.verifier import verify
     from orchestrator.settings import load_settings
@@ -110,7 +112,10 @@ async def _live(net: Devnet, folder: Path, told: _Told) -> CertificateReport | N
             ("Activate: challenge, signature, deployment", lambda: orchestrator.activate(identifier, timeout=_TIMEOUT)),
             ("Deactivate", lambda: orchestrator.deactivate(identifier, timeout=_TIMEOUT)),
             ("Reactivate", lambda: orchestrator.reactivate(identifier, timeout=_TIMEOUT)),
-            ("Close, and prove that it is for ever", lambda: orchestrator.close(identifier, timeout=_TIMEOUT)),
+            (
+                "Close, and prove that it is for ever",
+                lambda: orchestrator.close(identifier, certificate=certificate, timeout=_TIMEOUT),
+            ),
         )
         for name, operation in operations:
             began = time.monotonic()

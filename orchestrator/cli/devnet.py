@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shlex
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -41,9 +44,14 @@ def up(
         signal.signal(name, lambda *_: stop.set())
     err().print("starting Anvil, the contracts and the platform simulator …")
     from orchestrator.devnet.devnet import devnet
+    from orchestrator.devnet.running import announced
 
-    with devnet(block_time=block_time) as running:
+    with devnet(block_time=block_time) as running, contextlib.ExitStack() as stack:
         document = running.document()
+        try:
+            stack.enter_context(announced(document))
+        except OSError as error:
+            err().print(f"orchestrator devnet env will not find this devnet: {clean(str(error))}")
 
         def human(console: Console) -> None:
             from rich.table import Table
@@ -52,9 +60,8 @@ def up(
             for name in ("rpcUrl", "chainId", "platformUrl", "customerId", "owner", "factory", "token", "keystore"):
                 table.add_row(f"[bold]{name}[/]", clean(str(document[name])))
             console.print(table)
-            console.print("\nFor the other commands, in another terminal:\n")
-            for name, value in running.environment.items():
-                console.print(f"export {name}='{value}'", markup=False, soft_wrap=True)
+            console.print('\nFor the other commands, in another terminal: eval "$(orchestrator devnet env)", or\n')
+            _exports(console, running.environment)
             console.print("\nready; stop with Ctrl-C")
 
         emit(document, human)
@@ -65,12 +72,40 @@ def up(
 
 
 @app.command()
+def env() -> int:
+    """Print the running devnet's settings as shell lines.
+
+    Example: eval "$(orchestrator devnet env)"
+    """
+    document = _announced()
+    if document is None:
+        raise SettingsError("no devnet is running: start one with orchestrator devnet up", code="settings_missing")
+    emit({"env": document["env"]}, lambda console: _exports(console, document["env"]))
+    return 0
+
+
+@app.command()
+def status() -> int:
+    """Show whether a devnet runs, and how it stands.
+
+    Example: orchestrator devnet status --json
+    """
+    document = _announced()
+    if document is None:
+        return _told({"running": False})
+    names = ("rpcUrl", "chainId", "platformUrl", "customerId", "owner", "factory", "token")
+    remote = _of(document["env"])
+    heads = remote.control.heads()
+    return _told({"running": True} | {name: document[name] for name in names} | heads | {"faults": remote.faults()})
+
+
+@app.command()
 def mine(blocks: Annotated[int, typer.Argument(min=1)] = 1) -> int:
     """Mine blocks now.
 
     Example: orchestrator devnet mine 5
     """
-    return _told(_remote().mine(blocks))
+    return _told(_remote().control.mine(blocks))
 
 
 @app.command()
@@ -79,16 +114,28 @@ def finalize() -> int:
 
     Example: orchestrator devnet finalize
     """
-    return _told(_remote().finalize())
+    return _told(_remote().control.finalize())
 
 
 @app.command()
-def reorg(depth: Annotated[int, typer.Argument(min=1)]) -> int:
-    """Replace the newest blocks by empty ones, past finality if so deep.
+def reorg(
+    depth: Annotated[int, typer.Argument(min=1)],
+    drop: Annotated[bool, typer.Option("--drop", help="Lose their transactions for good.")] = False,
+) -> int:
+    """Replace the newest blocks by others with the same transactions, past finality if so deep.
 
     Example: orchestrator devnet reorg 3
     """
-    return _told(_remote().reorg(depth))
+    return _told(_remote().control.reorg(depth, drop=drop))
+
+
+@app.command()
+def resubmit() -> int:
+    """Let the platform's operator send again what the chain has lost by reorg --drop.
+
+    Example: orchestrator devnet resubmit
+    """
+    return _told(_remote().resubmit())
 
 
 @app.command()
@@ -97,7 +144,7 @@ def warp(seconds: Annotated[int, typer.Argument(min=1)]) -> int:
 
     Example: orchestrator devnet warp 3600
     """
-    return _told(_remote().warp(seconds))
+    return _told(_remote().control.warp(seconds))
 
 
 @app.command()
@@ -114,24 +161,50 @@ def faults(
     if clear:
         remote.clear_faults()
     elif kind:
-        remote.order_fault({"kind": kind} | dict(_pair(pair) for pair in values or []))
+        remote.order_fault({"kind": kind} | _pairs(values or []))
     return _told({"faults": remote.faults()})
 
 
-def demo() -> int:
+def demo(
+    certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the closure's certificate here; else it goes.")
+    ] = None,
+) -> int:
     """Show the whole lifecycle of an account on an embedded devnet, step by step.
 
-    Example: orchestrator demo
+    Example: orchestrator demo --certificate closed.json
     """
     from orchestrator.cli.demo import run
 
-    return run()
+    return run(certificate)
+
+
+def _announced() -> dict[str, Any] | None:
+    """The document of the devnet that runs; None if none does."""
+    from orchestrator.devnet.running import found
+
+    document = found()
+    return document if document is not None and _of(document["env"]).runs() else None
+
+
+def _of(environment: dict[str, str]) -> RemoteDevnet:
+    from orchestrator.devnet.remote import RemoteDevnet
+
+    return RemoteDevnet(
+        environment["ORCHESTRATOR_RPC_URL"],
+        environment["ORCHESTRATOR_DEVNET_URL"],
+        environment["ORCHESTRATOR_DEVNET_TOKEN"],
+        contracts=(environment["ORCHESTRATOR_FACTORY"], environment["ORCHESTRATOR_TOKENS"]),
+    )
 
 
 def _remote() -> RemoteDevnet:
+    """The devnet that the settings name; without any, the one that runs."""
     from orchestrator.devnet.remote import RemoteDevnet
 
     chosen = settings()
+    if chosen.rpc_url is None and (document := _announced()) is not None:
+        return _of(document["env"])
     chosen.need("rpc_url")
     if chosen.rpc_url is None:
         raise AssertionError("need() has seen to it")
@@ -139,17 +212,30 @@ def _remote() -> RemoteDevnet:
         chosen.rpc_url.get_secret_value(),
         os.environ.get("ORCHESTRATOR_DEVNET_URL", ""),
         os.environ.get("ORCHESTRATOR_DEVNET_TOKEN", ""),
+        contracts=(*([chosen.factory] if chosen.factory else []), *chosen.tokens),
     )
 
 
-def _pair(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise SettingsError(f"expected NAME=VALUE, got {text!r}", code="usage")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
+def _exports(console: Console, environment: dict[str, str]) -> None:
+    for name, value in environment.items():
+        console.print(f"export {name}={shlex.quote(value)}", markup=False, soft_wrap=True)
+
+
+def _pairs(texts: list[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` each, the value JSON or else a text. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise SettingsError(f"expected NAME=VALUE, got {text!r}", code="usage")
+        if name in values or name == "kind":
+            raise SettingsError(f"{name} is given twice", code="usage")
+        try:
+            # NaN and Infinity are no JSON: texts, as anything else that is none.
+            values[name] = json.loads(value, parse_constant=str)
+        except ValueError:
+            values[name] = value
+    return values
 
 
 def _told(document: dict[str, Any]) -> int:

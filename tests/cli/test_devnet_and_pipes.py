@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
+import stat
+import subprocess
 import threading
 
 import pytest
 
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.cli.main import hoist
+from orchestrator.devnet.running import announced
 from tests.e2e.commands import kill, wait_for
 
 
@@ -34,7 +38,45 @@ def test_a_running_devnet_is_driven(cli):
     assert final["finalized"] >= first["block"]["number"]
     assert cli.json("devnet", "warp", "3600")["timestamp"] >= first["timestamp"] + 3600
     assert cli.json("devnet", "reorg", "1")["block"]["number"] > 0
-    assert cli.json("devnet", "reorg", "1000000", expect=2)["error"]["code"] == "usage"
+    for depth in ("1000", "1000000"):
+        assert cli.json("devnet", "reorg", depth, expect=2)["error"]["code"] == "usage"
+
+
+def test_a_devnet_sends_again_what_a_reorg_dropped(devnet, cli, account):
+    told = cli.json("activate", account)
+    head = cli.json("devnet", "finalize")["block"]["number"]
+    assert cli.json("devnet", "reorg", str(head - told["block"]["number"] + 200), "--drop", expect=2)["error"]
+    devnet.anvil.control.reorg(cli.json("devnet", "mine")["block"]["number"] - told["block"]["number"] + 5, drop=True)
+    assert cli.json("devnet", "resubmit") == {"accounts": [account]}
+    assert cli.json("devnet", "resubmit") == {"accounts": []}
+
+
+def test_a_running_devnet_is_found_by_its_owners_commands(devnet, alone, monkeypatch, tmp_path):
+    """From another terminal, without a setting; and no longer when it has ended, or was killed."""
+    monkeypatch.setenv("HOME", alone.environment["HOME"])
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    assert alone.json("devnet", "status") == {"running": False}
+    assert alone.json("devnet", "env", expect=2)["error"]["code"] == "settings_missing"
+    with announced(devnet.document()):
+        (file,) = (tmp_path / "home").rglob("devnet.json")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        told = alone.json("devnet", "status")
+        assert (told["running"], told["rpcUrl"], told["faults"]) == (True, devnet.anvil.url, [])
+        assert not any(secret in json.dumps(told) for secret in (devnet.programme.credentials.api_secret, "TOKEN"))
+        assert alone.json("devnet", "env") == {"env": devnet.environment}
+        shown = alone.here("devnet", "env").stdout
+        script = f"{shown}\nexec env"
+        done = subprocess.run(
+            ["bash", "-c", script], capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]}
+        )
+        assert devnet.environment.items() <= dict(line.split("=", 1) for line in done.stdout.splitlines()).items()
+        assert alone.json("devnet", "mine")["block"]["number"] > told["block"]["number"]
+        left_behind = file.read_bytes()
+    assert not file.exists()
+    file.write_bytes(left_behind.replace(devnet.programme.admin_token.encode(), b"another's"))
+    assert alone.json("devnet", "status") == {"running": False}
+    file.write_text("not JSON")
+    assert alone.json("devnet", "status") == {"running": False}
 
 
 def test_faults_are_ordered_listed_and_ended(cli):
@@ -42,7 +84,10 @@ def test_faults_are_ordered_listed_and_ended(cli):
     told = cli.json("devnet", "faults", "drop_after", "method=POST", "path=/challenge/sign", "count=2")
     assert [(f["kind"], f["count"], f["method"]) for f in told["faults"]] == [("drop_after", 2, "POST")]
     assert cli.json("devnet", "faults", "--clear") == {"faults": []}
-    for words in (["nonsense"], ["drop_after", "count=x"], ["drop_after", "count"]):
+    for words in (
+        *(["nonsense"], ["drop_after", "count=x"], ["drop_after", "count"], ["drop_after", "methd=POST"]),
+        *(["drop_after", "count=1", "count=2"], ["drop_after", "kind=lie"], ["delay_after", "seconds=NaN"]),
+    ):
         assert cli.json("devnet", "faults", *words, expect=2)["error"]["code"] == "usage"
     missing = cli.json("devnet", "faults", expect=2, ORCHESTRATOR_DEVNET_TOKEN="")
     assert missing["error"]["code"] == "settings_missing"

@@ -8,12 +8,12 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import tomllib
 from types import CodeType
 
 import pytest
 
+from orchestrator.devnet.running import announced
 from orchestrator.settings import load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, text
 from tests.docs.shell import Shell
@@ -45,15 +45,18 @@ def test_commands_that_need_nothing(block, tmp_path):
 
 
 @full
-def test_commands_on_a_devnet(devnet, tmp_path):
+def test_commands_on_a_devnet(devnet, tmp_path, monkeypatch):
     """All blocks one after the other, as they are read: a later one may rest on an earlier one."""
     folder = tmp_path / "reader"
     folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))  # the reader's, where her commands look for the devnet
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     (folder / "devnet.json").write_text(json.dumps(devnet.document()))
     (folder / "scripts").symlink_to(ROOT / "scripts")
     found = consoles("devnet")
     assert len(found) >= 3
-    Shell(folder).run([command for block in found for command in block.commands()])
+    with announced(devnet.document()):
+        Shell(folder).run([command for block in found for command in block.commands()])
 
 
 @full
@@ -132,24 +135,6 @@ async def test_a_snippet_runs(block, reader, capsys):
         await asyncio.to_thread(exec, code, reader)
     assert reader["report"].outcome == "done"
     assert capsys.readouterr().out == f"done {reader['report'].address}\n"
-
-
-@full
-def test_the_test_in_the_readme_passes_for_another_project(tmp_path):
-    """With the installed plugin, and nothing of this suite's own."""
-    (block,) = (b for b in _snippets() if "def test_" in b.text)
-    (tmp_path / "test_readme.py").write_text(block.text)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
-        env=Shell(tmp_path).environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 passed" in done.stdout
 
 
 def test_the_settings_file_is_one(tmp_path):

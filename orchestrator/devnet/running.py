@@ -1,0 +1,48 @@
+"""Where a running devnet is found by the commands of another terminal: a file in this user's state directory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orchestrator.settings import state_directory
+
+__all__ = ["announced", "found"]
+
+
+def _file() -> Path:
+    return state_directory() / "devnet.json"
+
+
+@contextlib.contextmanager
+def announced(document: dict[str, Any]) -> Iterator[None]:
+    """While this lasts, :func:`found` gives ``document``; of several devnets, that of the one started last.
+
+    SIDE EFFECTS: a file (0600: it has the devnet's secrets), which a killed process leaves behind. Raises OSError if it
+    cannot be written.
+    """
+    file, text = _file(), json.dumps(document)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = file.with_suffix(f".{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
+        opened.write(text)
+    fresh.replace(file)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if file.read_text() == text:
+                file.unlink()
+
+
+def found() -> dict[str, Any] | None:
+    """What the devnet that was started last has announced; None without one. It may have been killed: ask it."""
+    try:
+        document: dict[str, Any] = json.loads(_file().read_text())
+    except (OSError, ValueError):
+        return None
+    return document
