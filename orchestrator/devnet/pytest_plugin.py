@@ -3,10 +3,13 @@
 Loaded by pytest where the package is installed. One Anvil serves a test process (``xdist``-safe: each worker has its
 own); each test sees a fresh chain, by snapshot and revert, and a fresh platform.
 
-    async def test_an_account_becomes_active(orchestrator, devnet):
-        account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
-        report = await orchestrator.activate(account.account_id)
+    def test_an_account_becomes_active(blocking_orchestrator, devnet):
+        account = blocking_orchestrator.create_account(devnet.programme.customer_id, "EUR")
+        report = blocking_orchestrator.activate(account.account_id)
         assert report.outcome == "done"
+
+That needs pytest and nothing else. Tests that are coroutines take ``orchestrator`` and a mark: ``anyio``, whose plugin
+comes with this package, or ``asyncio`` with pytest-asyncio.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
+    from orchestrator.blocking import BlockingOrchestrator
     from orchestrator.devnet.anvil import Anvil
     from orchestrator.devnet.contracts import Contracts
     from orchestrator.devnet.devnet import Devnet
@@ -54,9 +58,17 @@ def contracts(anvil: Anvil) -> Contracts:
 @pytest.fixture
 def chain(anvil: Anvil, contracts: Contracts) -> Iterator[Anvil]:  # noqa: ARG001  (deployed before the snapshot)
     """``anvil`` for one test: what the test does to the chain is undone after it."""
+    from orchestrator.devnet.contracts import deploy_contracts
+    from orchestrator.errors import ChainError
+
     snapshot = anvil.rpc_sync("evm_snapshot")
+    anvil.control.floor = anvil.control.heads()["block"]["number"]
     yield anvil
-    anvil.rpc_sync("evm_revert", snapshot)
+    try:
+        anvil.rpc_sync("evm_revert", snapshot)
+    except ChainError:  # the test took the snapshot's block away, by JSON-RPC: no other test shall see that
+        anvil.rpc_sync("anvil_reset")
+        deploy_contracts(anvil)
 
 
 @pytest.fixture
@@ -90,9 +102,19 @@ def orchestrator_settings(devnet: Devnet, tmp_path: Path) -> Settings:
     )
 
 
+@pytest.fixture
+def blocking_orchestrator(orchestrator_settings: Settings) -> Iterator[BlockingOrchestrator]:
+    """An open ``BlockingOrchestrator`` on ``devnet``, for tests without an event loop."""
+    from orchestrator.blocking import BlockingOrchestrator
+
+    with BlockingOrchestrator(orchestrator_settings) as opened:
+        yield opened
+
+
 @_async_fixture
 async def orchestrator(orchestrator_settings: Settings) -> AsyncIterator[Orchestrator]:
-    """An open ``Orchestrator`` on ``devnet``. Needs pytest-asyncio, in whichever of its modes."""
+    """An open ``Orchestrator`` on ``devnet``, for tests with the mark ``anyio``, or ``asyncio`` (pytest-asyncio, in
+    whichever of its modes)."""
     from orchestrator.app import Orchestrator
 
     async with Orchestrator.open(orchestrator_settings) as opened:
@@ -100,38 +122,34 @@ async def orchestrator(orchestrator_settings: Settings) -> AsyncIterator[Orchest
 
 
 @pytest.fixture
-def mine(chain: Anvil) -> Callable[..., None]:
+def mine(chain: Anvil) -> Callable[..., dict[str, Any]]:
     """``mine(blocks=1)``: mines blocks now."""
-    return lambda blocks=1: _ignore(chain.rpc_sync("anvil_mine", hex(blocks)))
+    return chain.control.mine
 
 
 @pytest.fixture
-def finalize(chain: Anvil) -> Callable[[], None]:
+def finalize(chain: Anvil) -> Callable[[], dict[str, Any]]:
     """``finalize()``: mines until what is latest now is final."""
-
-    def run() -> None:
-        target = _number(chain, "latest")
-        while _number(chain, "finalized") < target:
-            chain.rpc_sync("anvil_mine", "0x1")
-
-    return run
+    return chain.control.finalize
 
 
 @pytest.fixture
-def reorg(chain: Anvil) -> Callable[[int], None]:
-    """``reorg(depth)``: replaces the newest blocks by empty ones, past ``finalized`` if so deep."""
-    return lambda depth: _ignore(chain.rpc_sync("anvil_reorg", depth, []))
+def reorg(chain: Anvil) -> Callable[..., dict[str, Any]]:
+    """``reorg(depth, drop=False)``: replaces the newest blocks by others with the same transactions, past ``finalized``
+    if so deep; with ``drop`` by empty ones. No deeper than the test's own blocks."""
+    return chain.control.reorg
 
 
 @pytest.fixture
-def warp(chain: Anvil) -> Callable[[int], None]:
+def resubmit(platform: SimulatorThread) -> Callable[[], dict[str, Any]]:
+    """``resubmit()``: the platform's operator sends again what the chain has lost, by ``reorg(…, drop=True)``."""
+    return platform.resubmit
+
+
+@pytest.fixture
+def warp(chain: Anvil) -> Callable[[int], dict[str, Any]]:
     """``warp(seconds)``: moves the chain's clock ahead and mines a block there."""
-
-    def run(seconds: int) -> None:
-        chain.rpc_sync("evm_increaseTime", seconds)
-        chain.rpc_sync("anvil_mine", "0x1")
-
-    return run
+    return chain.control.warp
 
 
 class _blocks:  # noqa: N801  (reads as a statement where it is used)
@@ -144,7 +162,9 @@ class _blocks:  # noqa: N801  (reads as a statement where it is used)
 
     def _mine(self) -> None:
         while not self._stop.wait(_BLOCK_SECONDS):
-            self._anvil.rpc_sync("anvil_mine", "0x1")
+            with self._anvil.control.lock:
+                if self._anvil.rpc_sync("anvil_getAutomine"):  # off while another process reorganises the chain
+                    self._anvil.rpc_sync("anvil_mine", "0x1")
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -152,11 +172,3 @@ class _blocks:  # noqa: N801  (reads as a statement where it is used)
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
-
-
-def _number(chain: Anvil, tag: str) -> int:
-    return int(chain.rpc_sync("eth_getBlockByNumber", tag, False)["number"], 16)
-
-
-def _ignore(_value: Any) -> None:
-    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 PROJECT = """
 import pytest
@@ -15,6 +16,10 @@ async def test_one(orchestrator, devnet, platform):
     account = await orchestrator.create_account(devnet.programme.customer_id, "EUR", reference="mine")
     assert (await orchestrator.activate(account.account_id, timeout=60)).outcome == "done"
     assert platform.records()["accounts"][0]["status"] == "active"
+
+
+def test_without_an_event_loop(blocking_orchestrator, devnet):
+    assert blocking_orchestrator.create_account(devnet.programme.customer_id, "EUR").status == "initiating"
 
 
 @pytest.mark.asyncio
@@ -33,6 +38,8 @@ def test_the_chain_is_driven(chain, mine, finalize, reorg, warp):
     assert number(chain, "latest") == first + 3
     before = chain.rpc_sync("eth_getBlockByNumber", "latest", False)
     reorg(2)
+    with pytest.raises(Exception, match="cannot reorg 4 blocks: the newest block that must stay"):
+        reorg(4)
     assert chain.rpc_sync("eth_getBlockByNumber", before["number"], False)["hash"] != before["hash"]
     target = number(chain, "latest")
     finalize()
@@ -47,17 +54,49 @@ def test_what_a_test_does_to_the_chain_is_undone(chain):
 """
 
 
-def test_in_a_project_of_its_own(tmp_path):
-    (tmp_path / "test_mine.py").write_text(PROJECT)
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"],
-        cwd=tmp_path,
+def run(folder: Path, test: str, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_mine.py").write_text(test)
+    (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *options],
+        cwd=folder,
         env=kept,
         capture_output=True,
         text=True,
         timeout=240,
     )
-    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_in_a_project_of_its_own(tmp_path):
+    done = run(tmp_path, PROJECT, "-n", "2")
+    assert "5 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
+
+
+HARSH = """
+def test_one_breaks_its_chain(chain):
+    chain.rpc_sync("anvil_reorg", int(chain.rpc_sync("eth_blockNumber"), 16) - 1, [])
+
+
+def test_two_has_its_contracts(chain, contracts):
+    for address in (contracts.factory, contracts.escrow, contracts.token):
+        assert chain.rpc_sync("eth_getCode", address, "latest") != "0x"
+    assert chain.control.floor == chain.control.heads()["block"]["number"] > 0
+"""
+
+
+def test_a_test_that_breaks_its_chain_breaks_no_other(tmp_path):
+    done = run(tmp_path, HARSH, "-p", "no:randomly")
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+def test_a_project_that_uses_no_fixture_waits_for_nothing():
+    """The plugin is loaded by every pytest where the package is installed: it imports the rest when it is used."""
+    program = (
+        "import sys, pytest, pytest_asyncio; before = set(sys.modules); import orchestrator.devnet.pytest_plugin; "
+        "print(sorted(name for name in set(sys.modules) - before if not name.startswith('orchestrator')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

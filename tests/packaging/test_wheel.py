@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION, ensure
+from tests.docs.markdown import blocks
 from tests.profile import full_only
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,9 +85,21 @@ class Installed:
         locked = re.findall(
             r"^[A-Za-z0-9_.-]+==\S+(?: ;[^\\\n]*)?", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE
         )
-        constraints = folder / "constraints.txt"
-        constraints.write_text("\n".join(locked) + "\n")
-        pip(self.programs / "python", "install", "--constraint", str(constraints), str(wheel))
+        self._constraints = folder / "constraints.txt"
+        self._constraints.write_text("\n".join(locked) + "\n")
+        self.install(str(wheel))
+
+    def install(self, package: str) -> None:
+        pip(self.programs / "python", "install", "--constraint", str(self._constraints), package)
+
+    def cache(self) -> str:
+        """A user's cache that has the pinned anvil: for XDG_CACHE_HOME."""
+        cache = self.folder / "cache"
+        tools = cache / "offblocks-orchestrator" / f"foundry-{FOUNDRY_VERSION}" / "bin"
+        if not tools.exists():
+            tools.mkdir(parents=True)
+            (tools / "anvil").symlink_to(ensure("anvil").resolve())
+        return str(cache)
 
     def run(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command with nothing of the system on PATH: neither anvil, nor npm, nor the checkout."""
@@ -101,13 +114,16 @@ class Installed:
         )
 
 
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Installed:
+    return Installed(tmp_path_factory.mktemp("installed"))
+
+
 @full
 @pytest.mark.timeout(1500)
-def test_an_installation_outside_of_the_checkout_works(tmp_path):
-    installed = Installed(tmp_path)
-
+def test_an_installation_outside_of_the_checkout_works(installed):
     where = installed.run("python", "-c", "import orchestrator; print(orchestrator.__file__)").stdout
-    assert where.startswith(str(tmp_path / "venv"))
+    assert where.startswith(str(installed.folder / "venv"))
 
     shown = installed.run("orchestrator", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
@@ -125,13 +141,37 @@ def test_an_installation_outside_of_the_checkout_works(tmp_path):
         assert 'pip install "offblocks-orchestrator[devnet]"' in error["message"]
         assert "Traceback" not in refused.stderr
 
-    # The user's cache has the pinned anvil.
-    cache = tmp_path / "cache"
-    tools = cache / "offblocks-orchestrator" / f"foundry-{FOUNDRY_VERSION}" / "bin"
-    tools.mkdir(parents=True)
-    (tools / "anvil").symlink_to(ensure("anvil").resolve())
-    demo = installed.run("orchestrator", "demo", "--json", XDG_CACHE_HOME=str(cache))
+    kept = installed.folder / "closed.json"
+    demo = installed.run("orchestrator", "demo", "--json", "--certificate", str(kept), XDG_CACHE_HOME=installed.cache())
     assert demo.returncode == 0, demo.stdout + demo.stderr
     document = json.loads(demo.stdout)
     assert (document["certificate"]["valid"], document["certificate"]["verdict"]) == (True, "irreversible")
     assert document["steps"][-1]["step"] == "Certificate verified offline"
+    verified = installed.run("orchestrator", "certificate", "verify", str(kept), "--json")
+    assert (verified.returncode, json.loads(verified.stdout)["valid"]) == (0, True)
+
+
+COROUTINE = """
+import pytest
+
+
+@pytest.mark.anyio
+async def test_in_a_coroutine(orchestrator, devnet):
+    account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
+    assert (await orchestrator.activate(account.account_id)).outcome == "done"
+"""
+
+
+@full
+@pytest.mark.timeout(1500)
+def test_the_readmes_test_passes_in_a_fresh_project(installed, tmp_path):
+    """As it stands, with pytest and nothing of the suite's own: no other plugin, no configuration."""
+    installed.install("pytest")
+    absent = installed.run("python", "-c", "import pytest_asyncio")
+    assert "ModuleNotFoundError" in absent.stderr
+    (block,) = (block for block in blocks("README.md", "python") if "def test_" in block.text)
+    (tmp_path / "test_readme.py").write_text(block.text)
+    (tmp_path / "test_coroutine.py").write_text(COROUTINE)
+    done = installed.run("pytest", "-q", "-W", "error", str(tmp_path), XDG_CACHE_HOME=installed.cache())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
