@@ -16,7 +16,7 @@ import typer
 from orchestrator.cli.context import settings
 from orchestrator.cli.output import clean, emit, err
 from orchestrator.cli.streams import require_reader
-from orchestrator.errors import SettingsError
+from orchestrator.errors import OrchestratorError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +50,7 @@ def up(
         document = running.document()
         try:
             stack.enter_context(announced(document))
-        except OSError as error:
+        except (OSError, OrchestratorError) as error:
             err().print(f"orchestrator devnet env will not find this devnet: {clean(str(error))}")
 
         def human(console: Console) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator import files
 from orchestrator.settings import state_directory
 
 __all__ = ["announced", "found"]
@@ -22,15 +22,12 @@ def _file() -> Path:
 def announced(document: dict[str, Any]) -> Iterator[None]:
     """While this lasts, :func:`found` gives ``document``; of several devnets, that of the one started last.
 
-    SIDE EFFECTS: a file (0600: it has the devnet's secrets), which a killed process leaves behind. Raises OSError if it
-    cannot be written.
+    SIDE EFFECTS: a file (0600: it has the devnet's secrets), which a killed process leaves behind. Raises OSError,
+    KeyUnavailable ``keystore_unwritable`` if it cannot be written.
     """
     file, text = _file(), json.dumps(document)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = file.with_suffix(f".{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
-        opened.write(text)
-    fresh.replace(file)
+    files.replace(file, text.encode())
     try:
         yield
     finally:

@@ -61,8 +61,10 @@ async def connected(engine: sa.Engine) -> psycopg.AsyncConnection[tuple[Any, ...
     """A connection of its own to the engine's server, on this event loop. Raises psycopg.Error."""
     import psycopg
 
-    words, arguments = engine.dialect.create_connect_args(engine.url)
-    return await psycopg.AsyncConnection.connect(*words, **arguments, **_connect_args(engine.url))
+    (*conninfo,), arguments = engine.dialect.create_connect_args(engine.url)
+    return await psycopg.AsyncConnection.connect(
+        conninfo[0] if conninfo else "", **{**arguments, **_connect_args(engine.url)}
+    )
 
 
 def _connect_args(url: URL) -> dict[str, Any]:
