@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
-from orchestrator.accounts import Accounts, account_states, to_account_id
-from orchestrator.connect import Keys, connect, lock_folder, open_keys
+from orchestrator.accounts import Accounts, Ask, account_states, new_reference, to_account_id
+from orchestrator.connect import Keys, connect, lock_folder, open_journal, open_keys, open_outlook
 from orchestrator.dispatch.audit import Auditor
 from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
 from orchestrator.dispatch.embedded import Wakes
@@ -26,6 +25,7 @@ from orchestrator.dispatch.locks import AccountLocks
 from orchestrator.dispatch.operations import Operations
 from orchestrator.dispatch.resolution import Decision, resolve
 from orchestrator.errors import OrchestratorError, SettingsError, UncertainAnswer
+from orchestrator.facade import Facade, Seconds, checked
 from orchestrator.files import require_free
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
@@ -33,7 +33,7 @@ from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, CustomerId, OperationKind, to_uuid
 from orchestrator.oversight.reconcile import reconcile
-from orchestrator.report import AccountReport, AuditReport, OperationReport, account_report, troubled
+from orchestrator.report import AccountReport, AuditReport, OperationReport, StatusReport, account_report, troubled
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
 from orchestrator.steps.gate import stopped
@@ -50,7 +50,7 @@ Watch = Callable[[str, str], None]
 """Told the account's id (or a reference) and what is being done or waited for, in words."""
 
 
-class Orchestrator:
+class Orchestrator(Facade):
     """All operations on accounts. Made by ``open``; safe for any number of tasks of one event loop.
 
     Every operation is idempotent: called again, after a crash too, it goes on where the journal says it was.
@@ -64,6 +64,7 @@ class Orchestrator:
         watch: Watch | None,
         voice: Voice | None,
     ) -> None:
+        super().__init__()
         self._settings = settings
         self._journal = journal
         self._stack = stack
@@ -75,42 +76,55 @@ class Orchestrator:
         self._keys: Keys | None = None
         self._operations: Operations | None = None
         self._connecting = asyncio.Lock()
-        self._accounts = Accounts(journal, self._connected, patience=timedelta(seconds=settings.patience))
+        self._accounts = Accounts(journal, self._connected, partial(open_outlook, settings, journal))
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, *, watch: Watch | None = None, voice: Voice | None = None
+        cls, settings: Settings, *, watch: Watch | None = None, voice: Voice | None = None, create: bool = True
     ) -> AsyncIterator[Orchestrator]:
         """Opens the journal; platform, chain and keys are connected when they are first needed.
 
         ``voice``: the person who asks for what takes an approval; None: the one whose key and password file the
-        settings name, else the operating system's user.
+        settings name, else the operating system's user. ``create``: whether the journal's database is made where there
+        is none; False, for who only reads: ``database_missing`` is raised, or at the default place it reads as empty.
 
-        Raises SettingsError. SIDE EFFECTS: creates and migrates the journal's database.
+        Raises SettingsError. SIDE EFFECTS: creates (if ``create``) and migrates the journal's database.
         """
+        if not isinstance(settings, Settings):
+            raise SettingsError(
+                f"expected Settings (orchestrator.load_settings()), got {type(settings).__name__}", code="argument"
+            )
         async with AsyncExitStack() as stack:
-            journal = await stack.enter_async_context(await Journal.open(settings.database_url))
+            journal = await stack.enter_async_context(await open_journal(settings, create=create))
             yield cls(settings, journal, stack, watch, voice)
 
     # --- accounts ------------------------------------------------------------------------------------------------
 
+    @checked
     async def create_account(
-        self, customer_id: str, currency: str, *, reference: str | None = None, timeout: float = DEFAULT_TIMEOUT
+        self, customer_id: str, currency: str, *, reference: str | None = None, timeout: Seconds = DEFAULT_TIMEOUT
     ) -> AccountReport:
         """Creates an account on the platform, and does not activate it.
 
         With a ``reference`` of yours a repeated call finds the account that the first one made, even if that one was
-        killed on the way. Raises OrchestratorError's subclasses; what was uncertain at the timeout (seconds) is
-        settled by calling again with the same reference, or by ``resume``.
+        killed on the way; a blank one is refused, because it is a name that got lost. Raises OrchestratorError's
+        subclasses; what was uncertain at the timeout (seconds) is settled by calling again with the same reference, or
+        by ``resume``.
         """
         customer = CustomerId(to_uuid(customer_id, "the customer's id"))
-        reference = reference or f"unnamed-{uuid.uuid4()}"
+        if reference is not None and not reference.strip():
+            raise SettingsError(
+                f"expected a reference with a letter or a digit in it, or none at all, got {reference[:80]!r}",
+                code="reference_blank",
+            )
+        own, reference = reference, new_reference() if reference is None else reference
         deadline = time.monotonic() + timeout
         world = await self._connected()
 
         async def attempt() -> AccountReport:
-            return account_report(await create_account(world, customer, currency.upper(), reference))
+            account = await create_account(world, customer, currency.upper(), reference)
+            return account_report(account, reference=own)
 
         async with self._locks.hold(e.creation_stream(reference), deadline, lambda what: self._watch(reference, what)):
             try:
@@ -124,33 +138,57 @@ class Orchestrator:
             except TimeoutError:
                 raise UncertainAnswer(f"creating the account of reference {reference!r}: {NO_ANSWER}") from None
 
+    @checked
     async def accounts(self, customer_id: str | None = None) -> list[AccountReport]:
         """All accounts of the programme, or of one customer, as the platform has them, beside the journal."""
         return await self._accounts.every(customer_id)
 
+    @checked
     async def account(self, account_id: str) -> AccountReport:
         """One account. Raises PlatformRefused ``account_not_found``."""
         return await self._accounts.one(to_account_id(account_id))
 
+    @checked
+    async def account_of(self, reference: str) -> AccountReport:
+        """The account that was created here under this reference.
+
+        Raises SettingsError ``reference_unknown``, JournalError ``creation_unsettled`` (retry), as ``account``.
+        """
+        return await self._accounts.one(await self._accounts.referred(reference))
+
+    @checked
+    async def named(self, texts: Sequence[str], *, ask: Ask) -> list[str]:
+        """For people who type: the whole id in the place of each unique beginning of one, of 6 characters or more;
+        other texts as they are.
+
+        ``ask`` the platform too: ``never``; ``if_unknown`` to the journal; ``always``, for what cannot be undone.
+        Raises SettingsError ``account_unknown``, ``account_ambiguous`` (with the candidates). Reads only.
+        """
+        return await self._accounts.named(texts, ask)
+
     # --- operations ----------------------------------------------------------------------------------------------
 
-    async def activate(self, account_id: str, *, timeout: float = DEFAULT_TIMEOUT) -> OperationReport:
+    @checked
+    async def activate(self, account_id: str, *, timeout: Seconds = DEFAULT_TIMEOUT) -> OperationReport:
         """Fetches the challenge, signs and submits it, and follows the deployment until it is final.
 
         ``timeout`` in seconds; at its end the report says ``waiting``, and nothing is lost.
         """
         return await self._operate(account_id, OperationKind.ACTIVATE, timeout)
 
-    async def deactivate(self, account_id: str, *, timeout: float = DEFAULT_TIMEOUT) -> OperationReport:
+    @checked
+    async def deactivate(self, account_id: str, *, timeout: Seconds = DEFAULT_TIMEOUT) -> OperationReport:
         """Suspends an active account, checked on the platform and on the chain."""
         return await self._operate(account_id, OperationKind.DEACTIVATE, timeout)
 
-    async def reactivate(self, account_id: str, *, timeout: float = DEFAULT_TIMEOUT) -> OperationReport:
+    @checked
+    async def reactivate(self, account_id: str, *, timeout: Seconds = DEFAULT_TIMEOUT) -> OperationReport:
         """Ends a suspension, checked on the platform and on the chain."""
         return await self._operate(account_id, OperationKind.REACTIVATE, timeout)
 
+    @checked
     async def close(
-        self, account_id: str, *, certificate: Path | None = None, timeout: float = DEFAULT_TIMEOUT
+        self, account_id: str, *, certificate: Path | str | None = None, timeout: Seconds = DEFAULT_TIMEOUT
     ) -> OperationReport:
         """Closes the account for ever and proves that no call can ever undo it.
 
@@ -171,15 +209,17 @@ class Orchestrator:
             raise SettingsError(f"the certificate {proof.certificate_sha256} is not in the journal's database")
         from orchestrator.closure.certifier import file_certificate
 
-        path = certificate or Path(proof.certificate)
+        path = Path(certificate or proof.certificate)
         file_certificate(path, body, force=certificate is None, older=older)
         return told.model_copy(update={"certificate": str(path)})
 
+    @checked
     async def preflight(self, account_id: str) -> tuple[AccountReport, dict[str, str]]:
         """What closing would end: the account, and what its wallet still holds, by name. Reads only."""
         return await self._accounts.preflight(to_account_id(account_id))
 
-    async def resume(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[OperationReport]:
+    @checked
+    async def resume(self, *, timeout: Seconds = DEFAULT_TIMEOUT) -> list[OperationReport]:
         """Drives every unfinished creation and operation of the journal to its end; proves closures of the first
         release again, so that they get a certificate of today.
 
@@ -197,8 +237,13 @@ class Orchestrator:
             *(self._resumed(account, deadline) for account in unfinished),
             *(self._reissued(account, deadline) for account in outdated),
         )
-        return [report for report in told if report is not None]
+        return [
+            report.model_copy(update={"reference": await self._accounts.reference(report.account_id)})
+            for report in told
+            if report is not None
+        ]
 
+    @checked
     async def audit(self) -> AuditReport:
         """Proves every closure of the journal again, at today's finalized block, and looks at its certificate's block.
 
@@ -214,10 +259,20 @@ class Orchestrator:
         )
         return await auditor.audit(await self._accounts.states())
 
-    async def status(self, account_ids: Sequence[str] = ()) -> list[OperationReport]:
-        """Where these accounts stand (none named: all of the journal), by the journal alone."""
-        return await self._accounts.status(account_ids)
+    @checked
+    async def status(self, account_ids: str | Sequence[str] = ()) -> list[OperationReport]:
+        """Where this account stands, or these (none named: all of the journal), by the journal alone: what each waits
+        for is what the next look would wait for if nothing has changed outside. Of an account that the journal does
+        not know the platform is asked."""
+        return (await self.overview(account_ids)).accounts
 
+    @checked
+    async def overview(self, account_ids: str | Sequence[str] = ()) -> StatusReport:
+        """``status``, and what of it needs a person: decisions, approvals, the end of an emergency stop."""
+        given = (account_ids,) if isinstance(account_ids, str) else account_ids
+        return await self._accounts.status([to_account_id(text) for text in given])
+
+    @checked
     async def resolve(self, account_id: str, decision: Decision, *, reason: str, by: str) -> OperationReport:
         """Journals an operator's decision on an account that waits for one.
 
@@ -238,8 +293,9 @@ class Orchestrator:
             by=by,
             reconcile=lambda: self._reconcile(reason, by),
         )
-        return self._accounts.report(identifier, state, wait)
+        return await self._accounts.report(identifier, state, wait)
 
+    @checked
     async def hint(self, account_id: str) -> OperationReport:
         """One look at an account, without waiting: what a webhook, a new block or a due time asks for.
 
@@ -284,7 +340,8 @@ class Orchestrator:
     async def _operate(self, account_id: str, kind: OperationKind, timeout: float) -> OperationReport:
         identifier = to_account_id(account_id)
         deadline = time.monotonic() + timeout
-        return await (await self._operating()).run(identifier, kind, deadline)
+        told = await (await self._operating()).run(identifier, kind, deadline)
+        return told.model_copy(update={"reference": await self._accounts.reference(identifier)})
 
     async def _proven(self, account_id: str) -> tuple[e.ClosureProven | None, bytes | None]:
         """The newest proof of the account's closure, and its certificate."""

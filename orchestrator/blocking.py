@@ -5,50 +5,77 @@
         report = orchestrator.activate(account.account_id)
 
 One event loop runs in a thread of its own between ``__enter__`` and ``__exit__``; calls from several threads run at
-the same time in it.
+the same time in it. A fork has no such thread: each process opens one of its own.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
-from typing import Literal
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import BlockingPortal
 
 from orchestrator.app import DEFAULT_TIMEOUT, Orchestrator, Watch
+from orchestrator.dispatch.resolution import Decision
+from orchestrator.errors import SettingsError
+from orchestrator.facade import Facade, Seconds
 from orchestrator.report import AccountReport, AuditReport, OperationReport
 from orchestrator.settings import Settings
 
 
-class BlockingOrchestrator:
-    """The operations of ``Orchestrator``, which has their documentation; a context manager."""
+class BlockingOrchestrator(Facade):
+    """The operations of ``Orchestrator``, which has their documentation; a context manager.
+
+    In a fork of the process that opened it, and where it is not open, they raise SettingsError (``forked``,
+    ``not_open``).
+    """
 
     def __init__(self, settings: Settings, *, watch: Watch | None = None) -> None:
+        super().__init__()
         self._settings = settings
         self._watch = watch
-        self._stack = ExitStack()
         self._opened: tuple[BlockingPortal, Orchestrator] | None = None
+        self._ended: Future[None] = Future()
 
     def __enter__(self) -> BlockingOrchestrator:
-        with ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal())
-            opening = Orchestrator.open(self._settings, watch=self._watch)
-            orchestrator = stack.enter_context(portal.wrap_async_context_manager(opening))
-            self._opened = (portal, orchestrator)
-            self._stack = stack.pop_all()
+        super().__init__()  # it belongs to the process that opens it
+        ready: Future[tuple[BlockingPortal, Orchestrator]] = Future()
+        self._ended = Future()
+        # Not anyio's own thread: its context manager waits for that thread in a fork, too, when it is collected there.
+        Thread(target=self._run, args=(ready, self._ended), name="orchestrator", daemon=True).start()
+        self._opened = ready.result()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._opened = None
-        self._stack.__exit__(kind, error, trace)
+        opened, self._opened = self._opened, None
+        if opened is not None and self.is_of_this_process:  # else it is the other process' to close
+            portal, _ = opened
+            portal.call(portal.stop, error is not None)
+            self._ended.result()
+
+    def _run(self, ready: Future[tuple[BlockingPortal, Orchestrator]], ended: Future[None]) -> None:
+        async def live() -> None:
+            opening = Orchestrator.open(self._settings, watch=self._watch)
+            async with opening as orchestrator, BlockingPortal() as portal:
+                ready.set_result((portal, orchestrator))
+                await portal.sleep_until_stopped()
+
+        try:
+            asyncio.run(live())
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            (ended if ready.done() else ready).set_exception(error)
+        else:
+            ended.set_result(None)
 
     def create_account(
-        self, customer_id: str, currency: str, *, reference: str | None = None, timeout: float = DEFAULT_TIMEOUT
+        self, customer_id: str, currency: str, *, reference: str | None = None, timeout: Seconds = DEFAULT_TIMEOUT
     ) -> AccountReport:
         portal, o = self._ready()
         return portal.call(partial(o.create_account, customer_id, currency, reference=reference, timeout=timeout))
@@ -61,29 +88,29 @@ class BlockingOrchestrator:
         portal, o = self._ready()
         return portal.call(o.account, account_id)
 
-    def activate(self, account_id: str, *, timeout: float = DEFAULT_TIMEOUT) -> OperationReport:
+    def activate(self, account_id: str, *, timeout: Seconds = DEFAULT_TIMEOUT) -> OperationReport:
         portal, o = self._ready()
         return portal.call(partial(o.activate, account_id, timeout=timeout))
 
-    def deactivate(self, account_id: str, *, timeout: float = DEFAULT_TIMEOUT) -> OperationReport:
+    def deactivate(self, account_id: str, *, timeout: Seconds = DEFAULT_TIMEOUT) -> OperationReport:
         portal, o = self._ready()
         return portal.call(partial(o.deactivate, account_id, timeout=timeout))
 
-    def reactivate(self, account_id: str, *, timeout: float = DEFAULT_TIMEOUT) -> OperationReport:
+    def reactivate(self, account_id: str, *, timeout: Seconds = DEFAULT_TIMEOUT) -> OperationReport:
         portal, o = self._ready()
         return portal.call(partial(o.reactivate, account_id, timeout=timeout))
 
     def close(
-        self, account_id: str, *, certificate: Path | None = None, timeout: float = DEFAULT_TIMEOUT
+        self, account_id: str, *, certificate: Path | str | None = None, timeout: Seconds = DEFAULT_TIMEOUT
     ) -> OperationReport:
         portal, o = self._ready()
         return portal.call(partial(o.close, account_id, certificate=certificate, timeout=timeout))
 
-    def status(self, *account_ids: str) -> list[OperationReport]:
+    def status(self, account_ids: str | Sequence[str] = ()) -> list[OperationReport]:
         portal, o = self._ready()
         return portal.call(o.status, account_ids)
 
-    def resume(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[OperationReport]:
+    def resume(self, *, timeout: Seconds = DEFAULT_TIMEOUT) -> list[OperationReport]:
         portal, o = self._ready()
         return portal.call(partial(o.resume, timeout=timeout))
 
@@ -91,13 +118,12 @@ class BlockingOrchestrator:
         portal, o = self._ready()
         return portal.call(o.audit)
 
-    def resolve(
-        self, account_id: str, decision: Literal["retry", "accept", "abandon"], *, reason: str, by: str
-    ) -> OperationReport:
+    def resolve(self, account_id: str, decision: Decision, *, reason: str, by: str) -> OperationReport:
         portal, o = self._ready()
         return portal.call(partial(o.resolve, account_id, decision, reason=reason, by=by))
 
     def _ready(self) -> tuple[BlockingPortal, Orchestrator]:
+        self.require_own_process()
         if self._opened is None:
-            raise AssertionError("use BlockingOrchestrator in a with statement")
+            raise SettingsError("BlockingOrchestrator is not open: use it in a with statement", code="not_open")
         return self._opened

@@ -13,6 +13,8 @@ from orchestrator.errors import SettingsError
 from orchestrator.journal.database import database_path, lock_name, locks_beside
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
+from orchestrator.oversight.outlook import Outlook
+from orchestrator.oversight.records import read_oversight
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
 from orchestrator.settings import Settings, state_directory
@@ -38,6 +40,42 @@ class Keys:
 
     managed: Keyring
     request: RequestKeyFolder
+
+
+def has_journal(settings: Settings) -> bool:
+    """Whether there is a database where the settings say; a server's is taken to be. Raises SettingsError."""
+    return lock_name(settings.database_url) is not None or database_path(settings.database_url).exists()
+
+
+async def open_journal(settings: Settings, *, create: bool = True) -> Journal:
+    """The journal that the settings name. Where there is none and it is not to be made: an empty one in memory at the
+    default place; else raises SettingsError ``database_missing``, because a wrong URL would read as an empty journal.
+
+    Raises SettingsError and JournalError as ``Journal.open``. SIDE EFFECTS: as of it.
+    """
+    try:
+        return await Journal.open(settings.database_url, create=create)
+    except SettingsError as error:
+        if error.code != "database_missing" or "database_url" in settings.model_fields_set:
+            raise
+    return await Journal.missing()
+
+
+async def open_outlook(settings: Settings, journal: Journal) -> Outlook:
+    """What an account waits for, by the journal and these settings, now. Raises JournalError. Reads only."""
+    seen = await read_oversight(journal)
+    try:
+        mine = open_ruleset(settings)
+    except SettingsError:  # a policy that cannot be read stops whoever acts, and not who looks
+        mine = seen.ruleset or open_ruleset(settings.model_copy(update={"policy": None}))
+    return Outlook(
+        seen=seen,
+        mine=mine,
+        rules=rules(settings, mine),
+        journal=await journal.identity(),
+        now=datetime.now(UTC),
+        certificate_key=settings.certificate_key,
+    )
 
 
 def open_keys(settings: Settings) -> Keys:

@@ -1,7 +1,7 @@
 """Every failure that this project reports, and what its reader can do about it.
 
     OrchestratorError
-    ├── SettingsError      stop      a setting, an argument or a file is missing or wrong; nothing was done
+    ├── SettingsError      stop      a setting, an argument or a file is missing or wrong
     │   └── UnsupportedChain  stop      a chain or account identifier outside of CAIP's eip155 namespace
     ├── PlatformError                the card platform
     │   ├── PlatformUnreachable   retry     surely not sent: the same request may be sent again
@@ -91,7 +91,8 @@ class OrchestratorError(Exception):
 
 
 class SettingsError(OrchestratorError):
-    """A setting, an argument or a file of the user's is missing or wrong. Nothing was done. Exit code 2."""
+    """A setting, an argument or a file of the user's is missing or wrong. Exit code 2. What an operation had journaled
+    before it came across that stands: called again, it goes on from there."""
 
     default_code = "settings"
     default_disposition = Disposition.STOP

@@ -24,7 +24,7 @@ from orchestrator.challenge import (
     decide_all,
     named_accounts,
 )
-from orchestrator.connect import open_keystore, open_platform, open_ruleset
+from orchestrator.connect import has_journal, open_journal, open_keystore, open_platform, open_ruleset
 from orchestrator.errors import KeyUnavailable, PlatformRefused
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
@@ -257,13 +257,10 @@ async def _known(journal: Journal | None, challenge: Challenge, account_id: Acco
 @asynccontextmanager
 async def _journal(settings: Settings) -> AsyncIterator[Journal | None]:
     """The journal that the settings name, or None where there is none: a look makes none."""
-    from orchestrator.journal.database import database_path, server_url
-    from orchestrator.journal.store import Journal
-
-    if server_url(settings.database_url) is None and not database_path(settings.database_url).exists():
+    if not has_journal(settings):
         yield None
         return
-    async with await Journal.open(settings.database_url) as journal:
+    async with await open_journal(settings, create=False) as journal:
         yield journal
 
 

@@ -8,6 +8,16 @@ from orchestrator.errors import Disposition, OrchestratorError
 FIXES = {
     "account_not_found": "Check the id, and that ORCHESTRATOR_PLATFORM_URL and the API key are of its programme: "
     "orchestrator accounts list shows what there is.",
+    "account_unknown": "Check the id, and ORCHESTRATOR_DATABASE_URL: orchestrator status lists the journal's accounts, "
+    "orchestrator accounts list the platform's.",
+    "account_ambiguous": "Type more of the id.",
+    "reference_blank": "Give the account's name in your own records, or leave the reference out.",
+    "reference_unknown": "Check the reference, and ORCHESTRATOR_DATABASE_URL: orchestrator accounts list shows those "
+    "of this journal.",
+    "argument": "Pass what the method's documentation says.",
+    "forked": "Open one in each process, after the fork.",
+    "not_open": "Use it in a with statement.",
+    "interrupted": "Run the same command again: it goes on from where it was.",
     "customer_not_found": "Check the customer's id, and that the API key is of its programme.",
     "chain_nonsense": "Check that ORCHESTRATOR_RPC_URL is an Ethereum JSON-RPC node; doctor tells more.",
     "wrong_chain": "Set ORCHESTRATOR_RPC_URL to a node of the chain that the customer's wallet is on.",
@@ -32,6 +42,7 @@ FIXES = {
     "keystore_permissions": "Type the command that is named.",
     "database_url": "Set ORCHESTRATOR_DATABASE_URL to sqlite:///ABSOLUTE/PATH or postgresql://USER@HOST/NAME.",
     "database_foreign": "Set ORCHESTRATOR_DATABASE_URL to the journal's own database.",
+    "database_missing": "Check ORCHESTRATOR_DATABASE_URL; the first command that changes anything makes the journal.",
     "database_newer": "Install the release that wrote the database, or a newer one.",
     "policy_invalid": "Mend the policy's file: orchestrator policy check FILE says what is wrong with it.",
     "policy_unreadable": "Set ORCHESTRATOR_POLICY to a file that this user can read.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -12,6 +12,7 @@ from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.events import CertificateRevoked
 from orchestrator.lifecycle.fold import AccountState
+from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Stop
 from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
 from orchestrator.ports.platform import PlatformAccount
 
@@ -53,6 +54,45 @@ class OperationReport(_Document):
     deadline: datetime | None = None
     error: ErrorNote | None = None
     certificate: str | None = None
+    reference: str | None = None
+    """The caller's own name for the account, if it was created here under one."""
+
+
+class StopNote(_Document):
+    """An emergency stop that holds."""
+
+    stop: str
+    scope: str
+    since: datetime
+    by: str
+    reason: str
+    agreed: list[str]
+    """Who has agreed that signing resumes."""
+    needed: int
+
+    @classmethod
+    def of(cls, stop: Stop) -> StopNote:
+        return cls(
+            stop=stop.id,
+            scope=stop.scope,
+            since=stop.since.astimezone(UTC),
+            by=stop.by,
+            reason=stop.reason,
+            agreed=list(dict.fromkeys(agreed.person for agreed in stop.agreed)),
+            needed=PEOPLE_TO_RESUME,
+        )
+
+
+class StatusReport(_Document):
+    """Where accounts stand, and what of it needs a person."""
+
+    accounts: list[OperationReport]
+    decisions: list[AccountId]
+    """Those that wait for an operator's decision."""
+    approvals: list[str]
+    """Ids of the requests that wait for somebody's approval."""
+    stops: list[StopNote]
+    """Emergency stops that hold."""
 
 
 class BlockId(_Document):
@@ -98,6 +138,8 @@ class AccountReport(_Document):
     currencies: list[str]
     address: str | None
     created_at: datetime
+    reference: str | None = None
+    """The caller's own name for it, if it was created here under one."""
     journal: OperationReport | None = None
     """What the journal says of it, and so what was last read from the chain."""
 
@@ -108,9 +150,9 @@ def report(
     *,
     wait: Wait | None = None,
     trouble: OrchestratorError | None = None,
-    patience: timedelta | None = None,
 ) -> OperationReport:
-    """The report of an account from its folded state; ``wait`` and ``trouble`` as the runner returned them."""
+    """The report of an account from its folded state; ``wait`` as the runner returned it or as the journal tells it,
+    ``trouble`` as the runner returned it."""
     op, wallet, deployed = state.operation, state.wallet, state.deployed
     address = f"{deployed.chain_id}:{deployed.wallet}" if deployed else None
     values: dict[str, Any] = {
@@ -143,9 +185,7 @@ def report(
     if wait is not None:
         values |= {"waiting_for": wait.waits_for, "since": wait.since, "deadline": wait.until}
     else:
-        since = op.touched_at or op.started_at
-        values |= {"waiting_for": "its next step (orchestrator resume)", "since": since}
-        values["deadline"] = since + patience if patience is not None else None
+        values["waiting_for"] = "its next step (orchestrator resume)"
         asked = state.approvals.get(op.approval or "")
         if asked is not None and not op.approved:
             values["waiting_for"] = f"a second person's approval (orchestrator approve {account_id})"
@@ -177,7 +217,9 @@ def troubled(account_id: AccountId, state: AccountState, error: OrchestratorErro
     return report(account_id, state).model_copy(update={"outcome": outcomes[error.disposition], "error": note})
 
 
-def account_report(account: PlatformAccount, journal: OperationReport | None = None) -> AccountReport:
+def account_report(
+    account: PlatformAccount, journal: OperationReport | None = None, *, reference: str | None = None
+) -> AccountReport:
     """The report of an account as the platform gave it, beside the journal's."""
     return AccountReport(
         account_id=account.id,
@@ -186,5 +228,6 @@ def account_report(account: PlatformAccount, journal: OperationReport | None = N
         currencies=list(account.currencies),
         address=str(account.wallet) if account.wallet else None,
         created_at=account.created_at.astimezone(UTC),
+        reference=reference,
         journal=journal,
     )

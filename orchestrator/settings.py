@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import tomllib
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import urlsplit
@@ -145,19 +148,54 @@ FROM_FILES = SECRETS | {"database_url"}
 """Settings that may also be given as ``…_FILE``."""
 
 
+OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "TEST_PROFILE"})
+"""Names that are used behind the prefix and are no settings."""
+_LIKENESS = 0.75
+"""From which a name is taken for another one misspelt (difflib's ratio)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownVariable:
+    """A variable with the prefix that sets nothing; ``meant``: the one that it is a misspelling of, if it is one."""
+
+    name: str
+    meant: str | None
+
+    def __str__(self) -> str:
+        hint = "" if self.meant is None else f"; is {self.meant} meant?"
+        return f"{self.name} is no setting of this program, and is ignored{hint}"
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[UnknownVariable]:
+    """Not errors: other programs may use the prefix. But a misspelt setting keeps its default, and nobody sees it."""
+    known = {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    known |= {f"{name.upper()}_FILE" for name in FROM_FILES}
+    found = []
+    for variable in sorted(environment):
+        name = variable.removeprefix(PREFIX).upper()
+        if variable.startswith(PREFIX) and name not in known and environment[variable] != "":
+            near = get_close_matches(name, sorted(known), n=1, cutoff=_LIKENESS)
+            found.append(UnknownVariable(variable, PREFIX + near[0] if near else None))
+    return found
+
+
 def load_settings(
     environment: Mapping[str, str] | None = None,
-    config: Path | None = None,
+    config: Path | str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Settings from overrides (the command line), the environment, then the TOML file, in that order.
 
-    Raises SettingsError that names the setting, never with a secret's value.
+    ``environment``: None is the process' own; then a warning names each ``unknown_variables``. Raises SettingsError
+    that names the setting, never with a secret's value.
     """
-    environment = os.environ if environment is None else environment
+    if environment is None:
+        environment = os.environ
+        for unknown in unknown_variables(environment):
+            warnings.warn(str(unknown), stacklevel=2)
     values: dict[str, Any] = {}
     if config is not None:
-        values |= _from_toml(config)
+        values |= _from_toml(Path(config))
     values |= _from_environment(environment)
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     try:

@@ -216,7 +216,11 @@ class Rpc:
         provider = AsyncHTTPProvider(
             self._url, request_kwargs={"allow_redirects": False}, exception_retry_configuration=None
         )
-        await provider.cache_async_session(session)
+        try:
+            await provider.cache_async_session(session)
+        except BaseException:  # cancelled: Ctrl-C while web3 was imported comes here
+            await session.close()
+            raise
         w3 = AsyncWeb3(provider)
         self._w3, self._session, self._loop = w3, session, loop
         return w3

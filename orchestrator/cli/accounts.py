@@ -8,11 +8,13 @@ import typer
 
 from orchestrator.cli.output import clean, emit, fail
 from orchestrator.cli.run import progress, with_orchestrator
-from orchestrator.errors import OrchestratorError
+from orchestrator.cli.tables import show_rows
+from orchestrator.errors import OrchestratorError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.app import Orchestrator
     from orchestrator.report import AccountReport
 
 app = typer.Typer(no_args_is_help=True, help="Accounts on the platform: create, list, show.")
@@ -50,38 +52,56 @@ def list_accounts(
 
     Example: orchestrator accounts list --json
     """
-    accounts = with_orchestrator(lambda o: o.accounts(customer))
+    accounts = with_orchestrator(lambda o: o.accounts(customer), create=False)
 
     def human(console: Console) -> None:
-        from rich.table import Table
-
-        table = Table("account", "platform", "currency", "wallet", "journal", box=None, pad_edge=False)
-        for account in accounts:
-            journal = account.journal
-            told = f"{journal.operation} {journal.outcome}" if journal and journal.operation else "—"
-            row = (account.account_id, account.status, ", ".join(account.currencies), account.address or "—", told)
-            table.add_row(*(clean(cell) for cell in row))
-        console.print(table if accounts else "no accounts")
+        if accounts:
+            heads = ("account", "platform", "currency", "reference", "wallet", "journal")
+            show_rows(console, heads, [_row(account) for account in accounts])
+        else:
+            console.print("no accounts")
 
     emit({"accounts": [account.document() for account in accounts]}, human)
     return 0
 
 
 @app.command()
-def show(account_id: Annotated[str, typer.Argument(metavar="ACCOUNT_ID")]) -> int:
+def show(
+    account_id: Annotated[str | None, typer.Argument(metavar="[ACCOUNT_ID]")] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The account that was created here under it.")
+    ] = None,
+) -> int:
     """One account as the platform has it, beside what the journal and the chain say.
 
     Example: orchestrator accounts show 5df359f0-d299-40a1-8023-17c77a50144c
     """
-    account = with_orchestrator(lambda o: o.account(account_id))
+    if (account_id is None) == (reference is None):
+        raise SettingsError("expected an account's id, or --reference TEXT", code="usage")
+
+    async def work(orchestrator: Orchestrator) -> AccountReport:
+        if reference is not None:
+            return await orchestrator.account_of(reference)
+        (whole,) = await orchestrator.named([account_id or ""], ask="always")
+        return await orchestrator.account(whole)
+
+    account = with_orchestrator(work, create=False)
     emit(account.document(), lambda console: _show(console, account))
     return 0
+
+
+def _row(account: AccountReport) -> tuple[str, ...]:
+    journal = account.journal
+    told = f"{journal.operation} {journal.outcome}" if journal and journal.operation else "—"
+    currencies = ", ".join(account.currencies)
+    return account.account_id, account.status, currencies, account.reference or "—", account.address or "—", told
 
 
 def _show(console: Console, account: AccountReport) -> None:
     journal = account.journal
     lines = {
         "account": account.account_id,
+        "reference": account.reference,
         "customer": account.customer_id,
         "status": account.status,
         "currency": ", ".join(account.currencies),
@@ -92,4 +112,4 @@ def _show(console: Console, account: AccountReport) -> None:
     }
     for name, text in lines.items():
         if text is not None:
-            console.print(f"{name:<10} {clean(str(text))}")
+            console.print(f"{name:<10} {clean(str(text))}", soft_wrap=True)

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
-from orchestrator.cli.office import iso, now, with_journal
+from orchestrator.cli.office import iso, now, show_stops, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, err
 from orchestrator.errors import SettingsError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.journal.store import Journal
     from orchestrator.oversight.requests import Request
     from orchestrator.policy import Ruleset
+    from orchestrator.report import StopNote
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +33,7 @@ def approve(
         str | None,
         typer.Argument(
             metavar="ACCOUNT_ID|REQUEST|policy",
-            help="An account whose closure waits, a request's id (its beginning will do), or policy; none: list all.",
+            help="An account whose closure waits, a request (an id's beginning will do), or policy; none: list all.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -63,9 +64,13 @@ def approve(
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight import approvals, requests
         from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.report import StopNote
 
         of_settings = open_ruleset(settings())
-        ruleset = in_force(await read_oversight(journal), of_settings)
+        seen = await read_oversight(journal)
+        show_stops(err(), [StopNote.of(stop) for stop in seen.stops])
+        await _require_one_account(journal, what)
+        ruleset = in_force(seen, of_settings)
         request = await requests.find(journal, what, settings=of_settings, clock=now)
         if not yes:
             _show(err(), request, ruleset)
@@ -98,24 +103,27 @@ def approve(
 
 
 def _list() -> int:
-    async def work(journal: Journal) -> tuple[list[Request], Ruleset]:
+    async def work(journal: Journal) -> tuple[list[Request], Ruleset, list[StopNote]]:
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight import requests
         from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.report import StopNote
 
         of_settings = open_ruleset(settings())
         found = await requests.pending(journal, settings=of_settings, clock=now)
-        return found, in_force(await read_oversight(journal), of_settings)
+        seen = await read_oversight(journal)
+        return found, in_force(seen, of_settings), [StopNote.of(stop) for stop in seen.stops]
 
-    requests, ruleset = with_journal(work)
+    requests, ruleset, stops = with_journal(work, create=False)
 
     def human(console: Console) -> None:
+        show_stops(console, stops)
         if not requests:
             console.print("nothing waits for an approval")
         for request in requests:
             _show(console, request, ruleset)
 
-    emit(_document(requests), human)
+    emit({**_document(requests), "stops": [stop.document() for stop in stops]}, human)
     return DONE
 
 
@@ -125,15 +133,25 @@ def _print_text(what: str) -> int:
         from orchestrator.lifecycle.proofs import approval_text
         from orchestrator.oversight import requests
 
+        await _require_one_account(journal, what)
         request = await requests.find(journal, what, settings=open_ruleset(settings()), clock=now)
         return request, approval_text(request.approval.asked, await journal.identity())
 
-    request, text = with_journal(work)
+    request, text = with_journal(work, create=False)
     emit(
         {**_document([request]), "text": text},
         lambda console: console.print(text, markup=False, soft_wrap=True),
     )
     return DONE
+
+
+async def _require_one_account(journal: Journal, what: str) -> None:
+    """Raises SettingsError ``account_ambiguous``, also where only one of the accounts has a request."""
+    from orchestrator.accounts import beginning, only
+
+    prefix = beginning(what)
+    if prefix is not None and len(found := await journal.accounts_beginning(prefix)) > 1:
+        only(what, found, "the journal")
 
 
 def _document(requests: list[Request]) -> dict[str, Any]:

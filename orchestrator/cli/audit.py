@@ -31,7 +31,7 @@ def audit() -> int:
     Example: orchestrator audit --json
     """
     with progress() as watch:
-        told = with_orchestrator(lambda o: o.audit(), watch=watch)
+        told = with_orchestrator(lambda o: o.audit(), watch=watch, create=False)
     emit(told.document(), lambda console: _show(console, told))
     if told.fails:
         return FAILED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,8 @@ from orchestrator.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.journal.store import Journal
+
 app = typer.Typer(name="history", help="The signing history: list, export, import.", no_args_is_help=True)
 
 
@@ -26,7 +28,7 @@ def list_() -> None:
 
     Example: orchestrator history list --json
     """
-    rows = with_journal(lambda journal: journal.signature_rows())
+    rows = with_journal(lambda journal: journal.signature_rows(), create=False)
     document = {
         "signatures": [
             {
@@ -67,7 +69,12 @@ def export(
     """
     from orchestrator.oversight import history
 
-    document = with_journal(lambda journal: history.export(journal, now()))
+    async def work(journal: Journal) -> dict[str, Any]:
+        if not journal.is_there:
+            raise SettingsError("there is no journal yet, so nothing was signed", code="database_missing")
+        return await history.export(journal, now())
+
+    document = with_journal(work, create=False)
     if str(file) == "-":
         emit(document, lambda console: console.print_json(json.dumps(document)))
         return

@@ -12,7 +12,6 @@ from orchestrator import files
 from orchestrator.cli.context import Force
 from orchestrator.cli.output import DONE, FAILED, clean, emit
 from orchestrator.cli.run import with_orchestrator
-from orchestrator.models import to_uuid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +39,7 @@ def journal(
     """
     if verify:
         return _verify()
-    events = with_orchestrator(lambda o: _events(o, account_id))
+    account_id, events = with_orchestrator(lambda o: _events(o, account_id), create=False)
     documents = [_document(item) for item in events]
     if export is not None:
         lines = "".join(json.dumps(document) + "\n" for document in documents)
@@ -53,7 +52,9 @@ def journal(
         for item in events:
             data = item.event.model_dump(mode="json", exclude={"type"}, exclude_none=True)
             facts = "  ".join(f"[dim]{name}[/] {clean(_short(value))}" for name, value in data.items())
-            console.print(f"{item.seq:>5}  {item.at:%Y-%m-%d %H:%M:%S}  [bold]{item.event.type}[/]  {facts}")
+            console.print(
+                f"{item.seq:>5}  {item.at:%Y-%m-%d %H:%M:%S}  [bold]{item.event.type}[/]  {facts}", soft_wrap=True
+            )
         if not events:
             console.print("no events")
 
@@ -62,7 +63,7 @@ def journal(
 
 
 def _verify() -> int:
-    checked = with_orchestrator(lambda o: o.journal.verify())
+    checked = with_orchestrator(lambda o: o.journal.verify(), create=False)
     document = {
         "valid": checked.valid,
         "events": checked.events,
@@ -83,13 +84,21 @@ def _verify() -> int:
     return DONE if checked.valid else FAILED
 
 
-async def _events(orchestrator: Orchestrator, account_id: str | None) -> list[Recorded]:
-    if account_id is not None:
-        return await orchestrator.journal.read(to_uuid(account_id, "an account's id"))
+async def _events(orchestrator: Orchestrator, text: str | None) -> tuple[str | None, list[Recorded]]:
+    journal = orchestrator.journal
+    if text is not None:
+        from orchestrator.accounts import to_account_id
+
+        (whole,) = await orchestrator.named([text], ask="never")
+        account_id = to_account_id(whole)
+        found = await journal.read(account_id)
+        if not found and not await journal.creation_streams(account_id):
+            raise SettingsError(f"nothing was journaled of an account {account_id}", code="account_unknown")
+        return account_id, found
     events: list[Recorded] = []
-    while page := await orchestrator.journal.read_all(events[-1].seq if events else 0):
+    while page := await journal.read_all(events[-1].seq if events else 0):
         events += page
-    return events
+    return None, events
 
 
 def _document(item: Recorded) -> dict[str, Any]:

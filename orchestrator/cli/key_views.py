@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.office import peek
 from orchestrator.cli.output import clean, emit, err
+from orchestrator.cli.tables import show_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,18 +42,20 @@ def emit_keys(
         document["journal"] = {"code": trouble.code, "message": trouble.message}
 
     def human(console: Console) -> None:
-        from rich.table import Table
-
-        table = Table("name", "address", "backend", "state", "may sign for", box=None)
-        for key in keys:
-            table.add_row(
+        rows = [
+            (
                 key.name,
                 key.address,
-                clean(key.uri or key.backend),
+                key.uri or key.backend,
                 "disabled" if key.disabled else "enabled",
                 ", ".join(str(wallet.chain) for wallet in key.wallets) or "no wallet yet",
             )
-        console.print(table if keys else "no keys; make one with: orchestrator keys create NAME")
+            for key in keys
+        ]
+        if rows:
+            show_rows(console, ("name", "address", "backend", "state", "may sign for"), rows)
+        else:
+            console.print("no keys; make one with: orchestrator keys create NAME")
         for error in unreadable:
             console.print(f"[red]{clean(error['message'])}[/]")
 

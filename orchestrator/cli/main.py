@@ -81,6 +81,7 @@ def root(
     """The options that every command takes, before it or after it."""
     options.json = json
     options.config = config
+    options.warned = False
     options.overrides = {
         "database_url": database_url,
         "keystore": keystore,
@@ -197,6 +198,9 @@ def _run(arguments: list[str]) -> int:
 
 def _interrupted() -> int:
     fail(OrchestratorError("nothing is lost: run the command again", code="interrupted"), waiting=True)
+    # CPython ends by the signal, and not with our code, if the last string that was executed was interrupted (one of a
+    # dataclass, say, while something was imported): whoever waits for the process sees -2 instead of 130.
+    exec("")  # noqa: S102
     return INTERRUPTED
 
 

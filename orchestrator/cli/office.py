@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.cli.context import settings
+from orchestrator.cli.context import options, settings
+from orchestrator.cli.output import clean, err, out
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import Oversight, Stop
+    from orchestrator.lifecycle.oversight import Oversight
     from orchestrator.oversight.records import Landing
+    from orchestrator.report import StopNote
 
 _Result = TypeVar("_Result")
 
@@ -28,11 +32,11 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def with_journal(work: Callable[[Journal], Awaitable[_Result]]) -> _Result:
-    """Opens the journal that the settings name, made if it is not there, and runs ``work`` with it."""
+def with_journal(work: Callable[[Journal], Awaitable[_Result]], *, create: bool = True) -> _Result:
+    """Opens the journal that the settings name, and runs ``work`` with it. ``create``: as ``connect.open_journal``."""
     import asyncio
 
-    from orchestrator.journal.store import Journal
+    from orchestrator.connect import open_journal
 
     async def body() -> _Result:
         # These commands ask for passwords: Ctrl-C must end a prompt, and not wait for its answer as asyncio's own does.
@@ -40,7 +44,8 @@ def with_journal(work: Callable[[Journal], Awaitable[_Result]]) -> _Result:
         task = asyncio.current_task()
         if task is not None:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        async with await Journal.open(settings().database_url) as journal:
+        async with await open_journal(settings(), create=create) as journal:
+            note_if_missing(journal)
             return await work(journal)
 
     try:
@@ -51,7 +56,6 @@ def with_journal(work: Callable[[Journal], Awaitable[_Result]]) -> _Result:
 
 def landing(journal: Journal) -> Landing:
     """How a command that forbids signing waits: told on stderr, and with the decision noted beside the keystore."""
-    from orchestrator.cli.output import clean, err
     from orchestrator.oversight.records import Landing
 
     return Landing(
@@ -60,6 +64,13 @@ def landing(journal: Journal) -> Landing:
         watch=lambda what: err().print(clean(what), soft_wrap=True),
         meanwhile=lambda: noted(journal),
     )
+
+
+def note_if_missing(journal: Journal) -> None:
+    """Says that there is no journal yet, to who reads one that is not there."""
+    if not journal.is_there:
+        note = "no journal yet: the first command that changes anything makes it"
+        (err() if options.json else out()).print(note, soft_wrap=True)
 
 
 async def noted(journal: Journal) -> None:
@@ -87,28 +98,23 @@ async def noted(journal: Journal) -> None:
 def peek() -> tuple[Oversight | None, OrchestratorError | None]:
     """What people have decided, for a command that only reads and works without a journal too: None where there is none
     (and none is made), or where it cannot be read (then with the error)."""
-    from orchestrator.journal.database import database_path, server_url
+    from orchestrator.connect import has_journal
     from orchestrator.oversight.records import read_oversight
 
     try:
-        url = settings().database_url
-        if server_url(url) is None and not database_path(url).exists():
+        if not has_journal(settings()):
             return None, None
-        return with_journal(read_oversight), None
+        return with_journal(read_oversight, create=False), None
     except OrchestratorError as error:
         return None, error
 
 
-def stop_document(stop: Stop) -> dict[str, Any]:
-    """A stop as documents show it."""
-    from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME
-
-    return {
-        "stop": stop.id,
-        "scope": stop.scope,
-        "since": iso(stop.since),
-        "by": stop.by,
-        "reason": stop.reason,
-        "agreed": list(dict.fromkeys(agreed.person for agreed in stop.agreed)),
-        "needed": PEOPLE_TO_RESUME,
-    }
+def show_stops(console: Console, stops: Sequence[StopNote]) -> None:
+    """A line for each stop that holds: what a person must know before anything else."""
+    for stop in stops:
+        scope = "ALL SIGNING" if stop.scope == "all" else f"SIGNING of {stop.scope}"
+        console.print(
+            f"[bold red]{clean(scope)} IS STOPPED[/] since {stop.since:%Y-%m-%d %H:%M:%S} UTC by {clean(stop.by)}: "
+            f"{clean(stop.reason)} (orchestrator stops)",
+            soft_wrap=True,
+        )

@@ -12,7 +12,8 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
-from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, worst
+from orchestrator.cli.office import show_stops
+from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, out, worst
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import AccountId, Outcome
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.app import Orchestrator
-    from orchestrator.report import OperationReport
+    from orchestrator.report import OperationReport, StatusReport
     from orchestrator.steps.people import Voice
 
-Ids = Annotated[list[str], typer.Argument(metavar="ACCOUNT_ID…", help="Ids of accounts, or - for one a line on stdin.")]
-OptionalIds = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT_ID]…", help="Ids of accounts; none: all.")]
+_IDS = "Ids of accounts, or unique beginnings of them (6 characters or more)"
+Ids = Annotated[list[str], typer.Argument(metavar="ACCOUNT_ID…", help=f"{_IDS}; - for one a line on stdin.")]
+OptionalIds = Annotated[list[str] | None, typer.Argument(metavar="[ACCOUNT_ID]…", help=f"{_IDS}; none: all.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Give up waiting after this; nothing is lost.")]
 Operation = Callable[["Orchestrator", str], Awaitable["OperationReport"]]
 
@@ -70,7 +72,7 @@ def close(
 
     Example: orchestrator close 5df359f0-d299-40a1-8023-17c77a50144c --certificate closed.json
     """
-    ids = _ids(account_ids)
+    ids = _whole(_ids(account_ids))
     if certificate is not None and len(ids) > 1:
         raise SettingsError(f"--certificate names one file, {len(ids)} accounts were given", code="usage")
     if certificate is not None:
@@ -90,10 +92,17 @@ def status(account_ids: OptionalIds = None) -> int:
     ids = _ids(account_ids or [])
     if account_ids and not ids:
         return 0  # an empty list on stdin: nothing was asked
-    reports = with_orchestrator(lambda o: o.status(ids))
+
+    async def work(orchestrator: Orchestrator) -> StatusReport:
+        return await orchestrator.overview(await orchestrator.named(ids, ask="if_unknown"))
+
+    told = with_orchestrator(work, create=False)
     if not ids:
-        _emit_all(reports)
-    for report in reports if ids else []:
+        emit(told.document(), lambda console: _show_all(console, told.accounts, told))
+        return 0
+    if not options.json:
+        _show_needs(out(), told)
+    for report in told.accounts:
         emit(report.document(), lambda console, told=report: show(console, told))  # type: ignore[misc]
     return 0
 
@@ -108,7 +117,7 @@ def resume(timeout: Timeout = 600) -> int:
             reports = with_orchestrator(lambda o: o.resume(timeout=timeout), watch=watch)
         except OrchestratorError as error:
             return fail(error, waiting=True)
-    _emit_all(reports)
+    emit({"accounts": [report.document() for report in reports]}, lambda console: _show_all(console, reports))
     return worst([EXIT_CODES[report.outcome] for report in reports])
 
 
@@ -129,7 +138,11 @@ def resolve(
     decision: Any = chosen[0]
     from orchestrator.steps.people import system_user
 
-    report = with_orchestrator(lambda o: o.resolve(account_id, decision, reason=reason, by=system_user()))
+    async def work(orchestrator: Orchestrator) -> OperationReport:
+        (whole,) = await orchestrator.named([account_id], ask="never")
+        return await orchestrator.resolve(whole, decision, reason=reason, by=system_user())
+
+    report = with_orchestrator(work, create=False)
     emit(report.document(), lambda console: show(console, report))
     return 0
 
@@ -144,16 +157,21 @@ def _operate(account_ids: list[str], operation: Operation, voice: Voice | None =
     import asyncio
 
     async def work(orchestrator: Orchestrator) -> list[int]:
-        return await asyncio.gather(*(_told(orchestrator, account, operation) for account in ids))
+        whole = dict.fromkeys(await orchestrator.named(ids, ask="always"))
+        return await asyncio.gather(*(_told(orchestrator, account, operation) for account in whole))
 
     with progress() as watch:
         return worst(with_orchestrator(work, watch=watch, voice=voice))
 
 
 def _operate_one(account_id: str, operation: Operation, voice: Voice | None) -> int:
+    async def work(orchestrator: Orchestrator) -> OperationReport:
+        (whole,) = await orchestrator.named([account_id], ask="always")
+        return await operation(orchestrator, whole)
+
     try:
         with progress() as watch:
-            report = with_orchestrator(lambda o: operation(o, account_id), watch=watch, voice=voice)
+            report = with_orchestrator(work, watch=watch, voice=voice)
     except OrchestratorError as error:
         return fail(error, waiting=True)
     emit(report.document(), lambda console: show(console, report))
@@ -183,6 +201,15 @@ def _ids(given: list[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
+def _whole(ids: list[str]) -> list[str]:
+    """Whole ids in the place of their beginnings, before anything is shown or asked of the accounts."""
+    from orchestrator.accounts import beginning
+
+    if not any(map(beginning, ids)):
+        return ids
+    return list(dict.fromkeys(with_orchestrator(lambda o: o.named(ids, ask="always"))))
+
+
 def _writable(file: Path) -> None:
     """Closing is final: that its certificate can be written is seen before it."""
     if file.is_dir() or not file.parent.is_dir() or not os.access(file.parent, os.W_OK | os.X_OK):
@@ -210,14 +237,27 @@ def _confirm(ids: list[str]) -> None:
         raise SettingsError("not closed: the answer was no, nothing was done", code="not_confirmed")
 
 
-def _emit_all(reports: list[OperationReport]) -> None:
-    def human(console: Console) -> None:
-        if not reports:
-            console.print("no accounts in the journal")
-        for report in reports:
-            show(console, report)
+def _show_all(console: Console, reports: list[OperationReport], told: StatusReport | None = None) -> None:
+    if told is not None:
+        _show_needs(console, told)
+    if not reports:
+        console.print("no accounts in the journal")
+    for report in reports:
+        show(console, report)
 
-    emit({"accounts": [report.document() for report in reports]}, human)
+
+def _show_needs(console: Console, told: StatusReport) -> None:
+    """First what needs a person."""
+    show_stops(console, told.stops)
+    decisions, approvals = len(told.decisions), len(told.approvals)
+    needs = [
+        *([f"{decisions} to decide (orchestrator resolve)"] if decisions else []),
+        *([f"{approvals} to approve (orchestrator approve)"] if approvals else []),
+    ]
+    if needs:
+        console.print(f"[bold magenta]NEEDS A PERSON[/]: {', '.join(needs)}", soft_wrap=True)
+    elif told.accounts and not told.stops:
+        console.print("nothing needs a person")
 
 
 _COLOURS = {Outcome.DONE: "green", Outcome.FAILED: "red", Outcome.WAITING: "yellow", Outcome.OPERATOR: "magenta"}
@@ -229,8 +269,10 @@ def show(console: Console, report: OperationReport) -> None:
     console.print(
         f"[bold]{report.account_id}[/]  {report.operation or 'no operation'} [{colour}]{report.outcome}[/]"
         f"  (platform: {report.status or 'unknown'})",
+        soft_wrap=True,
     )
     lines: dict[str, str | None] = {
+        "reference": report.reference,
         "wallet": report.address,
         "block": f"{report.block.number} {report.block.hash} ({report.block.finality})" if report.block else None,
         "waiting for": report.waiting_for,
@@ -241,9 +283,10 @@ def show(console: Console, report: OperationReport) -> None:
     }
     for name, text in lines.items():
         if text is not None:
-            console.print(f"  {name:<12} {clean(text)}")
+            console.print(f"  {name:<12} {clean(text)}", soft_wrap=True)
     if report.outcome is Outcome.OPERATOR and not (report.error and report.error.code == "certificate_revoked"):
         console.print(
             f"  decide with  orchestrator resolve {report.account_id} --retry|--accept|--abandon --reason TEXT",
             markup=False,
+            soft_wrap=True,
         )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli.context import settings as read_settings
-from orchestrator.cli.output import DONE, FAILED, clean, emit
+from orchestrator.cli.output import DONE, FAILED, clean, emit, err
+from orchestrator.cli.run import with_orchestrator
 from orchestrator.errors import MalformedAnswer, SettingsError
 
 if TYPE_CHECKING:
@@ -64,12 +65,13 @@ def explain(
     if challenge is None:
         if account_id is None or wallet is not None:
             raise SettingsError("expected an account's id, or --challenge with --wallet and --operation", code="usage")
-        told = asyncio.run(explain_offered(settings, account_id, purpose))
+        told = asyncio.run(explain_offered(settings, _whole(account_id), purpose))
     else:
         if wallet is None or purpose is None:
             raise SettingsError("--challenge needs --wallet CAIP10 and --operation creation or deletion", code="usage")
         given = _challenge(challenge)
-        told = asyncio.run(explain_given(settings, given, ChainAccount.parse(wallet), purpose, account_id))
+        whole = None if account_id is None else _whole(account_id)
+        told = asyncio.run(explain_given(settings, given, ChainAccount.parse(wallet), purpose, whole))
     emit(told.document(), lambda console: _tell(told, console))
     return DONE if told.decision.allowed else FAILED
 
@@ -148,8 +150,21 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy fi
     return DONE if policy is not None else FAILED
 
 
+def _whole(account_id: str) -> str:
+    from orchestrator.accounts import beginning
+
+    if beginning(account_id) is None:
+        return account_id
+    return with_orchestrator(lambda o: o.named([account_id], ask="if_unknown"), create=False)[0]
+
+
 def _settings(policy: Path | None) -> Settings:
+    from orchestrator.connect import has_journal
+
     settings = read_settings()
+    if not has_journal(settings):
+        note = "no journal there: what was signed, stopped or adopted is not known"
+        err().print(f"[yellow]{note}[/]", soft_wrap=True)
     return settings if policy is None else settings.model_copy(update={"policy": policy})
 
 

@@ -16,7 +16,8 @@ from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
 from orchestrator.cli.key_views import emit_waiting
 from orchestrator.cli.office import now, with_journal
-from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, err
+from orchestrator.cli.output import DONE, IN_PROGRESS, emit, err
+from orchestrator.cli.tables import show_rows
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -229,12 +230,10 @@ def _emit(files: Sequence[KeyFile]) -> None:
     }
 
     def human(console: Console) -> None:
-        from rich.table import Table
-
-        table = Table("name", "state", "key id", "changed", "fingerprint (SHA-256)", box=None)
-        for file in files:
-            key_id = clean(file.key_id or "-")
-            table.add_row(file.name, str(file.state), key_id, file.changed_at, file.fingerprint)
-        console.print(table if files else "no keys; make one with: orchestrator keys request create NAME")
+        if not files:
+            console.print("no keys; make one with: orchestrator keys request create NAME")
+            return
+        rows = [(file.name, str(file.state), file.key_id or "-", file.changed_at, file.fingerprint) for file in files]
+        show_rows(console, ("name", "state", "key id", "changed", "SHA-256"), rows)
 
     emit(document, human)

@@ -9,15 +9,38 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.cli.context import options, settings
+from orchestrator.cli.office import note_if_missing
 from orchestrator.cli.output import clean, err
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
     from orchestrator.steps.people import Voice
 
-_WIDE = 110
-"""Columns that an account's whole id leaves room in."""
 _Result = TypeVar("_Result")
+
+
+class Changes:
+    """Tells what is new of one account. Each look at it tells its steps again, and then what it waits for: while they
+    are those of the look before, there is nothing to tell."""
+
+    def __init__(self) -> None:
+        self._now: list[str] = []
+        self._before: list[str] | None = []
+        """What is left of the look before; None once this one has something new: all that follows is told."""
+
+    def is_one(self, what: str) -> bool:
+        """Whether this has not been told already. Waiting is the end of a look."""
+        if self._now[-1:] == [what]:
+            return False
+        self._now.append(what)
+        if self._before is not None and what in self._before:
+            self._before = self._before[self._before.index(what) + 1 :]
+        else:
+            self._before = None
+        new = self._before is None
+        if what.startswith("waiting for"):
+            self._before, self._now = self._now, []
+        return new
 
 
 def with_orchestrator(
@@ -25,8 +48,9 @@ def with_orchestrator(
     *,
     watch: Callable[[str, str], None] | None = None,
     voice: Voice | None = None,
+    create: bool = True,
 ) -> _Result:
-    """Opens the orchestrator with this run's settings, and runs ``work`` with it. ``voice``: as there."""
+    """Opens the orchestrator with this run's settings, and runs ``work`` with it. ``voice``, ``create``: as there."""
     import asyncio
 
     from orchestrator.app import Orchestrator
@@ -36,7 +60,8 @@ def with_orchestrator(
         task = asyncio.current_task()
         if task is not None:
             loop.add_signal_handler(signal.SIGTERM, task.cancel)
-        async with Orchestrator.open(settings(), watch=watch, voice=voice) as orchestrator:
+        async with Orchestrator.open(settings(), watch=watch, voice=voice, create=create) as orchestrator:
+            note_if_missing(orchestrator.journal)
             return await work(orchestrator)
 
     try:
@@ -49,34 +74,32 @@ def with_orchestrator(
 def progress() -> Iterator[Callable[[str, str], None]]:
     """Shows what each account is doing or waiting for, on stderr: live on a terminal, else a line per change."""
     console = err()
-    latest: dict[str, str] = {}
+    changes: dict[str, Changes] = {}
     if options.json or not sys.stderr.isatty():
 
         def tell(who: str, what: str) -> None:
-            if latest.get(who) != what:
-                latest[who] = what
+            if changes.setdefault(who, Changes()).is_one(what):
                 console.print(f"{clean(who)}: {clean(what)}", soft_wrap=True)
 
         yield tell
         return
 
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     columns = (
         SpinnerColumn(),
         TextColumn("[bold]{task.fields[who]}[/]"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", table_column=Column(ratio=1)),  # broken into lines, and the id is whole
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Progress(*columns, console=console, transient=True, expand=True) as bars:
         tasks: dict[str, int] = {}
 
         def show(who: str, what: str) -> None:
             if who not in tasks:
-                shown = who if console.width >= _WIDE else who[:8]
-                tasks[who] = bars.add_task("", total=None, who=clean(shown))
-            if latest.get(who) != what:
-                latest[who] = what
+                tasks[who] = bars.add_task("", total=None, who=clean(who))
+            if changes.setdefault(who, Changes()).is_one(what):
                 bars.update(tasks[who], description=clean(what))  # type: ignore[arg-type]
 
         yield show

@@ -1,4 +1,4 @@
-"""``stop-signing`` and ``resume-signing``: one person stops at once, two let it go on."""
+"""``stop-signing`` and ``resume-signing``: one person stops at once, two let it go on; ``stops`` tells what holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import settings
-from orchestrator.cli.office import landing, now, peek, stop_document, with_journal
+from orchestrator.cli.office import landing, now, peek, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit
 from orchestrator.errors import SettingsError
 
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands to the root."""
     app.command("stop-signing")(stop_signing)
     app.command("resume-signing")(resume_signing)
+    app.command()(stops)
 
 
 def stop_signing(
@@ -54,7 +55,7 @@ def stop_signing(
         )
 
     seen = with_journal(work)
-    _emit(seen.stops, (), f"signing is stopped ({scope})")
+    _emit(seen.stops, (), f"[green]done[/]: signing is stopped ({scope})")
     return DONE
 
 
@@ -99,8 +100,20 @@ def resume_signing(
     ended = f"signing is not stopped ({scope})"
     if held:
         ended = f"no stop of {scope} holds; others do, and each is ended in its own scope (--key, --chain)"
-    _emit(held, told.waiting, ended)
+    _emit(held, told.waiting, f"[green]done[/]: {ended}")
     return DONE if told.done else IN_PROGRESS
+
+
+def stops() -> int:
+    """Emergency stops in force: of what, since when, by whom, why, and who has agreed to their end.
+
+    Example: orchestrator stops --json
+    """
+    from orchestrator.oversight.records import read_oversight
+
+    seen = with_journal(read_oversight, create=False)
+    _emit(seen.stops, (), "[bold red]SIGNING IS STOPPED[/]" if seen.stops else "signing is not stopped")
+    return DONE
 
 
 def _print_text(scope: str) -> int:
@@ -111,7 +124,7 @@ def _print_text(scope: str) -> int:
         identity = await journal.identity()
         return [resume_text(stop, identity) for stop in (await read_oversight(journal)).stops if stop.scope == scope]
 
-    texts = with_journal(work)
+    texts = with_journal(work, create=False)
     if not texts:
         raise SettingsError(f"signing is not stopped ({scope}): there is nothing to sign", code="not_stopped")
     emit({"texts": texts}, lambda console: console.print("\n\n".join(texts), markup=False, soft_wrap=True))
@@ -145,7 +158,9 @@ def _address(key: str) -> Address | None:
 
 
 def _emit(stops: Sequence[Stop], waiting: Sequence[Stop], headline: str) -> None:
-    documents = [stop_document(stop) for stop in stops]
+    from orchestrator.report import StopNote
+
+    documents = [StopNote.of(stop).document() for stop in stops]
     waiting_for = None
     if waiting:
         agreed = ", ".join(dict.fromkeys(said.person for stop in waiting for said in stop.agreed))
@@ -157,7 +172,7 @@ def _emit(stops: Sequence[Stop], waiting: Sequence[Stop], headline: str) -> None
     }
 
     def human(console: Console) -> None:
-        console.print(f"[yellow]waiting[/] for {clean(waiting_for)}" if waiting_for else f"[green]done[/]: {headline}")
+        console.print(f"[yellow]waiting[/] for {clean(waiting_for)}" if waiting_for else headline)
         for stop in documents:
             agreed = f"; agreed to resume: {', '.join(stop['agreed'])}" if stop["agreed"] else ""
             console.print(

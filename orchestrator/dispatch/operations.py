@@ -65,7 +65,7 @@ class Operations:
             async with self._locks.hold(account_id, deadline, lambda what: self._watch(account_id, what)):
                 state = await self._state(account_id)
                 if not state.unfinished:  # another worker was faster
-                    return self._report(account_id, state)
+                    return report(account_id, state)
                 async with cut_off(deadline):
                     return await self._drive(account_id, deadline)
         except TimeoutError:
@@ -121,7 +121,7 @@ class Operations:
             now = world.clock()
             again = Operation(kind=kind, started_at=now)
             if next_action(account_id, replace(working.state, operation=again), now, world.rules) == End("done"):
-                return self._report(account_id, working.state)
+                return report(account_id, working.state)
         await working.record(e.OperationStarted(operation=kind, by=world.actor))
         return None
 
@@ -131,7 +131,7 @@ class Operations:
             f"{op.kind} is under way (since {op.started_at:%Y-%m-%dT%H:%M:%SZ}), and {kind} cannot start before "
             f"its end: see orchestrator status {working.account_id}, then resume, or resolve --abandon"
         )
-        return self._report(working.account_id, working.state).model_copy(
+        return report(working.account_id, working.state).model_copy(
             update={
                 "operation": kind,
                 "outcome": Outcome.FAILED,
@@ -157,6 +157,3 @@ class Operations:
 
     async def _state(self, account_id: AccountId) -> AccountState:
         return fold(await self._world.journal.read(account_id))
-
-    def _report(self, account_id: AccountId, state: AccountState) -> OperationReport:
-        return report(account_id, state, patience=self._world.rules.patience)

@@ -11,7 +11,7 @@ from orchestrator.dispatch.locks import TURN_SECONDS, AccountLocks
 from orchestrator.errors import SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.fold import AccountState, fold
+from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountId
 from orchestrator.ports.journal import Facts
@@ -37,18 +37,14 @@ async def resolve(
     Raises SettingsError ``nothing_to_resolve``, and JournalError. SIDE EFFECTS: journals it.
     """
     wait: Wait | None = None
-    halted = fold(await journal.read(account_id)).operation
-    if decision == "retry" and halted is not None and halted.halted and halted.halted.code == "journal_restored":
+    halted = _waiting(account_id, fold(await journal.read(account_id)), decision).halted
+    if decision == "retry" and halted is not None and halted.code == "journal_restored":
         wait = await reconcile()
 
     async def decide() -> AccountState:
         recorded = await journal.read(account_id)
         state = fold(recorded)
-        op = state.operation
-        if op is None or op.ended is not None or (op.halted is None and decision != "abandon"):
-            raise SettingsError(
-                f"account {account_id} does not wait for an operator's decision", code="nothing_to_resolve"
-            )
+        _waiting(account_id, state, decision)
         decided: list[Event] = [e.OperatorResolved(decision=decision, reason=reason, by=by)]
         if decision == "accept":
             decided.append(e.OperationEnded(outcome="done", code="accepted_by_operator", message=reason))
@@ -59,3 +55,11 @@ async def resolve(
 
     async with locks.hold(account_id, time.monotonic() + TURN_SECONDS):
         return await reading_again(decide, account_id), wait
+
+
+def _waiting(account_id: AccountId, state: AccountState, decision: Decision) -> Operation:
+    """The operation that the decision is about. Raises SettingsError ``nothing_to_resolve``."""
+    op = state.operation
+    if op is None or op.ended is not None or (op.halted is None and decision != "abandon"):
+        raise SettingsError(f"account {account_id} does not wait for an operator's decision", code="nothing_to_resolve")
+    return op

@@ -56,6 +56,7 @@ class Chain:
 
     async def reachable(self) -> str:
         rpc = self._rpc()
+        await self._head()  # what is imported and connected for the first call is not the node's time
         began = time.monotonic()
         head = await self._head()
         return f"{rpc.endpoint} answers in {(time.monotonic() - began) * 1000:.0f} ms; block {head.block.number}"

@@ -16,7 +16,7 @@ from orchestrator.connect import (
 from orchestrator.dispatch.locks import AccountLocks
 from orchestrator.doctor.check import Bad
 from orchestrator.doctor.files import require_private
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.models import ChainAccount, ChainId
@@ -37,9 +37,14 @@ class Database:
 
     async def journal(self) -> Journal | None:
         """The opened journal, None where there is none. Raises SettingsError."""
-        path = _database_path(self._settings)
-        if self._opened is None and (path is None or path.exists()):
-            self._opened = await self._stack.enter_async_context(await Journal.open(self._settings.database_url))
+        if self._opened is None:
+            try:
+                opened = await Journal.open(self._settings.database_url, create=False)
+            except SettingsError as error:
+                if error.code != "database_missing":
+                    raise
+                return None
+            self._opened = await self._stack.enter_async_context(opened)
         return self._opened
 
     async def opens(self) -> str:
@@ -50,7 +55,9 @@ class Database:
             if path is not None:
                 require_private((path, Path(f"{path}-wal"), Path(f"{path}-shm")))
             return f"{path or 'the server'} opens, at version {HEAD}"
-        folder = _existing(path.parent) if path else Path("/")
+        if path is None:
+            return "the server is there, and has no journal yet; the first command that changes anything makes it"
+        folder = _existing(path.parent)
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
             raise Bad(
                 f"{path} is not there, and cannot be made: {folder} is not a folder that can be written to",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
 from orchestrator.doctor.chain import Chain
-from orchestrator.doctor.check import Check, made
+from orchestrator.doctor.check import Bad, Check, made
 from orchestrator.doctor.database import Database, disk, locks
 from orchestrator.doctor.files import require_files_private
 from orchestrator.doctor.keys import keys, request_key
 from orchestrator.doctor.platform import Platform
 from orchestrator.doctor.signing import policy, signing
-from orchestrator.settings import Settings
+from orchestrator.settings import Settings, unknown_variables
 
 
 async def examine(settings: Settings) -> list[Check]:
@@ -47,4 +48,9 @@ async def examine(settings: Settings) -> list[Check]:
 async def _settings(settings: Settings) -> str:
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
     require_files_private(settings)
-    return "all that are needed are set and can be read"
+    unknown = unknown_variables(os.environ)
+    misspelt = [str(variable) for variable in unknown if variable.meant is not None]
+    if misspelt:
+        raise Bad("; ".join(misspelt), "Correct its name, or unset it: the setting has its default until then.")
+    notes = [f"note: {variable}" for variable in unknown]
+    return "; ".join(("all that are needed are set and can be read", *notes))

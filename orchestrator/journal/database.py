@@ -25,22 +25,39 @@ _PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining c
 """What a server says that is there and cannot take a connection now."""
 
 
-async def open_database(url: str) -> Database:
+async def open_database(url: str, *, create: bool = True) -> Database:
     """A migrated database.
 
-    ``url`` is ``sqlite:///ABSOLUTE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``. SIDE EFFECTS: creates the
-    file (0600, in a folder of 0700) or the tables, and migrates them. Raises SettingsError (``database_url``,
-    ``database_newer``, ``database_foreign``, ``database_unusable``, ``extra_missing``) and JournalError
-    (``journal_damaged``; ``journal_unreachable``, ``journal_busy``: retry).
+    ``url`` is ``sqlite:///ABSOLUTE`` or ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``. ``create``: whether it is
+    made where there is none. SIDE EFFECTS: creates the file (0600, in a folder of 0700) or the tables, and migrates
+    them. Raises SettingsError (``database_url``, ``database_missing``, ``database_newer``, ``database_foreign``,
+    ``database_unusable``, ``extra_missing``) and JournalError (``journal_damaged``; ``journal_unreachable``,
+    ``journal_busy``: retry).
     """
     server = server_url(url)
-    return await _open_file(database_path(url)) if server is None else await _open_server(server)
+    if server is not None:
+        return await _open_server(server, create=create)
+    path = database_path(url)
+    if not create and (not path.exists() or path.stat().st_size == 0):
+        raise _missing(str(path))
+    return await _open_file(path, create=create)
 
 
-async def _open_file(path: Path) -> Database:
+async def open_in_memory() -> Database:
+    """An empty database that ends with the process, for who only reads and finds none."""
+    database = Database(sqlite.memory_engine())
+    await _migrate(database, "memory", create=True)
+    return database
+
+
+def _missing(where: str) -> SettingsError:
+    return SettingsError(f"there is no journal at {where}, and this command makes none", code="database_missing")
+
+
+async def _open_file(path: Path, *, create: bool) -> Database:
     database = Database(await asyncio.to_thread(sqlite.sqlite_engine, path))
     try:
-        await _migrate(database, str(path))
+        await _migrate(database, str(path), create=create)
     except BaseException as error:
         await database.close()
         if isinstance(error, JournalError) and error.code == "journal_database":
@@ -49,13 +66,13 @@ async def _open_file(path: Path) -> Database:
     return database
 
 
-async def _open_server(url: URL) -> Database:
+async def _open_server(url: URL, *, create: bool) -> Database:
     try:
         database = Database(postgres.postgres_engine(url))
     except sa.exc.ArgumentError:
         raise _malformed() from None
     try:
-        await _migrate(database, postgres.shown(url))
+        await _migrate(database, postgres.shown(url), create=create)
     except BaseException as error:
         await database.close()
         if isinstance(error, UnicodeError):  # a host's name that is none
@@ -119,18 +136,21 @@ def lock_name(url: str) -> str | None:
     return None if server is None else postgres.fingerprint(server)
 
 
-async def _migrate(database: Database, where: str) -> None:
-    def is_newest(connection: sa.Connection) -> bool:
+async def _migrate(database: Database, where: str, *, create: bool) -> None:
+    def found(connection: sa.Connection) -> str | None:
         require_ours(set(sa.inspect(connection).get_table_names()), where)
-        return _revision(connection) == HEAD
+        return _revision(connection)
 
     def migrate(connection: sa.Connection) -> None:
         # Read again under the write lock: another process may have migrated meanwhile.
-        found = _revision(connection)
-        if found != HEAD:
-            _upgrade(connection, found)
+        revision = _revision(connection)
+        if revision != HEAD:
+            _upgrade(connection, revision)
 
-    if not await database.read(is_newest):
+    revision = await database.read(found)
+    if revision is None and not create:
+        raise _missing(where)
+    if revision != HEAD:
         await database.write(migrate)
 
 

@@ -30,7 +30,16 @@ def sqlite_engine(path: Path) -> sa.Engine:
             f"cannot open the database {path}: {error.strerror or error}", code="database_unusable"
         ) from error
     _identify(path)
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+    return _listening(sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS}))
+
+
+def memory_engine() -> sa.Engine:
+    """One connection to a database in memory: for one task at a time."""
+    arguments = {"check_same_thread": False}
+    return _listening(sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args=arguments))
+
+
+def _listening(engine: sa.Engine) -> sa.Engine:
     sa.event.listen(engine, "connect", _on_connect)
     sa.event.listen(engine, "begin", _on_begin)
     return engine

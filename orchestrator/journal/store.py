@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.journal import signatures
-from orchestrator.journal.database import locks_beside, open_database
+from orchestrator.journal.database import locks_beside, open_database, open_in_memory
 from orchestrator.journal.in_flight import FileInFlight, InFlight, ServerInFlight
 from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row_of
 from orchestrator.journal.schema import certificates, claims, events, inbox, meta
@@ -37,8 +37,10 @@ class Journal:
     """The facts of all accounts, in streams: one per account id, one per ``reference:…`` of a creation, and ``signing``
     for what people decide."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, is_there: bool = True) -> None:
         self._database = database
+        self.is_there = is_there
+        """False of ``missing``: nothing is kept, and nothing was ever written."""
         engine = database.engine
         self._in_flight: InFlight = (
             FileInFlight(locks_beside(Path(engine.url.database or "")))
@@ -49,9 +51,15 @@ class Journal:
         self._pages_were_read = False
 
     @classmethod
-    async def open(cls, url: str) -> Journal:
-        """Raises SettingsError if the database cannot be used. SIDE EFFECTS: creates and migrates it."""
-        return cls(await open_database(url))
+    async def open(cls, url: str, *, create: bool = True) -> Journal:
+        """Raises SettingsError if the database cannot be used; ``database_missing`` if there is none and it is not to
+        be made. SIDE EFFECTS: creates (if ``create``) and migrates it."""
+        return cls(await open_database(url, create=create))
+
+    @classmethod
+    async def missing(cls) -> Journal:
+        """What is read where there is no journal yet: empty, and in memory only."""
+        return cls(await open_in_memory(), is_there=False)
 
     async def close(self) -> None:
         await self._database.close()
@@ -159,8 +167,25 @@ class Journal:
 
     async def claimed_accounts(self) -> set[str]:
         """Ids of the accounts that some creation of this journal has already been answered with."""
-        query = sa.select(claims.c.account_id)
-        return await self._database.read(lambda connection: set(connection.execute(query).scalars()))
+        return set(await self.creation_streams())
+
+    async def accounts_beginning(self, prefix: str) -> set[str]:
+        """Ids of the accounts that something was journaled of, their creation included, which begin so."""
+        streams = sa.select(events.c.stream).where(events.c.stream_seq == 1)
+        worked_on = streams.where(events.c.stream.startswith(prefix, autoescape=True))
+        created = sa.select(claims.c.account_id).where(claims.c.account_id.startswith(prefix, autoescape=True))
+        return await self._database.read(lambda connection: set(connection.execute(worked_on.union(created)).scalars()))
+
+    async def creation_streams(self, account_id: str | None = None) -> dict[str, str]:
+        """By account (None: all), the stream of the creation that was answered with it: ``reference:…``."""
+        query = sa.select(claims.c.account_id, claims.c.stream)
+        if account_id is not None:
+            query = query.where(claims.c.account_id == account_id)
+
+        def found(connection: sa.Connection) -> dict[str, str]:
+            return {row.account_id: row.stream for row in connection.execute(query)}
+
+        return await self._database.read(found)
 
     async def open_creations(self) -> list[Recorded]:
         """The last intents of the creations that have had no answer and no refusal yet."""

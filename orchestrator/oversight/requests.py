@@ -18,6 +18,8 @@ from orchestrator.policy import Policy, Ruleset
 
 _PAGE = 1000
 _SHORTEST_PREFIX = 6
+_COMMON = 8
+"""Characters in which an account's id and a request's may begin alike: then the account's has a hyphen."""
 _ACCOUNT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _APPROVAL = (o.ApprovalRequested, o.ApprovalGiven, o.ApprovalUsed)
 
@@ -69,7 +71,7 @@ async def pending(records: Records, *, settings: Ruleset, clock: Clock) -> list[
 
 async def find(records: Records, what: str, *, settings: Ruleset, clock: Clock) -> Request:
     """The one live request that ``what`` names: an account's id (its newest request: what stands on the account now),
-    a request's id or its beginning (6 digits or more), or ``policy``.
+    a request's id, the beginning of one of these (6 characters or more), or ``policy``.
 
     Raises SettingsError ``approval_unknown``, ``approval_ambiguous``; PolicyRefused ``approval_expired``,
     ``approval_used`` where there was one.
@@ -77,11 +79,12 @@ async def find(records: Records, what: str, *, settings: Ruleset, clock: Clock) 
     now = clock()
     named = [request for request in await _candidates(records, what, settings) if _is_named(request, what)]
     found = [request for request in named if request.approval.is_live(now)]
-    if found and all(request.account_id is not None for request in found) and found[-1].account_id == what.lower():
+    if found and len({request.account_id if _names_account(request, what) else request.id for request in found}) == 1:
         return found[-1]
     if len(found) > 1:
+        listed = ", ".join(f"{r.id[:12]} ({r.account_id or r.approval.asked.subject})" for r in found)
         raise SettingsError(
-            f"{ascii(what)[:80]} names {len(found)} requests: say which of " + ", ".join(r.id[:12] for r in found),
+            f"{ascii(what)[:80]} names {len(found)} requests: say which of {listed}",
             code="approval_ambiguous",
         )
     if found:
@@ -100,7 +103,7 @@ async def _candidates(records: Records, what: str, settings: Ruleset) -> list[Re
     if _ACCOUNT.fullmatch(what.lower()) is not None:
         return await _requests(records, oversight, settings, await records.read(what.lower()))
     found = await _requests(records, oversight, settings, await records.read(STREAM))
-    if what == "policy" or any(_is_named(request, what) for request in found):
+    if what == "policy" or (len(what) > _COMMON and any(_is_named(request, what) for request in found)):
         return found
     return await _all(records, oversight, settings)
 
@@ -133,9 +136,13 @@ async def _requests(
 def _is_named(request: Request, what: str) -> bool:
     if what == "policy":
         return request.approval.asked.subject == "ruleset"
-    if request.account_id is not None and request.account_id == what.lower():
-        return True
-    return len(what) >= _SHORTEST_PREFIX and request.id.startswith(what.lower())
+    return _names_account(request, what) or (len(what) >= _SHORTEST_PREFIX and request.id.startswith(what.lower()))
+
+
+def _names_account(request: Request, what: str) -> bool:
+    return (
+        request.account_id is not None and len(what) >= _SHORTEST_PREFIX and request.account_id.startswith(what.lower())
+    )
 
 
 def require_live(approval: Approval, now: datetime) -> None:

@@ -8,7 +8,9 @@ next event and not with the next start.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import rfc8785
 
@@ -94,8 +96,7 @@ async def ruleset_wait(world: World) -> Wait | None:
         await record(world, seen, adopted)
         world.adopted.add(mine.hash)
         return None
-    changes = sorted(seen.ruleset.changes(mine))
-    content = {"from": seen.ruleset_hash, "to": mine.hash, "changes": changes, "document": mine.document}
+    content = change_of(seen.ruleset_hash, seen.ruleset, mine)
     found = seen.request_for("ruleset", content_hash(content), needed, now)
     if found is None:
         asked = await request(
@@ -117,12 +118,23 @@ async def ruleset_wait(world: World) -> Wait | None:
         await record(world, seen, used, o.ApprovalUsed(request=found.asked.request))
         world.adopted.add(mine.hash)
         return None
+    return change_wait(found, takes, content)
+
+
+def change_of(before_hash: str | None, before: Ruleset, after: Ruleset) -> dict[str, Any]:
+    """The matter that people approve before another ruleset comes into force."""
+    changes = sorted(before.changes(after))
+    return {"from": before_hash, "to": after.hash, "changes": changes, "document": after.document}
+
+
+def change_wait(asked: Approval, takes: int, change: Mapping[str, Any]) -> Wait:
+    """The wait for the people whom a change of the ruleset takes."""
     people = "one person" if takes == 1 else f"{takes} people"
     return Wait(
-        f"{people} to approve the change of {' and '.join(changes)} (orchestrator approve {found.asked.request[:12]}); "
-        "until then nothing is done under it",
-        found.at,
-        found.asked.expires_at,
+        f"{people} to approve the change of {' and '.join(change['changes'])} (orchestrator approve "
+        f"{asked.asked.request[:12]}); until then nothing is done under it",
+        asked.at,
+        asked.asked.expires_at,
     )
 
 

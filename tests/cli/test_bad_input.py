@@ -80,10 +80,12 @@ def test_closing_without_a_terminal_needs_yes(devnet, cli):
 
 
 def test_a_wrong_api_secret(devnet, cli):
+    _created(devnet, cli)
     _error(cli, devnet, "platform_login_refused", 2, "accounts", "list", ORCHESTRATOR_API_SECRET="not the secret")
 
 
 def test_platform_unreachable(devnet, cli, refused_url):
+    _created(devnet, cli)
     address = {"ORCHESTRATOR_PLATFORM_URL": f"{refused_url}/v1"}
     _error(cli, devnet, "platform_unreachable", 1, "accounts", "list", **address)
     _error(cli, devnet, "platform_unreachable", 75, "activate", UNKNOWN, "--timeout", "0.5", **address)
@@ -130,6 +132,7 @@ def test_unreadable_key_and_readable_keystore(devnet, cli):
 
 
 def test_clock_skew(devnet, cli):
+    _created(devnet, cli)
     devnet.simulator.fault("skew_clock", seconds=4000)
     _error(cli, devnet, "clock_skew", 2, "accounts", "list")
 
@@ -157,7 +160,7 @@ def test_a_customer_on_another_kind_of_chain(devnet, cli):
 def test_a_database_of_a_newer_version(devnet, cli):
     import sqlite3
 
-    cli.json("status")
+    _created(devnet, cli)
     with sqlite3.connect(cli.environment["ORCHESTRATOR_DATABASE_URL"].removeprefix("sqlite:///")) as database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
     database.close()

@@ -165,4 +165,4 @@ def test_people_get_a_table(place, monkeypatch):
     told = invoke("list").stdout
     assert "first" in told
     assert "created" in told
-    assert "fingerprint" in told
+    assert "SHA-256" in told

@@ -100,7 +100,6 @@ def reports() -> list[OperationReport]:
         report(ACCOUNT, state()),
         report(ACCOUNT, state(OBSERVED)),
         report(ACCOUNT, state(STARTED)),
-        report(ACCOUNT, state(STARTED), patience=timedelta(hours=1)),
         report(ACCOUNT, state(*whole), wait=wait),
         report(ACCOUNT, state(*whole), wait=wait, trouble=ChainUnreachable("the node is away")),
         report(ACCOUNT, state(*whole, halted)),

@@ -1,0 +1,103 @@
+"""What an account waits for, by the journal alone: what the next look would find if nothing has changed outside.
+
+The very functions decide that decide when an account is worked on; nothing is asked of platform, node or keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
+from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation
+from orchestrator.lifecycle.oversight import STREAM, Oversight, content_hash
+from orchestrator.lifecycle.stages import Rules, Step
+from orchestrator.models import ChainAccount
+from orchestrator.oversight.records import in_force
+from orchestrator.oversight.requests import Request, weighed
+from orchestrator.policy import Ruleset
+from orchestrator.steps.gate import change_of, change_wait, stopped
+
+_FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
+_RESUME = "(orchestrator resume)"
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What people have decided, and what this process' settings ask for, at one moment."""
+
+    seen: Oversight
+    mine: Ruleset
+    rules: Rules
+    journal: str
+    """Its id."""
+    now: datetime
+    certificate_key: str | None = None
+
+    def wait(self, account_id: str, state: AccountState) -> Wait | None:
+        """None where no operation is under way, or it waits for an operator's decision."""
+        op = state.operation
+        if op is None or op.ended is not None or op.halted is not None:
+            return None
+        return self._change() or self._next(account_id, state, op)
+
+    def requests(self, account_id: str, state: AccountState) -> list[Request]:
+        """The live requests for approval of an account, the oldest first."""
+        return self._live(account_id, state)
+
+    def changes(self) -> list[Request]:
+        """The live requests for approval that are not about one account, the oldest first."""
+        return self._live(STREAM, self.seen)
+
+    def _live(self, stream: str, of: AccountState | Oversight) -> list[Request]:
+        policy = in_force(self.seen, self.mine).policy
+        live = [approval for approval in of.approvals.values() if approval.is_live(self.now)]
+        return [weighed(stream, approval, policy, self.journal) for approval in live]
+
+    def _next(self, account_id: str, state: AccountState, op: Operation) -> Wait:
+        since = op.touched_at or op.started_at
+        until = since + self.rules.patience
+        if state.platform is None:
+            return Wait(f"the first look at platform and chain {_RESUME}", since, until)
+        match next_action(account_id, state, self.now, self.rules):
+            case Wait() as wait:
+                return wait
+            case Act(step):
+                return self._stop(state, op, step) or Wait(f"{_due(step, op)} {_RESUME}", since, until)
+            case Halt(_, message):
+                return Wait(f"a look {_RESUME}; as it stands that ends with an operator: {message}", since, until)
+            case End(outcome, _, message):
+                return Wait(f"a look {_RESUME}; as it stands that ends it: {message or outcome}", since, until)
+
+    def _change(self) -> Wait | None:
+        """The wait of a changed ruleset that people have not approved yet, if it was asked for."""
+        seen, mine = self.seen, self.mine
+        if seen.ruleset is None or seen.ruleset_hash == mine.hash:
+            return None
+        content = change_of(seen.ruleset_hash, seen.ruleset, mine)
+        asked = seen.request_for("ruleset", content_hash(content), seen.ruleset.approvals_for(mine), self.now)
+        if asked is None:
+            return None
+        request = weighed(STREAM, asked, seen.ruleset.policy, self.journal)
+        return None if request.is_granted else change_wait(asked, request.needed, content)
+
+    def _stop(self, state: AccountState, op: Operation, step: Step) -> Wait | None:
+        """The wait of an emergency stop that covers the key which the step needs."""
+        if step is Step.PROVE and self.certificate_key is not None and state.deployed is not None:
+            chain = state.deployed.chain_id
+            last = self.seen.keys.get(self.certificate_key)
+            address = None if last is None else last.address
+            stop = self.seen.stop_for(key=self.certificate_key, address=address, chain=chain)
+        elif step in _FOR_A_SIGNATURE and state.owner is not None:
+            owner = ChainAccount.parse(state.owner)
+            by = op.signed.by_key if op.signed is not None else ""  # as the steps themselves ask
+            stop = self.seen.stop_for(key=by, address=owner.address, chain=str(owner.chain))
+        else:
+            return None
+        return None if stop is None else stopped(stop, self.now, self.rules.patience)
+
+
+def _due(step: Step, op: Operation) -> str:
+    if step is Step.FETCH_CHALLENGE and op.kind in PURPOSE:
+        return f"the platform to offer a {PURPOSE[op.kind]} challenge"  # or it was offered, and nobody has looked
+    return f"its next step, {step.value.replace('_', ' ')}"
