@@ -12,6 +12,7 @@ from orchestrator import files
 from orchestrator.cli.context import Force
 from orchestrator.cli.output import DONE, FAILED, clean, emit
 from orchestrator.cli.run import with_orchestrator
+from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -135,10 +135,10 @@ def end_stops(cli):
     from orchestrator.lifecycle.oversight import STREAM
     from orchestrator.lifecycle.oversight_events import SigningResumed
 
+    ends = [SigningResumed(stop=stop["stop"], people=("alice", "bob")) for stop in cli.json("stops")["stops"]]
+
     async def body():
         async with await Journal.open(cli.environment["ORCHESTRATOR_DATABASE_URL"]) as journal:
-            held = cli.json("stops")["stops"]
-            ends = [SigningResumed(stop=stop["stop"], people=("alice", "bob")) for stop in held]
             if ends:
                 await journal.append(STREAM, ends, after=len(await journal.read(STREAM)), at=datetime.now(UTC))
 

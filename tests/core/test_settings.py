@@ -13,7 +13,15 @@ from pydantic import SecretStr
 
 from orchestrator.errors import SettingsError
 from orchestrator.platform import PlatformSettings
-from orchestrator.settings import FROM_FILES, PREFIX, SECRETS, Settings, load_settings
+from orchestrator.settings import (
+    FROM_FILES,
+    OTHER_VARIABLES,
+    PREFIX,
+    SECRETS,
+    Settings,
+    load_settings,
+    unknown_variables,
+)
 
 HUNTER = "hunter2-very-secret"
 
@@ -38,6 +46,32 @@ def refused(*args, **options) -> str:
     assert HUNTER not in repr(raised.value)
     assert raised.value.__cause__ is None or HUNTER not in repr(raised.value.__cause__)
     return raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CONFIRMATION", "CONFIRMATIONS"),
+        ("RPCURL", "RPC_URL"),
+        ("KEYSTORE_PASSWD", "KEYSTORE_PASSWORD"),
+        ("Confirmaton", "CONFIRMATIONS"),
+        ("API_SECRETFILE", "API_SECRET_FILE"),
+        ("HOME", None),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_named(monkeypatch, name, meant):
+    """With the one that it is a misspelling of; its value is not shown."""
+    monkeypatch.setenv(PREFIX + name, HUNTER)
+    (unknown,) = unknown_variables({PREFIX + name: HUNTER, "OTHER": "x", PREFIX + "EMPTY": ""})
+    assert (unknown.name, unknown.meant) == (PREFIX + name, meant and PREFIX + meant)
+    with pytest.warns(UserWarning, match=f"{PREFIX + name} is no setting") as warned:
+        load_settings()
+    assert HUNTER not in str(warned[0].message)
+
+
+def test_every_setting_and_every_file_of_one_is_known():
+    names = [*Settings.model_fields, *(f"{name}_file" for name in FROM_FILES), *OTHER_VARIABLES]
+    assert unknown_variables({PREFIX + name.upper(): "x" for name in names}) == []
 
 
 def test_nothing_is_needed_to_load():

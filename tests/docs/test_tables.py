@@ -16,11 +16,8 @@ from orchestrator.cli.main import app
 from orchestrator.devnet import pytest_plugin
 from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION
-from orchestrator.settings import FROM_FILES, PREFIX, Settings, load_settings
+from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PREFIX, Settings, load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, codes, table, text
-
-OTHER_VARIABLES = {"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "TEST_PROFILE"}
-
 
 # --- settings ----------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import re
 import shutil
 import socket
 import sqlite3
@@ -21,10 +23,12 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from orchestrator.app import Orchestrator
+from orchestrator.chain.rpc import Rpc
 from orchestrator.connect import open_platform, open_request_keys
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
+from orchestrator.doctor.chain import Chain
 from orchestrator.doctor.keys import keys
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
@@ -146,6 +150,36 @@ async def test_nothing_set_is_told_by_name_and_the_rest_is_still_looked_at(tmp_p
     assert "ORCHESTRATOR_RPC_URL" in found["rpc"].detail
     assert "orchestrator keys create" in (found["keys"].fix or "")
     assert not {"database", "disk", "locks"} & set(found)
+
+
+async def test_a_misspelt_variable_fails_the_settings_and_one_of_another_program_is_noted(
+    orchestrator_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATOR_ZZZ", "1")
+    (settings, *_) = await examine(orchestrator_settings)
+    assert settings.ok
+    assert "ORCHESTRATOR_ZZZ is no setting" in settings.detail
+    monkeypatch.setenv("ORCHESTRATOR_CONFIRMATION", "12")
+    found = await failing(orchestrator_settings)
+    assert "is ORCHESTRATOR_CONFIRMATIONS meant?" in found["settings"].detail
+
+
+async def test_the_call_to_the_node_is_timed_and_not_what_comes_before_it(
+    orchestrator_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the import of a library at the first call, which takes seconds on a busy machine."""
+    connect, taken = Rpc._connect, iter((5.0,))
+
+    async def slow(rpc: Rpc) -> Any:
+        await asyncio.sleep(next(taken, 0.0))
+        return await connect(rpc)
+
+    monkeypatch.setattr(Rpc, "_connect", slow)
+    async with contextlib.AsyncExitStack() as stack:
+        told = await Chain(orchestrator_settings, stack).reachable()
+    milliseconds = re.search(r"answers in (\d+) ms", told)
+    assert milliseconds is not None
+    assert int(milliseconds[1]) < 5000
 
 
 async def test_platform_and_node_that_do_not_answer(orchestrator_settings: Settings, nowhere: str) -> None:

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import Disposition, JournalError
-from orchestrator.journal import transactions
+from orchestrator.errors import Disposition, JournalError, SettingsError
+from orchestrator.journal import postgres, transactions
 from orchestrator.journal.store import GENESIS, Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.models import OperationKind
@@ -252,3 +252,34 @@ async def test_certificates(journal):
     assert await journal.keep_certificate("a", b"body") == digest
     assert await journal.certificate(digest) == b"body"
     assert await journal.certificate("0" * 64) is None
+
+
+@pytest.mark.both_databases
+async def test_who_only_reads_makes_no_journal(database):
+    """Neither a file nor, on a server, tables; what is there already is opened."""
+    for _ in range(2):
+        with pytest.raises(SettingsError) as raised:
+            await Journal.open(database.url, create=False)
+        assert raised.value.code == "database_missing"
+        assert database.path is None or not database.path.exists()
+    async with await Journal.open(database.url) as made:
+        identity = await made.identity()
+    async with await Journal.open(database.url, create=False) as found:
+        assert await found.identity() == identity
+        assert found.is_there
+    async with await Journal.missing() as missing:
+        assert not missing.is_there
+        assert await missing.read_all() == []
+
+
+async def test_accounts_by_the_beginning_of_their_id(journal):
+    """Those that were worked on, and those that were only created here."""
+    one, other = "5df359f0-d299-40a1-8023-17c77a50144c", "5df359f0-d299-40a1-8023-17c77a50144d"
+    await journal.append(one, [STARTED], after=0, at=NOW)
+    intent = e.CreationIntended(reference="r", customer_id="c", currency="EUR", key="k")
+    await journal.append("reference:r", [intent, e.CreationAnswered(account_id=other)], after=0, at=NOW)
+    assert await journal.accounts_beginning("5df359") == {one, other}
+    assert await journal.accounts_beginning(one) == {one}
+    assert await journal.accounts_beginning("5df35a") == await journal.accounts_beginning("%") == set()
+    assert await journal.creation_streams() == {other: "reference:r"}
+    assert await journal.creation_streams(one) == {}
