@@ -200,7 +200,7 @@ class Orchestrator(Facade):
         older = None
         if certificate is not None:
             _, older = await self._proven(account_id)
-            require_free(certificate, code="certificate_unwritable", known=(older,))
+            require_free(Path(certificate), code="certificate_unwritable", known=(older,))
         told = await self._operate(account_id, OperationKind.CLOSE, timeout)
         proof, body = await self._proven(account_id)
         if proof is None or proof.verdict != "irreversible" or told.outcome != "done":

@@ -98,7 +98,7 @@ class Operations:
         if working.length == 0:
             await self._world.platform.account(account_id)  # a made-up id costs this one read
         await observe(working)
-        return self._report(account_id, working.state)
+        return report(account_id, working.state)
 
     async def _observed(self, account_id: AccountId) -> None:
         await observe(await Working.load(account_id, self._world))

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import Disposition, JournalError, SettingsError
-from orchestrator.journal import postgres, transactions
+from orchestrator.journal import transactions
 from orchestrator.journal.store import GENESIS, Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.models import OperationKind
