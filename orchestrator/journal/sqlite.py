@@ -58,7 +58,8 @@ def damage(connection: sa.Connection, *, pages: bool) -> str | None:
     """What is wrong with the file, or None. ``pages``: reads all of it, 10 ms for each MB, because SQLite looks at a
     page when it needs it, and an index of which a page is lost refuses no second signature."""
     page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
-    cut = _cut(Path(str(connection.engine.url.database)), page)
+    path = connection.engine.url.database
+    cut = None if path is None else _cut(Path(path), page)  # None: in memory
     if cut is not None or not pages:
         return cut
     found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
