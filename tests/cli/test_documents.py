@@ -149,7 +149,7 @@ def test_options_of_the_root_stand_before_or_after(alone, position):
     "words",
     [
         *("accounts", "activate", "deactivate", "reactivate", "close", "status", "resume", "resolve", "journal"),
-        *("certificate", "keys", "serve", "doctor", "schema", "demo", "devnet", "audit"),
+        *("certificate", "keys", "serve", "doctor", "schema", "demo", "devnet", "audit", "stops"),
         *("accounts create", "accounts list", "accounts show", "certificate verify", "devnet up", "devnet mine"),
         *("devnet finalize", "devnet reorg", "devnet warp", "devnet faults", "keys create", "keys import"),
         *("keys list", "keys show", "keys rotate", "keys disable"),

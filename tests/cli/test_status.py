@@ -37,39 +37,39 @@ def words(command: str, tmp_path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [*READS, "accounts list", "accounts show ID", "accounts show --reference x"])
-def test_a_look_makes_no_journal_where_the_settings_name_one(desk, tmp_path, command):
+def test_a_look_makes_no_journal_where_the_settings_name_one(alone, tmp_path, command):
     url = f"sqlite:///{tmp_path / 'nope' / 'x' / 'y.db'}"
-    told = desk.json(*words(command, tmp_path), "--database-url", url, expect=2)
+    told = alone.json(*words(command, tmp_path), "--database-url", url, expect=2)
     assert told["error"]["code"] == "database_missing"
     assert told["error"]["fix"]
     assert not (tmp_path / "nope").exists()
 
 
 @pytest.mark.parametrize("command", [command for command in READS if command not in NEED_A_PLATFORM])
-def test_a_look_makes_none_at_the_default_place_either(desk, tmp_path, command):
+def test_a_look_makes_none_at_the_default_place_either(alone, tmp_path, command):
     home = tmp_path / "nobody"
     home.mkdir()
     elsewhere = {"HOME": str(home), "ORCHESTRATOR_DATABASE_URL": ""}
-    done = desk.here(*words(command, tmp_path), **elsewhere)
+    done = alone.here(*words(command, tmp_path), **elsewhere)
     assert list(home.rglob("*")) == []
     assert done.code in {0, 1, 2}, done.stderr
     if command == "status":
         assert (done.code, done.stdout.splitlines()[0].split(":")[0]) == (0, "no journal yet")
-        assert desk.json("status", **elsewhere)["accounts"] == []
+        assert alone.json("status", **elsewhere)["accounts"] == []
 
 
 @pytest.mark.parametrize("command", WITHOUT_A_JOURNAL)
-def test_what_is_told_without_a_journal_too_makes_none(desk, tmp_path, command):
-    done = desk.here(*command.split(), "--database-url", f"sqlite:///{tmp_path / 'nope' / 'y.db'}")
+def test_what_is_told_without_a_journal_too_makes_none(alone, tmp_path, command):
+    done = alone.here(*command.split(), "--database-url", f"sqlite:///{tmp_path / 'nope' / 'y.db'}")
     assert done.code in {0, 1}
     assert not (tmp_path / "nope").exists()
     if command.startswith(("policy show", "policy explain")):
         assert "no journal there" in done.stderr
 
 
-def test_an_empty_file_is_no_journal(desk, tmp_path):
+def test_an_empty_file_is_no_journal(alone, tmp_path):
     (tmp_path / "empty.db").touch()
-    told = desk.json("status", "--database-url", f"sqlite:///{tmp_path / 'empty.db'}", expect=2)
+    told = alone.json("status", "--database-url", f"sqlite:///{tmp_path / 'empty.db'}", expect=2)
     assert told["error"]["code"] == "database_missing"
     assert (tmp_path / "empty.db").stat().st_size == 0
 
