@@ -24,7 +24,7 @@ An expected state of an account (waiting, failed) is a value, see ``orchestrator
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 __all__ = [
     "ChainError",
@@ -88,6 +88,19 @@ class OrchestratorError(Exception):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(code={self.code!r}, message={self.message!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that each class survives copying and pickling (a process pool does the latter), whatever its constructor
+        asks for. A cause of ours comes along; another's may be of a kind that cannot, or hold what must not be written.
+        """
+        cause = self.__cause__ if isinstance(self.__cause__, OrchestratorError) else None
+        return _restored, (type(self), self.args, cause), self.__dict__
+
+
+def _restored(kind: type[OrchestratorError], args: tuple[Any, ...], cause: OrchestratorError | None) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__cause__ = cause
+    return error
 
 
 class SettingsError(OrchestratorError):

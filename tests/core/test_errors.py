@@ -1,12 +1,20 @@
 """The errors: one tree, the same in the text as in the code; each with a code, a disposition and a sentence."""
 
+import asyncio
 import copy
+import importlib
+import pickle
+import pkgutil
 import re
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
+import orchestrator
 from orchestrator import errors
-from orchestrator.errors import Disposition, OrchestratorError
+from orchestrator.challenge.eip4361 import Eip4361Cause, Eip4361Error
+from orchestrator.errors import Disposition, OrchestratorError, PlatformRefused, SettingsError
 from orchestrator.fixes import fix
 
 CLASSES = {
@@ -61,3 +69,84 @@ def test_what_to_do_is_told_by_where_an_error_comes_from_or_else_by_its_code():
 def test_codes_differ():
     codes = [kind.default_code for kind in CLASSES.values()]
     assert len(set(codes)) == len(codes)
+
+
+# --- copied and pickled -----------------------------------------------------------------------------------------------
+
+WAYS = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{
+        f"pickle {protocol}": lambda error, protocol=protocol: pickle.loads(pickle.dumps(error, protocol))
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+    },
+}
+
+
+def every_class() -> set[type[OrchestratorError]]:
+    """Of the whole package, wherever it stands."""
+    for module in pkgutil.walk_packages(orchestrator.__path__, "orchestrator."):
+        if "migrations" not in module.name and "__main__" not in module.name:
+            importlib.import_module(module.name)
+    found, pending = set(), [OrchestratorError]
+    for kind in pending:
+        found.add(kind)
+        pending += kind.__subclasses__()
+    return {kind for kind in found if kind.__module__.startswith("orchestrator.")}
+
+
+def examples() -> list[OrchestratorError]:
+    """One of each class; one that asks for more than a sentence has its way of being made here."""
+    from orchestrator.platform.answers import Refusal
+
+    special = {
+        PlatformRefused: lambda: PlatformRefused("refused", status=422, code="a_code"),
+        Refusal: lambda: Refusal("refused", status=409, code="a_code", words="words", platform_code="its_code"),
+        Eip4361Error: lambda: Eip4361Error(Eip4361Cause.NONCE, "8 letters", "none"),
+    }
+    return [special.get(kind, lambda kind=kind: kind("a sentence", fix="do that"))() for kind in every_class()]
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_every_class_survives_copying_and_pickling(way):
+    made = examples()
+    assert len(made) > len(CLASSES)
+    for error in made:
+        error.disposition = Disposition.RETRY
+        error.add_note("a note")
+        again = way(error)
+        assert type(again) is type(error)
+        assert again is not error
+        assert (again.args, vars(again), str(again)) == (error.args, vars(error), str(error))
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_cause_of_ours_comes_along_and_another_ones_stays(way):
+    for cause, kept in ((errors.ChainUnreachable("no answer"), True), (OSError("no disk"), False), (None, False)):
+        with pytest.raises(SettingsError) as caught:
+            raise SettingsError("a sentence") from cause
+        again = way(caught.value)
+        assert (type(again.__cause__) is type(cause)) == (kept or cause is None)
+        assert again.__suppress_context__
+    nested = errors.Disagreement("b")
+    nested.__cause__ = PlatformRefused("a", status=400)
+    error = errors.JournalError("c")
+    error.__cause__ = nested
+    deep = way(error).__cause__.__cause__
+    assert (type(deep), deep.status) == (PlatformRefused, 400)
+
+
+def raises(index: int) -> None:
+    raise sorted(examples(), key=lambda error: type(error).__name__)[index]
+
+
+async def test_what_is_raised_in_a_process_pool_is_caught_outside_of_it():
+    expected = sorted(examples(), key=lambda error: type(error).__name__)
+    names = [type(error).__name__ for error in expected]
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for index in (names.index("PlatformRefused"), names.index("Refusal"), names.index("Eip4361Error")):
+            with pytest.raises(OrchestratorError) as caught:
+                await loop.run_in_executor(pool, raises, index)
+            assert type(caught.value) is type(expected[index])
+            assert vars(caught.value) == vars(expected[index])
