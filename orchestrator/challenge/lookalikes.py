@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.challenge.forms import PADDING, Form, json_objects, rlp_list, whole_list
+from orchestrator.shown import is_hidden
 
 Forms = Sequence[Form]
 
@@ -50,13 +51,10 @@ _DECIMAL_WORD: Final = re.compile(rb"\s*[0-9]{70,78}\s*")
 _WORD: Final = 32
 _ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """Of secp256k1's group (SEC 2)."""
-_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Characters that show nothing, whatever their category says."""
-_CONTROLLING: Final = re.compile("\x1b[\\[\\]]|[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069]")
+_CONTROLLING: Final = re.compile("\x1b[\\[\\]]|[\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069]")
 """What changes how a terminal shows everything else: rare enough to be no chance in bytes that are no text."""
 _TEXT_SHARE: Final = 0.9
 """Of printable characters: bytes with that many are read as text by whoever is shown them. Random ones have 0.4."""
-_HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cn"})
 
 
 def transaction(forms: Forms) -> str | None:
@@ -73,7 +71,7 @@ def transaction(forms: Forms) -> str | None:
             return f"0x{first:02x} and an RLP list{form.how}, like an {name} transaction"
         if _followed(form.data) or (first in _TYPED_TRANSACTIONS and _followed(form.data[1:], typed=True)):
             return f"an RLP list with bytes after it{form.how}, like a transaction that is not at its end"
-        for document in json_objects(form.data):
+        for document in json_objects(form):
             method = document.get("method")
             if isinstance(method, str) and _RPC_METHOD.fullmatch(method):
                 return f"a JSON-RPC call {method[:40]}{form.how}"
@@ -112,7 +110,7 @@ def authorization(forms: Forms) -> str | None:
         found = rlp_list(form.data[1:]) if form.data[0] == _AUTHORIZATION else None
         if found is not None and (not form.by_chance or len(found.items) == _FEWEST_KEYS):
             return f"0x05 and an RLP list{form.how}, like an EIP-7702 authorization"
-        for document in json_objects(form.data):
+        for document in json_objects(form):
             named = _lower(document)
             if {"chainid", "nonce"} <= named.keys() and {"address", "contractaddress"} & named.keys():
                 return f"a JSON document with address, chainId, nonce{form.how}, like an EIP-7702 authorization"
@@ -136,7 +134,7 @@ def prefixed(forms: Forms) -> str | None:
 def typed_data(forms: Forms) -> str | None:
     """A JSON document with the members of EIP-712 typed data, at any depth; or text that holds such a document."""
     for form in forms:
-        for document in json_objects(form.data):
+        for document in json_objects(form):
             members = sorted(_TYPED_DATA_KEYS & _lower(document).keys())
             if len(members) >= 2:
                 return f"a JSON document with {', '.join(members)}{form.how}, like EIP-712 typed data"
@@ -225,12 +223,7 @@ def _hidden_in_bytes(data: bytes, error: UnicodeDecodeError) -> str | None:
 def _is_hidden(character: str) -> bool:
     if character.isascii():
         return not character.isprintable()
-    return (
-        unicodedata.category(character) in _HIDDEN_CATEGORIES | {"Zs"}
-        or character in _INVISIBLE
-        or "\ufe00" <= character <= "\ufe0f"
-        or "\U000e0100" <= character <= "\U000e01ef"
-    )
+    return unicodedata.category(character) == "Zs" or is_hidden(character)
 
 
 def sign_in(forms: Forms) -> str | None:

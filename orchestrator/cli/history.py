@@ -76,7 +76,7 @@ def export(
 
     document = with_journal(work, create=False)
     if str(file) == "-":
-        emit(document, lambda console: console.print_json(json.dumps(document)))
+        emit(document, lambda console: console.print_json(data=document, ensure_ascii=True))
         return
     files.deliver(file, (json.dumps(document, indent=1) + "\n").encode(), code="export_unwritable", force=force)
     count = len(document["signatures"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.cli.context import options
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Outcome
+from orchestrator.shown import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +33,6 @@ _GAP = 2
 _BLANKS = re.compile(r" +$", re.MULTILINE)
 _UNBROKEN = 1000
 """Columns: lines of a log are not broken."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def worst(codes: list[int]) -> int:
@@ -104,10 +103,10 @@ def err() -> Console:
 
 
 def clean(text: str) -> str:
-    """Text of others (platform, chain, files) for a terminal: no control or bidirectional characters, no markup."""
+    """Text of others (platform, chain, files) for a terminal: no hidden characters (``shown``), no markup."""
     from rich.markup import escape
 
-    return escape(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
+    return escape(shown(text, keep="\t\n"))
 
 
 def fail(error: OrchestratorError, *, waiting: bool) -> int:

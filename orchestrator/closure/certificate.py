@@ -30,6 +30,7 @@ from orchestrator.models import AccountStatus, ChainAccount, WalletState
 from orchestrator.ports.chain import ChainView
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.ports.signers import Signer
+from orchestrator.shown import shown
 
 VERSION: Final = 2
 TOOL: Final = "offblocks-orchestrator"
@@ -171,8 +172,7 @@ def _lower(fields: Mapping[str, str]) -> dict[str, str]:
 
 def _text(detail: str) -> str:
     """Residue may quote what a token said about itself: any text, of any length."""
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in detail)
-    return printable[:2000] or "no detail"
+    return shown(detail)[:2000] or "no detail"
 
 
 def _word(value: int) -> str:

@@ -8,13 +8,13 @@ not pass the verifier is not shown at all.
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from orchestrator.closure.page_style import STYLE
 from orchestrator.closure.report import CertificateReport
+from orchestrator.shown import shown
 
 MOST: Final = 200
 """Entries of a list that a page shows; how many more there are is said."""
@@ -264,13 +264,5 @@ def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def clean(text: str) -> str:
-    """Without control, bidirectional and other invisible characters, each of which could make text lie."""
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else c
-        for c in text
-    )
-
-
 def _text(value: str) -> str:
-    return html.escape(clean(str(value)), quote=True)
+    return html.escape(shown(str(value)), quote=True)
