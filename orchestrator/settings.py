@@ -6,7 +6,6 @@ Every choice that the platform's documentation leaves open is a setting here, wi
 from __future__ import annotations
 
 import os
-import tomllib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +19,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from orchestrator import core_dumps, files
 from orchestrator.errors import KeyUnavailable, SettingsError
+from orchestrator.foreign_toml import MalformedToml, read_toml
 from orchestrator.models import Address, to_address
 
 PREFIX = "ORCHESTRATOR_"
+_MAX_BYTES = 256 * 1024
+"""The largest settings file that is read."""
 
 
 def state_directory() -> Path:
@@ -229,12 +231,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _from_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            status, text = os.fstat(file.fileno()), file.read().decode("utf-8")
-        data = tomllib.loads(text)
+            status, text = os.fstat(file.fileno()), file.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
+            raise SettingsError(f"--config {path}: expected at most {_MAX_BYTES} bytes", code="settings_invalid")
+        data = read_toml(text.decode("utf-8"))
     except OSError as error:
         raise SettingsError(f"cannot read --config {path}: {error.strerror}", code="settings_invalid") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--config {path} is not TOML: {error}", code="settings_invalid") from error
+    except MalformedToml as error:
+        raise SettingsError(f"--config {path} {error}", code="settings_invalid") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"--config {path} is not UTF-8 text", code="settings_invalid") from error
     if any(_is_secret(name, value) for name, value in data.items()):
         try:
             files.require_private(path, "--config", status, "600", handed_over=True)

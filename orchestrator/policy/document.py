@@ -40,13 +40,13 @@ Unknown members are refused: a rule that is misspelt must not be a rule that is 
 from __future__ import annotations
 
 import re
-import tomllib
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.errors import SettingsError
+from orchestrator.foreign_toml import MalformedToml, read_toml
 from orchestrator.models import Address, to_address
 
 MAX_BYTES: Final = 256 * 1024
@@ -222,13 +222,11 @@ ROLE_FOR: Final = {
 def parse_policy(text: str, where: str) -> Policy:
     """Reads a policy document. ``where`` names it in errors. Raises SettingsError, code ``policy_invalid``."""
     try:
-        return Policy.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{where} is not TOML: {error}", code="policy_invalid") from error
+        return Policy.model_validate(read_toml(text))
+    except MalformedToml as error:
+        raise SettingsError(f"{where} {error}", code="policy_invalid") from error
     except ValidationError as error:
         raise SettingsError(f"{where}: {_problems(error)}", code="policy_invalid") from error
-    except RecursionError:
-        raise SettingsError(f"{where}: nested too deeply", code="policy_invalid") from None
 
 
 def _problems(error: ValidationError) -> str:
