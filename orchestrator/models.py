@@ -7,7 +7,6 @@ namespace is supported; others (``solana``, ``tron``, ``starknet``) are refused 
 from __future__ import annotations
 
 import re
-import uuid
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
@@ -28,6 +27,7 @@ BlockNumber = NewType("BlockNumber", int)
 Wei = NewType("Wei", int)
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CAIP2 = re.compile(r"([-a-z0-9]{3,8}):([-_a-zA-Z0-9]{1,32})")
 
 
@@ -164,9 +164,19 @@ def checksum(digits: str) -> Address:
     return Address("0x" + "".join([c.upper() if d > "7" else c for c, d in zip(digits, digest, strict=False)]))
 
 
+def canonical_uuid(text: str) -> str:
+    """A UUID's text (RFC 9562, section 4) in lower case. Raises ValueError.
+
+    ``uuid.UUID`` takes much else for one: URNs, braces, digits of other scripts, white space in a digit's place.
+    """
+    if not _UUID.fullmatch(text):
+        raise ValueError(f"expected a UUID, got {text[:60]!r}")
+    return text.lower()
+
+
 def to_uuid(text: str, what: str) -> str:
-    """The canonical text of a UUID. Raises SettingsError that names ``what`` the text was given as."""
+    """As ``canonical_uuid``. Raises SettingsError that names ``what`` the text was given as."""
     try:
-        return str(uuid.UUID(text))
+        return canonical_uuid(text)
     except ValueError:
         raise SettingsError(f"expected a UUID as {what}, got {text[:80]!r}", code="not_a_uuid") from None

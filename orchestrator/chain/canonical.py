@@ -104,7 +104,7 @@ async def _ask(rpc: Rpc, report: CertificateReport) -> list[Check]:
         return [Check("canonical", "skipped", f"{rpc.endpoint} is of {chain}, the certificate of {chain_id}")]
     checks = [_canonical(rpc, block, answer)]
     if closing is not None:
-        checks.append(_closed(rpc, report, closing, *rest))
+        checks.append(await asyncio.to_thread(_closed, rpc, report, closing, *rest))
     return checks
 
 

@@ -55,7 +55,7 @@ async def prove_and_analyse(
     first = await _first_evidence(pinned, address, found)
     evidence, analysis = await _gather(pinned, first, found, tell)
     read = ((), ()) if analysis is None else (analysis.slots, analysis.targets)
-    facts = _prove(pinned, evidence.narrowed(*read), found).facts
+    facts = (await _prove(pinned, evidence.narrowed(*read), found)).facts
     return None if facts is None or analysis is None else (facts, analysis)
 
 
@@ -84,7 +84,7 @@ async def _gather(
 ) -> tuple[Evidence, Analysis | None]:
     """Proves, analyses, and asks for what was missing, until nothing is."""
     for _ in range(_ROUNDS):
-        facts = _prove(pinned, evidence, found).facts
+        facts = (await _prove(pinned, evidence, found)).facts
         if facts is None:
             return evidence, None
         tell(f"executing every path of {len(evidence.code)} bytes of code")
@@ -97,10 +97,10 @@ async def _gather(
     raise Ended("missing_fact", f"after {_ROUNDS} rounds of proofs the analysis still asks for more")
 
 
-def _prove(pinned: PinnedBlock, evidence: Evidence, found: Found) -> Proven:
+async def _prove(pinned: PinnedBlock, evidence: Evidence, found: Found) -> Proven:
     found.evidence, found.proven, found.checks = evidence, None, []
     try:
-        found.proven = proven = prove(evidence, pinned.block.hash, found.checks)
+        found.proven = proven = await asyncio.to_thread(prove, evidence, pinned.block.hash, found.checks)
     except ProofInvalid as error:
         found.analysis = None  # that of an earlier round was of less
         raise Ended("proof_invalid", error.message) from error

@@ -40,7 +40,7 @@ async def _holdings(reads: HeadReads, wallet: Address, named: tuple[Address, ...
         balance, transfers = await reads.pinned(
             head, lambda at: [("eth_getBalance", [wallet, at]), reads.logs(None, to_wallet, hex(head.number))]
         )
-        found = parse.logs(reads.rpc.demand(transfers), "Transfer logs")
+        found = await parse.many_logs(reads.rpc.demand(transfers), "Transfer logs")
         # ERC-721 has the same event with the id indexed: 4 topics. Its balance is asked the same way.
         tokens |= dict.fromkeys(log.address for log in found if log.topics[:1] == (TRANSFER_TOPIC,))
     except ChainNonsense as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, TxHash, checksum
 
-_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+_HEX = re.compile(r"0x[0-9a-fA-F]*")
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)")
 
 MAX_CODE_BYTES = 1 << 20
@@ -68,7 +69,7 @@ def quantity_or_word(value: Any, what: str) -> int:
 def data(value: Any, what: str, *, length: int | None = None, limit: int = MAX_CODE_BYTES) -> bytes:
     """JSON-RPC data of exactly ``length`` bytes, or of at most ``limit``."""
     most = limit if length is None else length
-    if not isinstance(value, str) or len(value) > 2 + 2 * most or not _HEX.fullmatch(value):
+    if not isinstance(value, str) or len(value) > 2 + 2 * most or len(value) % 2 or not _HEX.fullmatch(value):
         raise ChainNonsense(f"{what}: expected 0x and hex of at most {most} bytes, got {show(value)}")
     result = bytes.fromhex(value[2:])
     if length is not None and len(result) != length:
@@ -107,6 +108,12 @@ def logs(value: Any, what: str, *, limit: int = 100_000) -> list[Log]:
         if known != log.block.hash:
             raise ChainNonsense(f"{what}: block {log.block.number} has two hashes: {known} and {log.block.hash}")
     return sorted(result, key=lambda log: (log.block.number, log.index))
+
+
+async def many_logs(value: Any, what: str) -> list[Log]:
+    """As ``logs``, of an answer that anybody can make as long as an answer may be: in a thread, where the event loop
+    gets its turn."""
+    return await asyncio.to_thread(logs, value, what)
 
 
 def _log(value: Any, what: str) -> Log:

@@ -85,7 +85,7 @@ class ChainReader:
         )
         self._check_chain(chain)
         heads = self._reads.heads(head_answers)
-        found = self._created(created, account_id)
+        found = await self._created(created, account_id)
         if found is None:
             factory = parse.data(self._rpc.demand(factory_code), "the factory's code")
             return ChainView(heads.head, heads.safe, heads.finalized, None, None, factory != b"")
@@ -108,20 +108,21 @@ class ChainReader:
                 ("eth_getStorageAt", [wallet, _STATE_WORD, at]),
             ],
         )
-        again = self._created(logs_created, account_id)
+        again = await self._created(logs_created, account_id)
         block_now = optional_header(deployed_in, "the deployment's block")
         if again != found or block_now is None or block_now.block != found.block:
             raise Moved
         code = parse.data(self._rpc.demand(code_hex), "eth_getCode")
         deployment = self._factory.deployment(account_id, wallet, found, code)
-        changes = parse.logs(self._rpc.demand(logs_state), "StateChanged logs")
+        changes = await parse.many_logs(self._rpc.demand(logs_state), "StateChanged logs")
         if not deployment.code_matches:
             return deployment, None
         stored = parse.quantity_or_word(self._rpc.demand(word), "eth_getStorageAt slot 0")
         return deployment, last_change(deployment, changes, stored & 0xFF, head)
 
-    def _created(self, answer: Any, account_id: AccountId) -> parse.Log | None:
-        return self._factory.created(parse.logs(self._rpc.demand(answer), "SmartWalletCreated logs"), account_id)
+    async def _created(self, answer: Any, account_id: AccountId) -> parse.Log | None:
+        logs = await parse.many_logs(self._rpc.demand(answer), "SmartWalletCreated logs")
+        return self._factory.created(logs, account_id)
 
     def _check_chain(self, answer: Any) -> None:
         actual = ChainId(parse.quantity(self._rpc.demand(answer), "eth_chainId"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -17,17 +16,20 @@ from urllib.parse import urlsplit
 
 from orchestrator.chain.parse import quantity, show
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
-from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.models import ChainId
+from orchestrator.recursion import kept_recursion_limit
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, StreamReader
     from web3 import AsyncWeb3
     from web3.providers.rpc import AsyncHTTPProvider
+    from web3.types import RPCResponse
 
 _URL = "the node's URL (ORCHESTRATOR_RPC_URL or --rpc-url)"
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """The greatest answer that is read: a batch of 100 codes, or some 40,000 logs."""
+_MAX_VALUES: Final = 1_000_000
 
 Call = tuple[str, list[Any]]
 
@@ -134,7 +136,8 @@ class Rpc:
             self.round_trips += 1
             try:
                 async with asyncio.timeout(self._timeout):
-                    answers = await w3.provider.make_batch_request(cast("Any", list(calls)))
+                    body = cast("bytes", await w3.provider.make_batch_request(cast("Any", list(calls))))
+                    answers = await asyncio.to_thread(_read, body, self._max_answer_bytes)
                 break
             except Exception as error:  # noqa: BLE001 - a hostile answer can raise anything inside of web3
                 if attempt == 1 and _connection_died(error):
@@ -147,7 +150,7 @@ class Rpc:
         return self._match(calls, answers)
 
     def _match(self, calls: Sequence[Call], answers: Any) -> list[Any]:
-        """The answers to their calls: web3 has sorted them by id, and numbers the calls of a batch in sequence."""
+        """The answers to their calls: they are sorted by id, and web3 numbers the calls of a batch in sequence."""
         if not isinstance(answers, list) or len(answers) != len(calls):
             raise ChainNonsense(f"{self.endpoint}: expected {len(calls)} answers to a batch, got {show(answers)}")
         results: list[Any] = []
@@ -186,13 +189,10 @@ class Rpc:
         # Imported here: web3 takes most of a second, and the command line answers --help without it.
         from aiohttp import ClientResponse, ClientSession, TCPConnector
 
-        recursion_limit = sys.getrecursionlimit()
-        from web3 import AsyncWeb3
-        from web3.providers.rpc import AsyncHTTPProvider
+        with kept_recursion_limit():
+            from web3 import AsyncWeb3
+            from web3.providers.rpc import AsyncHTTPProvider
 
-        # Importing web3 raises this limit to 100,000 for the whole process (py_ecc does), more than the stack holds:
-        # whatever recurses over hostile input would then crash the process instead of raising RecursionError.
-        sys.setrecursionlimit(recursion_limit)
         # web3 logs the whole URL at these two when anything turns DEBUG on for all.
         for name in ("web3.providers.AsyncHTTPProvider", "web3._utils.http_session_manager.HTTPSessionManager"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -213,21 +213,25 @@ class Rpc:
         session = ClientSession(
             connector=TCPConnector(limit=32), response_class=LimitedResponse, raise_for_status=True, trust_env=False
         )
-        provider = AsyncHTTPProvider(
-            self._url, request_kwargs={"allow_redirects": False}, exception_retry_configuration=None
-        )
+
+        class RawProvider(AsyncHTTPProvider):
+            @staticmethod
+            def decode_rpc_response(raw_response: bytes) -> RPCResponse:
+                return cast("RPCResponse", raw_response)  # which ``_read`` decodes
+
+        provider = RawProvider(self._url, request_kwargs={"allow_redirects": False}, exception_retry_configuration=None)
         try:
             await provider.cache_async_session(session)
         except BaseException:  # cancelled: Ctrl-C while web3 was imported comes here
             await session.close()
             raise
-        w3 = AsyncWeb3(provider)
+        w3: AsyncWeb3[AsyncHTTPProvider] = AsyncWeb3(provider)
         self._w3, self._session, self._loop = w3, session, loop
         return w3
 
 
 async def _limited(content: StreamReader, limit: int) -> bytes:
-    """A response's body, which must be of at most ``limit`` bytes and of a depth that a parser survives."""
+    """A response's body, which must be of at most ``limit`` bytes."""
     parts: list[bytes] = []
     size = 0
     async for part in content.iter_any():
@@ -235,10 +239,21 @@ async def _limited(content: StreamReader, limit: int) -> bytes:
         if size > limit:
             raise _Unreadable(f"the answer has more than {limit} bytes")
         parts.append(part)
-    body = b"".join(parts)
-    if too_deep(body):
-        raise _Unreadable(f"the answer nests deeper than {MAX_JSON_DEPTH}")
-    return body
+    return b"".join(parts)
+
+
+def _read(body: bytes, limit: int) -> Any:
+    """The answer to a batch, its answers in the order of their ids where all have one. For a thread.
+
+    Some nodes name a member of a block or transaction twice, so that is no failure here.
+    """
+    try:
+        answers = read_json(body, max_bytes=limit, max_values=_MAX_VALUES, unique=False)
+    except MalformedJson as error:
+        raise _Unreadable(f"the answer {error}") from None
+    if isinstance(answers, list) and all(isinstance(one, dict) and type(one.get("id")) is int for one in answers):
+        answers.sort(key=lambda one: one["id"])
+    return answers
 
 
 def _connection_died(error: BaseException) -> bool:

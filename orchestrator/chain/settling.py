@@ -41,7 +41,7 @@ async def settle(pinned: PinnedBlock, address: Address, found: Found, *, inert: 
         finally:
             searching.cancel()
     finalized, now = answers[-2:]
-    found.residue = [*deposits(answers[:-2]), *approvals(given, address)]
+    found.residue = [*deposits(answers[:-2]), *await asyncio.to_thread(approvals, given, address)]
     _set_standing(block, finalized, now, found)
 
 

@@ -14,9 +14,10 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
-from orchestrator.json_depth import too_deep
+from orchestrator.foreign_json import too_deep
 
 MAX_DEPTH: Final = 3
 MAX_FORMS: Final = 256
@@ -42,11 +43,14 @@ _BETWEEN_DIGITS: Final = re.compile(r"""0[xX]|\\x|[\s\0:,;._%|"'`()\[\]{}<>]""")
 _HYPHENATED: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _FEW: Final = 4
 """Bytes of padding that are taken off one by one."""
+_PIECE: Final = 256
+_MOST_READ_AGAIN: Final = 8
+"""How often, on the whole, text with JSON in it that breaks off is read again."""
 _SHORT: Final = 1024
 """Bytes: no policy allows opaque ones that are longer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Form:
     """Bytes that a challenge may stand for. ``how`` ends a sentence: empty, or `` as hexadecimal text``."""
 
@@ -56,6 +60,11 @@ class Form:
     """Whether ordinary text, too, can be read in this way."""
     part: bool = False
     """Whether it is, or was in, one part of text or of a document that has others."""
+
+    @cached_property
+    def json(self) -> _Documents:
+        """The JSON documents in it."""
+        return _documents(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,7 @@ def forms_of(data: bytes) -> tuple[Form, ...]:
 
 def exhausted(forms: Sequence[Form]) -> bool:
     """Whether there may be more forms than these: what hides behind the last one was not looked at."""
-    return len(forms) >= MAX_FORMS
+    return len(forms) >= MAX_FORMS or any(form.json.cut for form in forms)
 
 
 def _bared(form: Form) -> Iterator[Form]:
@@ -99,7 +108,7 @@ def _bared(form: Form) -> Iterator[Form]:
     few = (form.data[cut:] for cut in range(1, min(before, _FEW + 1)))  # what it begins with may look like padding, too
     for bare in (*few, form.data.lstrip(PADDING), form.data.strip(PADDING)):
         yield Form(bare, f"{form.how} without the space around it", form.by_chance, form.part)
-    for value in _values(form.data):
+    for value in _values(form):
         if isinstance(value, str):
             text = value.encode("utf-8", "surrogatepass")
             yield Form(text, f"{form.how} inside of JSON", form.by_chance, part=True)
@@ -138,8 +147,13 @@ def _decoded(form: Form) -> Iterator[Form]:
 
 
 def plain(data: bytes) -> str:
-    """The text in ``data``, with full-width and other compatible letters as the ordinary ones that they stand for."""
-    return unicodedata.normalize("NFKC", data.decode("utf-8", "replace"))
+    """The text in ``data``, with full-width and other compatible letters as the ordinary ones that they stand for.
+
+    In pieces, because normalizing takes the square of how many combining marks follow each other.
+    """
+    text = data.decode("utf-8", "replace")
+    pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
+    return "".join(unicodedata.normalize("NFKC", piece) for piece in pieces)
 
 
 def _unbase64(packed: bytes) -> bytes | None:
@@ -150,18 +164,17 @@ def _unbase64(packed: bytes) -> bytes | None:
         return None
 
 
-def json_objects(data: bytes) -> Iterator[dict[str, Any]]:
-    """Every object of the JSON documents that ``data`` is or has in its text, the outer ones before what is in them."""
-    for value in _values(data):
+def json_objects(form: Form) -> Iterator[dict[str, Any]]:
+    """Every object of the JSON documents that a form is or has in its text, the outer ones before what is in them."""
+    for value in _values(form):
         if isinstance(value, dict):
             yield value
 
 
-def _values(data: bytes) -> Iterator[Any]:
+def _values(form: Form) -> Iterator[Any]:
     """Every value of the JSON documents, and every member's name."""
-    pending = _documents(data)
-    while pending:
-        value = pending.pop(0)
+    pending = list(form.json.found)
+    for value in pending:  # grows while it is read
         if isinstance(value, _Pairs):
             pending += [inner for _, inner in value]
             yield from (name for name, _ in value)
@@ -172,27 +185,39 @@ def _values(data: bytes) -> Iterator[Any]:
             yield value
 
 
-def _documents(data: bytes) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    found: tuple[Any, ...] = ()
+    cut: bool = False
+    """Whether there may be more."""
+
+
+def _documents(data: bytes) -> _Documents:
     """The document that ``data`` is; else each object that its text has."""
     starts = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b'"')
     if not starts and b"{" not in data:
-        return []
+        return _Documents()
     if too_deep(data, _MAX_JSON_DEPTH):
-        return []
+        return _Documents(cut=True)
     if starts:
         try:
-            return [json.loads(data.decode("utf-8-sig"), object_pairs_hook=_Pairs)]
+            return _Documents((json.loads(data.decode("utf-8-sig"), object_pairs_hook=_Pairs),))
         except (ValueError, RecursionError):
             pass
     found: list[Any] = []
     text, at = data.decode("utf-8", "replace"), 0
+    left = _MOST_READ_AGAIN * len(text)
     while (at := text.find("{", at)) >= 0:
         try:
             value, at = _DECODER.raw_decode(text, at)
             found.append(value)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            # What began here breaks off: the objects in it are looked for from its next bracket, over the same text.
+            left -= (error.pos if isinstance(error, json.JSONDecodeError) else len(text)) - at
+            if left < 0:
+                return _Documents(tuple(found), cut=True)
             at += 1
-    return found
+    return _Documents(tuple(found))
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
 import signal
@@ -17,6 +16,7 @@ from orchestrator.cli.context import settings
 from orchestrator.cli.output import clean, emit, err
 from orchestrator.cli.streams import require_reader
 from orchestrator.errors import OrchestratorError, SettingsError
+from orchestrator.foreign_json import read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -231,13 +231,12 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
         if name in values or name == "kind":
             raise SettingsError(f"{name} is given twice", code="usage")
         try:
-            # NaN and Infinity are no JSON: texts, as anything else that is none.
-            values[name] = json.loads(value, parse_constant=str)
-        except ValueError:
+            values[name] = read_json(value.encode(), max_bytes=64 * 1024)
+        except ValueError:  # NaN and Infinity, too, are no JSON
             values[name] = value
     return values
 
 
 def _told(document: dict[str, Any]) -> int:
-    emit(document, lambda console: console.print_json(data=document))
+    emit(document, lambda console: console.print_json(data=document, ensure_ascii=True))
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ def rows(console: Console, cells: Sequence[tuple[str, ...]]) -> None:
         line = Text()
         for cell, width in zip(head, widths, strict=True):
             line.append_text(cell).append(" " * (width - cell.cell_len + _GAP))
-        text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", row[-1])
+        text = shown(row[-1])
         first, *more = _broken(text, max(console.width - indent, _GAP)) or [""]
         console.print(line.append(first), soft_wrap=True)
         for part in more:

@@ -18,13 +18,15 @@ from typing import Any, Final, NoReturn
 from orchestrator.closure.report import Failed
 from orchestrator.eip191 import recover, require
 from orchestrator.errors import SigningError
-from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.models import Address, to_address
 from orchestrator.ports.signers import Signer
 
 FORMAT: Final = "offblocks-closure-certificate"
 MAX_BYTES: Final = 8 * 1024 * 1024
 """A wallet's certificate has some 25 kB; code and proofs have limits of their own."""
+_LONGEST_TEXT: Final = 2 + 2 * 64 * 1024
+"""Characters: of 64 KiB of code. The schemas' patterns take some 60 bytes of memory for each byte of a text."""
 SCHEMAS: Final = {1: "certificate-v1", 2: "certificate"}
 """The shipped schema of each version."""
 _SIGNATURES: Final = {
@@ -56,16 +58,12 @@ def parse(data: bytes) -> dict[str, Any]:
 
     Only ``format``, ``version`` and ``signature`` have been looked at: see ``check_schema``.
     """
-    if len(data) > MAX_BYTES:
-        raise Failed(f"expected at most {MAX_BYTES} bytes, got {len(data)}")
-    if too_deep(data):
-        raise Failed(f"not a certificate: nested deeper than {MAX_JSON_DEPTH}")
     try:
-        document = json.loads(
-            data.decode("utf-8"), parse_constant=_not_json, parse_float=_no_float, parse_int=_small_int
-        )
-    except (ValueError, RecursionError) as error:
-        raise Failed(f"not a JSON document ({type(error).__name__})") from error
+        document = read_json(data, max_bytes=MAX_BYTES, parse_float=_no_float, parse_int=_small_int)
+    except MalformedJson as error:
+        raise Failed(f"not a certificate: it {error}") from None
+    if (longest := max(map(len, _texts(document)), default=0)) > _LONGEST_TEXT:
+        raise Failed(f"expected texts of at most {_LONGEST_TEXT} characters, got one of {longest}")
     if not isinstance(document, dict):
         raise Failed(f"expected a JSON object, got {type(document).__name__}")
     kind, version = document.get("format"), document.get("version")
@@ -173,6 +171,18 @@ def _addresses(document: Mapping[str, Any]) -> Iterator[str]:
         yield slot["address"]
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, members' names included."""
+    pending = [value]
+    for one in pending:  # grows while it is read
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, dict):
+            pending += [*one, *one.values()]
+        elif isinstance(one, list):
+            pending += one
+
+
 def _schema(name: str) -> dict[str, Any]:
     text = resources.files("orchestrator").joinpath("schemas", f"{name}.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
@@ -184,10 +194,6 @@ def _validator(name: str) -> Any:
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(_schema(name))
-
-
-def _not_json(_: str) -> NoReturn:
-    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _no_float(_: str) -> NoReturn:

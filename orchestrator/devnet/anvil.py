@@ -29,6 +29,7 @@ import httpx
 from orchestrator.devnet import toolchain
 from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable
+from orchestrator.foreign_json import read_json
 from orchestrator.models import checksum
 
 __all__ = ["DEV_ACCOUNTS", "Anvil", "DevAccount"]
@@ -337,7 +338,8 @@ def _request(method: str, params: tuple[object, ...]) -> dict[str, object]:
 
 
 def _result(method: str, answer: httpx.Response) -> Any:
-    document = answer.raise_for_status().json()
+    body = answer.raise_for_status().content
+    document = read_json(body, max_bytes=len(body), max_values=len(body))  # our own child process
     if "error" in document:
         error = document["error"]
         raise ChainError(f"anvil refused {method}: {error.get('message')} ({error.get('code')})", code="rpc_error")

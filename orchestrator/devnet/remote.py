@@ -9,8 +9,10 @@ import httpx
 
 from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable, PlatformError, PlatformUnreachable, SettingsError
+from orchestrator.foreign_json import read_json
 
 _SECONDS = 30.0
+_MAX_BYTES = 1024 * 1024
 
 
 class RemoteDevnet:
@@ -53,9 +55,11 @@ class RemoteDevnet:
     def _rpc(self, method: str, *params: Any) -> Any:
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
         try:
-            answer = httpx.post(self._rpc_url, json=body, timeout=_SECONDS, trust_env=False).json()
+            answer = _read(httpx.post(self._rpc_url, json=body, timeout=_SECONDS, trust_env=False))
         except (httpx.HTTPError, ValueError) as error:
             raise ChainUnreachable(f"the devnet's chain does not answer {method}: {type(error).__name__}") from error
+        if not isinstance(answer, dict) or not ("result" in answer or isinstance(answer.get("error"), dict)):
+            raise ChainError(f"the devnet's chain: its answer to {method} is not JSON-RPC")
         if "error" in answer:
             raise ChainError(
                 f"the node refuses {method}: {answer['error'].get('message')}; is it a devnet's Anvil?",
@@ -80,11 +84,18 @@ class RemoteDevnet:
             raise SettingsError(f"the devnet's platform cannot do that: {_words(answer)}", code="usage")
         if answer.is_error:
             raise PlatformError(f"the devnet's platform refuses {method} {path}: {answer.text[:300]}")
-        return answer.json() if answer.content else None
+        try:
+            return _read(answer) if answer.content else None
+        except ValueError as error:
+            raise PlatformError(f"the devnet's platform: its answer to {method} {path} {error}") from None
+
+
+def _read(answer: httpx.Response) -> Any:
+    return read_json(answer.content, max_bytes=_MAX_BYTES)
 
 
 def _words(answer: httpx.Response) -> str:
     try:
-        return str(answer.json()["message"])[:300]
+        return str(_read(answer)["message"])[:300]
     except (ValueError, KeyError, TypeError):
         return answer.text[:300]

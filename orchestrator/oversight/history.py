@@ -6,8 +6,8 @@ no signature, no challenge's text, no key.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import SettingsError
-from orchestrator.json_depth import too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import ChainAccount
@@ -25,6 +25,8 @@ from orchestrator.ports.journal import SignatureRow
 
 FORMAT: Final = "offblocks-orchestrator-signing-history"
 MAX_BYTES: Final = 256 * 1024 * 1024
+_MAX_VALUES: Final = 10_000_000
+"""Of a million signatures."""
 _DIGEST: Final = re.compile(r"0x[0-9a-f]{64}")
 
 
@@ -117,7 +119,7 @@ async def take_over(journal: Historian, data: bytes, where: str, *, by: str, now
 
     ``where`` names it in errors. Raises SettingsError ``history_malformed``. SIDE EFFECTS: rows and one event.
     """
-    document = _parse(data, where)
+    document = await asyncio.to_thread(_parse, data, where)
     rows = [
         SignatureRow(
             account_id=line.accountId,
@@ -140,15 +142,13 @@ async def take_over(journal: Historian, data: bytes, where: str, *, by: str, now
 
 
 def _parse(data: bytes, where: str) -> _Document:
-    if len(data) > MAX_BYTES or too_deep(data):
-        raise SettingsError(f"{where}: expected a signing history, got more than one can be", code="history_malformed")
     try:
-        return _Document.model_validate(json.loads(data))
+        return _Document.model_validate(read_json(data, max_bytes=MAX_BYTES, max_values=_MAX_VALUES))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "the document"
         raise SettingsError(
             f"{where}: {place}: {first['msg'].removeprefix('Value error, ')}", code="history_malformed"
         ) from None
-    except (ValueError, RecursionError):
-        raise SettingsError(f"{where}: expected a JSON document, got none", code="history_malformed") from None
+    except MalformedJson as error:
+        raise SettingsError(f"{where}: expected a JSON document, and it {error}", code="history_malformed") from None

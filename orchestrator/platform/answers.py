@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from orchestrator.errors import Disposition, MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer
-from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.platform.transport import Answer, Call
 
 __all__ = [
@@ -29,6 +27,11 @@ __all__ = [
 ]
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
+_DATE: Final = re.compile(
+    r"[A-Z][a-z]{2}, (?P<day>[0-9]{2}) (?P<month>[A-Z][a-z]{2}) (?P<year>[0-9]{4}) "
+    r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) GMT"
+)
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _BY_STATUS: Final = {
     400: "platform_bad_request",
     401: "platform_unauthorized",
@@ -120,8 +123,8 @@ def refusal_of(answer: Answer, call: Call, scrub: Callable[[str], str]) -> Refus
 def _words(answer: Answer, scrub: Callable[[str], str]) -> tuple[str, str]:
     """The platform's error code and its words. The shape of error bodies is silent in the documentation."""
     try:
-        value = None if too_deep(answer.body) else json.loads(answer.body)
-    except ValueError:
+        value = read_json(answer.body, max_bytes=len(answer.body))  # the transport's limit holds
+    except MalformedJson:
         return "", ""
     if isinstance(value, dict) and isinstance(value.get("error"), dict):
         value = value["error"]
@@ -152,40 +155,24 @@ def parse_json(answer: Answer, call: Call) -> Any:
     """The JSON of an answer. Raises MalformedAnswer for another content type, for what is no JSON (NaN, bytes outside
     of UTF-8 and too deep nesting included), and for an object that names a field twice."""
     expect_json(answer, call)
-    if too_deep(answer.body):
-        raise MalformedAnswer(f"{call}: the answer nests deeper than {MAX_JSON_DEPTH} levels (HTTP {answer.status})")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for name, value in items:
-            if name in result:
-                raise ValueError(f"field {name[:60]!r} occurs twice in one object")
-            result[name] = value
-        return result
-
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON number")
-
     try:
-        return json.loads(answer.body.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
-    except UnicodeDecodeError:
-        raise MalformedAnswer(f"{call}: the answer is not UTF-8 text (HTTP {answer.status})") from None
-    except json.JSONDecodeError as error:
-        raise MalformedAnswer(
-            f"{call}: the answer is no JSON: {error.msg} at byte {error.pos} of {len(answer.body)} "
-            f"(HTTP {answer.status})"
-        ) from None
-    except ValueError as error:
-        raise MalformedAnswer(f"{call}: the answer's JSON cannot be used: {error}") from None
+        return read_json(answer.body, max_bytes=len(answer.body))  # the transport's limit holds
+    except MalformedJson as error:
+        raise MalformedAnswer(f"{call}: the answer {error} (HTTP {answer.status})") from None
 
 
 def clock_offset(answer: Answer) -> timedelta | None:
-    """The platform's clock minus ours, by the ``Date`` header (whole seconds); None without a readable one."""
-    try:
-        moment = parsedate_to_datetime(answer.headers.get("date", ""))
-    except (ValueError, TypeError, IndexError):
+    """The platform's clock minus ours, by the ``Date`` header (whole seconds); None without a readable one.
+
+    Only the form that RFC 9110 (section 5.6.7) lets be sent is read, in bounds that a calendar has.
+    """
+    match = _DATE.fullmatch(answer.headers.get("date", ""))
+    if match is None or match["month"] not in _MONTHS:
         return None
-    if moment.tzinfo is None:
+    year, day, hour, minute, second = (int(match[name]) for name in ("year", "day", "hour", "minute", "second"))
+    try:
+        moment = datetime(year, _MONTHS.index(match["month"]) + 1, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
         return None
     # The header cuts off its fraction: half a second is the fair guess.
     return moment + timedelta(seconds=0.5) - datetime.fromtimestamp(answer.received_at, UTC)

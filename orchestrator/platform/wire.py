@@ -7,7 +7,6 @@ namespace than ``eip155`` is refused with UnsupportedChain, which names the name
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from orchestrator.errors import MalformedAnswer, UnsupportedChain
-from orchestrator.models import AccountId, AccountStatus, ChainAccount, CustomerId
+from orchestrator.models import AccountId, AccountStatus, ChainAccount, CustomerId, canonical_uuid
 from orchestrator.ports.platform import PlatformAccount, PlatformCard, PlatformCustomer
 
 __all__ = [
@@ -36,7 +35,7 @@ __all__ = [
 ]
 
 _TIME: Final = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,16 +70,12 @@ class Instant:
         moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
         if zone not in "Zz":
             away = timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
-            moment -= away if zone[0] == "+" else -away
+            try:
+                moment -= away if zone[0] == "+" else -away
+            except OverflowError:
+                raise ValueError(f"expected a time within the years 1 to 9999 of UTC, got {text!r}") from None
         seconds = (moment - _EPOCH) // timedelta(seconds=1)
         return cls(seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0")))
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise ValueError(f"expected a UUID, got {text[:60]!r}") from None
 
 
 def _instant(value: object) -> Instant:
@@ -122,7 +117,7 @@ def _currency(text: str) -> str:
     return text
 
 
-Uuid = Annotated[str, AfterValidator(_uuid)]
+Uuid = Annotated[str, AfterValidator(canonical_uuid)]
 Time = Annotated[Instant, BeforeValidator(_instant)]
 Wallet = Annotated[ChainAccount, BeforeValidator(_chain_account)]
 Challenge = Annotated[str, AfterValidator(_challenge)]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +27,7 @@ from starlette.routing import Route
 from orchestrator.app import Orchestrator
 from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
 from orchestrator.errors import JournalError, MalformedAnswer, PlatformRefused, SettingsError, UnsupportedChain
+from orchestrator.foreign_json import read_json
 from orchestrator.platform.webhook import WebhookEvent, WebhookVerifier, parse_delivery
 from orchestrator.service.worker import Worker
 from orchestrator.settings import Settings
@@ -183,7 +183,7 @@ async def _body(request: Request) -> bytes | None:
 
 def _of_another_namespace(body: bytes) -> bool:
     """Whether the delivery's account is well-formed (CAIP-10) and of another kind of chain, such as Solana."""
-    chain = json.loads(body).get("chainId")  # parsed once before, as an object
+    chain = read_json(body, max_bytes=LONGEST_BODY)["chainId"]  # read once before, as an object that has it
     return isinstance(chain, str) and _OTHER_NAMESPACE.fullmatch(chain) is not None
 
 

@@ -9,12 +9,11 @@ Other tools ignore that member. A file of another tool has none, and every fact 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from orchestrator.errors import Disposition, KeyUnavailable, UnsupportedChain
-from orchestrator.json_depth import too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.models import Address, ChainAccount, to_address
 
 MAX_BYTES: Final = 16 * 1024
@@ -50,15 +49,11 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
 
     Raises KeyUnavailable, code ``keystore_unreadable``.
     """
-    if too_deep(data):
-        unreadable(where, "a JSON document", f"{len(data)} bytes that nest too deeply")
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
-    except UnicodeDecodeError as error:
-        unreadable(where, "UTF-8 text", f"other bytes at offset {error.start}")
-    except (ValueError, RecursionError) as error:
-        # The decoder's sentence has positions only, never content.
-        unreadable(where, "a JSON document", f"{len(data)} bytes that are none ({error})")
+        document = read_json(data, max_bytes=MAX_BYTES)
+    except MalformedJson as error:
+        # Its sentence has positions, numbers and a member's name only, never a value.
+        unreadable(where, "a JSON document", f"one that {error}")
     if not isinstance(document, dict):
         unreadable(where, "a JSON object", kind_of(document))
     return document
@@ -141,11 +136,3 @@ def _wallets(value: object, address: Address | None, where: str) -> tuple[ChainA
             unreadable(where, f"{what} without repetition", str(wallet))
         found.append(wallet)
     return tuple(found)
-
-
-def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    given = list(pairs)
-    found = dict(given)
-    if len(found) != len(given):
-        raise ValueError("a member occurs twice in one object")
-    return found

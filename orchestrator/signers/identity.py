@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from orchestrator import files
+from orchestrator.models import canonical_uuid
 from orchestrator.signers import document
 
 _FOLDER: Final = ".signing"
@@ -53,7 +54,7 @@ def known_id(keystore: Path) -> str | None:
     if found.get("version") != 1 or not isinstance(text, str):
         document.unreadable(where, "version 1 and an id", "something else")
     try:
-        canonical = str(uuid.UUID(text))
+        canonical = canonical_uuid(text)
     except ValueError:
         canonical = ""
     if text != canonical:

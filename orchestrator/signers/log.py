@@ -24,7 +24,7 @@ from typing import BinaryIO, Final
 
 from orchestrator import files
 from orchestrator.errors import Disposition, KeyUnavailable
-from orchestrator.json_depth import too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.ports.signers import LogEntry
 
 _FOLDER: Final = ".signing"
@@ -33,6 +33,7 @@ _JOURNAL: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_BYTES: Final = 1 << 30
 _TAIL: Final = 1 << 16
 """Bytes at the end of a log that a process reads at first: more lines than its processes can have out of order."""
+_MAX_LINE: Final = 4096
 _RECENT: Final = 64
 _KINDS: Final = {field.name: int if field.name in ("epoch", "seq") else str for field in fields(LogEntry)}
 
@@ -177,8 +178,8 @@ class FileSigningLog:
 
     def _parse(self, path: Path, line: bytes) -> LogEntry:
         try:
-            data = None if too_deep(line) else json.loads(line)
-        except ValueError:
+            data = read_json(line, max_bytes=_MAX_LINE)
+        except MalformedJson:
             data = None
         if (
             not isinstance(data, dict)

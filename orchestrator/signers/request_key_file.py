@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from orchestrator.errors import KeyUnavailable
-from orchestrator.json_depth import too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.signers.secret import Secret
 
 MAX_BYTES: Final = 16 * 1024
@@ -172,8 +172,8 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
     """Reads and checks a file; opens nothing. ``where`` names it in errors. Raises KeyUnavailable
     ``keystore_unreadable``."""
     try:
-        document = None if too_deep(data) else json.loads(data.decode("ascii"))
-    except (ValueError, RecursionError):
+        document = read_json(data, max_bytes=MAX_BYTES)
+    except MalformedJson:
         document = None
     if not isinstance(document, dict) or document.get("version") != 1:
         _unreadable(where, "a JSON object of version 1", f"{len(data)} bytes that are none")

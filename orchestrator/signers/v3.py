@@ -15,6 +15,7 @@ from coincurve import PrivateKey
 from orchestrator.eip191 import ORDER, address_of
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
+from orchestrator.recursion import kept_recursion_limit
 from orchestrator.signers import document
 from orchestrator.signers.document import EXTENSION, Facts, kind_of, short, unreadable
 from orchestrator.signers.secret import Secret
@@ -73,7 +74,8 @@ def from_document(found: dict[str, Any], where: str) -> KeyFile:
 
 def encrypt(key: PrivateKey, password: Secret, *, work_factor: int, facts: Facts) -> KeyFile:
     """A new key file: scrypt with N = ``work_factor`` (r 8, p 1), fresh salt and IV. Takes as long as N demands."""
-    from eth_account import Account  # slow to import
+    with kept_recursion_limit():
+        from eth_account import Account  # slow to import
 
     made = Account.encrypt(key.secret, cast("str", _password(password)), kdf="scrypt", iterations=work_factor)
     return KeyFile(address=address_of(key.public_key), crypto=made["crypto"], id=made["id"], facts=facts)
@@ -85,7 +87,8 @@ def decrypt(file: KeyFile, password: Secret, where: str) -> PrivateKey:
     Raises KeyUnavailable: ``wrong_password``; ``keystore_unreadable`` (operator) if key and address do not belong
     together.
     """
-    from eth_account import Account  # slow to import
+    with kept_recursion_limit():
+        from eth_account import Account  # slow to import
 
     try:
         secret = bytes(Account.decrypt({"version": 3, "crypto": file.crypto}, cast("str", _password(password))))

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,95 @@ def test_the_pure_core_reads_no_clock_and_draws_no_numbers(part):
 def test_every_module_says_what_it_is_for():
     texts = {str(path): (PACKAGE / path).read_text() for path in modules()}
     assert [name for name, text in texts.items() if text.strip() and not ast.get_docstring(ast.parse(text))] == []
+
+
+# --- foreign text -----------------------------------------------------------------------------------------------------
+
+OWN_JSON = {
+    "closure/envelope.py": "the shipped schemas",
+    "closure/expected.py": "the shipped artifacts",
+    "artifacts/__init__.py": "the shipped artifacts",
+    "devnet/simulator/chain.py": "the shipped artifacts",
+    "journal/replay.py": "the journal's own rows",
+    "journal/rows.py": "the journal's own rows",
+    "journal/migrations/versions/r0002_signing.py": "the journal's own rows",
+    "cli/approve.py": "what was asked, from the journal",
+    "lifecycle/decisions.py": "the journal's own events",
+    "lifecycle/oversight.py": "the journal's own events",
+    "challenge/forms.py": "looks for JSON in any text, counts its depth itself, never raises",
+    "devnet/simulator/accounts.py": "the simulator's own rows",
+    "devnet/simulator/worker.py": "the simulator's own rows",
+    "devnet/simulator/webhooks.py": "the simulator's own rows",
+    "devnet/simulator/server.py": "the simulator's own answer",
+}
+"""Modules that parse JSON without ``foreign_json``, and whose JSON it is."""
+RAISES_THE_RECURSION_LIMIT = {"web3", "eth_account", "eth_keyfile", "py_ecc"}
+
+
+@cache
+def all_modules() -> dict[str, ast.Module]:
+    return {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+
+
+def called(tree: ast.AST) -> set[str]:
+    """The names of what is called, without what they are looked up in; with ``()`` where nothing is handed on."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            found |= {name} if node.args or node.keywords else {name, name + "()"}
+    return found
+
+
+def calling(*names: str) -> set[str]:
+    return {name for name, tree in all_modules().items() if called(tree) & set(names)}
+
+
+def test_foreign_json_is_parsed_in_one_place():
+    parsing = {
+        name
+        for name in calling("loads", "load", "JSONDecoder", "raw_decode", "json()", "model_validate_json")
+        if "json" in {getattr(node, "id", None) for node in ast.walk(all_modules()[name])}
+    } | calling("json()", "model_validate_json")
+    assert parsing - {"foreign_json.py"} == set(OWN_JSON)
+
+
+def test_foreign_toml_identifiers_and_times_are_parsed_in_few_places():
+    assert {name for name, tree in all_modules().items() if "tomllib" in ast.unparse(tree)} == {"foreign_toml.py"}
+    assert calling("UUID") == {"challenge/accounts.py", "devnet/simulator/chain.py"}, "use models.canonical_uuid"
+    assert calling("parsedate_to_datetime", "parsedate", "parsedate_tz", "fromisoformat", "strptime") == {
+        "challenge/eip4361.py",
+        "journal/rows.py",
+        "journal/signatures.py",
+        "oversight/history.py",
+    }
+
+
+def test_imports_that_raise_the_recursion_limit_put_it_back():
+    """py_ecc, which these import, sets it to 100,000 for the whole process."""
+    found = 0
+    for name, tree in all_modules().items():
+        kept: set[ast.AST] = set()
+        for node in ast.walk(tree):
+            typed = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            if typed or (isinstance(node, ast.With) and ast.unparse(node.items[0]) == "kept_recursion_limit()"):
+                kept |= set(ast.walk(node))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            if any(each.split(".")[0] in RAISES_THE_RECURSION_LIMIT for each in names):
+                found += 1
+                assert node in kept, f"{name}:{node.lineno}"
+    assert found > 5
+
+
+def test_no_module_leaves_another_recursion_limit():
+    code = (
+        "import importlib, pkgutil, sys, orchestrator\n"
+        "for found in pkgutil.walk_packages(orchestrator.__path__, 'orchestrator.'):\n"
+        "    if 'migrations' not in found.name and '__main__' not in found.name:\n"
+        "        importlib.import_module(found.name)\n"
+        "print(sys.getrecursionlimit())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split()[-1:] == ["1000"], done.stderr

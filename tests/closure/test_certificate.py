@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import tracemalloc
 from pathlib import Path
 
 import jsonschema
@@ -482,3 +483,24 @@ def test_a_revoked_certificates_file_is_marked_and_its_bytes_stay(case, tmp_path
     assert marked.read_bytes() == data
     certifier.revoke(str(path), sha256)
     assert [p.name for p in tmp_path.iterdir()] == [marked.name]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.update(code="0x" + "00" * 4_000_000),
+        lambda document: document["accountProof"].update(accountProof=["0x" + "00" * 65_536] * 60),
+        lambda document: document.update({"a" * 8_000_000: 1}),
+        lambda document: document["restsOn"].extend([""] * 1_000_000),
+    ],
+    ids=["code", "proof", "name", "texts"],
+)
+def test_what_is_refused_takes_memory_in_proportion(case, change):
+    data = forge(build(case), change)
+    verify(build(case))  # what is made once
+    tracemalloc.start()
+    report = verify(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not report.valid
+    assert peak < 12 * len(data)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.closure.encoding import decode, encode
 from orchestrator.errors import ProofInvalid
-from orchestrator.json_depth import too_deep
+from orchestrator.foreign_json import too_deep
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(alphabet='a"\\[]{}é'),

@@ -60,6 +60,13 @@ def test_too_large_a_delivery():
         parse_delivery(b" " * (MAX_DELIVERY_BYTES + 1))
 
 
+def test_signed_headers_of_any_length_are_not_parsed(signing_keys):
+    verifier = WebhookVerifier(signing_keys.public_pem)
+    headers = {"signature": "sig=:AAAA:", "signature-input": "sig=(" + '"b" ' * 16_000 + ")"}
+    with pytest.raises(PlatformRefused, match="headers of at most 16384 bytes"):
+        verifier.verify("POST", URL, headers, b"{}")
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_event_or_a_refusal(body):
     with contextlib.suppress(MalformedAnswer):  # any other exception fails

@@ -16,6 +16,11 @@ from typing import Any
 
 import httpx
 
+from orchestrator.foreign_json import read_json
+from orchestrator.recursion import kept_recursion_limit
+
+_MAX_ANSWER_BYTES = 4 * 1024 * 1024
+
 __all__ = ["CallReverted", "Chain", "ChainDown", "NonceUsed"]
 
 CREATION, DELETION = 0, 1
@@ -119,7 +124,8 @@ class Chain:
     def operator(self) -> str:
         """The operator's address (EIP-55)."""
         if self._operator is None:
-            from eth_account import Account
+            with kept_recursion_limit():
+                from eth_account import Account
 
             self._operator = str(Account.from_key(self._key).address)
         return self._operator
@@ -128,7 +134,8 @@ class Chain:
         """One JSON-RPC call. Raises ChainDown, CallReverted, NonceUsed."""
         request = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": parameters}
         try:
-            answer = (await self._client.post(self.rpc_url, json=request)).json()
+            body = (await self._client.post(self.rpc_url, json=request)).content
+            answer = read_json(body, max_bytes=_MAX_ANSWER_BYTES)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise ChainDown(f"{method}: {type(error).__name__}: {error}") from error
         if not isinstance(answer, dict) or ("result" not in answer and "error" not in answer):
@@ -199,7 +206,8 @@ class Chain:
 
         Raises CallReverted where the node foresees that it fails.
         """
-        from eth_account import Account
+        with kept_recursion_limit():
+            from eth_account import Account
 
         call = {"from": self.operator, "data": data} | ({} if to is None else {"to": to})
         gas = int(await self.rpc("eth_estimateGas", call), 16)

@@ -13,6 +13,8 @@ import secrets
 import uuid
 from typing import TYPE_CHECKING
 
+from orchestrator.recursion import kept_recursion_limit
+
 from .answers import Answer, ApiError
 from .clock import NANOSECONDS, iso
 from .store import Row
@@ -136,8 +138,9 @@ def _decode_signature(text: str) -> bytes:
 
 def _signer(text: bytes, signature: bytes) -> str | None:
     """The address that signed ``text`` (EIP-191 personal message), lower-case, by the rules of the chain's verifier."""
-    from eth_account import Account
-    from eth_account.messages import encode_defunct
+    with kept_recursion_limit():
+        from eth_account import Account
+        from eth_account.messages import encode_defunct
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError
 

@@ -5,12 +5,13 @@ One set for both, so that the document cannot promise what the server does not e
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
+
+from orchestrator.foreign_json import MalformedJson, read_json
 
 from .answers import ApiError
 
@@ -172,17 +173,6 @@ def _is_uuid(value: object) -> bool:
     return not isinstance(value, str) or UUID.fullmatch(value) is not None
 
 
-def _no_constants(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("an object names a member twice")
-    return value
-
-
 class Schemas:
     """The schemas by name, and the check of a request's body against one of them."""
 
@@ -194,9 +184,9 @@ class Schemas:
     def parse(self, name: str, body: bytes) -> dict[str, Any]:
         """The body as checked JSON. Raises ApiError 400, naming the first members that are wrong."""
         try:
-            value = json.loads(body.decode("utf-8"), parse_constant=_no_constants, object_pairs_hook=_unique)
-        except (ValueError, RecursionError) as error:
-            raise ApiError(400, "invalid_json", f"the body is not a JSON document: {error}") from error
+            value = read_json(body, max_bytes=len(body))  # the server's limit holds
+        except MalformedJson as error:
+            raise ApiError(400, "invalid_json", f"the body {error}") from error
         problems = sorted(self._validators[name].iter_errors(value), key=lambda problem: list(map(str, problem.path)))
         if not problems:
             checked: dict[str, Any] = value

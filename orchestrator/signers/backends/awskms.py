@@ -25,7 +25,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.json_depth import too_deep
+from orchestrator.foreign_json import read_json, too_deep
 from orchestrator.models import Address
 from orchestrator.signers.backends import awskms_errors, backend, ecdsa
 from orchestrator.signers.backends.bounded import Bounded
@@ -38,6 +38,7 @@ _KEY_SPEC: Final = "ECC_SECG_P256K1"
 _KEY_USAGE: Final = "SIGN_VERIFY"
 _ALGORITHM: Final = "ECDSA_SHA_256"
 _CONNECTIONS: Final = 32
+_MAX_ANSWER_BYTES: Final = 64 * 1024
 _PREPARATION: Final = 10.0
 """Seconds, beside the timeout of the first call in a process: the library reads its files and finds credentials."""
 
@@ -216,17 +217,21 @@ class _Shared:
 
 
 def _look_at(response_dict: Mapping[str, Any], **_: Any) -> None:
-    """An answer before botocore parses it: whole, and of a depth that a parser survives.
+    """An answer before botocore parses it: whole, and JSON that a parser survives.
 
     botocore would take an answer that broke off for a malformed one, and it is worth another try.
     """
     from botocore.exceptions import IncompleteReadError  # type: ignore[import-untyped]
 
     body, length = response_dict.get("body"), response_dict.get("headers", {}).get("Content-Length")
-    if not isinstance(body, bytes) or too_deep(body):
-        raise ValueError("nests too deep")
+    if not isinstance(body, bytes):
+        raise ValueError("an answer without a body")
     if isinstance(length, str) and length.isdecimal() and len(length) < 20 and len(body) < int(length):
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(length))
+    if len(body) > _MAX_ANSWER_BYTES or too_deep(body):
+        raise ValueError("larger or deeper than an answer is")
+    if body and response_dict.get("status_code") == 200:  # errors can come from something on the way
+        read_json(body, max_bytes=_MAX_ANSWER_BYTES)  # for what it refuses: the library reads the body itself
 
 
 @cache

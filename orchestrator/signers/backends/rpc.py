@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.eip191 import ORDER
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError
-from orchestrator.json_depth import MAX_JSON_DEPTH, too_deep
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.models import Address, to_address
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.rpc_http import BROKEN_TLS, MAX_ANSWER_BYTES, Connections, Exchange, TooLarge
@@ -158,9 +158,7 @@ class RemoteSigner:
             reason = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else error.reason
             return backend.malformed(self._where, "TLS with a certificate that can be verified", str(reason))
         except TooLarge:
-            return backend.malformed(
-                self._where, f"an answer of at most {MAX_ANSWER_BYTES} bytes and {MAX_JSON_DEPTH} levels", "more"
-            )
+            return backend.malformed(self._where, f"an answer of at most {MAX_ANSWER_BYTES} bytes", "more")
         except OSError as error:
             reason = error.strerror or type(error).__name__
             return backend.unreachable(self._where, f"no connection, or it broke off ({reason})")
@@ -185,8 +183,8 @@ class RemoteSigner:
         if status != 200:
             raise backend.malformed(self._where, "HTTP 200", f"HTTP {status}: is the path in the URI right?")
         document: Any = None
-        with contextlib.suppress(ValueError, RecursionError):  # whose errors would carry the answer's text along
-            document = None if too_deep(body) else json.loads(body)
+        with contextlib.suppress(MalformedJson):  # whose errors would carry the answer's text along
+            document = read_json(body, max_bytes=MAX_ANSWER_BYTES)
         if not isinstance(document, dict) or document.get("jsonrpc") != "2.0":
             raise backend.malformed(self._where, "an answer of JSON-RPC 2.0", _kind(document))
         return document

@@ -10,7 +10,6 @@ import threading
 from typing import Final
 from urllib.parse import urlsplit
 
-from orchestrator.json_depth import too_deep
 from orchestrator.signers.backends.bounded import Bounded
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
@@ -21,7 +20,7 @@ BROKEN_TLS: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallErro
 
 
 class TooLarge(Exception):
-    """The answer is longer, or nests deeper, than is read."""
+    """The answer is longer than is read."""
 
 
 class Exchange:
@@ -76,7 +75,7 @@ class Exchange:
 def _body(response: http.client.HTTPResponse) -> bytes:
     """All of it. Raises TooLarge, and http.client.IncompleteRead for fewer bytes than its Content-Length."""
     body = response.read(MAX_ANSWER_BYTES + 1)
-    if len(body) > MAX_ANSWER_BYTES or too_deep(body):
+    if len(body) > MAX_ANSWER_BYTES:
         raise TooLarge
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
