@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import files
+from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.settings import state_directory
 
 __all__ = ["announced", "found"]
+
+_MAX_BYTES = 64 * 1024
 
 
 def _file() -> Path:
@@ -39,7 +42,7 @@ def announced(document: dict[str, Any]) -> Iterator[None]:
 def found() -> dict[str, Any] | None:
     """What the devnet that was started last has announced; None without one. It may have been killed: ask it."""
     try:
-        document: dict[str, Any] = json.loads(_file().read_text())
-    except (OSError, ValueError):
+        document = read_json(_file().read_bytes(), max_bytes=_MAX_BYTES)
+    except (OSError, MalformedJson):
         return None
-    return document
+    return document if isinstance(document, dict) else None

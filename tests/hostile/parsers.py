@@ -42,7 +42,7 @@ from orchestrator.oversight.stops import to_scope
 from orchestrator.platform import WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
 from orchestrator.platform.answers import clock_offset, garbled, parse_json, refusal_of, retry_after
-from orchestrator.platform.lists import says_more
+from orchestrator.platform.lists import ArrayReader, says_more
 from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.webhook import MAX_HEADER_BYTES
 from orchestrator.policy import parse_policy
@@ -181,8 +181,15 @@ def _wires(value: Any) -> None:
             w.read(model, value, "call")
         except OrchestratorError:
             continue
-    w.read_list(w.AccountWire, value if isinstance(value, list) else [value], "call")
     says_more(value, answer(b""))
+
+
+def _list(data: bytes) -> None:
+    """In the parts that it comes in."""
+    reader = ArrayReader(answer(b""), CALL, w.items_of(w.AccountWire, "call"), 64 * KIB)
+    for start in range(0, len(data), 16 * KIB):
+        reader.feed(data[start : start + 16 * KIB])
+    reader.end()
 
 
 def _challenge(data: bytes) -> Challenge:
@@ -277,6 +284,7 @@ PARSERS = (
     # --- platform
     Parser("answer", lambda data: (garbled(answer(data), CALL), parse_json(answer(data), CALL)), MIB,
            (encoded([ACCOUNT]),)),
+    Parser("list", _list, 4 * MIB, (encoded([ACCOUNT, ACCOUNT | {"id": UUID[:-1] + "0"}]),), on_loop=False),
     Parser("answers' models", _json(_wires), 64 * KIB,
            (encoded(ACCOUNT | {"challenge": "YWJj"}), encoded([ACCOUNT, ACCOUNT]),
             encoded({"token": "a" * 20, "expiresAt": 1_700_000_000, "tokenType": "Bearer"}),
