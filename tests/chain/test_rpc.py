@@ -268,3 +268,24 @@ def anvil_url():
 
     with Anvil() as node:
         yield node.url
+
+
+async def test_who_is_cancelled_while_connecting_leaves_no_session_open(monkeypatch):
+    """As by Ctrl-C while web3 is imported: the first await after it is this one."""
+    from web3.providers.rpc import AsyncHTTPProvider
+
+    sessions = []
+
+    async def never(_provider, session):
+        sessions.append(session)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(AsyncHTTPProvider, "cache_async_session", never)
+    async with Rpc("http://127.0.0.1:1") as rpc:
+        call = asyncio.create_task(rpc.chain_id())
+        while not sessions:
+            await asyncio.sleep(0)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert sessions[0].closed
