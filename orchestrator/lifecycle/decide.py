@@ -91,7 +91,7 @@ def next_action(account_id: str, state: AccountState, now: datetime, rules: Rule
             return Act(stage.step)
         since = op.touched_at or op.started_at
         until = stage.until(facts) if stage.until is not None else since + rules.patience
-        return _wait(stage.waits_for, since, until, now, state)
+        return _wait(stage.waits_for.replace("ACCOUNT_ID", account_id), since, until, now, state)
     return End("done")
 
 

@@ -119,7 +119,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``holds`` tells whether the stage is passed; if not, ``step`` is done, or ``waits_for`` is waited for."""
+    """``holds`` tells whether the stage is passed; if not, ``step`` is done, or ``waits_for`` is waited for.
+    ``ACCOUNT_ID`` in that text stands for the account's id."""
 
     name: str
     holds: Callable[[Facts], bool]

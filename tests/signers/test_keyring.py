@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import threading
 import time
 import uuid
@@ -13,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from coincurve import PrivateKey
 
 from orchestrator import eip191
 from orchestrator.errors import Disposition, KeyUnavailable, SettingsError
@@ -413,28 +411,6 @@ def test_scrypt_runs_once_for_a_key_in_a_process(keys, open_keyring, monkeypatch
             opened.signer_for(info.address).sign_message(b"message")
             opened.signer(info.name).unlock()
     assert sorted(ran) == [f"key file {keys.path}/{name}.json" for name in ("alice", "bob")]
-
-
-def test_an_open_key_signs_within_one_and_a_half_times_raw_coincurve(keys):
-    """Call by call in turns, medians, the best of some rounds: what else runs on the machine slows few calls."""
-    key = PrivateKey(bytes.fromhex(KEY))
-    signer = keys.signer_for(keys.import_key("alice", Secret(KEY)).address)
-    message = b"5df359f0-d299-40a1-8023-17c77a50144c"
-    digest = eip191.personal_hash(message)
-    signer.unlock()
-
-    def ratio() -> float:
-        raw, ours = [], []
-        for _ in range(1000):
-            started = time.perf_counter()
-            key.sign_recoverable(digest, hasher=None)
-            between = time.perf_counter()
-            signer.sign_message(message)
-            ours.append(time.perf_counter() - between)
-            raw.append(between - started)
-        return statistics.median(ours) / statistics.median(raw)
-
-    assert min(ratio() for _ in range(6)) <= 1.5
 
 
 def test_many_threads_open_one_key_once(keys, open_keyring, monkeypatch):

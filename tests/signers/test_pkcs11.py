@@ -474,7 +474,7 @@ def test_a_person_can_correct_a_wrong_pin(token: SoftToken) -> None:
 def test_a_pin_file_that_others_can_read_is_refused(token: SoftToken, tmp_path: Path) -> None:
     token.import_key("alice", PrivateKey())
     file = token.pin_file(tmp_path)
-    file.chmod(0o640)
+    file.chmod(0o644)
     backend = open_backend(KeyUri.parse(token.uri("alice", file)), pin=NoPassword())
     assert "chmod 600" in failure(backend.address, "keystore_permissions", Disposition.STOP).message
     file.unlink()
