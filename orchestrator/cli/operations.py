@@ -251,7 +251,7 @@ def _show_needs(console: Console, told: StatusReport) -> None:
     show_stops(console, told.stops)
     decisions, approvals = len(told.decisions), len(told.approvals)
     needs = [
-        *([f"{decisions} to decide (orchestrator resolve)"] if decisions else []),
+        *([f"{decisions} to decide (outcome operator, below)"] if decisions else []),
         *([f"{approvals} to approve (orchestrator approve)"] if approvals else []),
     ]
     if needs:

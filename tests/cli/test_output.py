@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import subprocess
@@ -17,6 +18,7 @@ from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.cli import streams
 from orchestrator.cli.certificate import show
 from orchestrator.closure.verifier import verify
+from orchestrator.journal.store import Journal
 from tests.cli.test_verify_closure import CLOSED, OPEN, node  # noqa: F401 - a fixture
 from tests.e2e.commands import COMMAND, CommandLine
 from tests.profile import FULL, full_only
@@ -41,6 +43,17 @@ LOCAL = {
     "keys list": ("keys", "list"),
 }
 """Commands that need no other side; all have something to say on stdout."""
+
+
+@pytest.fixture
+def alone(alone):
+    """With a journal, which commands that only read do not make."""
+
+    async def make() -> None:
+        await (await Journal.open(alone.environment["ORCHESTRATOR_DATABASE_URL"])).close()
+
+    asyncio.run(make())
+    return alone
 
 
 def into(sink: str, cli: CommandLine, *arguments: str, **environment: str) -> tuple[int, str]:

@@ -153,7 +153,7 @@ def test_decisions_and_approvals_are_what_status_begins_with(devnet, cli, accoun
     told = keeps(cli.json("status"), "operations")
     assert (told["decisions"], told["approvals"], told["stops"]) == ([account], [], [])
     for arguments in ((), (account[:6],)):
-        assert cli.here("status", *arguments).stdout.startswith("NEEDS A PERSON: 1 to decide (orchestrator resolve)")
+        assert cli.here("status", *arguments).stdout.startswith("NEEDS A PERSON: 1 to decide (outcome operator, below)")
     cli.json("resolve", account[:8], "--abandon", "--reason", "seen")
     assert cli.here("status").stdout.startswith("nothing needs a person")
 

@@ -628,7 +628,7 @@ def test_a_header_that_is_none(proxy, authorization, content):
 
 
 def test_a_file_that_others_can_read_is_refused(proxy, authorization):
-    authorization.chmod(0o640)
+    authorization.chmod(0o644)
     backend = opened(proxy.uri(address=ADDRESS, authorization_source=f"file:{authorization}"))
     assert refused(backend.address).code == "keystore_permissions"
     assert proxy.connections == 0
