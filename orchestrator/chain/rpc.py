@@ -80,7 +80,6 @@ class Rpc:
         self._batch_size = batch_size
         self._max_answer_bytes = max_answer_bytes
         self._w3: AsyncWeb3[AsyncHTTPProvider] | None = None
-        self._connecting = asyncio.Lock()
         self._session: ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.round_trips = 0
@@ -130,7 +129,7 @@ class Rpc:
     # --- below: transport ---------------------------------------------------------------------------------------
 
     async def _batch(self, calls: Sequence[Call]) -> list[Any]:
-        w3 = await self._connect()
+        w3 = self._connect()
         answers: Any = None
         for attempt in (1, 2):
             self.round_trips += 1
@@ -175,12 +174,8 @@ class Rpc:
                 raise ChainNonsense(f"{self.endpoint}: {method}: neither a result nor an error")
         return results
 
-    async def _connect(self) -> AsyncWeb3[AsyncHTTPProvider]:
+    def _connect(self) -> AsyncWeb3[AsyncHTTPProvider]:
         """web3 with a session of this event loop: connections kept alive, answers limited in size."""
-        async with self._connecting:  # of many first calls one makes the session
-            return await self._connected()
-
-    async def _connected(self) -> AsyncWeb3[AsyncHTTPProvider]:
         loop = asyncio.get_running_loop()
         if self._w3 is not None:
             if self._loop is not loop:
@@ -191,6 +186,7 @@ class Rpc:
 
         with kept_recursion_limit():
             from web3 import AsyncWeb3
+            from web3._utils.http_session_manager import HTTPSessionManager
             from web3.providers.rpc import AsyncHTTPProvider
 
         # web3 logs the whole URL at these two when anything turns DEBUG on for all.
@@ -219,12 +215,15 @@ class Rpc:
             def decode_rpc_response(raw_response: bytes) -> RPCResponse:
                 return cast("RPCResponse", raw_response)  # which ``_read`` decodes
 
+        class OneSession(HTTPSessionManager):
+            """web3's own takes a lock of the whole process before each request, in a thread. A request that is cancelled
+            while it waits keeps the lock for ever, and no request of the process is sent any more."""
+
+            async def async_cache_and_return_session(self, *_args: Any, **_options: Any) -> ClientSession:
+                return session
+
         provider = RawProvider(self._url, request_kwargs={"allow_redirects": False}, exception_retry_configuration=None)
-        try:
-            await provider.cache_async_session(session)
-        except BaseException:  # cancelled: Ctrl-C while web3 was imported comes here
-            await session.close()
-            raise
+        provider._request_session_manager = OneSession()
         w3: AsyncWeb3[AsyncHTTPProvider] = AsyncWeb3(provider)
         self._w3, self._session, self._loop = w3, session, loop
         return w3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -31,7 +30,6 @@ EXIT_CODES = {
 
 _GAP = 2
 """Columns between two columns, and before what is indented."""
-_BLANKS = re.compile(r" +$", re.MULTILINE)
 _UNBROKEN = 1000
 """Columns: lines of a log are not broken."""
 
@@ -59,7 +57,7 @@ def emit(document: dict[str, Any], human: Callable[[Console], None]) -> None:
         return
     with console.capture() as captured:  # a table fills its lines with blanks
         human(console)
-    sys.stdout.write(_BLANKS.sub("", captured.get()))
+    sys.stdout.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
     sys.stdout.flush()
 
 

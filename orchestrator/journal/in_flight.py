@@ -20,13 +20,16 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Final, LiteralString, Protocol
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Protocol
 
 import sqlalchemy as sa
 
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.failures import translated
 from orchestrator.journal.postgres import connected
+
+if TYPE_CHECKING:
+    import psycopg
 
 _PATIENCE: Final = 300.0
 """Seconds that a flight waits for its turn: longer than anybody waits for flights."""
@@ -127,7 +130,7 @@ class _Lock:
 
 
 class ServerInFlight:
-    """By an advisory lock. A flight that loses its connection to the database is no longer waited for."""
+    """By an advisory lock. A flight that loses its connection to the database is no longer waited for, so it ends."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -135,7 +138,11 @@ class ServerInFlight:
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
-        async with self._places, self._locked("pg_advisory_xact_lock_shared", _PATIENCE):
+        async with (
+            self._places,
+            self._locked("pg_advisory_xact_lock_shared", _PATIENCE) as connection,
+            _while_connected(connection),
+        ):
             yield
 
     async def landed(self, patience: float) -> bool:
@@ -148,7 +155,9 @@ class ServerInFlight:
             return False
 
     @asynccontextmanager
-    async def _locked(self, function: LiteralString, patience: float) -> AsyncIterator[None]:
+    async def _locked(
+        self, function: LiteralString, patience: float
+    ) -> AsyncIterator[psycopg.AsyncConnection[tuple[Any, ...]]]:
         import psycopg
 
         connection = None
@@ -159,7 +168,42 @@ class ServerInFlight:
                 await connection.execute(f"SELECT {function}({_LOCK})")
             except psycopg.Error as error:
                 raise translated(sa.exc.OperationalError(None, None, error)) from error
-            yield
+            yield connection
         finally:
             if connection is not None:
                 await connection.close()  # ends the transaction and with it the lock
+
+
+@asynccontextmanager
+async def _while_connected(connection: psycopg.AsyncConnection[tuple[Any, ...]]) -> AsyncIterator[None]:
+    """Cuts off what is within at once when the server has ended the connection, and with it the lock.
+
+    Raises JournalError ``journal_unreachable`` then: what was cut off may have arrived, and is read back.
+    """
+    import psycopg
+
+    loop, cut_off, descriptor = asyncio.get_running_loop(), asyncio.timeout(None), connection.fileno()
+
+    def look() -> None:
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error:
+            loop.remove_reader(descriptor)  # now, as the number may soon be another file's
+            cut_off.reschedule(loop.time())
+
+    loop.add_reader(descriptor, look)
+    try:
+        async with cut_off:
+            yield
+    except TimeoutError as error:
+        if not cut_off.expired():
+            raise
+        raise JournalError(
+            "the connection to the journal's database was lost while a signature was on its way: its request was cut "
+            "off, and is read back",
+            code="journal_unreachable",
+            disposition=Disposition.RETRY,
+        ) from error
+    finally:
+        if not connection.closed:
+            loop.remove_reader(descriptor)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from orchestrator.lifecycle.fold import AccountState
-from orchestrator.lifecycle.stages import STAGES, Facts, Rules, Step
+from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, STAGES, Facts, Rules, Step
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind, WalletState
 
 
@@ -46,8 +46,6 @@ class End:
 
 Action = Act | Wait | Halt | End
 
-_FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
-
 
 def next_action(account_id: str, state: AccountState, now: datetime, rules: Rules) -> Action:
     """The next action of the account's current operation.
@@ -74,13 +72,13 @@ def next_action(account_id: str, state: AccountState, now: datetime, rules: Rule
     for stage in STAGES[op.kind]:
         if stage.holds(facts):
             continue
-        if stage.step in _FOR_A_SIGNATURE and op.refusals >= rules.refusals:
+        if stage.step in FOR_A_SIGNATURE and op.refusals >= rules.refusals:
             return Halt(
                 "signature_refused",
                 f"the platform refused {op.refusals} signatures in a row (limit {rules.refusals}); "
                 f"the last one: {op.last_refusal}",
             )
-        if stage.step in _FOR_A_SIGNATURE and op.signed is not None and op.signed.ineffective >= rules.submissions:
+        if stage.step in FOR_A_SIGNATURE and op.signed is not None and op.signed.ineffective >= rules.submissions:
             return Halt(
                 "signature_without_effect",
                 f"the platform took the signature {op.signed.ineffective} times and said that all was well; each time "

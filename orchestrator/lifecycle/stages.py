@@ -35,6 +35,10 @@ class Step(StrEnum):
     PROVE = "prove"
 
 
+FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
+"""The steps that an emergency stop holds up, and that a refused signature begins again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The times that decisions use. A key and a challenge live one hour on the platform (platform API); both are

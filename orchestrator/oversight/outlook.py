@@ -11,14 +11,13 @@ from datetime import datetime
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation
 from orchestrator.lifecycle.oversight import STREAM, Oversight, content_hash
-from orchestrator.lifecycle.stages import Rules, Step
+from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, Rules, Step
 from orchestrator.models import ChainAccount
 from orchestrator.oversight.records import in_force
 from orchestrator.oversight.requests import Request, weighed
 from orchestrator.policy import Ruleset
 from orchestrator.steps.gate import change_of, change_wait, stopped
 
-_FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
 _RESUME = "(orchestrator resume)"
 
 
@@ -88,7 +87,7 @@ class Outlook:
             last = self.seen.keys.get(self.certificate_key)
             address = None if last is None else last.address
             stop = self.seen.stop_for(key=self.certificate_key, address=address, chain=chain)
-        elif step in _FOR_A_SIGNATURE and state.owner is not None:
+        elif step in FOR_A_SIGNATURE and state.owner is not None:
             owner = ChainAccount.parse(state.owner)
             by = op.signed.by_key if op.signed is not None else ""  # as the steps themselves ask
             stop = self.seen.stop_for(key=by, address=owner.address, chain=str(owner.chain))

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from orchestrator.errors import Disposition, MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer
+from orchestrator.errors import (
+    Disposition,
+    MalformedAnswer,
+    PlatformRefused,
+    PlatformUnreachable,
+    UncertainAnswer,
+    UnsupportedChain,
+)
 from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.platform.transport import Answer, Call
 
@@ -18,15 +26,17 @@ __all__ = [
     "clock_offset",
     "expect_json",
     "expect_success",
-    "garbled",
     "in_flight",
     "parse_json",
+    "parsed",
     "refusal_of",
     "retry_after",
     "uncertain",
 ]
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
+_NO_CLOCK: Final = timedelta(days=36_500)
+"""A clock that is further off is none: nothing is reckoned by it."""
 _DATE: Final = re.compile(
     r"[A-Z][a-z]{2}, (?P<day>[0-9]{2}) (?P<month>[A-Z][a-z]{2}) (?P<year>[0-9]{4}) "
     r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) GMT"
@@ -154,6 +164,8 @@ def expect_json(answer: Answer, call: Call) -> None:
 def parse_json(answer: Answer, call: Call) -> Any:
     """The JSON of an answer. Raises MalformedAnswer for another content type, for what is no JSON (NaN, bytes outside
     of UTF-8 and too deep nesting included), and for an object that names a field twice."""
+    if answer.json is not None:
+        return answer.json[0]
     expect_json(answer, call)
     try:
         return read_json(answer.body, max_bytes=len(answer.body))  # the transport's limit holds
@@ -175,7 +187,8 @@ def clock_offset(answer: Answer) -> timedelta | None:
     except ValueError:
         return None
     # The header cuts off its fraction: half a second is the fair guess.
-    return moment + timedelta(seconds=0.5) - datetime.fromtimestamp(answer.received_at, UTC)
+    offset = moment + timedelta(seconds=0.5) - datetime.fromtimestamp(answer.received_at, UTC)
+    return offset if abs(offset) < _NO_CLOCK else None
 
 
 def retry_after(answer: Answer, *, most: float) -> float | None:
@@ -205,20 +218,21 @@ def broken(answer: Answer, call: Call) -> UncertainAnswer | PlatformUnreachable:
     return PlatformUnreachable(f"{call}: HTTP {answer.status}; a read, so it may be repeated")
 
 
-def uncertain(error: MalformedAnswer) -> UncertainAnswer:
-    """What a malformed answer to a modifying call means: it may have had its effect, whatever was to be said of it."""
+def uncertain(error: MalformedAnswer | UnsupportedChain) -> UncertainAnswer:
+    """What an answer to a modifying call that cannot be taken means: the call may have had its effect, whatever was to
+    be said of it."""
     return UncertainAnswer(f"{error.message}; the request may have had its effect, so it must be read back")
 
 
-def garbled(answer: Answer, call: Call) -> bool:
-    """Whether a 2xx answer has a body that is no JSON: cut short, or made by something on the way."""
+def parsed(answer: Answer, call: Call) -> Answer | None:
+    """The answer with its JSON, so that it is parsed once; None for a 2xx answer whose body is no JSON: cut short, or
+    made by something on the way."""
     if not 200 <= answer.status < 300 or not answer.body.strip():
-        return False
+        return answer
     try:
-        parse_json(answer, call)
+        return replace(answer, json=(parse_json(answer, call),))
     except MalformedAnswer:
-        return True
-    return False
+        return None
 
 
 def in_flight(refusal: Refusal, call: Call, *, may_exist: bool) -> bool:

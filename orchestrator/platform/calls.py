@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from orchestrator.errors import MalformedAnswer, PlatformRefused
+from orchestrator.errors import MalformedAnswer, PlatformRefused, UnsupportedChain
 from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.clock import Clock, SystemClock
 from orchestrator.platform.session import Session
@@ -53,10 +53,11 @@ class Calls:
         return parse_json(answer, call), str(call)
 
     def _taken(self, model: type[Model], answer: Answer, method: str, segments: Sequence[str]) -> Model:
-        """The answer to a modifying call. Raises UncertainAnswer where it is malformed: the call has been taken."""
+        """The answer to a modifying call. Raises UncertainAnswer where it cannot be read (malformed, a wallet on
+        another kind of chain): the call has been taken."""
         try:
             return read(model, *self._value(answer, method, segments))
-        except MalformedAnswer as error:
+        except (MalformedAnswer, UnsupportedChain) as error:
             raise uncertain(error) from None
 
     def _same(

@@ -38,9 +38,9 @@ from orchestrator.platform.answers import (
     broken,
     clock_offset,
     expect_success,
-    garbled,
     in_flight,
     parse_json,
+    parsed,
     refusal_of,
     retry_after,
     uncertain,
@@ -192,8 +192,11 @@ class Session:
                     raise
                 failure = error  # a garbled list, found while it was read
             else:
-                if call.modifying or not (answer.status >= 500 or answer.status == 429 or garbled(answer, call)):
+                if call.modifying:
                     return answer
+                whole = None if answer.status >= 500 or answer.status == 429 else parsed(answer, call)
+                if whole is not None:
+                    return whole
                 pause = retry_after(answer, most=settings.retry_budget_seconds) or pause
             if attempt >= attempts or self._clock.monotonic() + pause > until:
                 break

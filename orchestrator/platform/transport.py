@@ -61,6 +61,8 @@ class Answer:
     received_at: float
     items: list[Any] = field(default_factory=list, repr=False)
     """Of a list, what its reader made of the items; such an answer has no body."""
+    json: tuple[Any] | None = field(default=None, repr=False)
+    """The body's value, where it was parsed already."""
 
 
 class ItemReader(Protocol):

@@ -24,7 +24,7 @@ from orchestrator.errors import MalformedAnswer, OrchestratorError, PlatformRefu
 from orchestrator.models import AccountId
 from orchestrator.platform.answers import parse_json
 from orchestrator.platform.transport import Answer, Call
-from orchestrator.platform.wire import AccountWire, Instant, Time, Uuid, read
+from orchestrator.platform.wire import AccountWire, Instant, Uuid, read
 from orchestrator.ports.platform import PlatformAccount
 
 __all__ = ["ACCOUNT_UPDATED", "MAX_DELIVERY_BYTES", "WebhookEvent", "WebhookVerifier", "parse_delivery"]
@@ -65,10 +65,6 @@ class _Envelope(BaseModel):
 
     webhook_type: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[a-z][a-z0-9_.-]*$")]
     event_id: Uuid
-
-
-class _AccountEvent(_Envelope):
-    updated_at: Time
 
 
 def parse_delivery(body: bytes, *, content_type: str = "application/json") -> WebhookEvent:

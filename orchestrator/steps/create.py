@@ -180,7 +180,13 @@ async def _adopt(
     found = await _read_back(world, customer, currency, intents, stream)
     if found is not None:
         answered = e.CreationAnswered(account_id=found.id, found="read_back")
-        await world.journal.append(stream, [answered], after=length, at=world.clock())
+        try:
+            await world.journal.append(stream, [answered], after=length, at=world.clock())
+        except JournalError as error:
+            if error.code != "account_claimed":
+                raise
+            # Another reference was read back meanwhile and took it: what is left is read again.
+            raise JournalError(error.message, code="journal_conflict") from error
     return found
 
 

@@ -270,22 +270,10 @@ def anvil_url():
         yield node.url
 
 
-async def test_who_is_cancelled_while_connecting_leaves_no_session_open(monkeypatch):
-    """As by Ctrl-C while web3 is imported: the first await after it is this one."""
-    from web3.providers.rpc import AsyncHTTPProvider
+async def test_a_call_waits_for_no_lock_of_web3_s(anvil_url):
+    """That lock is one for the process, and a request that was cancelled while it waited for it kept it for ever."""
+    from web3._utils.http_session_manager import HTTPSessionManager
 
-    sessions = []
-
-    async def never(_provider, session):
-        sessions.append(session)
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(AsyncHTTPProvider, "cache_async_session", never)
-    async with Rpc("http://127.0.0.1:1") as rpc:
-        call = asyncio.create_task(rpc.chain_id())
-        while not sessions:
-            await asyncio.sleep(0)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-    assert sessions[0].closed
+    with HTTPSessionManager._lock:
+        async with Rpc(anvil_url) as rpc, asyncio.timeout(20):
+            assert await rpc.chain_id() == ChainId(31337)

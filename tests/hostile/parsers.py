@@ -41,7 +41,7 @@ from orchestrator.oversight import history
 from orchestrator.oversight.stops import to_scope
 from orchestrator.platform import WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
-from orchestrator.platform.answers import clock_offset, garbled, parse_json, refusal_of, retry_after
+from orchestrator.platform.answers import clock_offset, parse_json, parsed, refusal_of, retry_after
 from orchestrator.platform.lists import ArrayReader, says_more
 from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.webhook import MAX_HEADER_BYTES
@@ -282,7 +282,7 @@ PARSERS = (
     Parser("TOML", _text(read_toml), 256 * KIB, (b'a.b = 1\n[c]\nd = ["e", 1.5, 2026-01-01]\n',), (MalformedToml,),
            ("text", "toml"), on_loop=False),
     # --- platform
-    Parser("answer", lambda data: (garbled(answer(data), CALL), parse_json(answer(data), CALL)), MIB,
+    Parser("answer", lambda data: (parsed(answer(data), CALL), parse_json(answer(data), CALL)), MIB,
            (encoded([ACCOUNT]),)),
     Parser("list", _list, 4 * MIB, (encoded([ACCOUNT, ACCOUNT | {"id": UUID[:-1] + "0"}]),), on_loop=False),
     Parser("answers' models", _json(_wires), 64 * KIB,

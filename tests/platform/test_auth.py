@@ -158,6 +158,16 @@ async def test_a_local_clock_that_is_wrong_does_not_hurt_the_token(server, clien
     assert server.tokens == 1
 
 
+async def test_a_clock_that_cannot_be_is_no_clock(server, client, reply, account_json):
+    """Nothing is reckoned by it, not at a later answer without one either."""
+    server.on("GET", ACCOUNT, reply(value=account_json(ID), headers={"date": "Fri, 31 Dec 9999 23:59:59 GMT"}))
+    await client.account(ID)
+    server.on("GET", ACCOUNT, reply(403, {"code": "no"}, headers={"date": ""}))
+    with pytest.raises(PlatformRefused) as caught:
+        await client.account(ID)
+    assert caught.value.code == "no"
+
+
 async def test_clock_skew_is_named_with_both_times(server, client, reply):
     there = datetime.now(UTC) - timedelta(hours=2)
     date = {"date": format_datetime(there, usegmt=True)}

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer, UnsupportedChain
 from orchestrator.models import AccountStatus, ChainAccount
-from orchestrator.platform import Pagination, PlatformClient
+from orchestrator.platform import Pagination, PlatformClient, answers
 from orchestrator.ports.platform import Submission
 
 ID = "4f4b3c1e-4c3a-4a57-9b1e-3c1f6f8c0a11"
@@ -325,6 +325,33 @@ async def test_a_garbled_answer_to_a_modifying_call_is_uncertain(server, client,
     server.on("DELETE", ACCOUNT, reply(value=account_json(ID, status="frozen")))
     with pytest.raises(UncertainAnswer, match=r"field status.*read back"):
         await client.close(ID, key=key())
+
+
+@pytest.mark.parametrize("wallet", ["solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:7S3P4HxJ", f"eip155:1:0x{'aB' * 20}"])
+async def test_a_wallet_that_cannot_be_taken_does_not_undo_what_was_done(
+    server, client, reply, account_json, submission, wallet
+):
+    """Such an answer is about a request that the platform has taken: it was not unsent, and is read back."""
+    calls = [
+        ("DELETE", ACCOUNT, lambda: client.close(ID, key=key())),
+        ("PATCH", f"{ACCOUNT}/deactivate", lambda: client.deactivate(ID, key=key())),
+        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=key(), permit=nullcontext)),
+        ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=key())),
+    ]
+    for method, path, call in calls:
+        server.on(method, path, reply(value=account_json(ID, chainId=wallet)))
+        with pytest.raises(UncertainAnswer, match="read back"):
+            await call()
+        assert len(server.calls(method, path)) == 1
+
+
+async def test_a_read_s_answer_is_parsed_once(server, client, reply, account_json, monkeypatch):
+    bodies = []
+    read_json = answers.read_json
+    monkeypatch.setattr(answers, "read_json", lambda body, **limits: bodies.append(body) or read_json(body, **limits))
+    server.on("GET", ACCOUNT, reply(value=account_json(ID)))
+    await client.account(ID)
+    assert len([body for body in bodies if ID.encode() in body]) == 1
 
 
 # --- lists ---------------------------------------------------------------------------------------------------------

@@ -292,6 +292,24 @@ async def test_flights_share_and_what_comes_after_a_stop_waits_for_it(sending):
     await later
 
 
+@pytest.mark.both_databases
+async def test_a_flight_that_loses_its_lock_is_cut_off(sending):
+    """A restart of the server ends the lock, and whoever stops would no longer wait for what is still on its way."""
+    server = sending.elsewhere.scene.database.server
+    if server is None:
+        pytest.skip("a file's lock ends with its process alone")
+
+    async def flight() -> None:
+        async with sending.working.world.journal.in_flight():
+            server.run("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
+            await asyncio.Event().wait()
+
+    with pytest.raises(JournalError) as caught:
+        await flight()
+    assert (caught.value.code, caught.value.disposition) == ("journal_unreachable", "retry")
+    assert await sending.elsewhere.journal.landed(60)
+
+
 def waits(scene: Scene) -> bool:
     """Whether somebody is in the queue."""
     if scene.database.server is not None:
