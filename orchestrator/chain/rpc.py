@@ -216,8 +216,8 @@ class Rpc:
                 return cast("RPCResponse", raw_response)  # which ``_read`` decodes
 
         class OneSession(HTTPSessionManager):
-            """web3's own takes a lock of the whole process before each request, in a thread. A request that is cancelled
-            while it waits keeps the lock for ever, and no request of the process is sent any more."""
+            """web3's own takes a lock of the whole process before each request, in a thread. A request that is
+            cancelled while it waits keeps the lock for ever, and no request of the process is sent any more."""
 
             async def async_cache_and_return_session(self, *_args: Any, **_options: Any) -> ClientSession:
                 return session
