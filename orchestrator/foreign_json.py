@@ -1,4 +1,5 @@
-"""Reads JSON that anybody may have written. The one place where the package parses such JSON.
+"""Reads JSON that anybody may have written: the one place where the package does, but for ``challenge.forms``, which
+looks for JSON inside of a challenge of 8 KiB at most.
 
 ``json.loads`` trusts its input in ways that this does not: it guesses UTF-16 and UTF-32 from bytes (RFC 8259 has UTF-8
 only), takes NaN and a member that occurs twice, recurses as deep as the interpreter's limit lets it (a library of
