@@ -280,6 +280,22 @@ def test_two_references_that_are_both_stale_get_an_account_each(here):
     assert len(here.platform.accounts_) == 2
 
 
+def test_an_account_that_another_reference_takes_meanwhile_is_not_an_operator_s(here):
+    """Two stale references, of which one made an account, are read back at once: the one gets it, the other another."""
+    for reference in ("A", "B"):
+        lost(here, reference)
+    here.platform.accounts_.popitem()
+    here.platform.keys.clear()
+    here.pass_time(minutes=70)
+
+    async def both():
+        return await asyncio.gather(*(create_account(here.world, CUSTOMER, "EUR", one) for one in "AB"))
+
+    found = {account.id for account in here.run(both())}
+    assert found == set(here.platform.accounts_)
+    assert len(found) == 2
+
+
 def test_two_machines_that_share_a_server_settle_one_creation_as_one(here, postgres_server):  # noqa: F811
     """No lock is between them. Whoever is outrun reads again, so that nothing but passing trouble comes of it."""
     url, number = postgres_server.new_schema(), 30 if FULL else 6
