@@ -17,10 +17,10 @@ demo: $(VENV)/.ready .toolchain/.ready ## the whole lifecycle of an account, on 
 	@$(BIN)/orchestrator demo
 
 test: setup ## the suite, with a fixed slice of every random test
-	$(PYTEST) -q -n 2
+	$(PYTEST) -q -n 3
 
 test-all: setup .halmos/.ready tests/closure/cases/node_modules/.ready ## the suite at full counts, with the documentation's commands
-	ORCHESTRATOR_TEST_PROFILE=full $(PYTEST) -q -n 2
+	ORCHESTRATOR_TEST_PROFILE=full $(PYTEST) -q -n 3
 
 check: setup ## lint, format, types, import directions
 	$(BIN)/ruff format --check .

@@ -120,7 +120,7 @@ def finalize() -> int:
 @app.command()
 def reorg(
     depth: Annotated[int, typer.Argument(min=1)],
-    drop: Annotated[bool, typer.Option("--drop", help="Lose their transactions for good.")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Do not send their transactions again (resubmit does).")] = False,
 ) -> int:
     """Replace the newest blocks by others with the same transactions, past finality if so deep.
 

@@ -32,6 +32,22 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
+def warn_if_new() -> None:
+    """Says on stderr that the journal of the settings is not there yet: a decision in it binds whoever shares it, and
+    nobody who goes by another URL."""
+    from orchestrator.connect import has_journal
+
+    if not has_journal(settings()):
+        from orchestrator.journal.database import database_path
+
+        where = clean(str(database_path(settings().database_url)))
+        err().print(
+            f"[yellow]there is no journal at {where}: it is made now.[/] If processes sign already, they use another "
+            "one, and this does not reach them: check ORCHESTRATOR_DATABASE_URL",
+            soft_wrap=True,
+        )
+
+
 def with_journal(work: Callable[[Journal], Awaitable[_Result]], *, create: bool = True) -> _Result:
     """Opens the journal that the settings name, and runs ``work`` with it. ``create``: as ``connect.open_journal``."""
     import asyncio

@@ -114,7 +114,7 @@ def resume(timeout: Timeout = 600) -> int:
     """
     with progress() as watch:
         try:
-            reports = with_orchestrator(lambda o: o.resume(timeout=timeout), watch=watch)
+            reports = with_orchestrator(lambda o: o.resume(timeout=timeout), watch=watch, create=False)
         except OrchestratorError as error:
             return fail(error, waiting=True)
     emit({"accounts": [report.document() for report in reports]}, lambda console: _show_all(console, reports))

@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import settings
-from orchestrator.cli.office import landing, now, peek, with_journal
+from orchestrator.cli.office import landing, now, peek, warn_if_new, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit
 from orchestrator.errors import SettingsError
 
@@ -54,6 +54,7 @@ def stop_signing(
             journal, scope, reason, by=system_user(), clock=now, address=address, landing=landing(journal)
         )
 
+    warn_if_new()
     seen = with_journal(work)
     _emit(seen.stops, (), f"[green]done[/]: signing is stopped ({scope})")
     return DONE
@@ -95,6 +96,7 @@ def resume_signing(
         )
         return await resume(journal, scope, voice, settings=of_settings, clock=now)
 
+    warn_if_new()
     told = with_journal(work)
     held = told.oversight.stops
     ended = f"signing is not stopped ({scope})"

@@ -79,7 +79,7 @@ class ChainControl:
         """Replaces the newest ``depth`` blocks by as many others, PAST ``finalized`` if so deep.
 
         Their transactions stand in the new blocks again, at the same heights; one that fails there goes back to the
-        pool. ``drop``: the new blocks are empty, and the transactions are gone for good.
+        pool. ``drop``: the new blocks are empty, and the transactions are not sent again.
 
         Raises SettingsError, and changes nothing, where the depth passes the chain's beginning, ``floor``, the
         deployment of ``contracts``, or the states that the node keeps (``Anvil(states=…)``). Raises ChainError where a

@@ -179,3 +179,17 @@ def test_a_stop_in_an_older_database_does_not_hide_that_it_is_older(desk, log):
 def test_without_a_keystore_nothing_is_written_beside_it(desk):
     assert desk.json("stop-signing")["stops"]
     assert not (desk.home / "keystore").exists()
+
+
+def test_a_stop_in_a_journal_that_was_not_there_says_so(desk, tmp_path):
+    """Else a slip in the URL looks like a stop, and the processes that use the right one go on signing."""
+    for command in ("stop-signing", "resume-signing"):
+        path = tmp_path / command / "journal.db"
+        done = desk.here(command, *desk.as_("alice")[: 2 * (command == "resume-signing")], **url(path))
+        assert f"there is no journal at {path}" in " ".join(done.stderr.split())
+        assert "no journal at" not in desk.here("stop-signing", **url(path)).stderr
+    assert desk.json("resume", expect=2, **url(tmp_path / "nobody.db"))["error"]["code"] == "database_missing"
+
+
+def url(path) -> dict[str, str]:
+    return {"ORCHESTRATOR_DATABASE_URL": f"sqlite:///{path}"}
