@@ -81,7 +81,7 @@ class Orchestrator(Facade):
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, *, watch: Watch | None = None, voice: Voice | None = None, create: bool = True
+        cls, settings: Settings, *, watch: Watch | None = None, voice: Voice | None = None, create: bool | None = True
     ) -> AsyncIterator[Orchestrator]:
         """Opens the journal; platform, chain and keys are connected when they are first needed.
 

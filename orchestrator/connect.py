@@ -47,16 +47,18 @@ def has_journal(settings: Settings) -> bool:
     return lock_name(settings.database_url) is not None or database_path(settings.database_url).exists()
 
 
-async def open_journal(settings: Settings, *, create: bool = True) -> Journal:
-    """The journal that the settings name. Where there is none and it is not to be made: an empty one in memory at the
-    default place; else raises SettingsError ``database_missing``, because a wrong URL would read as an empty journal.
+async def open_journal(settings: Settings, *, create: bool | None = True) -> Journal:
+    """The journal that the settings name. Where there is none and it is not to be made (``create`` False): an empty one
+    in memory at the default place; else raises SettingsError ``database_missing``, because a wrong URL would read as an
+    empty journal. None: an empty one in memory in any case, for who reads the platform and the journal beside it.
 
     Raises SettingsError and JournalError as ``Journal.open``. SIDE EFFECTS: as of it.
     """
     try:
-        return await Journal.open(settings.database_url, create=create)
+        return await Journal.open(settings.database_url, create=bool(create))
     except SettingsError as error:
-        if error.code != "database_missing" or "database_url" in settings.model_fields_set:
+        named = "database_url" in settings.model_fields_set
+        if error.code != "database_missing" or (named and create is not None):
             raise
     return await Journal.missing()
 

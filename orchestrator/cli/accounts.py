@@ -52,7 +52,7 @@ def list_accounts(
 
     Example: orchestrator accounts list --json
     """
-    accounts = with_orchestrator(lambda o: o.accounts(customer), create=False)
+    accounts = with_orchestrator(lambda o: o.accounts(customer), create=None)
 
     def human(console: Console) -> None:
         if accounts:
@@ -85,7 +85,7 @@ def show(
         (whole,) = await orchestrator.named([account_id or ""], ask="always")
         return await orchestrator.account(whole)
 
-    account = with_orchestrator(work, create=False)
+    account = with_orchestrator(work, create=None)
     emit(account.document(), lambda console: _show(console, account))
     return 0
 

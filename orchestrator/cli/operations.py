@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
-from orchestrator.cli.office import show_stops
+from orchestrator.cli.office import show_stops, warn_if_new
 from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, out, worst
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.errors import OrchestratorError, SettingsError
@@ -112,9 +112,10 @@ def resume(timeout: Timeout = 600) -> int:
 
     Example: orchestrator resume --timeout 3600
     """
+    warn_if_new()
     with progress() as watch:
         try:
-            reports = with_orchestrator(lambda o: o.resume(timeout=timeout), watch=watch, create=False)
+            reports = with_orchestrator(lambda o: o.resume(timeout=timeout), watch=watch)
         except OrchestratorError as error:
             return fail(error, waiting=True)
     emit({"accounts": [report.document() for report in reports]}, lambda console: _show_all(console, reports))

@@ -48,7 +48,7 @@ def with_orchestrator(
     *,
     watch: Callable[[str, str], None] | None = None,
     voice: Voice | None = None,
-    create: bool = True,
+    create: bool | None = True,
 ) -> _Result:
     """Opens the orchestrator with this run's settings, and runs ``work`` with it. ``voice``, ``create``: as there."""
     import asyncio

@@ -36,7 +36,7 @@ def words(command: str, tmp_path) -> list[str]:
     return [{"ID": UNKNOWN, "FILE": str(tmp_path / "x.json")}.get(word, word) for word in command.split()]
 
 
-@pytest.mark.parametrize("command", [*READS, "accounts list", "accounts show ID", "accounts show --reference x"])
+@pytest.mark.parametrize("command", READS)
 def test_a_look_makes_no_journal_where_the_settings_name_one(alone, tmp_path, command):
     url = f"sqlite:///{tmp_path / 'nope' / 'x' / 'y.db'}"
     told = alone.json(*words(command, tmp_path), "--database-url", url, expect=2)
@@ -65,6 +65,14 @@ def test_what_is_told_without_a_journal_too_makes_none(alone, tmp_path, command)
     assert not (tmp_path / "nope").exists()
     if command.startswith(("policy show", "policy explain")):
         assert "no journal there" in done.stderr
+
+
+def test_the_platform_s_accounts_are_listed_without_a_journal(cli, tmp_path):
+    """An id is looked up before the first command that changes anything."""
+    url = f"sqlite:///{tmp_path / 'nope' / 'y.db'}"
+    assert cli.json("accounts", "list", "--database-url", url)["accounts"] == []
+    assert "no journal yet" in cli.here("accounts", "list", "--json", "--database-url", url).stderr
+    assert not (tmp_path / "nope").exists()
 
 
 def test_an_empty_file_is_no_journal(alone, tmp_path):
