@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import re
 import shutil
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -170,9 +170,9 @@ async def test_the_call_to_the_node_is_timed_and_not_what_comes_before_it(
     """Such as the import of a library at the first call, which takes seconds on a busy machine."""
     connect, taken = Rpc._connect, iter((5.0,))
 
-    async def slow(rpc: Rpc) -> Any:
-        await asyncio.sleep(next(taken, 0.0))
-        return await connect(rpc)
+    def slow(rpc: Rpc) -> Any:
+        time.sleep(next(taken, 0.0))
+        return connect(rpc)
 
     monkeypatch.setattr(Rpc, "_connect", slow)
     async with contextlib.AsyncExitStack() as stack:
