@@ -4,11 +4,10 @@
     python -m tests.e2e.kill_sweep --every 1     every page that SQLite writes and every question to the chain, too
     python -m tests.e2e.kill_sweep --lives 4     so many kills of each command
 
-Each life is an account of its own, with a journal and a keystore of its own, on one devnet: created, activated and
-closed, each command killed once and run again. Then nothing may be lost (closed on both sides, with a certificate that
-holds) and nothing doubled (one account, one signature for each challenge, one request to close, each step on the chain
-once), and the journal is whole. Prints its counts; ends with 1 if anything was lost or doubled.
-"""
+Each life is an account of its own, with a customer, a journal and a keystore of its own, on one devnet: created,
+activated and closed, each command killed once and run again. Then nothing may be lost (closed on both sides, with a
+certificate that holds) and nothing doubled (one account, one signature for each challenge, one request to close, each
+step on the chain once), and the journal is whole. Prints its counts; ends with 1 if anything was lost or doubled."""
 
 from __future__ import annotations
 
@@ -29,8 +28,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
+
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.devnet import Devnet, devnet
+from orchestrator.signers.keyring import Keyring
+from orchestrator.signers.passwords import FilePassword
 from tests.e2e.commands import CommandLine
 
 Kill = tuple[str, int, str]
@@ -152,7 +155,7 @@ class Sweep:
         home.mkdir(mode=0o700)
         cli = CommandLine(self._devnet.environment, home)
         cli.environment["ORCHESTRATOR_KEYSTORE"] = str(shutil.copytree(self._keystore, home / "keystore"))
-        customer = self._devnet.programme.customer_id
+        customer = self._customer(name, home / "keystore")
         create = ("accounts", "create", "--customer", customer, "--currency", "EUR", "--reference", name)
         done: dict[str, list[str]] = {}
         account = ""
@@ -168,6 +171,17 @@ class Sweep:
         self._look(f"{name} ({account}), killed {kills}", account, runner, cli, home, ran.document)
         shutil.rmtree(home)
         return done
+
+    def _customer(self, name: str, keystore: Path) -> str:
+        """Another than the other lives have: after a kill an account is known by its customer."""
+        keys = Keyring(keystore, FilePassword(self._devnet.password_file), work_factor=2**12)
+        made = httpx.post(
+            f"{self._devnet.programme.admin_url}/customers",
+            json={"owner": keys.create(name).address, "externalId": name},
+            headers={"Authorization": f"Bearer {self._devnet.programme.admin_token}"},
+            trust_env=False,
+        )
+        return str(made.raise_for_status().json()["id"])
 
     def _command(
         self, runner: Runner, cli: CommandLine, home: Path, command: str, arguments: tuple[str, ...], kill: Kill | None
