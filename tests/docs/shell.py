@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.devnet.toolchain import user_cache
 from tests.docs.markdown import Command, missing
 
-SECONDS = 300
+SECONDS = 800
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ def test_commands_that_need_nothing(block, tmp_path):
 
 
 @full
+@pytest.mark.timeout(900)
 def test_commands_on_a_devnet(devnet, tmp_path, monkeypatch):
     """All blocks one after the other, as they are read: a later one may rest on an earlier one."""
     folder = tmp_path / "reader"

@@ -135,6 +135,7 @@ def accounts(number: int, account_json: Any) -> bytes:
     )
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [5_000, pytest.param(100_000, marks=full_only("100,000 accounts"))])
 async def test_a_programme_of_many_accounts(
     server: Any, settings: Any, reply: Any, account_json: Any, number: int
