@@ -145,7 +145,8 @@ class Office:
                 "find out who changed what the URI or the file holds",
                 code="key_swapped",
             )
-        return await self._journal(matter, key, granted, found=found is not None)
+        before = oversight.keys.get(matter.name) if found is None else None
+        return await self._journal(matter, key, granted, before)
 
     async def disable(self, name: str) -> Changed:
         """Takes a key out of use, at once and by one person, in the keystore and in the journal. A key of another
@@ -183,12 +184,17 @@ class Office:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    async def _journal(self, matter: Matter, key: KeyInfo, granted: Granted, *, found: bool = True) -> Changed:
+    async def _journal(
+        self, matter: Matter, key: KeyInfo, granted: Granted, before: o.KeyChanged | None = None
+    ) -> Changed:
+        """``before``: the last change of the name when this process made the key; None where it found it there."""
+
         def decide(oversight: Oversight, _now: datetime) -> Sequence[Event]:
             if self._is_so(matter, key, oversight):
                 return ()
-            # A new key that was found was left by a kill, and another process may have written its event since.
-            if matter.action in _NEW and found and _is_journaled(key, oversight, self.keys.id):
+            # Whoever else found the new key, or was killed after it was made, may have written its event since.
+            since = oversight.keys.get(key.name) != before
+            if matter.action in _NEW and since and _is_journaled(key, oversight, self.keys.id):
                 return ()
             used = oversight.approvals.get(granted.request or "")
             return (

@@ -411,6 +411,20 @@ async def test_a_key_that_was_swapped_meanwhile_is_taken_out(office, keyring):
     assert keyring.get("alice").disabled
 
 
+async def test_who_made_a_key_and_who_found_it_write_one_event(office, keyring, journal, monkeypatch):
+    """The one that found it is quicker to write."""
+    append = journal.append
+
+    async def second(*arguments, **conditions):
+        monkeypatch.setattr(journal, "append", append)
+        await office.change(*import_(keyring))
+        return await append(*arguments, **conditions)
+
+    monkeypatch.setattr(journal, "append", second)
+    await office.change(*import_(keyring))
+    assert await changes(office) == [("imported", "alice", False)]
+
+
 async def test_two_that_make_one_change_at_once(office, keyring, journal):
     """Both are told; one key, one event."""
     outcomes = await asyncio.gather(*(office.change(*import_(keyring)) for _ in range(3)), return_exceptions=True)
