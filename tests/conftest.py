@@ -1,4 +1,5 @@
-"""Hypothesis profiles: a small fixed slice by default, the full count with ORCHESTRATOR_TEST_PROFILE=full."""
+"""Hypothesis profiles: a small fixed slice by default, the full count with ORCHESTRATOR_TEST_PROFILE=full; the same
+examples in each run. New ones: ``pytest --hypothesis-profile new``, which prints how to see a failure again."""
 
 from hypothesis import HealthCheck, settings
 
@@ -11,7 +12,8 @@ settings.register_profile(
     suppress_health_check=_SLOW_HERE,
 )  # fmt: skip
 settings.register_profile(
-    "full", max_examples=1000, stateful_step_count=60, database=None, deadline=None, print_blob=True,
+    "full", max_examples=1000, stateful_step_count=60, derandomize=True, database=None, deadline=None,
     suppress_health_check=_SLOW_HERE,
 )  # fmt: skip
+settings.register_profile("new", settings.get_profile("full"), derandomize=False, print_blob=True)
 settings.load_profile("full" if FULL else "default")

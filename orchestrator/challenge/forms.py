@@ -59,7 +59,7 @@ class Form:
     by_chance: bool = False
     """Whether ordinary text, too, can be read in this way."""
     part: bool = False
-    """Whether it is, or was in, one part of text or of a document that has others."""
+    """Whether it is, as it stands, one part of text or of a document that has others."""
 
     @cached_property
     def json(self) -> _Documents:
@@ -131,12 +131,10 @@ def _bared(form: Form) -> Iterator[Form]:
 
 def _decoded(form: Form) -> Iterator[Form]:
     if (match := _HEX.fullmatch(_SEPARATORS.sub(b"", form.data))) is not None:
-        yield Form(
-            bytes.fromhex(match[1].decode("ascii")), f"{form.how} as hexadecimal text", form.by_chance, form.part
-        )
+        yield Form(bytes.fromhex(match[1].decode("ascii")), f"{form.how} as hexadecimal text", form.by_chance)
     packed = b"".join(form.data.split())
     if _BASE64.fullmatch(packed) is not None and (decoded := _unbase64(packed)) is not None:
-        yield Form(decoded, f"{form.how} as Base64 text", True, form.part)
+        yield Form(decoded, f"{form.how} as Base64 text", True)
     if form.data[:1] >= b"\x80" and form.data[0] < 0xC0:
         span = _item(form.data, 0)
         if span is not None and span[1] == len(form.data):

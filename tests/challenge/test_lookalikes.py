@@ -87,6 +87,16 @@ def test_what_has_another_meaning_is_refused(data):
     assert decision.rule in IN_ANY_CONTEXT
 
 
+@pytest.mark.parametrize("wrap", [name for name in WRAPPINGS if name not in ("space before", "RLP string")])
+def test_a_digest_of_printable_characters_is_refused_in_every_wrapping(wrap):
+    """As characters it could be a word of the text around it; as digits it is a digest like any other."""
+    wrapped = WRAPPINGS[wrap](b" " * 32)
+    assert not decide(challenge(wrapped), PERMISSIVE).allowed
+    assert not decide(challenge(json.dumps({"token": wrapped.decode()}).encode()), PERMISSIVE).allowed
+    if wrap in ("0x", "hexadecimal", "upper case"):
+        assert not decide(challenge(b"sign " + wrapped + b" now"), PERMISSIVE).allowed
+
+
 @given(st.one_of(legacy, typed, authorizations, prehashes, words, signatures), st.data())
 def test_it_is_refused_in_every_wrapping(data, draw):
     for _ in range(draw.draw(st.integers(1, 2))):
