@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = tuple(sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")))
 DOCUMENTS = (
     "README.md",
+    *PAGES,
+    "orchestrator/closure/README.md",
     "orchestrator/signers/README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -18,6 +22,7 @@ DOCUMENTS = (
 _FLAGS = re.MULTILINE | re.DOTALL
 _BLOCK = re.compile(r"(?:^<!-- run: (?P<run>.+?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", _FLAGS)
 _EXIT = re.compile(r"\s+# exit (\d+)$")
+_LINK = re.compile(r"\]\(([^)]+)\)")
 
 
 def text(name: str) -> str:
@@ -26,11 +31,16 @@ def text(name: str) -> str:
 
 @dataclass(frozen=True)
 class Block:
+    document: str
     kind: str
     """The fence's language."""
     run: str | None
     text: str
     line: int
+
+    @property
+    def place(self) -> str:
+        return f"{self.document}:{self.line}"
 
     def commands(self) -> list[Command]:
         found: list[Command] = []
@@ -51,25 +61,45 @@ class Command:
     """The lines that the document shows."""
 
 
-def blocks(name: str, kind: str) -> list[Block]:
-    content = text(name)
+def blocks(kind: str) -> list[Block]:
+    """All fenced blocks of this language, document by document, as they are read."""
     return [
-        Block(found["kind"], found["run"], found["text"], content.count("\n", 0, found.start()) + 1)
+        Block(name, kind, found["run"], found["text"], content.count("\n", 0, found.start()) + 1)
+        for name in DOCUMENTS
+        for content in [text(name)]
         for found in _BLOCK.finditer(content)
         if found["kind"] == kind
     ]
 
 
 def consoles(run: str) -> list[Block]:
-    return [block for name in DOCUMENTS for block in blocks(name, "console") if block.run == run]
+    return [block for block in blocks("console") if block.run == run]
 
 
-def table(name: str, marker: str) -> list[list[str]]:
-    """The cells of the table below ``<!-- table: MARKER -->``, without its two head lines."""
-    _, found, rest = text(name).partition(f"<!-- table: {marker} -->\n")
-    assert found, f"{name} has no table {marker}"
-    lines = rest.split("\n\n", 1)[0].splitlines()
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+def links(name: str) -> list[tuple[str, str]]:
+    """The file that each relative link leads to, from the project's folder, and its anchor."""
+    found = [target.partition("#") for target in _LINK.findall(text(name)) if not target.startswith("https://")]
+    folder = Path(name).parent
+    return [(os.path.normpath(folder / path) if path else name, anchor) for path, _, anchor in found]
+
+
+def anchors(name: str) -> set[str]:
+    """What a link may have behind ``#``: the headings, as Git hosts and site generators write them."""
+    heads = re.findall(r"^#+ (.+)$", text(name), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 _-]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def table(marker: str) -> list[list[str]]:
+    """The cells of the table below ``<!-- table: MARKER -->``, in whichever document, without its two head lines."""
+    (found,) = tables(marker)
+    return found
+
+
+def tables(marker: str) -> list[list[list[str]]]:
+    """As ``table``, of each document that has one."""
+    rests = [text(name).partition(f"<!-- table: {marker} -->\n")[2] for name in DOCUMENTS]
+    bodies = [rest.split("\n\n", 1)[0].splitlines()[2:] for rest in rests if rest]
+    return [[[cell.strip() for cell in line.strip("|").split(" | ")] for line in body] for body in bodies]
 
 
 def codes(cell: str) -> list[str]:

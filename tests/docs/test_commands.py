@@ -9,11 +9,11 @@ import re
 import signal
 import subprocess
 import tomllib
-from types import CodeType
 
 import pytest
 
 from orchestrator.devnet.running import announced
+from orchestrator.policy.document import Policy, parse_policy
 from orchestrator.settings import load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, text
 from tests.docs.shell import Shell
@@ -24,13 +24,13 @@ full = full_only("what a reader would type, in a shell")
 
 
 def _named(block: Block) -> str:
-    return f"line-{block.line}"
+    return block.place
 
 
 def test_each_console_block_says_how_it_is_run():
-    found = [(name, block.line, block.run) for name in DOCUMENTS for block in blocks(name, "console")]
+    found = blocks("console")
     assert found
-    assert [one for one in found if one[2] not in {"quick", "devnet", "background", "demo", "suite"}] == []
+    assert [one.place for one in found if one.run not in {"quick", "devnet", "background", "demo", "suite"}] == []
 
 
 @full
@@ -46,16 +46,15 @@ def test_commands_that_need_nothing(block, tmp_path):
 
 @full
 @pytest.mark.timeout(900)
-def test_commands_on_a_devnet(devnet, tmp_path, monkeypatch):
-    """All blocks one after the other, as they are read: a later one may rest on an earlier one."""
+@pytest.mark.parametrize("document", sorted({block.document for block in consoles("devnet")}))
+def test_commands_on_a_devnet(document, devnet, tmp_path, monkeypatch):
+    """All blocks of a page one after the other, as they are read: a later one may rest on an earlier one."""
     folder = tmp_path / "reader"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))  # the reader's, where her commands look for the devnet
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    (folder / "devnet.json").write_text(json.dumps(devnet.document()))
     (folder / "scripts").symlink_to(ROOT / "scripts")
-    found = consoles("devnet")
-    assert len(found) >= 3
+    found = [block for block in consoles("devnet") if block.document == document]
     with announced(devnet.document()):
         Shell(folder).run([command for block in found for command in block.commands()])
 
@@ -99,8 +98,9 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path):
 # --- snippets ----------------------------------------------------------------------------------------------------
 
 
-def _snippets() -> list[Block]:
-    return blocks("README.md", "python")
+SNIPPETS = blocks("python")
+TESTS = [block for block in SNIPPETS if "def test_" in block.text]
+"""Run by ``tests/packaging``, in a project of their own."""
 
 
 @pytest.fixture
@@ -113,21 +113,14 @@ def reader(devnet, monkeypatch, tmp_path):
     return {"customer_id": devnet.programme.customer_id}
 
 
-def _compiled(source: str) -> CodeType:
-    return compile(source, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-
-
-def test_the_readme_has_a_snippet_of_each_kind():
-    kinds = sorted(
-        "test" if "def test_" in block.text else "async" if "await" in block.text else "blocking"
-        for block in _snippets()
-    )
+def test_there_is_a_snippet_of_each_kind():
+    kinds = sorted("test" if block in TESTS else "async" if "await" in block.text else "blocking" for block in SNIPPETS)
     assert kinds == ["async", "blocking", "test"]
 
 
-@pytest.mark.parametrize("block", [b for b in _snippets() if "def test_" not in b.text], ids=_named)
+@pytest.mark.parametrize("block", [block for block in SNIPPETS if block not in TESTS], ids=_named)
 async def test_a_snippet_runs(block, reader, capsys):
-    code = _compiled(block.text)
+    code = compile(block.text, block.document, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     if code.co_flags & inspect.CO_COROUTINE:
         await eval(code, reader)
     else:
@@ -139,8 +132,17 @@ async def test_a_snippet_runs(block, reader, capsys):
 
 
 def test_the_settings_file_is_one(tmp_path):
-    (block,) = blocks("README.md", "toml")
+    (block,) = [block for block in blocks("toml") if "platform_url" in block.text]
     given = tomllib.loads(block.text)
     file = tmp_path / "orchestrator.toml"
     file.write_text(block.text)
     assert load_settings({}, file).platform_url == given["platform_url"]
+
+
+def test_the_policys_defaults_are_those_shown():
+    (block,) = [block for block in blocks("toml") if block.text.startswith("version = 1")]
+    assert parse_policy(block.text, block.place) == Policy()
+    shown = tomllib.loads(block.text)
+    assert {part: set(shown[part]) for part in ("challenge", "keys", "approvals")} == {
+        part: set(type(getattr(Policy(), part)).model_fields) for part in ("challenge", "keys", "approvals")
+    }

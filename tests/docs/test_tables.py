@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -15,8 +16,9 @@ from orchestrator.cli.main import app
 from orchestrator.devnet import pytest_plugin
 from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PREFIX, Settings, load_settings
-from tests.docs.markdown import DOCUMENTS, ROOT, codes, table, text
+from tests.docs.markdown import DOCUMENTS, PAGES, ROOT, anchors, codes, links, table, tables, text
 from tests.docs.runbook_page import PAGE, page
 
 # --- settings ----------------------------------------------------------------------------------------------------
@@ -36,20 +38,19 @@ def test_every_setting_stands_with_its_default(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     defaults = load_settings({})
-    rows = {codes(row[0])[0]: row[1] for row in table("README.md", "settings")}
+    rows = {codes(row[0])[0]: row[1] for row in table("settings")}
     expected = {PREFIX + name.upper(): _default(getattr(defaults, name), tmp_path) for name in Settings.model_fields}
     assert rows == expected
 
 
 def test_the_secrets_that_may_be_files_are_named():
-    named = set(
-        re.findall(r"ORCHESTRATOR_[A-Z_]+", text("README.md").split("may also be given as")[0].rsplit("\n\n", 1)[1])
-    )
+    before = text("docs/settings.md").split("may also be given as")[0].rsplit("\n\n", 1)[1]
+    named = set(re.findall(r"ORCHESTRATOR_[A-Z_]+", before))
     assert {PREFIX + name.upper() for name in FROM_FILES} == named
 
 
 def test_silent_choices_are_settings():
-    named = {name for row in table("README.md", "silent") for name in codes(row[2])}
+    named = {name for row in table("silent") for name in codes(row[2])}
     fields = {PREFIX + name.upper() for name in Settings.model_fields}
     assert named <= fields
     printed = set(re.findall(rf"{PREFIX}[A-Z_]+(?==)", (ROOT / "scripts" / "probe_platform.py").read_text()))
@@ -80,7 +81,7 @@ def _commands() -> set[str]:
 
 def test_the_table_of_commands_is_whole():
     listed: set[str] = set()
-    for row in table("README.md", "commands"):
+    for row in table("commands"):
         first, *others = codes(row[0])
         words = first.removeprefix("orchestrator ").split()
         listed.add(" ".join(words))
@@ -111,6 +112,28 @@ def test_every_make_target_that_is_named_exists():
     assert named - targets == set()
 
 
+def test_the_exit_codes_are_the_commands():
+    shown = [[row[0] for row in found] for found in tables("exit codes")]
+    described = re.findall(r"(\d+) [a-z]", app.info.epilog)
+    assert shown == [described, described], "the first page's, and the reference's"
+
+
+# --- JSON documents, events ----------------------------------------------------------------------------------------
+
+
+def test_the_table_of_documents_is_that_of_the_schemas():
+    schemas = {path.stem: json.loads(path.read_text()) for path in (ROOT / "orchestrator" / "schemas").glob("*.json")}
+    rows = {codes(row[0])[0]: (row[1], codes(row[2])) for row in table("documents")}
+    assert rows == {name: (schema["title"], list(schema.get("properties", {}))) for name, schema in schemas.items()}
+
+
+def test_the_tables_of_events_are_whole():
+    union, _ = get_args(Event)
+    parts = ("creation", "sides", "operations", "decisions")
+    named = [codes(row[0])[0] for part in parts for row in table(f"events {part}")]
+    assert named == [event.model_fields["type"].default for event in get_args(union)]
+
+
 # --- fixtures, faults, codes -------------------------------------------------------------------------------------
 
 
@@ -121,11 +144,11 @@ def test_the_table_of_fixtures_is_the_plugin():
         if type(value).__name__ == "FixtureFunctionDefinition"
     }
     assert fixtures
-    assert {(codes(row[0])[0], row[1]) for row in table("README.md", "fixtures")} == fixtures
+    assert {(codes(row[0])[0], row[1]) for row in table("fixtures")} == fixtures
 
 
 def test_the_table_of_faults_is_whole():
-    assert {name for row in table("README.md", "faults") for name in codes(row[0])} == KINDS.keys() | AT_ONCE.keys()
+    assert {name for row in table("faults") for name in codes(row[0])} == KINDS.keys() | AT_ONCE.keys()
 
 
 def test_the_runbooks_page_is_the_runbook():
@@ -140,7 +163,7 @@ def _names(requirements: list[str]) -> list[str]:
 
 
 def _listed(marker: str) -> list[str]:
-    rows = table("CONTRIBUTING.md", marker)
+    rows = table(marker)
     assert all(len(row) == 2 and row[1] for row in rows), "each with a reason"
     return [codes(row[0])[0] for row in rows]
 
@@ -162,8 +185,9 @@ def test_every_npm_dependency_has_its_line():
 
 def test_versions_that_are_named_are_the_pinned_ones():
     package = json.loads((ROOT / "contracts" / "package.json").read_text())
-    for document in ("README.md", "CONTRIBUTING.md"):
-        assert f"cast {FOUNDRY_VERSION}" in text(document) or f"`anvil` {FOUNDRY_VERSION}" in text(document)
+    named = re.findall(r"(?:cast|`anvil`|Foundry) (\d+\.\d+\.\d+)", "".join(map(text, DOCUMENTS)))
+    assert len(named) >= 3
+    assert set(named) == {FOUNDRY_VERSION}
     assert f"`solc` {package['dependencies']['solc']}" in text("contracts/README.md")
 
 
@@ -172,17 +196,17 @@ def test_versions_that_are_named_are_the_pinned_ones():
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
-    for target in re.findall(r"\]\(([^)]+)\)", text(document)):
-        path, _, anchor = target.partition("#")
-        if target.startswith("https://"):
-            continue
-        file = (ROOT / document).parent / path if path else ROOT / document
-        assert file.is_file(), target
-        heads = {
-            re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-")
-            for head in re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
-        }
-        assert not anchor or anchor in heads, target
+    for path, anchor in links(document):
+        assert (ROOT / path).is_file(), path
+        assert not anchor or anchor in anchors(path), f"{path}#{anchor}"
+
+
+def test_every_page_is_linked_from_the_index():
+    indexed = {path for path, _ in links("docs/README.md")}
+    assert {*PAGES, *(name for name in DOCUMENTS if name.count("/") and name.endswith("README.md"))} - indexed == {
+        "docs/README.md"
+    }
+    assert "docs/README.md" in {path for path, _ in links("README.md")}
 
 
 @pytest.mark.parametrize(

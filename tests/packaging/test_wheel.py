@@ -69,7 +69,9 @@ def test_the_wheel_has_everything_and_nothing_else(tmp_path):
     assert (metadata["Name"], metadata["License-Expression"]) == ("offblocks-orchestrator", "MIT")
     assert metadata["Requires-Python"] == ">=3.11"
     assert sorted(metadata.get_all("Provides-Extra")) == ["aws", "devnet", "hsm", "postgres"]
-    assert "The platform claims; the chain proves." in metadata.get_payload()
+    readme = metadata.get_payload()
+    assert "The platform claims; the chain proves." in readme
+    assert re.findall(r"\]\((?!https://)", readme) == [], "a package index has no folder that a relative link leads to"
     assert "orchestrator = orchestrator.cli.main:main" in points
     assert "offblocks_orchestrator = orchestrator.devnet.pytest_plugin" in points
 
@@ -164,13 +166,13 @@ async def test_in_a_coroutine(orchestrator, devnet):
 
 @full
 @pytest.mark.timeout(1500)
-def test_the_readmes_test_passes_in_a_fresh_project(installed, tmp_path):
+def test_the_documented_test_passes_in_a_fresh_project(installed, tmp_path):
     """As it stands, with pytest and nothing of the suite's own: no other plugin, no configuration."""
     installed.install("pytest")
     absent = installed.run("python", "-c", "import pytest_asyncio")
     assert "ModuleNotFoundError" in absent.stderr
-    (block,) = (block for block in blocks("README.md", "python") if "def test_" in block.text)
-    (tmp_path / "test_readme.py").write_text(block.text)
+    (block,) = (block for block in blocks("python") if "def test_" in block.text)
+    (tmp_path / "test_documented.py").write_text(block.text)
     (tmp_path / "test_coroutine.py").write_text(COROUTINE)
     done = installed.run("pytest", "-q", "-W", "error", str(tmp_path), XDG_CACHE_HOME=installed.cache())
     assert done.returncode == 0, done.stdout + done.stderr
