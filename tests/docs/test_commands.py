@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 from orchestrator.devnet.running import announced
 from orchestrator.policy.document import Policy, parse_policy
 from orchestrator.settings import load_settings
-from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, text
+from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, missing, text
 from tests.docs.shell import Shell
 from tests.e2e.commands import wait_for
 from tests.profile import full_only
@@ -63,23 +62,20 @@ def test_commands_on_a_devnet(document, devnet, tmp_path, monkeypatch):
 def test_the_devnet_in_the_other_terminal(tmp_path):
     (block,) = consoles("background")
     (command,) = block.commands()
-    shell = Shell(tmp_path)
-    process = subprocess.Popen(
-        ["bash", "-c", f"exec {command.words}"],
-        cwd=tmp_path,
-        env=shell.environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        document = tmp_path / "devnet.json"
-        wait_for(
-            lambda: process.poll() is not None or (document.exists() and document.read_text().endswith("\n")),
-            seconds=120,
-            what="devnet.json",
+    screen = tmp_path / "screen"
+    with screen.open("w") as output:
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {command.words}"],
+            cwd=tmp_path,
+            env=Shell(tmp_path).environment(),
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+    try:
+        wait_for(lambda: process.poll() is not None or "\nready" in screen.read_text(), seconds=120, what="the devnet")
         assert process.poll() is None, process.communicate()
-        assert json.loads(document.read_text())["env"]["ORCHESTRATOR_RPC_URL"].startswith("http://127.0.0.1:")
+        assert missing(command.output, screen.read_text()) is None
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
