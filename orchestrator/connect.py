@@ -24,10 +24,11 @@ from orchestrator.steps.world import World
 if TYPE_CHECKING:
     from orchestrator.chain.prover import NodeProver
     from orchestrator.chain.reader import ChainReader
+    from orchestrator.passwords import PasswordSource
     from orchestrator.platform.client import PlatformClient
+    from orchestrator.platform.settings import PlatformSettings
+    from orchestrator.request_signing.key_folder import RequestKeyFolder
     from orchestrator.signers.keyring import Keyring
-    from orchestrator.signers.passwords import PasswordSource
-    from orchestrator.signers.request_keys import RequestKeyFolder
 
 PLATFORM_SETTINGS = ("platform_url", "api_key", "api_secret")
 """A request-signing key is needed besides: the settings' own, or a managed one beside the keystore."""
@@ -138,7 +139,6 @@ def open_platform(
     settings.need(*PLATFORM_SETTINGS)
     from pydantic import SecretStr
 
-    from orchestrator.platform.request_keys import managed_client
     from orchestrator.platform.settings import PlatformSettings
 
     own = settings.signing_key if settings.signing_key_id else None
@@ -164,9 +164,22 @@ def open_platform(
     )
 
 
+def managed_client(settings: PlatformSettings, folder: RequestKeyFolder) -> PlatformClient:
+    """A client, not yet entered, that signs with the settings' own key, if any, and then with the managed ones.
+
+    It finds the new key when another process has exchanged it, and completes an exchange whose process has died.
+    """
+    from orchestrator.oversight.request_key_changes import RequestKeyChanges
+    from orchestrator.platform.client import PlatformClient
+
+    client = PlatformClient(settings, request_keys=folder)
+    client.complete_uploads_with(RequestKeyChanges(client, folder).complete_upload)
+    return client
+
+
 def open_request_keys(settings: Settings) -> RequestKeyFolder:
     """The managed request-signing keys; none is opened."""
-    from orchestrator.signers.request_keys import RequestKeyFolder
+    from orchestrator.request_signing.key_folder import RequestKeyFolder
 
     return RequestKeyFolder(settings.keystore, password_source(settings))
 
@@ -199,8 +212,8 @@ def open_prover(settings: Settings) -> NodeProver:
 
 def open_keystore(settings: Settings) -> Keyring:
     """The keystore's folder; no key is opened."""
+    from orchestrator.passwords import PromptPassword
     from orchestrator.signers.keyring import Keyring
-    from orchestrator.signers.passwords import PromptPassword
 
     # A token locks itself after a few wrong PINs: the keystore's password is never tried as one.
     return Keyring(settings.keystore, password_source(settings), pins=PromptPassword())
@@ -211,7 +224,7 @@ def open_voice(settings: Settings) -> Voice:
     in the middle of work. Else nobody. The key is not opened."""
     if settings.person_key is None or settings.person_password_file is None:
         return SILENT
-    from orchestrator.signers.passwords import FilePassword
+    from orchestrator.passwords import FilePassword
     from orchestrator.signers.person_key import FileKey
 
     return Voice(key=FileKey(settings.person_key, FilePassword(settings.person_password_file)))
@@ -219,8 +232,7 @@ def open_voice(settings: Settings) -> Voice:
 
 def password_source(settings: Settings) -> PasswordSource:
     """The keystore's password: the file that the settings name, the value that they hold, or a prompt."""
-    from orchestrator.signers.passwords import FilePassword, FixedPassword, PromptPassword
-    from orchestrator.signers.secret import Secret
+    from orchestrator.passwords import FilePassword, FixedPassword, PromptPassword, Secret
 
     if settings.keystore_password_file is not None:
         return FilePassword(settings.keystore_password_file)

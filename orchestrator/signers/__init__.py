@@ -4,12 +4,11 @@ a remote signer), and signatures over EIP-191 personal messages."""
 from __future__ import annotations
 
 from orchestrator.eip191 import personal_hash, recover, require
+from orchestrator.passwords import FilePassword, FixedPassword, NoPassword, PasswordSource, PromptPassword, Secret
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.elsewhere import BackendSigner
 from orchestrator.signers.keyring import Keyring, Scan
 from orchestrator.signers.local import KeystoreSigner
-from orchestrator.signers.passwords import FilePassword, FixedPassword, NoPassword, PasswordSource, PromptPassword
-from orchestrator.signers.secret import Secret
 
 __all__ = [
     "BackendSigner",

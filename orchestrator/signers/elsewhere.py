@@ -9,11 +9,11 @@ from typing import NoReturn
 from orchestrator import eip191
 from orchestrator.errors import SigningError
 from orchestrator.models import Address
+from orchestrator.passwords import FilePassword, PasswordSource
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.backends import backend, ecdsa
 from orchestrator.signers.backends.backend import Backend, DigestBackend, InspectedBackend, MessageBackend
 from orchestrator.signers.backends.uri import AwsKmsUri, Pkcs11Uri, RpcUri
-from orchestrator.signers.passwords import FilePassword, PasswordSource
 
 
 def open_backend(

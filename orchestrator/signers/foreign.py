@@ -10,9 +10,8 @@ from coincurve import PrivateKey
 
 from orchestrator.eip191 import ORDER
 from orchestrator.errors import KeyUnavailable, SettingsError
+from orchestrator.passwords import PasswordSource, Secret
 from orchestrator.signers import document, v3
-from orchestrator.signers.passwords import PasswordSource
-from orchestrator.signers.secret import Secret
 
 _PRIVATE_KEY: Final = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 

@@ -23,6 +23,7 @@ from coincurve import PrivateKey
 from orchestrator import eip191, files
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address, ChainAccount, ChainId
+from orchestrator.passwords import PasswordSource, Secret
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers import document, foreign, v3
 from orchestrator.signers.backends import backend
@@ -33,8 +34,6 @@ from orchestrator.signers.elsewhere import BackendSigner, open_backend
 from orchestrator.signers.folder import Entry, KeyFolder, exists
 from orchestrator.signers.identity import keystore_id
 from orchestrator.signers.local import KeystoreSigner, load_v3
-from orchestrator.signers.passwords import PasswordSource
-from orchestrator.signers.secret import Secret
 
 ManagedSigner = KeystoreSigner | BackendSigner
 

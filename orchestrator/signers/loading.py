@@ -10,24 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from orchestrator.errors import KeyUnavailable, OrchestratorError
 from orchestrator.ports.signers import KeyInfo
+from orchestrator.request_signing.http_signature import RequestKeySource
 from orchestrator.signers.keyring import Keyring
 
 MOST: Final = 64
 """Keys of files that are opened ahead of their use."""
 NOT_LOADED: Final = "not_loaded"
 OK: Final = "ok"
-
-
-class RequestKeySource(Protocol):
-    """Where managed request-signing keys are (``request_keys.RequestKeyFolder``)."""
-
-    def current(self) -> object | None:
-        """The key to sign with, opened; None where there is none. Blocks. Raises KeyUnavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from coincurve import PrivateKey
 from orchestrator import eip191, files
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
+from orchestrator.passwords import PasswordSource
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers import document, v3
-from orchestrator.signers.passwords import PasswordSource
 
 
 class KeystoreSigner:

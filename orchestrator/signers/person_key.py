@@ -10,9 +10,9 @@ from coincurve import PrivateKey
 
 from orchestrator import eip191, files
 from orchestrator.errors import KeyUnavailable
+from orchestrator.passwords import PasswordSource
 from orchestrator.signers import v3
 from orchestrator.signers.document import MAX_BYTES
-from orchestrator.signers.passwords import PasswordSource
 
 
 class FileKey:

@@ -47,10 +47,11 @@ from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.webhook import MAX_HEADER_BYTES
 from orchestrator.policy import parse_policy
 from orchestrator.ports.signers import LogEntry
+from orchestrator.request_signing import key_file
 from orchestrator.service.webapp import LONGEST_BODY
 from orchestrator.settings import load_settings
 from orchestrator.shown import shown
-from orchestrator.signers import Secret, descriptor, document, request_key_file, v3
+from orchestrator.signers import Secret, descriptor, document, v3
 from orchestrator.signers.backends import awskms
 from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
@@ -162,7 +163,7 @@ def key_files() -> tuple[bytes, ...]:
 
 @cache
 def request_key() -> bytes:
-    file, _ = request_key_file.generate("a", Secret("password"), now="2026-01-01T00:00:00Z", work_factor=2**12)
+    file, _ = key_file.generate("a", Secret("password"), now="2026-01-01T00:00:00Z", work_factor=2**12)
     return file.encode()
 
 
@@ -363,7 +364,7 @@ PARSERS = (
             b"rpc+https://host:1/path?method=eth_sign&address=0x" + b"ab" * 20), shapes=("text",), on_loop=False),
     Parser("private key", _text(lambda text: parse_private_key(Secret(text), "name")), 8 * KIB, (b"0x" + b"11" * 32,),
            shapes=("text",), on_loop=False),
-    Parser("request key", lambda data: request_key_file.decode(data, "where"), request_key_file.MAX_BYTES,
+    Parser("request key", lambda data: key_file.decode(data, "where"), key_file.MAX_BYTES,
            (request_key(),), on_loop=False),
     Parser("signing log", _log_line, 64 * KIB,
            (encoded({each.name: 1 if each.name in ("epoch", "seq") else "a" for each in fields(LogEntry)}),),

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from orchestrator.request_signing.key_folder import RequestKeyFolder
 from orchestrator.signers import FixedPassword, Keyring, Secret, v3
 from orchestrator.signers.loading import KeyCondition, KeyWatch, load
-from orchestrator.signers.request_keys import RequestKeyFolder
 
 PASSWORD = "correct-horse-battery-staple"
 GOOD = KeyCondition("ok", "ok")

@@ -32,7 +32,7 @@ from orchestrator.signers.backends.bounded import Bounded
 from orchestrator.signers.backends.uri import AwsKmsUri, KeyUri
 
 if TYPE_CHECKING:
-    from orchestrator.signers.passwords import PasswordSource
+    from orchestrator.passwords import PasswordSource
 
 _KEY_SPEC: Final = "ECC_SECG_P256K1"
 _KEY_USAGE: Final = "SIGN_VERIFY"

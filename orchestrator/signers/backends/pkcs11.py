@@ -42,6 +42,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
+from orchestrator.passwords import FilePassword, PasswordSource, Secret
 from orchestrator.signers.backends import backend, ecdsa
 from orchestrator.signers.backends.pkcs11_errors import (
     KEY_FIX,
@@ -54,8 +55,6 @@ from orchestrator.signers.backends.pkcs11_errors import (
 )
 from orchestrator.signers.backends.pkcs11_module import Login, Module, PinNeeded, check_module, module_at
 from orchestrator.signers.backends.uri import KeyUri, Pkcs11Uri
-from orchestrator.signers.passwords import FilePassword, PasswordSource
-from orchestrator.signers.secret import Secret
 
 _T = TypeVar("_T")
 

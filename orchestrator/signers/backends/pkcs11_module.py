@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from orchestrator.errors import Disposition, KeyUnavailable, SettingsError
+from orchestrator.passwords import Secret
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.pkcs11_errors import MEND_FIX, PIN_FIX, ambiguous
 from orchestrator.signers.backends.uri import Pkcs11Uri
-from orchestrator.signers.secret import Secret
 
 _T = TypeVar("_T")
 
