@@ -15,10 +15,10 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.oversight.records import read_oversight
+from orchestrator.people import ANONYMOUS, Signatory, system_user
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
 from orchestrator.settings import Settings, state_directory
-from orchestrator.steps.people import SILENT, Voice, system_user
 from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
@@ -91,11 +91,11 @@ async def connect(
     journal: Journal,
     stack: AsyncExitStack,
     keys: Keys | None = None,
-    voice: Voice | None = None,
+    signatory: Signatory | None = None,
 ) -> World:
     """The world of the steps. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
 
-    ``voice``: the person who asks for what takes an approval; None: the one whom the settings name.
+    ``signatory``: the person who asks for what takes an approval; None: the one whom the settings name.
     """
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
     from orchestrator.closure.certifier import ClosureCertifier
@@ -124,7 +124,7 @@ async def connect(
         ruleset=ruleset,
         signing_log=FileSigningLog(settings.keystore),
         actor=system_user(),
-        voice=open_voice(settings) if voice is None else voice,
+        signatory=open_signatory(settings) if signatory is None else signatory,
         tokens=settings.tokens,
     )
 
@@ -219,15 +219,15 @@ def open_keystore(settings: Settings) -> Keyring:
     return Keyring(settings.keystore, password_source(settings), pins=PromptPassword())
 
 
-def open_voice(settings: Settings) -> Voice:
+def open_signatory(settings: Settings) -> Signatory:
     """The person who runs the process, where the settings name her key and a file with its password: nobody is prompted
     in the middle of work. Else nobody. The key is not opened."""
     if settings.person_key is None or settings.person_password_file is None:
-        return SILENT
+        return ANONYMOUS
     from orchestrator.passwords import FilePassword
     from orchestrator.signers.person_key import FileKey
 
-    return Voice(key=FileKey(settings.person_key, FilePassword(settings.person_password_file)))
+    return Signatory(key=FileKey(settings.person_key, FilePassword(settings.person_password_file)))
 
 
 def password_source(settings: Settings) -> PasswordSource:

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator import files
 from orchestrator.cli.context import Force
-from orchestrator.cli.office import now, with_journal
+from orchestrator.cli.journal_access import now, with_journal
 from orchestrator.cli.output import clean, emit
 from orchestrator.errors import SettingsError
 
@@ -90,7 +90,7 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What hist
     Example: orchestrator history import signed.json
     """
     from orchestrator.oversight import history
-    from orchestrator.steps.people import system_user
+    from orchestrator.people import system_user
 
     try:
         with file.open("rb") as source:

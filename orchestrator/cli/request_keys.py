@@ -14,8 +14,8 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
+from orchestrator.cli.journal_access import now, with_journal
 from orchestrator.cli.key_views import emit_waiting
-from orchestrator.cli.office import now, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, emit, err
 from orchestrator.cli.tables import show_rows
 from orchestrator.errors import SettingsError
@@ -144,15 +144,15 @@ def _folder() -> RequestKeyFolder:
 
 
 def _changed(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]], *, in_use: bool = False) -> int:
-    """Does a change and tells it. Waiting for an approval is no error: 75, and the same command again goes on.
+    """Makes a change and reports it. Waiting for an approval is no error: exit 75, and the same command again goes on.
     ``in_use``: the key is the platform's now."""
     from orchestrator.oversight.approvals import Waiting
 
-    told = _change(work)
-    if isinstance(told, Waiting):
-        emit_waiting(told, [], requestKeys=[])
+    result = _change(work)
+    if isinstance(result, Waiting):
+        emit_waiting(result, [], requestKeys=[])
         return IN_PROGRESS
-    _emit([told])
+    _emit([result])
     if in_use:
         _warn_of_settings_key()
     return DONE
@@ -181,16 +181,12 @@ def _change(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]]) -> R
 
 
 async def _request_key_journal(journal: Journal) -> RequestKeyJournal:
-    from orchestrator.connect import open_ruleset
-    from orchestrator.oversight.records import in_force, read_oversight
     from orchestrator.oversight.request_key_journal import RequestKeyJournal
+    from orchestrator.people import system_user
     from orchestrator.signers.identity import keystore_id
-    from orchestrator.steps.people import system_user
 
-    given = settings()
-    of_settings = open_ruleset(given)
-    asking = person.voice(given, in_force(await read_oversight(journal), of_settings))
-    return RequestKeyJournal(journal, keystore_id(given.keystore), of_settings, system_user(), now, asking)
+    of_settings, signatory = await person.ruleset_and_signatory(journal)
+    return RequestKeyJournal(journal, keystore_id(settings().keystore), of_settings, system_user(), now, signatory)
 
 
 def _confirm(name: str) -> None:

@@ -31,9 +31,9 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.approvals import Waiting, authorise
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role, Ruleset
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.steps.people import SILENT, Voice
 
 
 class AwaitsApproval(Exception):
@@ -55,7 +55,7 @@ class RequestKeyJournal:
     """What holds while no ruleset was adopted."""
     by: str
     clock: Clock
-    voice: Voice = SILENT
+    signatory: Signatory = ANONYMOUS
     """The person who asks, where she can prove it."""
 
     async def approvals_for(self, change: Mapping[str, str | None]) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class RequestKeyJournal:
             by=self.by,
             settings=self.settings,
             clock=self.clock,
-            voice=self.voice,
+            signatory=self.signatory,
         )
         if isinstance(allowed, Waiting):
             raise AwaitsApproval(allowed)

@@ -22,9 +22,9 @@ from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
 from orchestrator.lifecycle.proofs import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
-from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import DRAIN, Clock, Drain, Records, in_force, read_oversight, record
+from orchestrator.people import Proof, Signatory, prove
 from orchestrator.policy import Person, Role, Ruleset
-from orchestrator.steps.people import Proof, Voice, prove
 
 EVERYTHING = "all"
 _KEY = re.compile(r"key:[a-z0-9][a-z0-9._-]{0,63}")
@@ -64,14 +64,14 @@ async def stop(
     by: str,
     clock: Clock,
     address: Address | None = None,
-    landing: Landing = LANDING,
+    drain: Drain = DRAIN,
 ) -> Oversight:
     """Stops signing in this scope. What is stopped stays so: a second stop of it changes nothing.
 
     ``address``: of the key in ``scope``, where it is known; the stop covers that key under any name. A second stop is
     a new one if the first does not cover this address, or if somebody has agreed to its end meanwhile: that agreement
     is none to end this one. Returns what holds now, once no signature is on its way any more; raises as
-    ``Landing.wait``. SIDE EFFECTS: appends SigningStopped.
+    ``Drain.wait``. SIDE EFFECTS: appends SigningStopped.
     """
     text = " ".join(reason.split())[:_MAX_REASON] or "no reason given"
 
@@ -82,11 +82,11 @@ async def stop(
         return (o.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by, address=address),)
 
     oversight, _ = await record(records, decide, clock)
-    await landing.wait(records, f"signing is stopped ({scope})")
+    await drain.wait(records, f"signing is stopped ({scope})")
     return oversight
 
 
-async def resume(records: Records, scope: str, voice: Voice, *, settings: Ruleset, clock: Clock) -> Resumption:
+async def resume(records: Records, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
     """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
 
     Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds
@@ -105,7 +105,7 @@ async def resume(records: Records, scope: str, voice: Voice, *, settings: Rulese
             code="resume_impossible",
         )
     # A signature does not depend on what else happens meanwhile, so nobody is asked for a password twice.
-    for held, proof in _proofs(stops, people, journal, voice):
+    for held, proof in _proofs(stops, people, journal, signatory):
         decide = partial(_agree, stop=held, proof=proof, journal=journal, settings=settings)
         before, _ = await record(records, decide, clock)
     if not stops:
@@ -114,15 +114,15 @@ async def resume(records: Records, scope: str, voice: Voice, *, settings: Rulese
 
 
 def _proofs(
-    stops: Sequence[Stop], people: Mapping[str, Person], journal: str, voice: Voice
+    stops: Sequence[Stop], people: Mapping[str, Person], journal: str, signatory: Signatory
 ) -> list[tuple[Stop, Proof]]:
     """A key signs for each stop; a signature made elsewhere is for one of them. Raises as ``prove``."""
-    if voice.signature is None:
-        return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, voice)) for held in stops]
+    if signatory.signature is None:
+        return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, signatory)) for held in stops]
     refusal: OrchestratorError | None = None
     for held in stops:
         try:
-            return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, voice))]
+            return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, signatory))]
         except (PolicyRefused, SigningError) as error:
             refusal = refusal or error
     if refusal is not None:

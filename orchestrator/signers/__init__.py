@@ -6,7 +6,7 @@ from __future__ import annotations
 from orchestrator.eip191 import personal_hash, recover, require
 from orchestrator.passwords import FilePassword, FixedPassword, NoPassword, PasswordSource, PromptPassword, Secret
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers.elsewhere import BackendSigner
+from orchestrator.signers.backend_signer import BackendSigner
 from orchestrator.signers.keyring import Keyring, Scan
 from orchestrator.signers.local import KeystoreSigner
 

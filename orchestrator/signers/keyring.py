@@ -26,11 +26,11 @@ from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.passwords import PasswordSource, Secret
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers import document, foreign, v3
+from orchestrator.signers.backend_signer import BackendSigner, open_backend
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.uri import AwsKmsUri, KeyUri, Pkcs11Uri, RpcUri
 from orchestrator.signers.descriptor import Descriptor
 from orchestrator.signers.document import Facts
-from orchestrator.signers.elsewhere import BackendSigner, open_backend
 from orchestrator.signers.folder import Entry, KeyFolder, exists
 from orchestrator.signers.identity import keystore_id
 from orchestrator.signers.local import KeystoreSigner, load_v3

@@ -68,7 +68,7 @@ class KeyCondition:
     request_key: str = NOT_LOADED
 
 
-class KeyWatch:
+class KeyMonitor:
     """Loads the keys in the background, and looks again and again whether they can still be used.
 
     ``request_keys``: None where the settings have a request-signing key of their own, which is there once the client

@@ -39,6 +39,8 @@ from orchestrator.foreign_toml import MalformedToml, read_toml
 from orchestrator.models import ChainAccount, ChainId, canonical_uuid, to_address, to_uuid
 from orchestrator.oversight import history
 from orchestrator.oversight.stops import to_scope
+from orchestrator.people import Signatory
+from orchestrator.people import _signature as person_signature
 from orchestrator.platform import WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
 from orchestrator.platform.answers import clock_offset, parse_json, parsed, refusal_of, retry_after
@@ -57,8 +59,6 @@ from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
 from orchestrator.signers.foreign import parse_private_key
 from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.people import Voice
-from orchestrator.steps.people import _signature as person_signature
 from tests.challenge.cases import cases
 from tests.closure.conftest import Case, make_case
 
@@ -385,7 +385,7 @@ PARSERS = (
                      "signatures": [{"accountId": UUID, "purpose": "creation", "digest": "0x" + "00" * 32,
                                      "signer": ACCOUNT["chainId"], "key": "k", "made": True,
                                      "at": "9999-12-31T23:59:59-23:59"}]}),), on_loop=False),
-    Parser("person's signature", _text(lambda text: person_signature("x", Voice(signature=text))), 8 * KIB,
+    Parser("person's signature", _text(lambda text: person_signature("x", Signatory(signature=text))), 8 * KIB,
            (SIGNATURE.encode(),), shapes=("text",)),
     # --- what is shown, and the devnet
     Parser("shown", _text(shown), 64 * KIB, ("a\u061c\u2028\u200b".encode(),), (), ("text",)),

@@ -23,7 +23,7 @@ from orchestrator.signers import (
     NoPassword,
     PasswordSource,
     Secret,
-    elsewhere,
+    backend_signer,
     keyring,
     v3,
 )
@@ -270,7 +270,7 @@ def test_a_back_end_is_opened_by_the_first_use_and_once(keys, monkeypatch):
 
     def open_backend(*given, **options):
         opened.append(given)
-        return elsewhere.open_backend(*given, **options)
+        return backend_signer.open_backend(*given, **options)
 
     monkeypatch.setattr(keyring, "open_backend", open_backend)
     signer = keys.signer_for(ADDRESS)

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.request_signing.key_folder import RequestKeyFolder
 from orchestrator.signers import FixedPassword, Keyring, Secret, v3
-from orchestrator.signers.loading import KeyCondition, KeyWatch, load
+from orchestrator.signers.loading import KeyCondition, KeyMonitor, load
 
 PASSWORD = "correct-horse-battery-staple"
 GOOD = KeyCondition("ok", "ok")
@@ -64,7 +64,7 @@ def test_each_failure_is_told_by_name(folder):
 async def test_readiness_is_true_only_when_all_is_loaded(folder):
     told = []
     files = request_keys(folder)
-    watch = KeyWatch(keyring(folder), files, told=lambda name, error: told.append((name, error.code)))
+    watch = KeyMonitor(keyring(folder), files, told=lambda name, error: told.append((name, error.code)))
     assert watch.condition == KeyCondition("not_loaded", "not_loaded"), "before the first look nothing is known"
     assert await watch.look() == KeyCondition("ok", "request_key_missing")
     files.create("first")
@@ -82,10 +82,10 @@ async def test_readiness_is_true_only_when_all_is_loaded(folder):
 
 
 async def test_a_wrong_password_or_no_key_is_not_ready(folder, tmp_path):
-    assert await KeyWatch(keyring(folder, "wrong"), request_keys(folder)).look() == KeyCondition(
+    assert await KeyMonitor(keyring(folder, "wrong"), request_keys(folder)).look() == KeyCondition(
         "wrong_password", "request_key_missing"
     )
-    assert await KeyWatch(keyring(tmp_path / "empty")).look() == KeyCondition("key_not_found", "ok")
+    assert await KeyMonitor(keyring(tmp_path / "empty")).look() == KeyCondition("key_not_found", "ok")
 
 
 async def test_a_key_that_is_disabled_does_not_keep_a_process_from_being_ready(folder):
@@ -93,4 +93,4 @@ async def test_a_key_that_is_disabled_does_not_keep_a_process_from_being_ready(f
     document = json.loads(path.read_text())
     document["crypto"]["mac"] = "00" * 32
     path.write_text(json.dumps(document))
-    assert await KeyWatch(keyring(folder)).look() == GOOD
+    assert await KeyMonitor(keyring(folder)).look() == GOOD
