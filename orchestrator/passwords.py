@@ -44,7 +44,7 @@ class Secret:
             return NotImplemented
         return hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
 
-    __hash__ = None  # type: ignore[assignment]  # a hash in a set or a dict would tell about the value
+    __hash__ = None  # type: ignore[assignment]  # a hash in a set or a dict would reveal something of the value
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a Secret can be neither pickled nor copied")

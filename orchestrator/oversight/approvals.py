@@ -18,7 +18,7 @@ from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, conten
 from orchestrator.lifecycle.proofs import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.records import TRIES, Clock, Records, busy, has_grown, in_force, read_oversight, record
-from orchestrator.oversight.requests import Request, fold_requests, require_live, weighed
+from orchestrator.oversight.requests import Request, evaluated, fold_requests, require_live
 from orchestrator.people import ANONYMOUS, Proof, Signatory, prove, signed_request
 from orchestrator.policy import Person, Role, Ruleset
 
@@ -77,7 +77,7 @@ async def authorise(
     def live(oversight: Oversight, now: datetime) -> Request | None:
         policy = in_force(oversight, settings).policy
         found = [
-            weighed(STREAM, approval, policy, journal)
+            evaluated(STREAM, approval, policy, journal)
             for approval in oversight.approvals.values()
             # One that asked for fewer people, or for others, was made under other rules.
             if approval.is_about(subject, digest, needed) and approval.asked.role == role and approval.is_live(now)
@@ -136,7 +136,7 @@ async def approve(
         policy = in_force(oversight, settings).policy
         approval = fold_requests(recorded).get(request.id, request.approval)
         given = _given(approval, proof, policy.people, journal, now)
-        done = weighed(request.stream, approval, policy, journal)
+        done = evaluated(request.stream, approval, policy, journal)
         if proof.person in done.by:
             return done
         try:
@@ -152,7 +152,7 @@ async def approve(
             if not has_grown(error):
                 raise
             continue
-        return weighed(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
+        return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
     raise busy(request.stream)
 
 

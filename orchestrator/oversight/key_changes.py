@@ -169,7 +169,7 @@ class KeyChanges:
             if key is None:
                 raise
             raise JournalError(
-                f"key {name} is disabled in the keystore, but the journal could not be told: {error.message}",
+                f"key {name} is disabled in the keystore, but the journal could not record it: {error.message}",
                 code=error.code,
                 disposition=error.disposition,
             ) from error

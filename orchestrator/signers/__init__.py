@@ -1,5 +1,5 @@
-"""Managed keys: a folder of Web3 Secret Storage files and of descriptors of keys that lie elsewhere (PKCS#11, AWS KMS,
-a remote signer), and signatures over EIP-191 personal messages."""
+"""Managed keys: a folder of Web3 Secret Storage files and of descriptors of keys in back ends (PKCS#11, AWS KMS, a
+remote signer), and signatures over EIP-191 personal messages."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The keystore's folder as it is read: key files by name and by address, without a password.
 
-What was read is kept in memory and looked at again only if the file has changed: device, inode, size, times, owner and
+What was read is kept in memory, and read again only if the file has changed: device, inode, size, times, owner and
 mode are compared at every use, so that what another process writes is seen at once. A file younger than two seconds is
-read again in any case, because its times cannot tell a second change from the first.
+read again in any case, because its times may not show a second change.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from orchestrator.signers.descriptor import Descriptor
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SUFFIX: Final = ".json"
 _SETTLED: Final = 2_000_000_000
-"""Nanoseconds after which a file's times tell every change: the coarsest of usual file systems counts in 2 s."""
+"""Nanoseconds after which a file's times show every change: the coarsest of usual file systems counts in 2 s."""
 
 _Mark = tuple[int, ...]
 

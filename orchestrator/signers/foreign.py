@@ -1,4 +1,4 @@
-"""Private keys that come from elsewhere: as text, and in key files of other tools."""
+"""Private keys to import: as text, and in key files of other tools."""
 
 from __future__ import annotations
 

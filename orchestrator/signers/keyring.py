@@ -1,7 +1,7 @@
 """The keyring: a folder of key files, one key each, and the signers made from them.
 
     KEYSTORE/            0700
-      alice.json         0600  Web3 Secret Storage v3, or a descriptor of a key that lies elsewhere
+      alice.json         0600  Web3 Secret Storage v3, or a descriptor of a key in a back end
       .signing/          0700  the keystore's id, and the log of what was signed
       .lock              taken by whoever writes
 
@@ -120,7 +120,7 @@ class Keyring:
         return self._signer(self._folder.read(name))
 
     def weakness(self, name: str) -> str | None:
-        """Why this key could be taken out of where it lies, if its back end tells; None of a file, which opens to
+        """Why this key could leave its back end, where that reports it; None for a file, which opens to
         whoever has its password. Blocks. Raises as ``signer`` and as the back end's ``address``."""
         signer = self.signer(name)
         return signer.weakness() if isinstance(signer, BackendSigner) else None

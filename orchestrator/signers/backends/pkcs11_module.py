@@ -1,6 +1,7 @@
 """A PKCS#11 module (shared library) in this process: the one thread that calls it, its tokens, logins and PINs.
 
-Why one thread, and what happens to calls that hang, lost tokens, wrong PINs and forks, is told in ``signers.pkcs11``.
+``signers.backends.pkcs11`` explains why it is one thread, and what happens to calls that hang, lost tokens, wrong PINs
+and forks.
 """
 
 from __future__ import annotations
@@ -156,7 +157,7 @@ class Module:
         fresh = self._start()
         found = list(self._tokens(uri))
         if not found and not fresh:
-            self._restart()  # many modules look for tokens only when they are initialised
+            self._restart()  # many modules search for tokens only when they are initialised
             found = list(self._tokens(uri))
         if not found:
             raise backend.unreachable(where, "the token is not there (pulled, switched off, or of another name)")
