@@ -99,7 +99,7 @@ async def connect(
     """
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
     from orchestrator.closure.certifier import ClosureCertifier
-    from orchestrator.signers.log import FileSigningLog
+    from orchestrator.signers.signing_log import FileSigningLog
 
     keys, ruleset = keys or open_keys(settings), open_ruleset(settings)
     keystore = keys.managed

@@ -96,7 +96,7 @@ async def note_in_signing_log(journal: Journal) -> None:
     from contextlib import suppress
 
     from orchestrator.connect import open_keystore, open_ruleset
-    from orchestrator.signers.log import FileSigningLog
+    from orchestrator.signers.signing_log import FileSigningLog
     from orchestrator.steps.gate import note_decisions, restored
 
     given = settings()

@@ -95,7 +95,7 @@ def import_(
 
     from orchestrator import eip191, files
     from orchestrator.oversight.key_changes import KeyChange
-    from orchestrator.signers import Secret, foreign
+    from orchestrator.signers import Secret, key_import
 
     keyring = _keyring()
     if uri is not None:
@@ -108,7 +108,7 @@ def import_(
         )
     key: PrivateKey
     if keystore_file is not None:
-        key = foreign.open_file(keystore_file, _password(keystore_file_password_file))
+        key = key_import.open_file(keystore_file, _password(keystore_file_password_file))
         if files.open_to_others(keystore_file.stat()):
             err().print(
                 f"[yellow]note[/]: other users can open {clean(str(keystore_file))}: type chmod 600, or delete it once "
@@ -116,7 +116,7 @@ def import_(
                 soft_wrap=True,
             )
     else:
-        key = foreign.parse_private_key(_private_key(private_key_file), name)
+        key = key_import.parse_private_key(_private_key(private_key_file), name)
     address = eip191.address_of(key.public_key)
     wallets = wallets_of(wallet, chain, address)
     imported = KeyChange("imported", name, address, wallets=wallets)

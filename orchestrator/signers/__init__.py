@@ -8,7 +8,7 @@ from orchestrator.passwords import FilePassword, FixedPassword, NoPassword, Pass
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.backend_signer import BackendSigner
 from orchestrator.signers.keyring import Keyring, Scan
-from orchestrator.signers.local import KeystoreSigner
+from orchestrator.signers.keystore_signer import KeystoreSigner
 
 __all__ = [
     "BackendSigner",

@@ -18,7 +18,7 @@ from orchestrator import files
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import descriptor, document, v3
+from orchestrator.signers import descriptor, document, secret_storage
 from orchestrator.signers.descriptor import Descriptor
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -35,7 +35,7 @@ class Entry:
 
     info: KeyInfo
     path: Path
-    content: v3.KeyFile | Descriptor
+    content: secret_storage.KeyFile | Descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _read(path: Path) -> Entry:
         path, "key file", max_bytes=document.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"
     )
     found = document.parse(data, where)
-    content = descriptor.from_document(found, where) if "uri" in found else v3.from_document(found, where)
+    content = descriptor.from_document(found, where) if "uri" in found else secret_storage.from_document(found, where)
     facts, address = content.facts, content.address
     if _NAME.fullmatch(name) is None or facts.name not in (None, name):
         document.unreadable(where, f"the file to be named after its key, {ascii(facts.name)[:80]} and {_SUFFIX}", name)

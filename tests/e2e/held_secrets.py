@@ -18,7 +18,7 @@ from orchestrator.devnet.contracts import OWNER
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.request_signing import key_file
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, v3
+from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, secret_storage
 from tests.e2e.commands import CommandLine
 from tests.signers import backends_pkcs11
 from tests.signers.backends_awskms import unavailable as aws_unavailable
@@ -139,7 +139,7 @@ def held(cli: CommandLine, devnet: Devnet, folder: Path) -> Iterator[Held]:
 
 
 def _private_key(file: Path, password: str) -> str:
-    return v3.decrypt(v3.decode(file.read_bytes(), "key"), Secret(password), "key").secret.hex()
+    return secret_storage.decrypt(secret_storage.decode(file.read_bytes(), "key"), Secret(password), "key").secret.hex()
 
 
 def _of_managed_request_key(cli: CommandLine, devnet: Devnet) -> dict[str, str]:

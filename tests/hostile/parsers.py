@@ -53,12 +53,12 @@ from orchestrator.request_signing import key_file
 from orchestrator.service.webapp import LONGEST_BODY
 from orchestrator.settings import load_settings
 from orchestrator.shown import shown
-from orchestrator.signers import Secret, descriptor, document, v3
+from orchestrator.signers import Secret, descriptor, document, secret_storage
 from orchestrator.signers.backends import awskms
 from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
-from orchestrator.signers.foreign import parse_private_key
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.key_import import parse_private_key
+from orchestrator.signers.signing_log import FileSigningLog
 from tests.challenge.cases import cases
 from tests.closure.conftest import Case, make_case
 
@@ -354,7 +354,8 @@ PARSERS = (
     Parser("certificate", _certificate, envelope.MAX_BYTES // 8, (certificate(),), (), on_loop=False),
     Parser("certificate's envelope", envelope.parse, envelope.MAX_BYTES, (certificate(),), (Failed,), on_loop=False),
     # --- keys
-    Parser("key file", lambda data: v3.decode(data, "where"), document.MAX_BYTES, key_files(), on_loop=False),
+    Parser("key file", lambda data: secret_storage.decode(data, "where"), document.MAX_BYTES, key_files(),
+           on_loop=False),
     Parser("key descriptor", lambda data: descriptor.from_document(document.parse(data, "where"), "where"),
            document.MAX_BYTES,
            (encoded({"version": 1, "uri": "awskms:alias/a?region=eu-central-1", "address": "0x" + "ab" * 20}),),

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FixedPassword, Keyring, Secret, v3
+from orchestrator.signers import FixedPassword, Keyring, Secret, secret_storage
 from orchestrator.signers.loading import KeyCondition, KeyMonitor, load
 
 PASSWORD = "correct-horse-battery-staple"
@@ -34,8 +34,8 @@ def folder(tmp_path):
 
 def test_enabled_keys_are_opened_and_once(folder, monkeypatch):
     opened = []
-    real = v3.decrypt
-    monkeypatch.setattr(v3, "decrypt", lambda *a: opened.append(1) or real(*a))
+    real = secret_storage.decrypt
+    monkeypatch.setattr(secret_storage, "decrypt", lambda *a: opened.append(1) or real(*a))
     ring = keyring(folder)
     for _ in range(2):
         loaded = load(ring)

@@ -11,7 +11,7 @@ from coincurve import PrivateKey
 from orchestrator.eip191 import ORDER
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.passwords import PasswordSource, Secret
-from orchestrator.signers import document, v3
+from orchestrator.signers import document, secret_storage
 
 _PRIVATE_KEY: Final = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 
@@ -46,5 +46,5 @@ def open_file(path: Path, password: PasswordSource) -> PrivateKey:
         raise KeyUnavailable(
             f"{where}: expected at most {document.MAX_BYTES} bytes, got more", code="keystore_unreadable"
         )
-    file = v3.decode(data, where)
-    return v3.decrypt(file, password.password(where), where)
+    file = secret_storage.decode(data, where)
+    return secret_storage.decrypt(file, password.password(where), where)
