@@ -63,8 +63,8 @@ class OrchestratorError(Exception):
     """The base of all errors: a stable ``code``, a sentence, and a disposition.
 
     ``code`` is snake_case and part of the interface; ``message`` is a sentence with expected and actual and never
-    holds key material. ``fix``: what to do about it, a sentence, where the code alone does not tell (``fixes`` knows
-    the others).
+    holds key material. ``fix``: what to do about it, a sentence, where the code alone does not say (``runbook``
+    has the others).
     """
 
     default_code: ClassVar[str] = "internal"

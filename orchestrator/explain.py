@@ -30,6 +30,7 @@ from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
 from orchestrator.ports.signers import KeyInfo
+from orchestrator.runbook import advice_for
 from orchestrator.settings import Settings
 from orchestrator.signers.identity import known_id
 from orchestrator.signers.signing_log import FileSigningLog
@@ -94,7 +95,9 @@ class Explanation:
                 "wallets": [str(wallet) for wallet in key.wallets],
                 "bound": self.bound,
             },
-            "obstacles": [{"code": one.code, "message": one.message} for one in self.obstacles],
+            "obstacles": [
+                {"code": one.code, "message": one.message, "fix": advice_for(one.code)} for one in self.obstacles
+            ],
             "rules": [
                 {"name": rule.name, "result": rule.result, "expected": rule.expected, "actual": rule.actual}
                 for rule in self.rules

@@ -15,6 +15,7 @@ from orchestrator.lifecycle.fold import AccountState
 from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Stop
 from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
 from orchestrator.ports.platform import PlatformAccount
+from orchestrator.runbook import advice, advice_for
 
 
 class _Document(BaseModel):
@@ -30,6 +31,17 @@ class _Document(BaseModel):
 class ErrorNote(_Document):
     code: str
     message: str
+    fix: str
+    """What to do about it, a sentence."""
+
+    @classmethod
+    def of(cls, error: OrchestratorError) -> ErrorNote:
+        return cls(code=error.code, message=error.message, fix=advice(error))
+
+    @classmethod
+    def of_code(cls, code: str, message: str, disposition: Disposition = Disposition.OPERATOR) -> ErrorNote:
+        """Of what the journal holds: a code and a message."""
+        return cls(code=code, message=message, fix=advice_for(code, disposition))
 
 
 class BlockNote(_Document):
@@ -172,14 +184,14 @@ def report(
     if op.ended is not None:
         values["outcome"] = Outcome(op.ended.outcome)
         if op.ended.code is not None:
-            values["error"] = ErrorNote(code=op.ended.code, message=op.ended.message or op.ended.code)
+            values["error"] = ErrorNote.of_code(op.ended.code, op.ended.message or op.ended.code, Disposition.STOP)
         if state.revoked is not None and op.ended.outcome == "done":
             values |= {"outcome": Outcome.OPERATOR, "error": _revoked(state.revoked), "waiting_for": _REVOKED}
         return OperationReport(**values)
     if op.halted is not None:
         values["outcome"] = Outcome.OPERATOR
         values["waiting_for"] = "an operator's decision (orchestrator resolve)"
-        values["error"] = ErrorNote(code=op.halted.code, message=op.halted.message)
+        values["error"] = ErrorNote.of_code(op.halted.code, op.halted.message)
         return OperationReport(**values)
     values["outcome"] = Outcome.WAITING
     if wait is not None:
@@ -191,7 +203,7 @@ def report(
             values["waiting_for"] = f"a second person's approval (orchestrator approve {account_id})"
             values["deadline"] = asked.asked.expires_at
     if trouble is not None:
-        values["error"] = ErrorNote(code=trouble.code, message=trouble.message)
+        values["error"] = ErrorNote.of(trouble)
     return OperationReport(**values)
 
 
@@ -203,7 +215,7 @@ def _revoked(fact: CertificateRevoked) -> ErrorNote:
         f"the certificate {fact.certificate_sha256[:12]} is revoked: block {fact.block.number} ({fact.block.hash}), "
         "which it rests on, was final and has left the canonical chain"
     )
-    return ErrorNote(code="certificate_revoked", message=message)
+    return ErrorNote.of_code("certificate_revoked", message)
 
 
 def troubled(account_id: AccountId, state: AccountState, error: OrchestratorError) -> OperationReport:
@@ -213,7 +225,7 @@ def troubled(account_id: AccountId, state: AccountState, error: OrchestratorErro
         Disposition.STOP: Outcome.FAILED,
         Disposition.OPERATOR: Outcome.OPERATOR,
     }
-    note = ErrorNote(code=error.code, message=error.message)
+    note = ErrorNote.of(error)
     return report(account_id, state).model_copy(update={"outcome": outcomes[error.disposition], "error": note})
 
 

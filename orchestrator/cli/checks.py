@@ -29,12 +29,12 @@ def doctor() -> int:
     import asyncio
 
     from orchestrator.doctor import Check, examine
-    from orchestrator.fixes import fix
+    from orchestrator.runbook import advice
 
     try:
         checks = asyncio.run(examine(settings()))
     except SettingsError as error:
-        checks = [Check("settings", False, f"{error.code}: {error.message}", fix(error))]
+        checks = [Check("settings", False, f"{error.code}: {error.message}", advice(error))]
     ok = all(check.ok for check in checks)
     document = {
         "ok": ok,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.journal_access import oversight_if_any
-from orchestrator.cli.output import clean, emit, err
+from orchestrator.cli.output import clean, described, emit, err
 from orchestrator.cli.tables import show_rows
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def emit_keys(
     if unreadable:
         document["unreadable"] = list(unreadable)
     if trouble is not None:
-        document["journal"] = {"code": trouble.code, "message": trouble.message}
+        document["journal"] = described(trouble)
 
     def human(console: Console) -> None:
         rows = [

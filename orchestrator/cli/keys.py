@@ -14,7 +14,7 @@ from orchestrator.cli.context import settings
 from orchestrator.cli.journal_access import drain, now, with_journal
 from orchestrator.cli.key_sources import address_at, rotated, wallets_of
 from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
-from orchestrator.cli.output import DONE, IN_PROGRESS, clean, err
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, described, err
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def list_() -> None:
     Example: orchestrator keys list --json
     """
     scan = _keyring().scan()
-    show_keys(scan.keys, [{"code": error.code, "message": error.message} for error in scan.unreadable])
+    show_keys(scan.keys, [described(error) for error in scan.unreadable])
 
 
 @app.command()

@@ -185,10 +185,12 @@ async def _told(orchestrator: Orchestrator, account_id: str, operation: Operatio
     try:
         report = await operation(orchestrator, account_id)
     except OrchestratorError as error:
-        message = f"[red]{clean(account_id)}: {error.code}: {clean(error.message)}[/]"
         from orchestrator.lifecycle.fold import AccountState
         from orchestrator.report import troubled
+        from orchestrator.runbook import advice
 
+        message = f"[red]{clean(account_id)}: {error.code}: {clean(error.message)}[/]"
+        message += f"\n  [yellow]→[/] {clean(advice(error))}"
         told = troubled(AccountId(account_id), AccountState(), error)
         emit(told.document(), lambda console: console.print(message))
         return exit_code(error, waiting=True)
@@ -286,6 +288,8 @@ def show(console: Console, report: OperationReport) -> None:
     for name, text in lines.items():
         if text is not None:
             console.print(f"  {name:<12} {clean(text)}", soft_wrap=True)
+    if report.error is not None:
+        console.print(f"  [yellow]{'→':<12}[/] {clean(report.error.fix)}", soft_wrap=True)
     if report.outcome is Outcome.OPERATOR and not (report.error and report.error.code == "certificate_revoked"):
         console.print(
             f"  decide with  orchestrator resolve {report.account_id} --retry|--accept|--abandon --reason TEXT",

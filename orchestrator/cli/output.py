@@ -110,16 +110,22 @@ def clean(text: str) -> str:
 
 def fail(error: OrchestratorError, *, waiting: bool) -> int:
     """Tells an error and returns its exit code. ``waiting``: the command waits, so passing trouble is 75, not 1."""
-    from orchestrator.fixes import fix
+    from orchestrator.runbook import advice
 
     if options.json:
-        document = {"error": {"code": error.code, "message": error.message, "fix": fix(error)}}
-        sys.stdout.write(json.dumps(document) + "\n")
+        sys.stdout.write(json.dumps({"error": described(error)}) + "\n")
     else:
         err().print(f"[bold red]{error.code}[/]: {clean(error.message)}")
         if error.code not in _SPEAK_FOR_THEMSELVES:
-            err().print(f"[yellow]→[/] {fix(error)}")
+            err().print(f"[yellow]→[/] {advice(error)}")
     return exit_code(error, waiting=waiting)
+
+
+def described(error: OrchestratorError) -> dict[str, str]:
+    """An error in a ``--json`` document."""
+    from orchestrator.runbook import advice
+
+    return {"code": error.code, "message": error.message, "fix": advice(error)}
 
 
 def exit_code(error: OrchestratorError, *, waiting: bool) -> int:

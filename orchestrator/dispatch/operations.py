@@ -137,7 +137,7 @@ class Operations:
                 "outcome": Outcome.FAILED,
                 "waiting_for": None,
                 "deadline": None,
-                "error": ErrorNote(code="operation_in_progress", message=message),
+                "error": ErrorNote.of_code("operation_in_progress", message),
             }
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.fixes import fix
+from orchestrator.runbook import advice
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ async def made(name: str, check: Callable[[], Awaitable[str]]) -> Check:
     except Bad as bad:
         return Check(name, False, bad.detail, bad.fix)
     except OrchestratorError as error:
-        return Check(name, False, f"{error.code}: {error.message}", fix(error))
+        return Check(name, False, f"{error.code}: {error.message}", advice(error))
     except Exception as surprise:  # noqa: BLE001  a defect in one check must not hide what the others find
         return Check(
             name, False, f"the check itself failed ({type(surprise).__name__})", "Report this: it is a defect."

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.connect import open_platform
 from orchestrator.doctor.check import Bad
-from orchestrator.fixes import FIXES
+from orchestrator.runbook import RUNBOOK
 from orchestrator.settings import Settings
 
 
@@ -49,7 +49,7 @@ class Platform:
         direction = "behind" if seconds > 0 else "ahead of"
         detail = f"this machine is {abs(seconds):.0f} s {direction} the platform; {tolerance:.0f} s are tolerated"
         if abs(seconds) > tolerance:
-            raise Bad(detail, FIXES["clock_skew"])
+            raise Bad(detail, RUNBOOK["clock_skew"].advice)
         return detail
 
 

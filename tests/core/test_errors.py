@@ -15,7 +15,7 @@ import orchestrator
 from orchestrator import errors
 from orchestrator.challenge.eip4361 import Eip4361Cause, Eip4361Error
 from orchestrator.errors import Disposition, OrchestratorError, PlatformRefused, SettingsError
-from orchestrator.fixes import fix
+from orchestrator.runbook import advice
 
 CLASSES = {
     name: found
@@ -59,10 +59,10 @@ def test_code_and_disposition_can_be_given():
 
 
 def test_what_to_do_is_told_by_where_an_error_comes_from_or_else_by_its_code():
-    of_its_code = fix(errors.KeyUnavailable("a sentence", code="key_not_found"))
+    of_its_code = advice(errors.KeyUnavailable("a sentence", code="key_not_found"))
     assert "orchestrator keys import" in of_its_code
     told = errors.KeyUnavailable("a sentence", code="key_not_found", fix="Name one account in the URI.")
-    assert fix(told) == "Name one account in the URI."
+    assert advice(told) == "Name one account in the URI."
     assert copy.copy(told).fix == told.fix
 
 

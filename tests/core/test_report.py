@@ -11,6 +11,7 @@ from orchestrator.lifecycle.fold import AccountState, fold
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import OperationKind
 from orchestrator.report import report
+from orchestrator.runbook import RUNBOOK, advice
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 STARTED = e.OperationStarted(operation=OperationKind.ACTIVATE)
@@ -45,13 +46,13 @@ def test_a_wait_says_what_since_and_until():
 def test_trouble_is_shown_beside_the_wait():
     trouble = PlatformUnreachable("no connection")
     document = told(STARTED, wait=Wait("trouble to pass", AT, AT), trouble=trouble)
-    assert document["error"] == {"code": "platform_unreachable", "message": "no connection"}
+    assert document["error"] == {"code": "platform_unreachable", "message": "no connection", "fix": advice(trouble)}
 
 
 def test_a_halt_asks_for_an_operator():
     document = told(STARTED, e.OperationHalted(code="overdue", message="too late"))
     assert document["outcome"] == "operator"
-    assert document["error"] == {"code": "overdue", "message": "too late"}
+    assert document["error"] == {"code": "overdue", "message": "too late", "fix": RUNBOOK["overdue"].advice}
     assert "resolve" in document["waitingFor"]
 
 
@@ -62,9 +63,12 @@ def test_a_halt_asks_for_an_operator():
         # A person's word is no proof: the report of a closure that was only accepted says so.
         (
             e.OperationEnded(outcome="done", code="accepted_by_operator", message="m"),
-            {"code": "accepted_by_operator", "message": "m"},
+            {"code": "accepted_by_operator", "message": "m", "fix": RUNBOOK["accepted_by_operator"].advice},
         ),
-        (e.OperationEnded(outcome="failed", code="abandoned", message="m"), {"code": "abandoned", "message": "m"}),
+        (
+            e.OperationEnded(outcome="failed", code="abandoned", message="m"),
+            {"code": "abandoned", "message": "m", "fix": RUNBOOK["abandoned"].advice},
+        ),
     ],
 )
 def test_an_end(end, error):

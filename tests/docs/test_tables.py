@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import json
 import re
@@ -18,6 +17,7 @@ from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION
 from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PREFIX, Settings, load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, codes, table, text
+from tests.docs.runbook_page import PAGE, page
 
 # --- settings ----------------------------------------------------------------------------------------------------
 
@@ -128,31 +128,8 @@ def test_the_table_of_faults_is_whole():
     assert {name for row in table("README.md", "faults") for name in codes(row[0])} == KINDS.keys() | AT_ONCE.keys()
 
 
-def test_every_code_of_the_runbook_occurs():
-    strings = {
-        node.value
-        for path in (ROOT / "orchestrator").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
-    named = {name for row in table("README.md", "codes") for name in codes(row[0])}
-    assert named - strings == set()
-
-
-def test_the_runbook_has_every_reason_to_halt():
-    """Codes that ``decide`` and the steps halt an operation with."""
-    halts = {
-        node.args[0].value
-        for folder in ("lifecycle", "steps")
-        for path in (ROOT / "orchestrator" / folder).glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {"Halt", "End"} and node.args
-        for argument in node.args[:1]
-        if isinstance(argument, ast.Constant)
-    } - {"done", "failed"}
-    assert halts
-    rows = {name: row[1] for row in table("README.md", "codes") for name in codes(row[0])}
-    assert {code: rows.get(code) for code in halts} == dict.fromkeys(halts, "operator")
+def test_the_runbooks_page_is_the_runbook():
+    assert PAGE.read_text() == page(), "python -m tests.docs.runbook_page"
 
 
 # --- dependencies ------------------------------------------------------------------------------------------------

@@ -8,10 +8,10 @@ from contextlib import closing
 import pytest
 
 from orchestrator.errors import Disposition, JournalError
-from orchestrator.fixes import fix
 from orchestrator.journal.store import Journal
 from orchestrator.policy import KeyRules
 from orchestrator.ports.signers import LogEntry
+from orchestrator.runbook import advice
 from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.gate import restored
 from tests.profile import FULL
@@ -56,7 +56,7 @@ async def refused(call) -> None:
     with pytest.raises(JournalError) as raised:
         await call()
     assert (raised.value.code, raised.value.disposition) == ("journal_damaged", Disposition.OPERATOR)
-    assert "backup" in fix(raised.value)
+    assert "backup" in advice(raised.value)
 
 
 @pytest.mark.parametrize("cut", CUTS)

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import utils
 
 from orchestrator import eip191
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.fixes import fix
 from orchestrator.passwords import NoPassword
+from orchestrator.runbook import advice
 from orchestrator.signers.backends import awskms, awskms_errors, ecdsa
 from orchestrator.signers.backends.backend import DigestBackend
 from orchestrator.signers.backends.uri import KeyUri
@@ -482,8 +482,8 @@ def test_no_credentials(stand_in, key, monkeypatch):
     error = refused(backend.address)
     assert kind(error) == ("key_backend_denied", Disposition.STOP)
     assert "no AWS credentials" in error.message
-    assert "AWS_PROFILE" in fix(error)
-    assert "PIN" not in fix(error)
+    assert "AWS_PROFILE" in advice(error)
+    assert "PIN" not in advice(error)
     backend.close()
 
 

@@ -18,9 +18,9 @@ import pytest
 from coincurve import PrivateKey
 
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.fixes import fix
 from orchestrator.models import Address
 from orchestrator.passwords import FixedPassword, NoPassword, Secret
+from orchestrator.runbook import advice
 from orchestrator.signers.backends import ecdsa, pkcs11_errors
 from orchestrator.signers.backends.pkcs11 import Pkcs11Backend, open_backend, point_of
 from orchestrator.signers.backends.pkcs11_errors import Trouble
@@ -400,7 +400,7 @@ def test_a_wrong_pin_is_not_tried_twice_even_if_it_is_right_now(token: SoftToken
     address = token.import_key("alice", PrivateKey())
     file = token.pin_file(tmp_path, "not-the-pin")
     backend = open_backend(KeyUri.parse(token.uri("alice", file)), pin=NoPassword())
-    assert "locks after a few wrong PINs" in fix(failure(backend.address, "key_backend_denied", Disposition.STOP))
+    assert "locks after a few wrong PINs" in advice(failure(backend.address, "key_backend_denied", Disposition.STOP))
     token.set_pin("not-the-pin")
     token.pull()
     failure(backend.address, "key_backend_unreachable", Disposition.RETRY)

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from orchestrator import eip191
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.fixes import fix
 from orchestrator.models import to_address
 from orchestrator.passwords import NoPassword
+from orchestrator.runbook import advice
 from orchestrator.signers.backends import rpc
 from orchestrator.signers.backends.backend import MessageBackend
 from orchestrator.signers.backends.rpc_http import Connections, Exchange, TooLarge
@@ -136,8 +136,8 @@ def test_several_accounts_need_a_choice(proxy):
     error = refused(backend.address)
     assert kind(error) == ("key_not_found", Disposition.STOP)
     assert "got 10; name one in the URI with address=0x" in error.message
-    assert "address=0x" in fix(error)
-    assert "keys import" not in fix(error)
+    assert "address=0x" in advice(error)
+    assert "keys import" not in advice(error)
     assert kind(refused(lambda: backend.sign_message(MESSAGE))) == kind(error)
     backend.close()
 
