@@ -33,11 +33,11 @@ from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, CustomerId, OperationKind, to_uuid
 from orchestrator.oversight.reconcile import reconcile
+from orchestrator.people import Signatory
 from orchestrator.report import AccountReport, AuditReport, OperationReport, StatusReport, account_report, troubled
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
 from orchestrator.steps.gate import stopped
-from orchestrator.steps.people import Voice
 from orchestrator.steps.world import World
 
 DEFAULT_TIMEOUT = 600.0
@@ -62,14 +62,14 @@ class Orchestrator(Facade):
         journal: Journal,
         stack: AsyncExitStack,
         watch: Watch | None,
-        voice: Voice | None,
+        signatory: Signatory | None,
     ) -> None:
         super().__init__()
         self._settings = settings
         self._journal = journal
         self._stack = stack
         self._watch = watch or (lambda _who, _what: None)
-        self._voice = voice
+        self._signatory = signatory
         self._locks = AccountLocks(lock_folder(settings))
         self._wakes = Wakes()
         self._world: World | None = None
@@ -81,11 +81,16 @@ class Orchestrator(Facade):
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, *, watch: Watch | None = None, voice: Voice | None = None, create: bool | None = True
+        cls,
+        settings: Settings,
+        *,
+        watch: Watch | None = None,
+        signatory: Signatory | None = None,
+        create: bool | None = True,
     ) -> AsyncIterator[Orchestrator]:
         """Opens the journal; platform, chain and keys are connected when they are first needed.
 
-        ``voice``: the person who asks for what takes an approval; None: the one whose key and password file the
+        ``signatory``: the person who asks for what takes an approval; None: the one whose key and password file the
         settings name, else the operating system's user. ``create``: whether the journal's database is made where there
         is none; False, for who only reads: ``database_missing`` is raised, or at the default place it reads as empty.
 
@@ -97,7 +102,7 @@ class Orchestrator(Facade):
             )
         async with AsyncExitStack() as stack:
             journal = await stack.enter_async_context(await open_journal(settings, create=create))
-            yield cls(settings, journal, stack, watch, voice)
+            yield cls(settings, journal, stack, watch, signatory)
 
     # --- accounts ------------------------------------------------------------------------------------------------
 
@@ -327,7 +332,7 @@ class Orchestrator(Facade):
     async def _connected(self) -> World:
         async with self._connecting:
             if self._world is None:
-                self._world = await connect(self._settings, self._journal, self._stack, self.keys, self._voice)
+                self._world = await connect(self._settings, self._journal, self._stack, self.keys, self._signatory)
             return self._world
 
     async def _operating(self) -> Operations:

@@ -15,19 +15,20 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.oversight.records import read_oversight
+from orchestrator.people import ANONYMOUS, Signatory, system_user
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
 from orchestrator.settings import Settings, state_directory
-from orchestrator.steps.people import SILENT, Voice, system_user
 from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
     from orchestrator.chain.prover import NodeProver
     from orchestrator.chain.reader import ChainReader
+    from orchestrator.passwords import PasswordSource
     from orchestrator.platform.client import PlatformClient
+    from orchestrator.platform.settings import PlatformSettings
+    from orchestrator.request_signing.key_folder import RequestKeyFolder
     from orchestrator.signers.keyring import Keyring
-    from orchestrator.signers.passwords import PasswordSource
-    from orchestrator.signers.request_keys import RequestKeyFolder
 
 PLATFORM_SETTINGS = ("platform_url", "api_key", "api_secret")
 """A request-signing key is needed besides: the settings' own, or a managed one beside the keystore."""
@@ -90,15 +91,15 @@ async def connect(
     journal: Journal,
     stack: AsyncExitStack,
     keys: Keys | None = None,
-    voice: Voice | None = None,
+    signatory: Signatory | None = None,
 ) -> World:
     """The world of the steps. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
 
-    ``voice``: the person who asks for what takes an approval; None: the one whom the settings name.
+    ``signatory``: the person who asks for what takes an approval; None: the one whom the settings name.
     """
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
     from orchestrator.closure.certifier import ClosureCertifier
-    from orchestrator.signers.log import FileSigningLog
+    from orchestrator.signers.signing_log import FileSigningLog
 
     keys, ruleset = keys or open_keys(settings), open_ruleset(settings)
     keystore = keys.managed
@@ -123,7 +124,7 @@ async def connect(
         ruleset=ruleset,
         signing_log=FileSigningLog(settings.keystore),
         actor=system_user(),
-        voice=open_voice(settings) if voice is None else voice,
+        signatory=open_signatory(settings) if signatory is None else signatory,
         tokens=settings.tokens,
     )
 
@@ -138,7 +139,6 @@ def open_platform(
     settings.need(*PLATFORM_SETTINGS)
     from pydantic import SecretStr
 
-    from orchestrator.platform.request_keys import managed_client
     from orchestrator.platform.settings import PlatformSettings
 
     own = settings.signing_key if settings.signing_key_id else None
@@ -164,9 +164,22 @@ def open_platform(
     )
 
 
+def managed_client(settings: PlatformSettings, folder: RequestKeyFolder) -> PlatformClient:
+    """A client, not yet entered, that signs with the settings' own key, if any, and then with the managed ones.
+
+    It finds the new key when another process has exchanged it, and completes an exchange whose process has died.
+    """
+    from orchestrator.oversight.request_key_changes import RequestKeyChanges
+    from orchestrator.platform.client import PlatformClient
+
+    client = PlatformClient(settings, request_keys=folder)
+    client.complete_uploads_with(RequestKeyChanges(client, folder).complete_upload)
+    return client
+
+
 def open_request_keys(settings: Settings) -> RequestKeyFolder:
     """The managed request-signing keys; none is opened."""
-    from orchestrator.signers.request_keys import RequestKeyFolder
+    from orchestrator.request_signing.key_folder import RequestKeyFolder
 
     return RequestKeyFolder(settings.keystore, password_source(settings))
 
@@ -199,28 +212,27 @@ def open_prover(settings: Settings) -> NodeProver:
 
 def open_keystore(settings: Settings) -> Keyring:
     """The keystore's folder; no key is opened."""
+    from orchestrator.passwords import PromptPassword
     from orchestrator.signers.keyring import Keyring
-    from orchestrator.signers.passwords import PromptPassword
 
     # A token locks itself after a few wrong PINs: the keystore's password is never tried as one.
     return Keyring(settings.keystore, password_source(settings), pins=PromptPassword())
 
 
-def open_voice(settings: Settings) -> Voice:
+def open_signatory(settings: Settings) -> Signatory:
     """The person who runs the process, where the settings name her key and a file with its password: nobody is prompted
     in the middle of work. Else nobody. The key is not opened."""
     if settings.person_key is None or settings.person_password_file is None:
-        return SILENT
-    from orchestrator.signers.passwords import FilePassword
+        return ANONYMOUS
+    from orchestrator.passwords import FilePassword
     from orchestrator.signers.person_key import FileKey
 
-    return Voice(key=FileKey(settings.person_key, FilePassword(settings.person_password_file)))
+    return Signatory(key=FileKey(settings.person_key, FilePassword(settings.person_password_file)))
 
 
 def password_source(settings: Settings) -> PasswordSource:
     """The keystore's password: the file that the settings name, the value that they hold, or a prompt."""
-    from orchestrator.signers.passwords import FilePassword, FixedPassword, PromptPassword
-    from orchestrator.signers.secret import Secret
+    from orchestrator.passwords import FilePassword, FixedPassword, PromptPassword, Secret
 
     if settings.keystore_password_file is not None:
         return FilePassword(settings.keystore_password_file)

@@ -33,7 +33,7 @@ from orchestrator.ports.signers import KeyInfo
 from orchestrator.runbook import advice_for
 from orchestrator.settings import Settings
 from orchestrator.signers.identity import known_id
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.gate import disabled
 from orchestrator.steps.obstacles import Obstacle, obstacles
 from orchestrator.steps.permission import binding_rules, bindings

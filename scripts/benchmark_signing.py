@@ -31,7 +31,7 @@ from eth_account.messages import encode_defunct  # noqa: E402
 
 from orchestrator import eip191  # noqa: E402
 from orchestrator.errors import SettingsError  # noqa: E402
-from orchestrator.signers import FixedPassword, Keyring, Secret, v3  # noqa: E402
+from orchestrator.signers import FixedPassword, Keyring, Secret, secret_storage  # noqa: E402
 from tests.signers.conformance import backend_module  # noqa: E402
 
 MESSAGES = [b"5df359f0-d299-40a1-8023-%012d" % number for number in range(50)]
@@ -80,7 +80,7 @@ def in_turns(contenders: list[Contender], seconds: float) -> None:
 def local(folder: Path, seconds: float) -> list[Contender]:
     """Raw coincurve, eth-account, and the keystore without and with the comparison that follows it."""
     key = PrivateKey(b"\x01" * 32)
-    keyring = Keyring(folder / "local", PASSWORD, work_factor=v3.MIN_WORK_FACTOR)
+    keyring = Keyring(folder / "local", PASSWORD, work_factor=secret_storage.MIN_WORK_FACTOR)
     info = keyring.import_key("local", Secret(key.secret.hex()))
     signer = keyring.signer_for(info.address)
     signer.unlock()
@@ -141,14 +141,14 @@ def unlocking(folder: Path) -> tuple[float, int]:
     """Seconds of the first signature at the standard cost of scrypt, and how often scrypt ran for 100 signatures."""
     keyring = Keyring(folder / "standard", PASSWORD)
     info = keyring.create("standard")
-    decrypt, ran = v3.decrypt, 0
+    decrypt, ran = secret_storage.decrypt, 0
 
     def counting(*given):  # noqa: ANN002, ANN202
         nonlocal ran
         ran += 1
         return decrypt(*given)
 
-    v3.decrypt = counting
+    secret_storage.decrypt = counting
     try:
         fresh = Keyring(folder / "standard", PASSWORD)
         started = time.perf_counter()
@@ -157,13 +157,13 @@ def unlocking(folder: Path) -> tuple[float, int]:
         for message in MESSAGES * 2:
             fresh.signer_for(info.address).sign_message(message)
     finally:
-        v3.decrypt = decrypt
+        secret_storage.decrypt = decrypt
     return first, ran
 
 
 def thousand(folder: Path) -> tuple[float, float]:
     """Processor seconds for a list of 1,000 keys and a signer for each, in a new keyring and once more in the same."""
-    keyring = Keyring(folder / "many", PASSWORD, work_factor=v3.MIN_WORK_FACTOR)
+    keyring = Keyring(folder / "many", PASSWORD, work_factor=secret_storage.MIN_WORK_FACTOR)
     keyring.create("template")
     template = keyring.path / "template.json"
     document = json.loads(template.read_text())

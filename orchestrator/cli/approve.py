@@ -1,4 +1,4 @@
-"""``approve``: what waits for a second person, and that person's word."""
+"""``approve``: lists what waits for a second person, and records that person's approval."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
-from orchestrator.cli.office import iso, now, show_stops, with_journal
+from orchestrator.cli.journal_access import iso, now, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, err
+from orchestrator.cli.stops import show_stops
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ def approve(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     person_key: person.PersonKeyFile = None,
     person_password_file: person.PersonPasswordFile = None,
-    as_person: Annotated[
-        str | None, typer.Option("--person", metavar="NAME", help="Who you are in the policy.")
-    ] = None,
+    as_person: person.PersonName = None,
     signature: person.Signature = None,
     print_text: person.PrintText = False,
 ) -> int:
@@ -76,15 +75,14 @@ def approve(
             _show(err(), request, ruleset)
             if not typer.confirm("Approve exactly this?", err=True):
                 raise SettingsError("not approved: the answer was no, nothing was recorded", code="not_confirmed")
-        voice = person.voice(
-            settings(),
+        signatory = person.signatory(
             ruleset,
             key=person_key,
             password_file=person_password_file,
             person=as_person,
             signature=signature,
         )
-        return await approvals.approve(journal, request, voice, settings=of_settings, clock=now)
+        return await approvals.approve(journal, request, signatory, settings=of_settings, clock=now)
 
     request = with_journal(work)
     document = {**_document([request]), "outcome": "done" if request.is_granted else "waiting"}

@@ -10,7 +10,7 @@ import typer
 
 from orchestrator import files
 from orchestrator.cli.context import Force
-from orchestrator.cli.office import now, with_journal
+from orchestrator.cli.journal_access import now, with_journal
 from orchestrator.cli.output import clean, emit
 from orchestrator.errors import SettingsError
 
@@ -90,7 +90,7 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What hist
     Example: orchestrator history import signed.json
     """
     from orchestrator.oversight import history
-    from orchestrator.steps.people import system_user
+    from orchestrator.people import system_user
 
     try:
         with file.open("rb") as source:
@@ -98,7 +98,7 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What hist
     except OSError as error:
         raise SettingsError(f"cannot read {file}: {error.strerror}", code="history_unreadable") from error
     done = with_journal(
-        lambda journal: history.take_over(journal, data, f"history {file}", by=system_user(), now=now())
+        lambda journal: history.import_document(journal, data, f"history {file}", by=system_user(), now=now())
     )
     document = {"found": done.found, "imported": done.new, "source": done.source}
     emit(document, lambda console: console.print(f"{done.new} of {done.found} signatures were new to this journal"))

@@ -33,9 +33,9 @@ def rotated(keyring: Keyring, name: str, new: PasswordSource) -> KeyInfo:
 def address_at(uri: str) -> Address:
     """The address of a key in a back end, asked there."""
     from orchestrator.connect import password_source
+    from orchestrator.signers.backend_signer import open_backend
     from orchestrator.signers.backends.backend import DEFAULT_TIMEOUT
     from orchestrator.signers.backends.uri import KeyUri
-    from orchestrator.signers.elsewhere import open_backend
 
     opened = open_backend(KeyUri.parse(uri), pin=password_source(settings()), timeout=DEFAULT_TIMEOUT)
     try:

@@ -1,10 +1,10 @@
-"""What ``orchestrator keys`` tells: keys as a document or as a table, and what a change waits for."""
+"""Output of ``orchestrator keys``: keys as a document or as a table, and what a change waits for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.office import peek
+from orchestrator.cli.journal_access import oversight_if_any
 from orchestrator.cli.output import clean, described, emit, err
 from orchestrator.cli.tables import show_rows
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def show_keys(keys: Sequence[KeyInfo], unreadable: Sequence[dict[str, str]] = ()) -> None:
     """Keys with what the journal knows of them, where there is a journal: none is made for it."""
-    from orchestrator.oversight.keys import as_seen
+    from orchestrator.oversight.key_changes import as_seen
 
-    oversight, trouble = peek()
+    oversight, trouble = oversight_if_any()
     if trouble is not None:
         err().print(
             f"[yellow]the journal cannot be read, so this is the keystore's word alone[/]: {clean(trouble.message)}"

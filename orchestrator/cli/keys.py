@@ -1,5 +1,5 @@
-"""``orchestrator keys``: managed keys. Thin: the work is in ``orchestrator.signers``, and what people have to say to it
-in ``orchestrator.oversight``, imported when a command runs."""
+"""``orchestrator keys``: managed keys. Thin: the keys are in ``orchestrator.signers``, their changes in
+``orchestrator.oversight.key_changes``; both are imported when a command runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import settings
+from orchestrator.cli.journal_access import drain, now, with_journal
 from orchestrator.cli.key_sources import address_at, rotated, wallets_of
 from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
-from orchestrator.cli.office import landing, now, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, described, err
 from orchestrator.errors import SettingsError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.journal.store import Journal
     from orchestrator.oversight.approvals import Waiting
-    from orchestrator.oversight.keys import Changed, Office
+    from orchestrator.oversight.key_changes import Changed, KeyChanges
     from orchestrator.ports.signers import KeyInfo
     from orchestrator.signers import Keyring, PasswordSource, Secret
 
@@ -56,13 +56,15 @@ def create(name: Name, uri: Uri = None, chain: Chains = None) -> int:
     Example: orchestrator keys create alice --chain eip155:1
     """
     from orchestrator.models import ChainId
-    from orchestrator.oversight.keys import Matter
+    from orchestrator.oversight.key_changes import KeyChange
 
     chains = tuple(dict.fromkeys(ChainId.parse(text) for text in chain or ()))
     keyring = _keyring()
-    matter = Matter("created", name, None, uri=uri, chains=chains)
+    change = KeyChange("created", name, None, uri=uri, chains=chains)
     return _changed(
-        lambda office: office.change(matter, lambda: keyring.create(name, uri=uri, chains=chains)), keyring, name
+        lambda changes: changes.make(change, lambda: keyring.create(name, uri=uri, chains=chains)),
+        keyring,
+        name,
     )
 
 
@@ -92,21 +94,21 @@ def import_(
         raise SettingsError("--keystore-file-password-file needs --keystore-file", code="usage")
 
     from orchestrator import eip191, files
-    from orchestrator.oversight.keys import Matter
-    from orchestrator.signers import Secret, foreign
+    from orchestrator.oversight.key_changes import KeyChange
+    from orchestrator.signers import Secret, key_import
 
     keyring = _keyring()
     if uri is not None:
         place: str = uri
         address = address_at(uri)
         wallets = wallets_of(wallet, chain, address)
-        attached = Matter("attached", name, address, uri=uri, wallets=wallets)
+        attached = KeyChange("attached", name, address, uri=uri, wallets=wallets)
         return _changed(
-            lambda office: office.change(attached, lambda: keyring.attach(name, place, wallets)), keyring, name
+            lambda changes: changes.make(attached, lambda: keyring.attach(name, place, wallets)), keyring, name
         )
     key: PrivateKey
     if keystore_file is not None:
-        key = foreign.open_file(keystore_file, _password(keystore_file_password_file))
+        key = key_import.open_file(keystore_file, _password(keystore_file_password_file))
         if files.open_to_others(keystore_file.stat()):
             err().print(
                 f"[yellow]note[/]: other users can open {clean(str(keystore_file))}: type chmod 600, or delete it once "
@@ -114,12 +116,12 @@ def import_(
                 soft_wrap=True,
             )
     else:
-        key = foreign.parse_private_key(_private_key(private_key_file), name)
+        key = key_import.parse_private_key(_private_key(private_key_file), name)
     address = eip191.address_of(key.public_key)
     wallets = wallets_of(wallet, chain, address)
-    imported = Matter("imported", name, address, wallets=wallets)
+    imported = KeyChange("imported", name, address, wallets=wallets)
     return _changed(
-        lambda office: office.change(
+        lambda changes: changes.make(
             imported, lambda: keyring.import_key(name, Secret(key.secret.hex()), wallets=wallets)
         ),
         keyring,
@@ -133,7 +135,7 @@ def bind(name: Name, wallet: Wallets = None, chain: Chains = None) -> int:
 
     Example: orchestrator keys bind alice --wallet eip155:1:0x2c7536E3605D9C16a7a3D7b1898e529396a65c23
     """
-    from orchestrator.oversight.keys import Matter
+    from orchestrator.oversight.key_changes import KeyChange
 
     keyring = _keyring()
     info = keyring.get(name)
@@ -146,14 +148,14 @@ def bind(name: Name, wallet: Wallets = None, chain: Chains = None) -> int:
                 f"key {name!r}: expected a wallet with the key's own address {info.address}, got {one}",
                 code="key_binding",
             )
-    matter = Matter("bound", name, info.address, uri=info.uri, wallets=wallets)
+    change = KeyChange("bound", name, info.address, uri=info.uri, wallets=wallets)
 
     def act() -> KeyInfo:
         for one in wallets:
             keyring.bind(name, one)
         return keyring.get(name)
 
-    return _changed(lambda office: office.change(matter, act), keyring, name)
+    return _changed(lambda changes: changes.make(change, act), keyring, name)
 
 
 @app.command("list")
@@ -187,7 +189,7 @@ def rotate(
     Example: orchestrator keys rotate alice bob --new-password-file ./new-password
     """
     from orchestrator.oversight.approvals import Waiting
-    from orchestrator.oversight.keys import Matter
+    from orchestrator.oversight.key_changes import KeyChange
 
     keyring, password = _keyring(), _password(new_password_file)
     infos = [keyring.get(name) for name in dict.fromkeys(names)]  # a wrong name is refused before anything is written
@@ -195,15 +197,15 @@ def rotate(
         if info.uri is not None:
             keyring.rotate(info.name, password)  # says where its secret is changed instead
 
-    async def work(office: Office) -> list[Changed] | Waiting:
-        matters = [Matter("rotated", info.name, info.address) for info in infos]
-        allowed = [await office.allowed(matter) for matter in matters]
+    async def work(changes: KeyChanges) -> list[Changed] | Waiting:
+        wanted = [KeyChange("rotated", info.name, info.address) for info in infos]
+        allowed = [await changes.authorise(change) for change in wanted]
         waiting = [one for one in allowed if isinstance(one, Waiting)]
         if waiting:
             return waiting[0]
         return [
-            await office.apply(matter, granted, lambda name=matter.name: rotated(keyring, name, password))  # type: ignore[misc]
-            for matter, granted in zip(matters, allowed, strict=True)
+            await changes.apply(change, granted, lambda name=change.name: rotated(keyring, name, password))  # type: ignore[misc]
+            for change, granted in zip(wanted, allowed, strict=True)
             if not isinstance(granted, Waiting)
         ]
 
@@ -216,7 +218,7 @@ def disable(name: Name) -> int:
 
     Example: orchestrator keys disable alice
     """
-    return _changed(lambda office: office.disable(name), _keyring(), name)
+    return _changed(lambda changes: changes.disable(name), _keyring(), name)
 
 
 @app.command()
@@ -225,12 +227,12 @@ def enable(name: Name) -> int:
 
     Example: orchestrator keys enable alice
     """
-    from orchestrator.oversight.keys import Matter
+    from orchestrator.oversight.key_changes import KeyChange
 
     keyring = _keyring()
     info = keyring.get(name)
-    matter = Matter("enabled", name, info.address, uri=info.uri)
-    return _changed(lambda office: office.change(matter, lambda: keyring.enable(name)), keyring, name)
+    change = KeyChange("enabled", name, info.address, uri=info.uri)
+    return _changed(lambda changes: changes.make(change, lambda: keyring.enable(name)), keyring, name)
 
 
 # --- inside ----------------------------------------------------------------------------------------------------------
@@ -243,27 +245,24 @@ def _keyring() -> Keyring:
 
 
 def _changed(
-    work: Callable[[Office], Awaitable[Changed | list[Changed] | Waiting]], keyring: Keyring, *names: str
+    work: Callable[[KeyChanges], Awaitable[Changed | list[Changed] | Waiting]], keyring: Keyring, *names: str
 ) -> int:
-    """Does a change and tells it. Waiting for an approval is no error: 75, and the same command again goes on."""
+    """Makes a change and reports it. Waiting for an approval is no error: exit 75; the same command goes on."""
     from orchestrator.oversight.approvals import Waiting
 
     async def body(journal: Journal) -> Changed | list[Changed] | Waiting:
-        from orchestrator.connect import open_ruleset
-        from orchestrator.oversight.keys import Office
-        from orchestrator.oversight.records import in_force, read_oversight
-        from orchestrator.steps.people import system_user
+        from orchestrator.oversight.key_changes import KeyChanges
+        from orchestrator.people import system_user
 
-        of_settings = open_ruleset(settings())
-        in_force_now = in_force(await read_oversight(journal), of_settings)
-        asking = person.voice(settings(), in_force_now)  # asked for her password only if there is something to ask
-        return await work(Office(journal, keyring, of_settings, system_user(), now, asking, landing(journal)))
+        # The signatory's password is asked for only if there is something to ask for.
+        of_settings, signatory = await person.ruleset_and_signatory(journal)
+        return await work(KeyChanges(journal, keyring, of_settings, system_user(), now, signatory, drain(journal)))
 
-    told = with_journal(body)
-    if isinstance(told, Waiting):
-        emit_waiting(told, [info for info in keyring.scan().keys if info.name in names])
+    result = with_journal(body)
+    if isinstance(result, Waiting):
+        emit_waiting(result, [info for info in keyring.scan().keys if info.name in names])
         return IN_PROGRESS
-    changes = told if isinstance(told, list) else [told]
+    changes = result if isinstance(result, list) else [result]
     if not any(change.journaled for change in changes):
         err().print("[yellow]all was so already[/]: nothing was changed")
     emit_keys([change.key for change in changes])

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import options, settings
-from orchestrator.cli.office import show_stops, warn_if_new
+from orchestrator.cli.context import options
+from orchestrator.cli.journal_access import warn_if_new
 from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, out, worst
 from orchestrator.cli.run import progress, with_orchestrator
+from orchestrator.cli.stops import show_stops
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import AccountId, Outcome
 
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.app import Orchestrator
+    from orchestrator.people import Signatory
     from orchestrator.report import OperationReport, StatusReport
-    from orchestrator.steps.people import Voice
 
 _IDS = "Ids of accounts, or unique beginnings of them (6 characters or more)"
 Ids = Annotated[list[str], typer.Argument(metavar="ACCOUNT_ID…", help=f"{_IDS}; - for one a line on stdin.")]
@@ -80,8 +81,8 @@ def close(
     if not yes:
         _confirm(ids)
     # What the command shows of its progress would run over a prompt.
-    voice = person.asker(settings(), ids)
-    return _operate(ids, lambda o, account: o.close(account, certificate=certificate, timeout=timeout), voice)
+    signatory = person.closing_signatory(ids)
+    return _operate(ids, lambda o, account: o.close(account, certificate=certificate, timeout=timeout), signatory)
 
 
 def status(account_ids: OptionalIds = None) -> int:
@@ -137,7 +138,7 @@ def resolve(
     if len(chosen) != 1:
         raise SettingsError("expected exactly one of --retry, --accept, --abandon", code="usage")
     decision: Any = chosen[0]
-    from orchestrator.steps.people import system_user
+    from orchestrator.people import system_user
 
     async def work(orchestrator: Orchestrator) -> OperationReport:
         (whole,) = await orchestrator.named([account_id], ask="never")
@@ -148,12 +149,12 @@ def resolve(
     return 0
 
 
-def _operate(account_ids: list[str], operation: Operation, voice: Voice | None = None) -> int:
+def _operate(account_ids: list[str], operation: Operation, signatory: Signatory | None = None) -> int:
     ids = _ids(account_ids)
     if not ids:
         raise SettingsError("expected at least one account id", code="usage")
     if len(ids) == 1:
-        return _operate_one(ids[0], operation, voice)
+        return _operate_one(ids[0], operation, signatory)
 
     import asyncio
 
@@ -162,17 +163,17 @@ def _operate(account_ids: list[str], operation: Operation, voice: Voice | None =
         return await asyncio.gather(*(_told(orchestrator, account, operation) for account in whole))
 
     with progress() as watch:
-        return worst(with_orchestrator(work, watch=watch, voice=voice))
+        return worst(with_orchestrator(work, watch=watch, signatory=signatory))
 
 
-def _operate_one(account_id: str, operation: Operation, voice: Voice | None) -> int:
+def _operate_one(account_id: str, operation: Operation, signatory: Signatory | None) -> int:
     async def work(orchestrator: Orchestrator) -> OperationReport:
         (whole,) = await orchestrator.named([account_id], ask="always")
         return await operation(orchestrator, whole)
 
     try:
         with progress() as watch:
-            report = with_orchestrator(work, watch=watch, voice=voice)
+            report = with_orchestrator(work, watch=watch, signatory=signatory)
     except OrchestratorError as error:
         return fail(error, waiting=True)
     emit(report.document(), lambda console: show(console, report))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orchestrator.cli.context import settings
+from orchestrator.cli.journal_access import now, with_journal
 from orchestrator.models import OperationKind
 
 if TYPE_CHECKING:
@@ -16,10 +18,9 @@ if TYPE_CHECKING:
 
     from orchestrator.journal.store import Journal
     from orchestrator.lifecycle.fold import AccountState
+    from orchestrator.people import Signatory
     from orchestrator.policy import Ruleset
-    from orchestrator.settings import Settings
     from orchestrator.signers import PasswordSource
-    from orchestrator.steps.people import Voice
 
 PersonKeyFile = Annotated[
     Path | None,
@@ -40,48 +41,64 @@ PrintText = Annotated[
 ]
 
 
-def voice(
-    settings: Settings,
+def signatory(
     in_force: Ruleset,
     *,
     key: Path | None = None,
     password_file: Path | None = None,
     person: str | None = None,
     signature: str | None = None,
-) -> Voice:
-    """What the options say; without them, the person that the settings name, where the ruleset knows people at all."""
+) -> Signatory:
+    """The person that the options name; without them, the one that the settings name, if the ruleset has people."""
+    from orchestrator.people import Signatory
     from orchestrator.signers import FilePassword, PromptPassword
     from orchestrator.signers.person_key import FileKey
-    from orchestrator.steps.people import Voice
 
+    given = settings()
     if key is None and signature is None and in_force.policy.people:
-        key = settings.person_key
-    password_file = password_file or settings.person_password_file
+        key = given.person_key
+    password_file = password_file or given.person_password_file
     password: PasswordSource = PromptPassword() if password_file is None else FilePassword(password_file)
-    return Voice(key=FileKey(key, password) if key is not None else None, person=person, signature=signature)
+    return Signatory(key=FileKey(key, password) if key is not None else None, person=person, signature=signature)
 
 
-def asker(settings: Settings, account_ids: Sequence[str]) -> Voice | None:
-    """The person who asks for the closures of these accounts, where her password must be typed: now, before the work
-    begins. None where nothing is left to ask for, or nobody can be asked; then as ``Orchestrator.open`` says.
+async def ruleset_and_signatory(
+    journal: Journal,
+    *,
+    key: Path | None = None,
+    password_file: Path | None = None,
+    person: str | None = None,
+    signature: str | None = None,
+) -> tuple[Ruleset, Signatory]:
+    """The ruleset that the settings ask for, and the person that the options name (``signatory``)."""
+    from orchestrator.connect import open_ruleset
+    from orchestrator.oversight.records import in_force, read_oversight
+
+    of_settings = open_ruleset(settings())
+    ruleset = in_force(await read_oversight(journal), of_settings)
+    return of_settings, signatory(ruleset, key=key, password_file=password_file, person=person, signature=signature)
+
+
+def closing_signatory(account_ids: Sequence[str]) -> Signatory | None:
+    """The person who asks for the closures of these accounts. Her password is typed now, before the work begins. None
+    where no approval is left to ask for, or where no password can be typed; then as ``Orchestrator.open`` says.
 
     Raises KeyUnavailable, JournalError, SettingsError.
     """
-    from orchestrator.cli.office import now, with_journal
-
-    key_file = settings.person_key
-    if key_file is None or settings.person_password_file is not None or not sys.stdin.isatty():
+    given = settings()
+    key_file = given.person_key
+    if key_file is None or given.person_password_file is not None or not sys.stdin.isatty():
         return None
 
-    async def work(journal: Journal) -> Voice | None:
+    async def work(journal: Journal) -> Signatory | None:
         from orchestrator.connect import open_ruleset
         from orchestrator.lifecycle.fold import fold
         from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.people import Signatory
         from orchestrator.signers import PromptPassword
         from orchestrator.signers.person_key import FileKey
-        from orchestrator.steps.people import Voice
 
-        mine = open_ruleset(settings)
+        mine = open_ruleset(given)
         ruleset = in_force(await read_oversight(journal), mine)
         states = [fold(await journal.read(account_id.lower())) for account_id in account_ids]
         asks = mine.policy.approvals.closure > 0 and not all(_was_asked_for(state, now()) for state in states)
@@ -89,7 +106,7 @@ def asker(settings: Settings, account_ids: Sequence[str]) -> Voice | None:
             return None
         key = FileKey(key_file, PromptPassword())
         key.open()
-        return Voice(key=key)
+        return Signatory(key=key)
 
     return with_journal(work)
 

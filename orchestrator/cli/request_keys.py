@@ -1,7 +1,7 @@
 """``orchestrator keys request``: the keys that requests to the platform are signed with (ECDSA P-384).
 
-Thin: the files are ``orchestrator.signers.request_keys``, the platform's side ``orchestrator.platform.request_keys``,
-what people have to say ``orchestrator.oversight.request_keys``. Every change is journaled.
+Thin: the keys are in ``orchestrator.request_signing``, their changes in ``orchestrator.oversight.request_key_changes``.
+Every change is journaled.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import options, settings
+from orchestrator.cli.journal_access import now, with_journal
 from orchestrator.cli.key_views import emit_waiting
-from orchestrator.cli.office import now, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, emit, err
 from orchestrator.cli.tables import show_rows
 from orchestrator.errors import SettingsError
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from orchestrator.journal.store import Journal
     from orchestrator.oversight.approvals import Waiting
-    from orchestrator.oversight.request_keys import RequestKeyOffice
-    from orchestrator.platform.key_files import KeyFile
-    from orchestrator.platform.request_keys import RequestKeyChanges
-    from orchestrator.signers.request_keys import RequestKeyFolder
+    from orchestrator.oversight.request_key_changes import RequestKeyChanges
+    from orchestrator.oversight.request_key_journal import RequestKeyJournal
+    from orchestrator.request_signing.key_file import RequestKeyFile
+    from orchestrator.request_signing.key_folder import RequestKeyFolder
 
 app = typer.Typer(
     name="request",
@@ -45,17 +45,16 @@ def create(name: Name) -> None:
 
     Example: orchestrator keys request create request
     """
-    files = _files()
+    folder = _folder()
 
-    async def work(journal: Journal) -> KeyFile:
+    async def work(journal: Journal) -> RequestKeyFile:
         import asyncio
 
-        from orchestrator.platform.key_files import record_changes
+        from orchestrator.oversight.request_key_journal import record_changes
 
-        await asyncio.to_thread(files.create, name)
-        office = await _office(journal)
-        await record_changes(files, office.record, by=office.by)
-        return await asyncio.to_thread(files.get, name)
+        await asyncio.to_thread(folder.create, name)
+        await record_changes(folder, await _request_key_journal(journal))
+        return await asyncio.to_thread(folder.get, name)
 
     _emit([with_journal(work)])
 
@@ -100,7 +99,7 @@ def revoke(
 
     Example: orchestrator keys request revoke request --yes
     """
-    file = _files().get(name)
+    file = _folder().get(name)
     if file.state in ("current", "revoking") and not yes:
         _confirm(name)
     return _changed(lambda changes: changes.revoke(name, emergency=emergency))
@@ -126,7 +125,7 @@ def list_() -> None:
 
     Example: orchestrator keys request list --json
     """
-    _emit(_files().list())
+    _emit(_folder().list())
 
 
 @app.command()
@@ -135,44 +134,43 @@ def show(name: Name) -> None:
 
     Example: orchestrator keys request show request
     """
-    _emit([_files().get(name)])
+    _emit([_folder().get(name)])
 
 
-def _files() -> RequestKeyFolder:
+def _folder() -> RequestKeyFolder:
     from orchestrator.connect import open_request_keys
 
     return open_request_keys(settings())
 
 
-def _changed(work: Callable[[RequestKeyChanges], Awaitable[KeyFile]], *, in_use: bool = False) -> int:
-    """Does a change and tells it. Waiting for an approval is no error: 75, and the same command again goes on.
+def _changed(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]], *, in_use: bool = False) -> int:
+    """Makes a change and reports it. Waiting for an approval is no error: exit 75, and the same command again goes on.
     ``in_use``: the key is the platform's now."""
     from orchestrator.oversight.approvals import Waiting
 
-    told = _change(work)
-    if isinstance(told, Waiting):
-        emit_waiting(told, [], requestKeys=[])
+    result = _change(work)
+    if isinstance(result, Waiting):
+        emit_waiting(result, [], requestKeys=[])
         return IN_PROGRESS
-    _emit([told])
+    _emit([result])
     if in_use:
         _warn_of_settings_key()
     return DONE
 
 
-def _change(work: Callable[[RequestKeyChanges], Awaitable[KeyFile]]) -> KeyFile | Waiting:
+def _change(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]]) -> RequestKeyFile | Waiting:
     """Runs one change with the platform and the journal. Raises before anything is sent if either is not there."""
     from orchestrator.connect import PLATFORM_SETTINGS, open_platform
 
-    given, files = settings(), _files()
+    given, folder = settings(), _folder()
     given.need(*PLATFORM_SETTINGS)
 
-    async def body(journal: Journal) -> KeyFile | Waiting:
-        from orchestrator.oversight.request_keys import AwaitsApproval
-        from orchestrator.platform.request_keys import RequestKeyChanges
+    async def body(journal: Journal) -> RequestKeyFile | Waiting:
+        from orchestrator.oversight.request_key_changes import RequestKeyChanges
+        from orchestrator.oversight.request_key_journal import AwaitsApproval
 
-        office = await _office(journal)
-        async with open_platform(given, files, without_key=True) as client:
-            changes = RequestKeyChanges(client, files, record=office.record, allow=office.allow, by=office.by)
+        async with open_platform(given, folder, without_key=True) as client:
+            changes = RequestKeyChanges(client, folder, await _request_key_journal(journal))
             await changes.record()  # what a command before this one could not
             try:
                 return await work(changes)
@@ -182,17 +180,13 @@ def _change(work: Callable[[RequestKeyChanges], Awaitable[KeyFile]]) -> KeyFile 
     return with_journal(body)
 
 
-async def _office(journal: Journal) -> RequestKeyOffice:
-    from orchestrator.connect import open_ruleset
-    from orchestrator.oversight.records import in_force, read_oversight
-    from orchestrator.oversight.request_keys import RequestKeyOffice
+async def _request_key_journal(journal: Journal) -> RequestKeyJournal:
+    from orchestrator.oversight.request_key_journal import RequestKeyJournal
+    from orchestrator.people import system_user
     from orchestrator.signers.identity import keystore_id
-    from orchestrator.steps.people import system_user
 
-    given = settings()
-    of_settings = open_ruleset(given)
-    asking = person.voice(given, in_force(await read_oversight(journal), of_settings))
-    return RequestKeyOffice(journal, keystore_id(given.keystore), of_settings, system_user(), now, asking)
+    of_settings, signatory = await person.ruleset_and_signatory(journal)
+    return RequestKeyJournal(journal, keystore_id(settings().keystore), of_settings, system_user(), now, signatory)
 
 
 def _confirm(name: str) -> None:
@@ -214,7 +208,7 @@ def _warn_of_settings_key() -> None:
         )
 
 
-def _emit(files: Sequence[KeyFile]) -> None:
+def _emit(files: Sequence[RequestKeyFile]) -> None:
     document: dict[str, Any] = {
         "requestKeys": [
             {

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator.cli.context import options, settings
-from orchestrator.cli.office import note_if_missing
+from orchestrator.cli.journal_access import note_if_missing
 from orchestrator.cli.output import clean, err
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
-    from orchestrator.steps.people import Voice
+    from orchestrator.people import Signatory
 
 _Result = TypeVar("_Result")
 
@@ -47,10 +47,11 @@ def with_orchestrator(
     work: Callable[[Orchestrator], Awaitable[_Result]],
     *,
     watch: Callable[[str, str], None] | None = None,
-    voice: Voice | None = None,
+    signatory: Signatory | None = None,
     create: bool | None = True,
 ) -> _Result:
-    """Opens the orchestrator with this run's settings, and runs ``work`` with it. ``voice``, ``create``: as there."""
+    """Opens the orchestrator with this run's settings, and runs ``work`` with it. ``signatory``, ``create``: as its
+    ``open``."""
     import asyncio
 
     from orchestrator.app import Orchestrator
@@ -60,7 +61,7 @@ def with_orchestrator(
         task = asyncio.current_task()
         if task is not None:
             loop.add_signal_handler(signal.SIGTERM, task.cancel)
-        async with Orchestrator.open(settings(), watch=watch, voice=voice, create=create) as orchestrator:
+        async with Orchestrator.open(settings(), watch=watch, signatory=signatory, create=create) as orchestrator:
             note_if_missing(orchestrator.journal)
             return await work(orchestrator)
 

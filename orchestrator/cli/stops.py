@@ -1,4 +1,4 @@
-"""``stop-signing`` and ``resume-signing``: one person stops at once, two let it go on; ``stops`` tells what holds."""
+"""``stop-signing`` and ``resume-signing``: one person stops at once, two resume. ``stops`` lists what is stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.context import settings
-from orchestrator.cli.office import landing, now, peek, warn_if_new, with_journal
+from orchestrator.cli.journal_access import drain, now, oversight_if_any, warn_if_new, with_journal
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit
 from orchestrator.errors import SettingsError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.lifecycle.oversight import Oversight, Stop
     from orchestrator.models import Address
     from orchestrator.oversight.stops import Resumption
+    from orchestrator.report import StopNote
 
 Key = Annotated[str | None, typer.Option(metavar="NAME", help="Only this key.")]
 Chain = Annotated[str | None, typer.Option(metavar="CAIP-2", help="Only this chain, such as eip155:1.")]
@@ -44,15 +45,13 @@ def stop_signing(
     Example: orchestrator stop-signing --reason "the office was broken into"
     """
     from orchestrator.oversight.stops import stop, to_scope
-    from orchestrator.steps.people import system_user
+    from orchestrator.people import system_user
 
     scope = to_scope(key=key, chain=chain)
     address = None if key is None else _address(key)
 
     async def work(journal: Journal) -> Oversight:
-        return await stop(
-            journal, scope, reason, by=system_user(), clock=now, address=address, landing=landing(journal)
-        )
+        return await stop(journal, scope, reason, by=system_user(), clock=now, address=address, drain=drain(journal))
 
     warn_if_new()
     seen = with_journal(work)
@@ -65,9 +64,7 @@ def resume_signing(
     chain: Chain = None,
     person_key: person.PersonKeyFile = None,
     person_password_file: person.PersonPasswordFile = None,
-    as_person: Annotated[
-        str | None, typer.Option("--person", metavar="NAME", help="Who you are in the policy.")
-    ] = None,
+    as_person: person.PersonName = None,
     signature: person.Signature = None,
     print_text: person.PrintText = False,
 ) -> int:
@@ -75,7 +72,6 @@ def resume_signing(
 
     Example: orchestrator resume-signing --person-key ./alice.json
     """
-    from orchestrator.oversight.records import in_force, read_oversight
     from orchestrator.oversight.stops import resume, to_scope
 
     scope = to_scope(key=key, chain=chain)
@@ -83,27 +79,19 @@ def resume_signing(
         return _print_text(scope)
 
     async def work(journal: Journal) -> Resumption:
-        from orchestrator.connect import open_ruleset
-
-        of_settings = open_ruleset(settings())
-        voice = person.voice(
-            settings(),
-            in_force(await read_oversight(journal), of_settings),
-            key=person_key,
-            password_file=person_password_file,
-            person=as_person,
-            signature=signature,
+        of_settings, signatory = await person.ruleset_and_signatory(
+            journal, key=person_key, password_file=person_password_file, person=as_person, signature=signature
         )
-        return await resume(journal, scope, voice, settings=of_settings, clock=now)
+        return await resume(journal, scope, signatory, settings=of_settings, clock=now)
 
     warn_if_new()
-    told = with_journal(work)
-    held = told.oversight.stops
+    resumption = with_journal(work)
+    held = resumption.oversight.stops
     ended = f"signing is not stopped ({scope})"
     if held:
         ended = f"no stop of {scope} holds; others do, and each is ended in its own scope (--key, --chain)"
-    _emit(held, told.waiting, f"[green]done[/]: {ended}")
-    return DONE if told.done else IN_PROGRESS
+    _emit(held, resumption.waiting, f"[green]done[/]: {ended}")
+    return DONE if resumption.done else IN_PROGRESS
 
 
 def stops() -> int:
@@ -116,6 +104,17 @@ def stops() -> int:
     seen = with_journal(read_oversight, create=False)
     _emit(seen.stops, (), "[bold red]SIGNING IS STOPPED[/]" if seen.stops else "signing is not stopped")
     return DONE
+
+
+def show_stops(console: Console, stops: Sequence[StopNote]) -> None:
+    """A line for each stop in force: what a person must know before anything else."""
+    for stop in stops:
+        scope = "ALL SIGNING" if stop.scope == "all" else f"SIGNING of {stop.scope}"
+        console.print(
+            f"[bold red]{clean(scope)} IS STOPPED[/] since {stop.since:%Y-%m-%d %H:%M:%S} UTC by {clean(stop.by)}: "
+            f"{clean(stop.reason)} (orchestrator stops)",
+            soft_wrap=True,
+        )
 
 
 def _print_text(scope: str) -> int:
@@ -141,12 +140,12 @@ def _address(key: str) -> Address | None:
     from orchestrator.connect import open_keystore
     from orchestrator.errors import OrchestratorError
 
-    seen, _ = peek()
+    seen, _ = oversight_if_any()
     journaled = set(seen.keys) if seen is not None else set()
     try:
         scan = open_keystore(settings()).scan()
     except OrchestratorError:
-        return None  # the keystore is in trouble, and a stop is no moment to ask for more
+        return None  # an unreadable keystore must not keep anybody from stopping
     here = {info.name: info.address for info in scan.keys}
     known = journaled | set(here)
     if key not in known and not scan.unreadable:

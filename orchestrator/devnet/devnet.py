@@ -14,10 +14,9 @@ from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import OPERATOR, OWNER, Contracts, deploy_contracts
 from orchestrator.devnet.simulator import Options, Programme, SimulatorConfig, SimulatorThread
 from orchestrator.models import to_address
+from orchestrator.passwords import FilePassword, Secret
 from orchestrator.policy.document import ROLE_FOR, Role
 from orchestrator.signers.keyring import Keyring
-from orchestrator.signers.passwords import FilePassword
-from orchestrator.signers.secret import Secret
 
 BLOCK_TIME = 1.0
 """Seconds between blocks: an Anvil that mines only with transactions never finalizes the last one."""

@@ -10,8 +10,8 @@ from orchestrator.doctor.check import Bad
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
+    from orchestrator.passwords import PasswordSource
     from orchestrator.ports.signers import KeyInfo
-    from orchestrator.signers.passwords import PasswordSource
 
 _MOST_UNLOCKED = 8
 """Keys of files that are opened as a trial: each takes most of a second."""
@@ -67,7 +67,7 @@ async def keys(settings: Settings) -> str:
 
 async def request_key(settings: Settings) -> str:
     """The key that signs requests is there and opens; no change of it was left in the middle."""
-    from orchestrator.signers.request_keys import RequestKeyFolder
+    from orchestrator.request_signing.key_folder import RequestKeyFolder
 
     files = RequestKeyFolder(settings.keystore, _quiet_password(settings))
     found = await asyncio.to_thread(files.list)
@@ -105,6 +105,6 @@ def _has_password(settings: Settings) -> bool:
 
 def _quiet_password(settings: Settings) -> PasswordSource:
     """Without a prompt: a check asks nobody."""
-    from orchestrator.signers.passwords import NoPassword
+    from orchestrator.passwords import NoPassword
 
     return password_source(settings) if _has_password(settings) else NoPassword()

@@ -10,7 +10,7 @@ from orchestrator.doctor.database import Database
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.settings import Settings
 from orchestrator.signers.identity import known_id
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.gate import restored, unrelated
 
 
@@ -40,7 +40,7 @@ async def signing(settings: Settings, database: Database) -> str:
     log, rules = FileSigningLog(settings.keystore), open_ruleset(settings).policy.keys
     if seen is None or journal is None:
         _require_whole(await unrelated(log, None, rules))
-        return "; ".join(("nothing has been signed yet", *_elsewhere(log, None)))
+        return "; ".join(("nothing has been signed yet", *_other_journals(log, None)))
     if seen.stops:
         stop = seen.stops[0]
         raise Bad(
@@ -54,8 +54,8 @@ async def signing(settings: Settings, database: Database) -> str:
     waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())
     requests = "1 request waits" if waiting == 1 else f"{waiting} requests wait"
     asked = f"; {requests} for approval (orchestrator approve)" if waiting else ""
-    told = f"allowed; journal, keystore and log belong together{asked}"
-    return "; ".join((told, *_elsewhere(log, await journal.identity())))
+    found = f"allowed; journal, keystore and log belong together{asked}"
+    return "; ".join((found, *_other_journals(log, await journal.identity())))
 
 
 def _require_whole(finding: str | None) -> None:
@@ -67,7 +67,7 @@ def _require_whole(finding: str | None) -> None:
         )
 
 
-def _elsewhere(log: FileSigningLog, identity: str | None) -> list[str]:
+def _other_journals(log: FileSigningLog, identity: str | None) -> list[str]:
     """A note, if the keystore has signed for other journals than this one (``identity``; None: there is none yet)."""
     lasts = {other: log.last(other) for other in sorted(log.journals() - {identity})}
     others = [f"{other} (last at {last.at})" for other, last in lasts.items() if last is not None]

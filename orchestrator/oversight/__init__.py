@@ -1,7 +1,7 @@
 """What people decide: approvals by a second person, emergency stops and their end, changes of managed keys.
 
-The rules are pure (``orchestrator.lifecycle.oversight``, ``orchestrator.policy``); here they meet the journal. What a
-person says is a signature of the person's own key over a text that names the exact matter and the journal; it is proven
+The rules are pure (``orchestrator.lifecycle.oversight``, ``orchestrator.policy``); here they meet the journal. A
+person decides by a signature of her own key over a text that names the exact content and the journal; it is verified
 again whenever it is counted.
 """
 

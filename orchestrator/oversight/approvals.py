@@ -1,7 +1,7 @@
-"""Approvals: who asks, who approves, and when what was asked for may be done.
+"""Approvals: who asks, who approves, and whether what was asked for may be done.
 
-A request is bound to the hash of the exact matter, expires, and is good for once. Whoever approves signs a text that
-shows the matter; the signature is kept, and proven again when the approval is used.
+A request is bound to the hash of its exact content, expires, and is good for one use. Whoever approves signs a text
+that shows the content; the signature is kept, and verified again when the approval is used.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, content_hash
 from orchestrator.lifecycle.proofs import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.oversight.records import Clock, Records, busy, has_grown, in_force, read_oversight, record
-from orchestrator.oversight.requests import Request, fold_requests, require_live, weighed
+from orchestrator.oversight.records import TRIES, Clock, Records, busy, has_grown, in_force, read_oversight, record
+from orchestrator.oversight.requests import Request, evaluated, fold_requests, require_live
+from orchestrator.people import ANONYMOUS, Proof, Signatory, prove, signed_request
 from orchestrator.policy import Person, Role, Ruleset
-from orchestrator.steps.asking import signed_request
-from orchestrator.steps.people import SILENT, Proof, Voice, prove
 
-_TRIES = 50
 Subject = Literal["closure", "ruleset", "keys"]
 
 
@@ -37,7 +35,7 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """It waits for people. ``request`` is live, and was made now or before."""
+    """It waits for approvals. ``request`` is live, and was made now or before."""
 
     request: Request
 
@@ -62,23 +60,24 @@ async def authorise(
     by: str,
     settings: Ruleset,
     clock: Clock,
-    voice: Voice = SILENT,
+    signatory: Signatory = ANONYMOUS,
 ) -> Granted | Waiting:
-    """Whether exactly this may be done now, by the stream ``signing``. If not, it is asked for, once: a live request of
-    this content is found again, by every process. ``needed``: people besides the one who asks, as the ruleset in force
-    says. ``by``: who runs the process; ``voice``: the person who asks, if she can prove it (she cannot approve then).
-    Raises as ``people.prove``. SIDE EFFECTS: appends ApprovalRequested if there is no live request.
+    """Whether exactly this may be done now, by the stream ``signing``. If not, it is asked for, once: every process
+    finds a live request of the same content.
+
+    ``needed``: people besides the one who asks, by the ruleset in force. ``by``: who runs the process. ``signatory``:
+    the person who asks, if she can prove it; then she cannot approve. Raises as ``people.prove``. SIDE EFFECTS: appends
+    ApprovalRequested if there is no live request.
     """
     if needed <= 0:
         return Granted(None)
     journal = await records.identity()
-    matter = dict(content)
-    digest = content_hash(matter)
+    digest = content_hash(dict(content))
 
     def live(oversight: Oversight, now: datetime) -> Request | None:
         policy = in_force(oversight, settings).policy
         found = [
-            weighed(STREAM, approval, policy, journal)
+            evaluated(STREAM, approval, policy, journal)
             for approval in oversight.approvals.values()
             # One that asked for fewer people, or for others, was made under other rules.
             if approval.is_about(subject, digest, needed) and approval.asked.role == role and approval.is_live(now)
@@ -92,10 +91,10 @@ async def authorise(
         asked = signed_request(
             subject,
             role,
-            matter,
+            dict(content),
             needed=needed,
             by=by,
-            voice=voice,
+            signatory=signatory,
             people=rules.people,
             journal=journal,
             now=now,
@@ -107,7 +106,7 @@ async def authorise(
     request = live(oversight, clock())
     if request is None:
         raise PolicyRefused(
-            "the request for an approval expired at the moment that it was looked at: run it again",
+            "the request for an approval expired at the moment that it was read: run it again",
             code="approval_expired",
         )
     return Granted(request.id) if request.is_granted else Waiting(request)
@@ -116,7 +115,9 @@ async def authorise(
 # --- approving ------------------------------------------------------------------------------------------------------
 
 
-async def approve(records: Records, request: Request, voice: Voice, *, settings: Ruleset, clock: Clock) -> Request:
+async def approve(
+    records: Records, request: Request, signatory: Signatory, *, settings: Ruleset, clock: Clock
+) -> Request:
     """Records one person's approval of a request, signed by her. A second time by the same person changes nothing.
 
     Raises as ``people.prove``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
@@ -127,15 +128,15 @@ async def approve(records: Records, request: Request, voice: Voice, *, settings:
     asked = request.approval.asked
     require_live(request.approval, clock())
     people = in_force(oversight, settings).policy.people
-    proof = prove(approval_text(asked, journal), people, Role(asked.role), voice)
-    for _ in range(_TRIES):
+    proof = prove(approval_text(asked, journal), people, Role(asked.role), signatory)
+    for _ in range(TRIES):
         now = clock()
         recorded = await records.read(request.stream)
         oversight = await read_oversight(records)
         policy = in_force(oversight, settings).policy
         approval = fold_requests(recorded).get(request.id, request.approval)
         given = _given(approval, proof, policy.people, journal, now)
-        done = weighed(request.stream, approval, policy, journal)
+        done = evaluated(request.stream, approval, policy, journal)
         if proof.person in done.by:
             return done
         try:
@@ -151,7 +152,7 @@ async def approve(records: Records, request: Request, voice: Voice, *, settings:
             if not has_grown(error):
                 raise
             continue
-        return weighed(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
+        return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
     raise busy(request.stream)
 
 

@@ -1,4 +1,4 @@
-"""The signing history on the move: what was signed, as one JSON document, to take to another journal.
+"""The signing history as one JSON document, to export it and to import it into another journal.
 
 A journal that has imported it signs none of those challenges again. Only what prevents a second signature is in it:
 no signature, no challenge's text, no key.
@@ -82,7 +82,7 @@ class Historian(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """``found`` signatures were in the document; ``new`` of them the journal had not known."""
+    """``found`` signatures were in the document; ``new`` of them were not in the journal."""
 
     found: int
     new: int
@@ -113,9 +113,9 @@ async def export(journal: Historian, now: datetime) -> dict[str, Any]:
     }
 
 
-async def take_over(journal: Historian, data: bytes, where: str, *, by: str, now: datetime) -> Imported:
-    """Imports a document of which anybody may be the author: at worst it makes challenges unsignable, and fills the
-    policy's limits for one of their windows from now on, because a time after ``now`` is taken as ``now``.
+async def import_document(journal: Historian, data: bytes, where: str, *, by: str, now: datetime) -> Imported:
+    """Imports a document, whoever wrote it: at worst it makes challenges unsignable, and fills the policy's limits for
+    one of their windows from now on, because a time after ``now`` is read as ``now``.
 
     ``where`` names it in errors. Raises SettingsError ``history_malformed``. SIDE EFFECTS: rows and one event.
     """

@@ -1,6 +1,6 @@
-"""What an account waits for, by the journal alone: what the next look would find if nothing has changed outside.
+"""What an account waits for, by the journal alone: the result of the next poll if nothing has changed outside.
 
-The very functions decide that decide when an account is worked on; nothing is asked of platform, node or keys.
+The same functions decide as when an account is worked on; platform, node and keys are not read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orchestrator.lifecycle.oversight import STREAM, Oversight, content_hash
 from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, Rules, Step
 from orchestrator.models import ChainAccount
 from orchestrator.oversight.records import in_force
-from orchestrator.oversight.requests import Request, weighed
+from orchestrator.oversight.requests import Request, evaluated
 from orchestrator.policy import Ruleset
 from orchestrator.steps.gate import change_of, change_wait, stopped
 
@@ -23,7 +23,7 @@ _RESUME = "(orchestrator resume)"
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What people have decided, and what this process' settings ask for, at one moment."""
+    """What people have decided, and what the settings of this process ask for, at one moment."""
 
     seen: Oversight
     mine: Ruleset
@@ -51,25 +51,27 @@ class Outlook:
     def _live(self, stream: str, of: AccountState | Oversight) -> list[Request]:
         policy = in_force(self.seen, self.mine).policy
         live = [approval for approval in of.approvals.values() if approval.is_live(self.now)]
-        return [weighed(stream, approval, policy, self.journal) for approval in live]
+        return [evaluated(stream, approval, policy, self.journal) for approval in live]
 
     def _next(self, account_id: str, state: AccountState, op: Operation) -> Wait:
         since = op.touched_at or op.started_at
         until = since + self.rules.patience
         if state.platform is None:
-            return Wait(f"the first look at platform and chain {_RESUME}", since, until)
+            return Wait(f"the first poll of platform and chain {_RESUME}", since, until)
         match next_action(account_id, state, self.now, self.rules):
             case Wait() as wait:
                 return wait
             case Act(step):
                 return self._stop(state, op, step) or Wait(f"{_due(step, op)} {_RESUME}", since, until)
             case Halt(_, message):
-                return Wait(f"a look {_RESUME}; as it stands that ends with an operator: {message}", since, until)
+                return Wait(
+                    f"the next poll {_RESUME}; as it stands, that ends with an operator: {message}", since, until
+                )
             case End(outcome, _, message):
-                return Wait(f"a look {_RESUME}; as it stands that ends it: {message or outcome}", since, until)
+                return Wait(f"the next poll {_RESUME}; as it stands, that ends it: {message or outcome}", since, until)
 
     def _change(self) -> Wait | None:
-        """The wait of a changed ruleset that people have not approved yet, if it was asked for."""
+        """The wait for the approval of a changed ruleset, if that was asked for."""
         seen, mine = self.seen, self.mine
         if seen.ruleset is None or seen.ruleset_hash == mine.hash:
             return None
@@ -77,11 +79,11 @@ class Outlook:
         asked = seen.request_for("ruleset", content_hash(content), seen.ruleset.approvals_for(mine), self.now)
         if asked is None:
             return None
-        request = weighed(STREAM, asked, seen.ruleset.policy, self.journal)
+        request = evaluated(STREAM, asked, seen.ruleset.policy, self.journal)
         return None if request.is_granted else change_wait(asked, request.needed, content)
 
     def _stop(self, state: AccountState, op: Operation, step: Step) -> Wait | None:
-        """The wait of an emergency stop that covers the key which the step needs."""
+        """The wait for the end of a stop that covers the key of this step."""
         if step is Step.PROVE and self.certificate_key is not None and state.deployed is not None:
             chain = state.deployed.chain_id
             last = self.seen.keys.get(self.certificate_key)
@@ -98,5 +100,5 @@ class Outlook:
 
 def _due(step: Step, op: Operation) -> str:
     if step is Step.FETCH_CHALLENGE and op.kind in PURPOSE:
-        return f"the platform to offer a {PURPOSE[op.kind]} challenge"  # or it was offered, and nobody has looked
+        return f"the platform to offer a {PURPOSE[op.kind]} challenge"  # or it was offered since the last poll
     return f"its next step, {step.value.replace('_', ' ')}"

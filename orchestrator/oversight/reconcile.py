@@ -1,8 +1,8 @@
-"""After a restored backup: platform and chain are read back for every account, and what was signed is taken over from
-the log beside the keystore, so that the journal knows again what it had forgotten.
+"""After a restored backup: platform and chain are read back for every account, and signatures that the journal has lost
+are imported from the log beside the keystore.
 
-What people had decided is not in the log, only that they had decided something: an emergency stop, say, or that a key
-is out of use. Where the journal has lost such a decision, signing stays stopped until two people have looked.
+The log does not say what people had decided (an emergency stop, a disabled key), only that they had. Where the journal
+has lost such a decision, signing stays stopped until two people have checked and resume it.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ class Reconciliation:
 async def reconcile(
     world: World,
     accounts: Iterable[AccountId],
-    look_back: Callable[[AccountId], Awaitable[object]],
+    read_back: Callable[[AccountId], Awaitable[object]],
     take_over: Import,
     *,
     reason: str,
     by: str,
 ) -> Reconciliation | None:
-    """Ends the restore guard's refusal. None if it has nothing against signing.
+    """Ends the restore guard's refusal. Returns None where it does not refuse.
 
-    ``accounts``: those of the journal; the platform's are added. ``look_back`` reads one back from both sides and
-    journals what it finds; ``take_over`` is the journal's import. Raises OrchestratorError's subclasses: then nothing
-    is settled, and signing stays off. SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
+    ``accounts``: those of the journal; the platform's are added. ``read_back`` reads one from both sides and
+    journals what it finds; ``take_over`` is the journal's import. Raises OrchestratorError's subclasses: then the
+    refusal stays. SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
     """
     finding = await restored(world.journal, world.signing_log, world.keyring.id, world.ruleset.policy.keys)
     if finding is None:
@@ -66,11 +66,11 @@ async def reconcile(
     ours, unread = frozenset(accounts), []
     for account in known:
         try:
-            await look_back(account)
+            await read_back(account)
         except OrchestratorError as error:
             if account in ours or error.disposition is not Disposition.STOP:
                 raise
-            unread.append(str(account))  # none of this journal's: of another chain, say
+            unread.append(str(account))  # not in this journal: on another chain, say
     identity = await world.journal.identity()
     log = world.signing_log
     journals = sorted({*await asyncio.to_thread(log.journals), identity})
@@ -111,8 +111,7 @@ async def reconcile(
 
 
 async def lost_decision(world: World) -> LogEntry | None:
-    """The newest decision of people of which the log beside the keystore knows and the journal does not, or None. Reads
-    only.
+    """The newest decision of people that is in the log beside the keystore and not in the journal, or None. Reads only.
 
     Lines before a reconciliation that the journal still has were judged by that one. A keystore that has no line for
     this journal has its decisions in other journals.
@@ -136,14 +135,14 @@ async def lost_decision(world: World) -> LogEntry | None:
 
 def _stop(lost: LogEntry, by: str) -> o.SigningStopped:
     reason = (
-        f"decisions of people were lost with the database, up to event {lost.seq} of {lost.at}: look what they were, "
-        "stop and disable again what was to stay so, and only then resume"
+        f"decisions of people were lost with the database, up to event {lost.seq} of {lost.at}: find out what they "
+        "were, stop and disable again what was stopped or disabled, and only then resume"
     )
     return o.SigningStopped(stop=str(uuid.uuid4()), scope=EVERYTHING, reason=reason, by=by)
 
 
 def row(entry: LogEntry) -> SignatureRow:
-    """A line of the log as a line of the signing history: perhaps made, and surely not to be made again."""
+    """A line of the log as a row of the signing history: perhaps it was signed, so it must not be signed again."""
     return SignatureRow(
         account_id=entry.account_id,
         purpose=entry.purpose,

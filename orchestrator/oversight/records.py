@@ -1,4 +1,4 @@
-"""The journal, as far as people's decisions need it, and the one way in which they are written to it."""
+"""The journal, as far as people's decisions need it, and the one function that writes them to it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.policy import Ruleset
 
-_TRIES = 50
+TRIES: Final = 50
 """More processes than ever write to one stream at the same moment."""
-_AT_ONCE = 0.5
-"""Seconds after which somebody is told that there is something to wait for."""
-_GROWN = frozenset({"journal_conflict", "journal_moved"})
+_QUIET_SECONDS: Final = 0.5
+"""A wait that is longer is reported."""
+_GROWN: Final = frozenset({"journal_conflict", "journal_moved"})
 
 Clock = Callable[[], datetime]
 """The time now, aware, in UTC."""
 
 
 class Records(Protocol):
-    """What is asked of the journal (``orchestrator.journal``). All raise JournalError."""
+    """The journal's calls that are needed here (``orchestrator.journal``). All raise JournalError."""
 
     async def identity(self) -> str:
         """The journal's id (UUID text); a copy of the database has the same."""
@@ -51,24 +51,24 @@ class Records(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
-    """How whoever forbids signing waits for the signatures that are on their way when the decision is journaled."""
+class Drain:
+    """How a decision that forbids signing waits for the signatures that were being sent when it was journaled."""
 
     patience: float = 90.0
     """Seconds: longer than a request to the platform may take (ORCHESTRATOR_REQUEST_TIMEOUT)."""
     watch: Callable[[str], None] = lambda _what: None
-    """Told what is waited for, where that takes a moment."""
+    """Called with what is waited for, where that takes a moment."""
     meanwhile: Callable[[], Awaitable[None]] | None = None
-    """Done before the wait: the decision is journaled by then."""
+    """Done before the wait, when the decision is journaled."""
 
     async def wait(self, records: Records, decision: str) -> None:
-        """Until what was on its way is over; ``decision``: what was journaled, in words.
+        """Returns when those requests have ended. ``decision``: what was journaled, in words.
 
         Raises JournalError ``signature_in_flight`` (retry): the decision holds, and one more may go out.
         """
         if self.meanwhile is not None:
             await self.meanwhile()
-        if await records.landed(min(_AT_ONCE, self.patience)):
+        if await records.landed(min(_QUIET_SECONDS, self.patience)):
             return
         self.watch(f"{decision}; a signature was on its way before, waiting for the end of its request")
         if not await records.landed(self.patience):
@@ -80,28 +80,28 @@ class Landing:
             )
 
 
-LANDING: Final = Landing()
+DRAIN: Final = Drain()
 
 
 async def read_oversight(records: Records) -> Oversight:
-    """What the stream ``signing`` says now."""
+    """The state of the stream ``signing`` now."""
     return fold_oversight(await records.read(STREAM))
 
 
 def in_force(oversight: Oversight, settings: Ruleset) -> Ruleset:
-    """The ruleset that decides: the adopted one; before the first is adopted, what the settings ask for."""
+    """The ruleset that decides: the adopted one, or before the first adoption that of the settings."""
     return oversight.ruleset or settings
 
 
 async def record(
     records: Records, decide: Callable[[Oversight, datetime], Sequence[Event]], clock: Clock
 ) -> tuple[Oversight, bool]:
-    """Writes what ``decide`` makes of the stream ``signing``, as it is at the moment of writing: if another process was
-    quicker, it is read and decided again. Returns the state after it, and whether anything was written.
+    """Appends the events that ``decide`` returns for the state of the stream ``signing``. If another process has
+    written to it meanwhile, reads and decides again. Returns the state afterwards, and whether anything was appended.
 
-    ``decide`` raises what refuses; no event means that there is nothing to write. SIDE EFFECTS: appends to ``signing``.
+    ``decide`` raises to refuse, and returns no event where there is nothing to write.
     """
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         oversight = await read_oversight(records)
         now = clock()
         new = decide(oversight, now)
@@ -118,13 +118,13 @@ async def record(
 
 
 def has_grown(error: JournalError) -> bool:
-    """Whether another process wrote to a stream between reading and writing: read again."""
+    """Whether another process wrote to the stream between reading and writing: read again."""
     return error.code in _GROWN
 
 
 def busy(stream: str) -> JournalError:
     return JournalError(
-        f"the journal of {stream} grew at each of {_TRIES} tries: nothing was written",
+        f"the journal of {stream} grew at each of {TRIES} tries: nothing was written",
         code="journal_busy",
         disposition=Disposition.RETRY,
     )

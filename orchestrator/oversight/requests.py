@@ -1,4 +1,4 @@
-"""Requests for approvals, where they are in the journal, and what has been said to each of them so far."""
+"""Requests for approvals: where they are in the journal, and who has approved each of them so far."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Request:
         return len(self.by) >= self.needed
 
 
-def weighed(stream: str, approval: Approval, policy: Policy, journal: str) -> Request:
-    """What a request comes to under a policy, by the signatures. ``journal``: its id."""
+def evaluated(stream: str, approval: Approval, policy: Policy, journal: str) -> Request:
+    """A request under a policy: who has approved it by a valid signature, and how many must. ``journal``: its id."""
     return Request(
         stream,
         approval,
@@ -98,7 +98,8 @@ async def find(records: Records, what: str, *, settings: Ruleset, clock: Clock) 
 
 
 async def _candidates(records: Records, what: str, settings: Ruleset) -> list[Request]:
-    """Where ``what`` can be, in as few reads as that takes: an account's own stream, the stream ``signing``, or all."""
+    """The requests that ``what`` may name, in as few reads as possible: of the account's own stream, of the stream
+    ``signing``, or all."""
     oversight = await read_oversight(records)
     if _ACCOUNT.fullmatch(what.lower()) is not None:
         return await _requests(records, oversight, settings, await records.read(what.lower()))
@@ -126,7 +127,7 @@ async def _requests(
     for item in recorded:
         streams.setdefault(item.stream, []).append(item)
     found = [
-        weighed(stream, approval, policy, journal)
+        evaluated(stream, approval, policy, journal)
         for stream, items in streams.items()
         for approval in fold_requests(items).values()
     ]

@@ -1,9 +1,9 @@
-"""The emergency stop: one person stops signing at once, two people let it go on.
+"""The emergency stop: one person stops signing at once, two people resume it.
 
-A stop is an event of the stream ``signing``. Whoever signs writes the intent on the condition that this stream has not
-grown since it was read, so a stop that is written is in force in every process, without a message to any of them.
-Whoever sends a signature asks right before each try, and is waited for: once ``stop`` has returned, none goes out. What
-had left this machine by then cannot be called back; the platform may still take it.
+A stop is an event of the stream ``signing``. An intent to sign is committed only if this stream has not grown since it
+was read, so a stop is in force in every process as soon as it is written. Stops are read again right before each try to
+send a signature, and ``stop`` waits for tries under way: once it has returned, none goes out. What had left this
+machine by then cannot be called back; the platform may still take it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
 from orchestrator.lifecycle.proofs import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
-from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import DRAIN, Clock, Drain, Records, in_force, read_oversight, record
+from orchestrator.people import Proof, Signatory, prove
 from orchestrator.policy import Person, Role, Ruleset
-from orchestrator.steps.people import Proof, Voice, prove
 
 EVERYTHING = "all"
 _KEY = re.compile(r"key:[a-z0-9][a-z0-9._-]{0,63}")
@@ -33,7 +33,7 @@ _MAX_REASON = 500
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """What became of a wish to go on. ``waiting``: stops of the scope that need one more person."""
+    """The result of one person's agreement to resume. ``waiting``: stops of the scope that need one more person."""
 
     oversight: Oversight
     waiting: tuple[Stop, ...]
@@ -64,14 +64,14 @@ async def stop(
     by: str,
     clock: Clock,
     address: Address | None = None,
-    landing: Landing = LANDING,
+    drain: Drain = DRAIN,
 ) -> Oversight:
-    """Stops signing in this scope. What is stopped stays so: a second stop of it changes nothing.
+    """Stops signing in this scope. A second stop of the same scope changes nothing.
 
     ``address``: of the key in ``scope``, where it is known; the stop covers that key under any name. A second stop is
-    a new one if the first does not cover this address, or if somebody has agreed to its end meanwhile: that agreement
-    is none to end this one. Returns what holds now, once no signature is on its way any more; raises as
-    ``Landing.wait``. SIDE EFFECTS: appends SigningStopped.
+    a new one if the first does not cover this address, or if somebody has agreed to end the first: that agreement does
+    not count for the new one. Returns what holds now, once no signature is on its way any more; raises as
+    ``Drain.wait``. SIDE EFFECTS: appends SigningStopped.
     """
     text = " ".join(reason.split())[:_MAX_REASON] or "no reason given"
 
@@ -82,11 +82,11 @@ async def stop(
         return (o.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by, address=address),)
 
     oversight, _ = await record(records, decide, clock)
-    await landing.wait(records, f"signing is stopped ({scope})")
+    await drain.wait(records, f"signing is stopped ({scope})")
     return oversight
 
 
-async def resume(records: Records, scope: str, voice: Voice, *, settings: Ruleset, clock: Clock) -> Resumption:
+async def resume(records: Records, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
     """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
 
     Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds
@@ -105,7 +105,7 @@ async def resume(records: Records, scope: str, voice: Voice, *, settings: Rulese
             code="resume_impossible",
         )
     # A signature does not depend on what else happens meanwhile, so nobody is asked for a password twice.
-    for held, proof in _proofs(stops, people, journal, voice):
+    for held, proof in _proofs(stops, people, journal, signatory):
         decide = partial(_agree, stop=held, proof=proof, journal=journal, settings=settings)
         before, _ = await record(records, decide, clock)
     if not stops:
@@ -114,15 +114,15 @@ async def resume(records: Records, scope: str, voice: Voice, *, settings: Rulese
 
 
 def _proofs(
-    stops: Sequence[Stop], people: Mapping[str, Person], journal: str, voice: Voice
+    stops: Sequence[Stop], people: Mapping[str, Person], journal: str, signatory: Signatory
 ) -> list[tuple[Stop, Proof]]:
-    """A key signs for each stop; a signature made elsewhere is for one of them. Raises as ``prove``."""
-    if voice.signature is None:
-        return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, voice)) for held in stops]
+    """A key signs for each stop; a given signature is for one of them. Raises as ``prove``."""
+    if signatory.signature is None:
+        return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, signatory)) for held in stops]
     refusal: OrchestratorError | None = None
     for held in stops:
         try:
-            return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, voice))]
+            return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, signatory))]
         except (PolicyRefused, SigningError) as error:
             refusal = refusal or error
     if refusal is not None:
@@ -145,7 +145,7 @@ def _agree(
             f"{proof.person} may not end a stop under the ruleset that was adopted just now", code="person_role"
         )
     new: list[Event] = [] if proof.person in before else [agreed]
-    # Also when nothing new was said: a ruleset adopted since may have made an earlier word count.
+    # Also without a new agreement: a ruleset adopted since may have made an earlier one count.
     if len(after) >= PEOPLE_TO_RESUME:
         new.append(o.SigningResumed(stop=held.id, people=after))
     return new

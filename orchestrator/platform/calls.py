@@ -11,9 +11,9 @@ from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.clock import Clock, SystemClock
 from orchestrator.platform.session import Session
 from orchestrator.platform.settings import PlatformSettings
-from orchestrator.platform.signing_keys import RequestKeys
 from orchestrator.platform.transport import Answer
 from orchestrator.platform.wire import Model, read
+from orchestrator.request_signing.http_signature import RequestKeySource
 
 __all__ = ["Calls", "missing_as"]
 
@@ -22,7 +22,7 @@ class Calls:
     """One session with the platform, and how its answers are read."""
 
     def __init__(
-        self, settings: PlatformSettings, *, clock: Clock | None = None, request_keys: RequestKeys | None = None
+        self, settings: PlatformSettings, *, clock: Clock | None = None, request_keys: RequestKeySource | None = None
     ) -> None:
         """``request_keys``: managed request-signing keys, for settings without one of their own."""
         self._settings = settings

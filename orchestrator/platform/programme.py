@@ -16,8 +16,8 @@ from orchestrator.models import to_uuid
 from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.lists import read_all
-from orchestrator.platform.signing import RequestKey
 from orchestrator.platform.wire import WebhookWire, read
+from orchestrator.request_signing.http_signature import RequestKey
 
 __all__ = ["PlatformWebhook", "ProgrammeCalls"]
 
@@ -43,12 +43,12 @@ class ProgrammeCalls(Calls):
 
     @property
     def signing_key_id(self) -> str | None:
-        """The id of the key that the last request was signed with, whichever it was in the end; None before the first
-        and where requests go unsigned."""
-        return self._session.keys.key_id
+        """The id of the key that the last request was signed with; None before the first, and where requests go
+        unsigned."""
+        return self._session.signing_key.key_id
 
     async def login(self) -> None:
-        """Gets a token if none is held: tells whether the credentials are right.
+        """Gets a token if none is held: a check of the credentials.
 
         Raises PlatformRefused (``platform_login_refused``) or PlatformUnreachable.
         """
@@ -86,32 +86,32 @@ class ProgrammeCalls(Calls):
 
     def use_signing_key(self, key_id: str) -> None:
         """Signs requests under this key id from now on."""
-        self._session.keys.use_id(key_id)
+        self._session.signing_key.use_id(key_id)
 
     async def replace_signing_key(
         self, public_key_pem: str, *, key: str, taken: Callable[[str], RequestKey]
     ) -> RequestKey:
         """``PUT /auth/signing``, signed with the key in use if there is one, and the exchange of that key.
 
-        ``taken`` (called in a thread) is given the new key's id, makes the exchange last, and answers the key to sign
-        with from now on. No request of this client fails for it: those in flight are awaited, others held meanwhile.
+        ``taken`` (called in a thread) gets the new key's id, stores the exchange, and returns the key to sign with from
+        now on. No request of this client fails for it: those in flight are awaited, others are held meanwhile.
         Raises as ``upload_signing_key``, and what ``taken`` raises.
         """
-        async with self._session.keys.held():
-            await self._session.keys.refresh()
+        async with self._session.signing_key.held():
+            await self._session.signing_key.refresh()
             key_id = await self.upload_signing_key(public_key_pem, key=key)
             opened = await asyncio.to_thread(taken, key_id)
-            self._session.keys.use(opened)
+            self._session.signing_key.use(opened)
         return opened
 
-    def finish_uploads_with(self, finish: Callable[[str], Awaitable[None]]) -> None:
-        """``finish(name)`` completes the upload of a managed key that another process has left unfinished; called when
-        the platform refuses the key in use."""
-        self._session.keys.finish = finish
+    def complete_uploads_with(self, complete: Callable[[str], Awaitable[None]]) -> None:
+        """``complete(name)`` completes the upload of a managed key that another process has left unfinished. It is
+        called when the platform refuses the key in use."""
+        self._session.signing_key.complete_upload = complete
 
     async def accepts_signing_key(self, key: RequestKey) -> bool:
-        """Whether the platform takes this key's signatures, by a read (``GET /webhooks``). This client signs with it
-        from now on if so. Raises PlatformError where that could not be told."""
+        """Whether the platform accepts this key's signatures, tried with a read (``GET /webhooks``). If so, this client
+        signs with it from now on. Raises PlatformError where no answer decides it."""
 
         async def read_() -> bool:
             try:
@@ -122,15 +122,15 @@ class ProgrammeCalls(Calls):
                 raise
             return True
 
-        return await self._session.keys.takes(key, read_)
+        return await self._session.signing_key.accepts(key, read_)
 
     async def revoke_signing_key(self, *, key: str) -> None:
-        """``DELETE /auth/signing``, with no other request under way. The managed key is looked up anew for the next
+        """``DELETE /auth/signing``, with no other request under way. The managed key is read again for the next
         request."""
-        async with self._session.keys.held():
-            await self._session.keys.refresh()
+        async with self._session.signing_key.held():
+            await self._session.signing_key.refresh()
             await self.remove_signing_key(key=key)
-            self._session.keys.use(None)
+            self._session.signing_key.use(None)
 
     async def remove_signing_key(self, *, key: str) -> None:
         """``DELETE /auth/signing``."""

@@ -47,11 +47,11 @@ from orchestrator.platform.answers import (
 )
 from orchestrator.platform.auth import Token, TokenKeeper, read_token
 from orchestrator.platform.clock import Clock
+from orchestrator.platform.session_key import SessionKey
 from orchestrator.platform.settings import PlatformSettings
-from orchestrator.platform.signing import RequestSigner
-from orchestrator.platform.signing_keys import RequestKeys, SigningKeys
 from orchestrator.platform.transport import Answer, Call, Http, ItemReader, canonical_url
 from orchestrator.ports.platform import Permit
+from orchestrator.request_signing.http_signature import RequestKeySource, RequestSigner
 
 __all__ = ["Session"]
 
@@ -63,7 +63,7 @@ _KEY_CHANGES = 8
 class Session:
     """Token, signature and connection for all calls of one client."""
 
-    def __init__(self, settings: PlatformSettings, clock: Clock, request_keys: RequestKeys | None = None) -> None:
+    def __init__(self, settings: PlatformSettings, clock: Clock, request_keys: RequestKeySource | None = None) -> None:
         self._settings = settings
         self._clock = clock
         self._base = canonical_url(settings.base_url.rstrip("/"))
@@ -71,7 +71,7 @@ class Session:
         self._path = urlsplit(self._base).path.rstrip("/")
         self._api_key = settings.api_key
         self._api_secret = settings.api_secret
-        self.keys = SigningKeys(settings, request_keys)
+        self.signing_key = SessionKey(settings, request_keys)
         self._http = Http(
             timeout_seconds=settings.timeout_seconds,
             connect_timeout_seconds=settings.connect_timeout_seconds,
@@ -90,7 +90,7 @@ class Session:
     def use_signature_settings(self, settings: PlatformSettings) -> None:
         """Signs as these settings say from now on; for the probe, which tries one after the other."""
         self._settings = settings
-        self.keys.use_settings(settings)
+        self.signing_key.use_settings(settings)
 
     def use_credentials(self, api_key: str, api_secret: SecretStr) -> None:
         """Logs in with these from now on."""
@@ -99,7 +99,7 @@ class Session:
 
     async def close(self) -> None:
         await self.tokens.close()
-        await self.keys.close()
+        await self.signing_key.close()
         await self._http.close()
 
     # --- calls -----------------------------------------------------------------------------------------------------
@@ -217,7 +217,7 @@ class Session:
                 break
             if not renewed and not about_signature(refusal_of(answer, call, self.scrub)):
                 token, renewed = await self.tokens.token(refused=token), True
-            elif attempt > _KEY_CHANGES or not await self.keys.another(signer):
+            elif attempt > _KEY_CHANGES or not await self.signing_key.replace_refused(signer):
                 break
         return answer
 
@@ -226,7 +226,7 @@ class Session:
     ) -> tuple[Answer, RequestSigner | None]:
         """The answer, and what the request was signed with."""
         complete = headers | {"Authorization": f"Bearer {token}"}
-        async with self.keys.in_use() as signer, permit():
+        async with self.signing_key.in_use() as signer, permit():
             if signer is not None:
                 created = datetime.fromtimestamp(self._clock.now(), UTC)
                 complete = signer.sign(call.method, url, complete, content, created=created)

@@ -29,7 +29,7 @@ from orchestrator.models import AccountId, Outcome
 from orchestrator.report import OperationReport
 from orchestrator.service.backlog import Backlog, Schedule
 from orchestrator.settings import Settings
-from orchestrator.signers.loading import KeyWatch
+from orchestrator.signers.loading import KeyMonitor
 
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Worker:
         self._interval = settings.poll_interval
         keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
         self._platform = open_platform(settings, keys.request)
-        self.keys = KeyWatch(keys.managed, None if own else keys.request, told=self._tell_key)
+        self.keys = KeyMonitor(keys.managed, None if own else keys.request, report=self._tell_key)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
         self._backlog = Backlog(orchestrator.journal)

@@ -1,4 +1,4 @@
-"""A key that lies elsewhere, as a file of the keystore: where it is and which address it has; no key material.
+"""A key in a back end, as a file of the keystore: where it is and which address it has; no key material.
 
     {"version": 1, "uri": "awskms:///alias/a?region=eu-central-1", "address": "0x…", "x-orchestrator": {…}}
 

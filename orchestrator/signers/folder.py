@@ -1,8 +1,8 @@
 """The keystore's folder as it is read: key files by name and by address, without a password.
 
-What was read is kept in memory and looked at again only if the file has changed: device, inode, size, times, owner and
+What was read is kept in memory, and read again only if the file has changed: device, inode, size, times, owner and
 mode are compared at every use, so that what another process writes is seen at once. A file younger than two seconds is
-read again in any case, because its times cannot tell a second change from the first.
+read again in any case, because its times may not show a second change.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from orchestrator import files
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import descriptor, document, v3
+from orchestrator.signers import descriptor, document, secret_storage
 from orchestrator.signers.descriptor import Descriptor
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SUFFIX: Final = ".json"
 _SETTLED: Final = 2_000_000_000
-"""Nanoseconds after which a file's times tell every change: the coarsest of usual file systems counts in 2 s."""
+"""Nanoseconds after which a file's times show every change: the coarsest of usual file systems counts in 2 s."""
 
 _Mark = tuple[int, ...]
 
@@ -35,7 +35,7 @@ class Entry:
 
     info: KeyInfo
     path: Path
-    content: v3.KeyFile | Descriptor
+    content: secret_storage.KeyFile | Descriptor
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _read(path: Path) -> Entry:
         path, "key file", max_bytes=document.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"
     )
     found = document.parse(data, where)
-    content = descriptor.from_document(found, where) if "uri" in found else v3.from_document(found, where)
+    content = descriptor.from_document(found, where) if "uri" in found else secret_storage.from_document(found, where)
     facts, address = content.facts, content.address
     if _NAME.fullmatch(name) is None or facts.name not in (None, name):
         document.unreadable(where, f"the file to be named after its key, {ascii(facts.name)[:80]} and {_SUFFIX}", name)

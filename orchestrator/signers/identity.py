@@ -1,4 +1,4 @@
-"""The keystore's id: it tells this folder of keys from any other, beside the log of what was signed.
+"""The keystore's id: it identifies this folder of keys, in the journal and in the log of what was signed.
 
     KEYSTORE/.signing/keystore.json     {"version": 1, "id": UUID}
 
@@ -41,7 +41,7 @@ def keystore_id(keystore: Path) -> str:
 
 
 def known_id(keystore: Path) -> str | None:
-    """As ``keystore_id``, but None where it was not made yet: a look makes none."""
+    """As ``keystore_id``, but None where there is none yet; it makes none."""
     path = keystore / _FOLDER / _FILE
     if not (files.require_private_folder(path.parent, "folder") and path.exists()):
         return None

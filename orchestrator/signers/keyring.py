@@ -1,7 +1,7 @@
 """The keyring: a folder of key files, one key each, and the signers made from them.
 
     KEYSTORE/            0700
-      alice.json         0600  Web3 Secret Storage v3, or a descriptor of a key that lies elsewhere
+      alice.json         0600  Web3 Secret Storage v3, or a descriptor of a key in a back end
       .signing/          0700  the keystore's id, and the log of what was signed
       .lock              taken by whoever writes
 
@@ -23,18 +23,17 @@ from coincurve import PrivateKey
 from orchestrator import eip191, files
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address, ChainAccount, ChainId
+from orchestrator.passwords import PasswordSource, Secret
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import document, foreign, v3
+from orchestrator.signers import document, key_import, secret_storage
+from orchestrator.signers.backend_signer import BackendSigner, open_backend
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.uri import AwsKmsUri, KeyUri, Pkcs11Uri, RpcUri
 from orchestrator.signers.descriptor import Descriptor
 from orchestrator.signers.document import Facts
-from orchestrator.signers.elsewhere import BackendSigner, open_backend
 from orchestrator.signers.folder import Entry, KeyFolder, exists
 from orchestrator.signers.identity import keystore_id
-from orchestrator.signers.local import KeystoreSigner, load_v3
-from orchestrator.signers.passwords import PasswordSource
-from orchestrator.signers.secret import Secret
+from orchestrator.signers.keystore_signer import KeystoreSigner, read_key_file
 
 ManagedSigner = KeystoreSigner | BackendSigner
 
@@ -61,13 +60,13 @@ class Keyring:
         passwords: PasswordSource,
         *,
         pins: PasswordSource | None = None,
-        work_factor: int = v3.DEFAULT_WORK_FACTOR,
+        work_factor: int = secret_storage.DEFAULT_WORK_FACTOR,
         timeout: float = backend.DEFAULT_TIMEOUT,
     ) -> None:
         self.path = path
         self._passwords = passwords
         self._pins = pins or passwords
-        self._work_factor = v3.check_work_factor(work_factor)
+        self._work_factor = secret_storage.check_work_factor(work_factor)
         self._timeout = timeout
         self._folder = KeyFolder(path)
         self._signers: dict[tuple[str, Address, str | None], ManagedSigner] = {}
@@ -121,7 +120,7 @@ class Keyring:
         return self._signer(self._folder.read(name))
 
     def weakness(self, name: str) -> str | None:
-        """Why this key could be taken out of where it lies, if its back end tells; None of a file, which opens to
+        """Why this key could leave its back end, where that reports it; None for a file, which opens to
         whoever has its password. Blocks. Raises as ``signer`` and as the back end's ``address``."""
         signer = self.signer(name)
         return signer.weakness() if isinstance(signer, BackendSigner) else None
@@ -175,7 +174,7 @@ class Keyring:
         Raises SettingsError (``key_name``, ``key_exists``, ``key_binding``, ``private_key_malformed``) or
         KeyUnavailable.
         """
-        return self._write(name, foreign.parse_private_key(private_key, name), wallets)
+        return self._write(name, key_import.parse_private_key(private_key, name), wallets)
 
     def bind(self, name: str, wallet: ChainAccount) -> KeyInfo:
         """Lets the key sign for one more wallet (its own address on one more chain). A second time changes nothing.
@@ -210,11 +209,11 @@ class Keyring:
                 code="key_elsewhere",
             )
         before, where = entry.content, f"key file {entry.path}"
-        key = v3.decrypt(before, self._passwords.password(f"key {name}"), where)
+        key = secret_storage.decrypt(before, self._passwords.password(f"key {name}"), where)
         password = new.password(f"key {name} (new)", confirm=True)
-        fresh = v3.encrypt(key, password, work_factor=self._work_factor, facts=before.facts)
+        fresh = secret_storage.encrypt(key, password, work_factor=self._work_factor, facts=before.facts)
         with files.folder_lock(self.path):  # not while a person types or scrypt runs
-            file, where = load_v3(entry.path)
+            file, where = read_key_file(entry.path)
             if file.crypto != before.crypto:
                 raise KeyUnavailable(f"{where} was changed by another process meanwhile; run it again", code="key_busy")
             facts = replace(file.facts, name=name, created_at=file.facts.created_at or _now())
@@ -260,9 +259,11 @@ class Keyring:
         _require_own(name, wallets, eip191.address_of(key.public_key))
         files.make_private_folder(self.path, "keystore folder")
         password = self._passwords.password(f"key {name} (new)", confirm=True)
-        return self._add(name, v3.encrypt(key, password, work_factor=self._work_factor, facts=_facts(name, wallets)))
+        return self._add(
+            name, secret_storage.encrypt(key, password, work_factor=self._work_factor, facts=_facts(name, wallets))
+        )
 
-    def _add(self, name: str, file: v3.KeyFile | Descriptor) -> KeyInfo:
+    def _add(self, name: str, file: secret_storage.KeyFile | Descriptor) -> KeyInfo:
         files.make_private_folder(self.path, "keystore folder")
         keystore_id(self.path)
         with files.folder_lock(self.path):

@@ -1,8 +1,8 @@
-"""Whether the keys that a process needs are loaded: what readiness rests on, and the doctor's look at the keys.
+"""Whether the keys that a process needs are loaded: for the service's readiness, and for the doctor.
 
-Loading a key of a file is scrypt (most of a second), done once; a key that lies elsewhere is asked of its back end each
-time, so that a token that was pulled is noticed. With many keys the first ``MOST`` are loaded and the others only read:
-they are opened when they first sign.
+A key in a file is decrypted once (scrypt, most of a second). A key in a back end is checked there each time, so that a
+token that was pulled is noticed. With many keys the first ``MOST`` are opened and the others only read: they are opened
+when they first sign.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from orchestrator.errors import KeyUnavailable, OrchestratorError
 from orchestrator.ports.signers import KeyInfo
+from orchestrator.request_signing.http_signature import RequestKeySource
 from orchestrator.signers.keyring import Keyring
 
 MOST: Final = 64
@@ -22,17 +23,9 @@ NOT_LOADED: Final = "not_loaded"
 OK: Final = "ok"
 
 
-class RequestKeySource(Protocol):
-    """Where managed request-signing keys are (``request_keys.RequestKeyFolder``)."""
-
-    def current(self) -> object | None:
-        """The key to sign with, opened; None where there is none. Blocks. Raises KeyUnavailable."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What became of the enabled keys, by name. ``read``: in order as far as that can be told without opening them."""
+    """The enabled keys by name. ``read``: their files are valid, and were not opened."""
 
     opened: tuple[str, ...]
     read: tuple[str, ...]
@@ -40,8 +33,8 @@ class Loaded:
 
 
 def load(keyring: Keyring, *, most: int = MOST, wanted: Callable[[KeyInfo], bool] = lambda _: True) -> Loaded:
-    """Opens the enabled keys that are ``wanted``. Blocks, for scrypt or a back end's timeout per key; raises nothing
-    for what it finds. A file that cannot be read counts as failed, under an empty name."""
+    """Opens the enabled keys that are ``wanted``. Blocks for scrypt or a back end's timeout per key. Raises nothing: a
+    file that cannot be read counts as failed, under an empty name."""
     opened: list[str] = []
     read: list[str] = []
     failed: list[tuple[str, OrchestratorError]] = []
@@ -69,17 +62,17 @@ def load(keyring: Keyring, *, most: int = MOST, wanted: Callable[[KeyInfo], bool
 
 @dataclass(frozen=True, slots=True)
 class KeyCondition:
-    """``ok``, ``not_loaded`` (yet), or the code of the trouble."""
+    """Each ``ok``, ``not_loaded`` (yet), or the code of its error."""
 
     keys: str = NOT_LOADED
     request_key: str = NOT_LOADED
 
 
-class KeyWatch:
-    """Loads the keys in the background, and looks again and again whether they can still be used.
+class KeyMonitor:
+    """Loads the keys in the background, and polls whether they can still be used.
 
-    ``request_keys``: None where the settings have a request-signing key of their own, which is there once the client
-    was made. ``told`` is called with each trouble that is new.
+    ``request_keys``: None where the settings have a request-signing key of their own, which was read with the client.
+    ``report`` is called with each new error: the key's name, and the error.
     """
 
     def __init__(
@@ -88,38 +81,38 @@ class KeyWatch:
         request_keys: RequestKeySource | None = None,
         *,
         most: int = MOST,
-        told: Callable[[str, OrchestratorError], None] = lambda _name, _error: None,
+        report: Callable[[str, OrchestratorError], None] = lambda _name, _error: None,
     ) -> None:
         self._keyring = keyring
         self._request_keys = request_keys
         self._most = most
-        self._told = told
+        self._report = report
         self._known: set[tuple[str, str]] = set()
         self.condition = KeyCondition()
 
     async def run(self, *, interval: float = 30.0) -> None:
-        """Looks until it is cancelled."""
+        """Polls until it is cancelled. ``interval``: seconds."""
         while True:
-            await self.look()
+            await self.poll()
             await asyncio.sleep(interval)
 
-    async def look(self) -> KeyCondition:
-        """One look; also kept as ``condition``."""
+    async def poll(self) -> KeyCondition:
+        """Checks all keys once; the result is also kept as ``condition``."""
         loaded = await asyncio.to_thread(load, self._keyring, most=self._most)
-        troubles = list(loaded.failed)
-        if not troubles and not loaded.opened:
+        errors = list(loaded.failed)
+        if not errors and not loaded.opened:
             nothing = KeyUnavailable(f"keystore {self._keyring.path} has no enabled key", code="key_not_found")
-            troubles = [("", nothing)]
+            errors = [("", nothing)]
         request_key = await asyncio.to_thread(self._request_key)
         self.condition = KeyCondition(
-            keys=troubles[0][1].code if troubles else OK, request_key=request_key.code if request_key else OK
+            keys=errors[0][1].code if errors else OK, request_key=request_key.code if request_key else OK
         )
         if request_key:
-            troubles.append(("request", request_key))
-        for name, error in troubles:
+            errors.append(("request", request_key))
+        for name, error in errors:
             if (name, error.code) not in self._known:
-                self._told(name, error)
-        self._known = {(name, error.code) for name, error in troubles}
+                self._report(name, error)
+        self._known = {(name, error.code) for name, error in errors}
         return self.condition
 
     def _request_key(self) -> OrchestratorError | None:

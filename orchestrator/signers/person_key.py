@@ -10,9 +10,9 @@ from coincurve import PrivateKey
 
 from orchestrator import eip191, files
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers import v3
+from orchestrator.passwords import PasswordSource
+from orchestrator.signers import secret_storage
 from orchestrator.signers.document import MAX_BYTES
-from orchestrator.signers.passwords import PasswordSource
 
 
 class FileKey:
@@ -49,7 +49,7 @@ class FileKey:
         data = files.read_private(
             self._path, "person key", max_bytes=MAX_BYTES, follow_symlinks=True, code="keystore_unreadable"
         )
-        file = v3.decode(data, where)
+        file = secret_storage.decode(data, where)
         try:
             password = self._password.password(where)
         except KeyUnavailable as error:
@@ -60,4 +60,4 @@ class FileKey:
                 "with mode 0600 that holds it, or run this on a terminal",
                 code="password_missing",
             ) from None
-        return v3.decrypt(file, password, where)
+        return secret_storage.decrypt(file, password, where)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.approval import closure_approval, closure_content
 from orchestrator.lifecycle.decide import Action, Wait
 from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.people import signed_request
 from orchestrator.policy.document import ROLE_FOR
-from orchestrator.steps.asking import request
 from orchestrator.steps.gate import oversight, standing
 from orchestrator.steps.world import Working
 
@@ -18,14 +20,16 @@ async def ask_approval(working: Working) -> Action | None:
     Raises as ``people.prove`` where the person who runs this process cannot be proven to be one of the policy's.
     """
     op, world, now = working.op, working.world, working.now()
-    asked = await request(
-        world,
+    asked = await asyncio.to_thread(
+        signed_request,
         "closure",
         ROLE_FOR["closure"],
         closure_content(working.account_id, working.state, op),
         needed=world.rules.closure_approvals,
         by=op.by or world.actor,
+        signatory=world.signatory,
         people=world.ruleset.policy.people,
+        journal=await world.journal.identity(),
         now=now,
         expires_at=now + world.rules.approval_life,
     )

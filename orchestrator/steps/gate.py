@@ -22,10 +22,10 @@ from orchestrator.lifecycle.decisions import is_decision
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
+from orchestrator.people import signed_request
 from orchestrator.policy import KeyRules, Role, Ruleset
 from orchestrator.ports.journal import CountLimit, Facts
 from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
-from orchestrator.steps.asking import request
 from orchestrator.steps.world import World
 
 _TURN = timedelta(minutes=10)
@@ -99,14 +99,16 @@ async def ruleset_wait(world: World) -> Wait | None:
     content = change_of(seen.ruleset_hash, seen.ruleset, mine)
     found = seen.request_for("ruleset", content_hash(content), needed, now)
     if found is None:
-        asked = await request(
-            world,
+        asked = await asyncio.to_thread(
+            signed_request,
             "ruleset",
             Role.ADMINISTRATOR,
             content,
             needed=needed,
             by=world.actor,
+            signatory=world.signatory,
             people=seen.ruleset.policy.people,
+            journal=await world.journal.identity(),
             now=now,
             expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
         )

@@ -268,7 +268,7 @@ def test_a_key_file_of_another_tool_s_that_others_can_open_is_taken_with_a_word(
 WRITES = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mknod"}
 MAY_WRITE = {
     "files.py": "the one place",
-    "signers/log.py": "appends",
+    "signers/signing_log.py": "appends",
     "signers/change_lock.py": "a lock, without content",
     "journal/in_flight.py": "two locks, without content",
     "cli/streams.py": "/dev/null",

@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
-from orchestrator.signers import FixedPassword, Secret, request_keys
+from orchestrator.request_signing import key_folder
+from orchestrator.signers import FixedPassword, Secret
 from orchestrator.signers.identity import keystore_id
 from tests.cli.people import PASSWORD, Desk, private_file
 
@@ -33,7 +34,7 @@ def simulator(tmp_path):
 def strict(tmp_path, simulator, monkeypatch):
     """One person is asked about each change of a key; the platform's key is the settings' own."""
     monkeypatch.setattr(
-        request_keys.RequestKeyFolder.__init__, "__kwdefaults__", {"patience": 30.0, "work_factor": 2**10}
+        key_folder.RequestKeyFolder.__init__, "__kwdefaults__", {"patience": 30.0, "work_factor": 2**10}
     )
     found = simulator.bootstrap(OWNER).credentials
     desk = Desk(tmp_path)
@@ -48,7 +49,7 @@ def strict(tmp_path, simulator, monkeypatch):
 
 
 def folder(desk):
-    return request_keys.RequestKeyFolder(desk.home / "keystore", FixedPassword(Secret(PASSWORD)))
+    return key_folder.RequestKeyFolder(desk.home / "keystore", FixedPassword(Secret(PASSWORD)))
 
 
 def states(desk):
@@ -150,7 +151,7 @@ def test_the_person_of_the_settings_asks_and_does_not_approve(strict):
 @contextlib.contextmanager
 def killed_at(step: str, after: bool) -> Iterator[None]:
     """The command dies where it writes this into the folder of keys: just before, or just after."""
-    real = getattr(request_keys.RequestKeyFolder, step)
+    real = getattr(key_folder.RequestKeyFolder, step)
 
     def dies(self, *arguments):
         if after:
@@ -158,7 +159,7 @@ def killed_at(step: str, after: bool) -> Iterator[None]:
         raise Died
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(request_keys.RequestKeyFolder, step, dies)
+        patch.setattr(key_folder.RequestKeyFolder, step, dies)
         with pytest.raises(Died):
             yield
 
@@ -223,7 +224,7 @@ def test_adopting_waits_for_the_id_that_was_given(strict, simulator, monkeypatch
         raise Died
 
     with monkeypatch.context() as patch:
-        patch.setattr(request_keys.RequestKeyFolder, "switch", dies)
+        patch.setattr(key_folder.RequestKeyFolder, "switch", dies)
         with pytest.raises(Died):
             strict.here("keys", "request", "upload", "first")
     with contextlib.closing(sqlite3.connect(strict.home / "platform.db")) as platform:

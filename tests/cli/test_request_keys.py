@@ -16,7 +16,7 @@ from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
 from orchestrator.errors import KeyUnavailable, PlatformRefused, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.oversight import STREAM, fold_oversight
-from orchestrator.signers import request_keys
+from orchestrator.request_signing import key_folder
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PASSWORD = "a-password-of-the-keystore"
@@ -52,7 +52,7 @@ def place(tmp_path, monkeypatch, simulator):
         monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
     monkeypatch.setattr(options, "json", True)
     monkeypatch.setattr(
-        request_keys.RequestKeyFolder.__init__, "__kwdefaults__", {"patience": 30.0, "work_factor": 2**10}
+        key_folder.RequestKeyFolder.__init__, "__kwdefaults__", {"patience": 30.0, "work_factor": 2**10}
     )
     return tmp_path
 

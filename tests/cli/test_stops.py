@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import eip191
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 from tests.cli.people import Desk, key_of
 
 

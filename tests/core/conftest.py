@@ -31,7 +31,7 @@ from orchestrator.ports.chain import ChainView, Deployment, Examined, Holdings, 
 from orchestrator.ports.platform import PlatformAccount, PlatformCustomer
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runner import Runner
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.create import create_account
 from orchestrator.steps.observe import observe
 from orchestrator.steps.world import Working, World

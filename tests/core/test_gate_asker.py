@@ -18,8 +18,8 @@ from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import OperationKind
 from orchestrator.oversight.approvals import approve
 from orchestrator.oversight.requests import find
+from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Approvals, Person, Policy, Role
-from orchestrator.steps.people import SILENT, Voice
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 
@@ -53,10 +53,10 @@ def asking(**changed) -> Policy:
     return Policy(limits=(), people=PEOPLE, approvals=Approvals(**numbers))
 
 
-def world(lab, *, voice=SILENT, **approvals):
+def world(lab, *, signatory=ANONYMOUS, **approvals):
     policy = asking(**approvals)
     here = lab(policy=policy, rules=rules_of(policy))
-    run_by(here, voice)
+    run_by(here, signatory)
     return here
 
 
@@ -64,10 +64,10 @@ def rules_of(policy: Policy) -> Rules:
     return Rules(closure_approvals=policy.approvals.closure, asker=policy.approvals.asker)
 
 
-def run_by(here, voice, **ruleset) -> None:
+def run_by(here, signatory, **ruleset) -> None:
     """Another process: run by somebody else, or with other settings."""
     after = here.world.ruleset.model_copy(update=ruleset)
-    here.world = replace(here.world, voice=voice, ruleset=after, rules=rules_of(after.policy))
+    here.world = replace(here.world, signatory=signatory, ruleset=after, rules=rules_of(after.policy))
     here.runner = type(here.runner)(here.world)
 
 
@@ -86,7 +86,7 @@ def say(here, what, person):
     rules = {"settings": here.world.ruleset, "clock": here.world.clock}
     request = here.run(find(here.journal, what, **rules))
     signature = KEYS[person].sign_message(approval_text(request.approval.asked, identity(here)).encode())
-    return here.run(approve(here.journal, request, Voice(signature="0x" + signature.hex()), **rules))
+    return here.run(approve(here.journal, request, Signatory(signature="0x" + signature.hex()), **rules))
 
 
 def refused(here, what, person) -> str:
@@ -110,7 +110,7 @@ def changing(here) -> str:
     """The account that a changed ruleset keeps waiting."""
     account = here.create().id
     here.start(account, ACTIVATE)
-    run_by(here, here.world.voice, confirmations=2)
+    run_by(here, here.world.signatory, confirmations=2)
     assert isinstance(here.advance(account).action, Wait)
     return account
 
@@ -121,7 +121,7 @@ def change_of(here):
 
 
 def test_a_closure_is_asked_for_by_the_person_who_runs_the_process_and_she_does_not_approve_it(lab):
-    here = world(lab, voice=Voice(key=KEYS["alice"]))
+    here = world(lab, signatory=Signatory(key=KEYS["alice"]))
     account = closing(here)
     asked = asked_for(here, account)
     assert (asked.by, asked.address) == ("alice", PEOPLE["alice"].address)
@@ -138,7 +138,7 @@ def test_a_closure_is_asked_for_by_the_person_who_runs_the_process_and_she_does_
 
 
 def test_a_changed_ruleset_is_asked_for_by_the_person_who_runs_the_process_and_she_does_not_approve_it(lab):
-    here = world(lab, voice=Voice(key=KEYS["bob"]))
+    here = world(lab, signatory=Signatory(key=KEYS["bob"]))
     account = changing(here)
     asked = change_of(here)
     assert (asked.by, asked.address) == ("bob", PEOPLE["bob"].address)
@@ -156,7 +156,7 @@ def test_a_changed_ruleset_is_asked_for_by_the_person_who_runs_the_process_and_s
 def test_nobody_signs_for_what_was_asked_for_before(lab):
     here = world(lab)
     account = closing(here)
-    run_by(here, Voice(key=KEYS["carol"]))
+    run_by(here, Signatory(key=KEYS["carol"]))
     before = len(KEYS["carol"].asked)
     for _ in range(3):
         assert isinstance(here.advance(account).action, Wait)
@@ -184,14 +184,14 @@ def test_whoever_cannot_prove_who_she_is_asks_for_nothing_and_the_operation_stay
     here = world(lab)
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
-    run_by(here, Voice(key=key or Locked()))
+    run_by(here, Signatory(key=key or Locked()))
     here.begin(account, CLOSE)
     with pytest.raises((PolicyRefused, KeyUnavailable)) as caught:
         here.advance(account)
     assert caught.value.code == code
     assert here.events(account, o.ApprovalRequested) == []
     assert here.state(account).operation.halted is None
-    run_by(here, Voice(key=KEYS["alice"]))
+    run_by(here, Signatory(key=KEYS["alice"]))
     here.advance(account)
     assert asked_for(here, account).by == "alice"
 
@@ -244,11 +244,11 @@ def test_a_name_that_no_signature_supports_keeps_that_person_out_and_whoever_sig
 
 def test_a_person_who_bears_another_name_since_has_still_asked(lab):
     """The same key is the same person: her signature under the request is not another person's approval."""
-    here = world(lab, voice=Voice(key=KEYS["alice"]))
+    here = world(lab, signatory=Signatory(key=KEYS["alice"]))
     account = closing(here)
     asked = asked_for(here, account)
     renamed = {name.replace("alice", "alicia"): person for name, person in PEOPLE.items()}
-    run_by(here, SILENT, policy=asking().model_copy(update={"people": renamed}))
+    run_by(here, ANONYMOUS, policy=asking().model_copy(update={"people": renamed}))
     here.advance(account)
     say(here, "policy", "bob")
     assert isinstance(here.advance(account).action, Wait)
@@ -294,7 +294,7 @@ def test_a_closure_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
 
 
 def test_a_closure_that_a_person_asks_for_takes_as_many_others_as_the_policy_says(lab):
-    here = world(lab, voice=Voice(key=KEYS["alice"]), asker="person")
+    here = world(lab, signatory=Signatory(key=KEYS["alice"]), asker="person")
     account = closing(here)
     assert refused(here, account, "alice") == "approval_by_requester"
     told = say(here, account, "bob")
@@ -333,7 +333,7 @@ def test_a_changed_ruleset_that_no_person_is_proven_to_ask_for_takes_one_more(la
 
 
 def test_a_changed_ruleset_that_a_person_asks_for_takes_as_many_others_as_the_policy_says(lab):
-    here = world(lab, voice=Voice(key=KEYS["carol"]), asker="person")
+    here = world(lab, signatory=Signatory(key=KEYS["carol"]), asker="person")
     account = changing(here)
     assert here.advance(account).action.waits_for.startswith("one person to approve")
     assert say(here, "policy", "alice").is_granted
@@ -344,7 +344,7 @@ def test_the_ruleset_in_force_says_who_may_ask_for_its_own_change(lab):
     here = world(lab, asker="person")
     account = here.create().id
     here.start(account, ACTIVATE)
-    run_by(here, SILENT, policy=asking())
+    run_by(here, ANONYMOUS, policy=asking())
     assert isinstance(here.advance(account).action, Wait)
     assert not say(here, "policy", "alice").is_granted
     here.advance(account)
@@ -358,7 +358,7 @@ def test_what_was_asked_for_before_takes_what_the_ruleset_in_force_says_now(lab)
     here = world(lab)
     account = closing(here)
     assert say(here, account, "alice").is_granted
-    run_by(here, SILENT, policy=asking(asker="person"))
+    run_by(here, ANONYMOUS, policy=asking(asker="person"))
     here.advance(account)
     say(here, "policy", "alice")
     assert isinstance(here.advance(account).action, Wait)

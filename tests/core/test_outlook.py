@@ -111,5 +111,5 @@ def test_what_is_overdue_is_told_before_anybody_has_looked(lab):
     here.start(account, ACTIVATE)
     here.pass_time(days=2)
     told = seen(here, account)
-    assert "as it stands that ends with an operator: waited since" in told.waits_for
+    assert "as it stands, that ends with an operator: waited since" in told.waits_for
     assert told.until < here.now

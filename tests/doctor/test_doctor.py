@@ -34,10 +34,10 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.oversight_events import SigningResumed, SigningStopped
 from orchestrator.models import AccountStatus
-from orchestrator.platform.request_keys import RequestKeyChanges
+from orchestrator.oversight.request_key_changes import RequestKeyChanges
+from orchestrator.passwords import NoPassword
 from orchestrator.settings import Settings
 from orchestrator.signers.keyring import Keyring
-from orchestrator.signers.passwords import NoPassword
 from tests.signers.backends_pkcs11 import SoftToken, unavailable
 from tests.signers.conformance import must_run
 
@@ -221,7 +221,7 @@ async def test_the_key_that_has_signed_is_named_and_not_the_one_that_the_setting
     files = open_request_keys(settings)
     files.create("managed")
     async with open_platform(settings, files) as client:
-        uploaded = await RequestKeyChanges(client, files, record=None, allow=None, by="os:eve").upload("managed")
+        uploaded = await RequestKeyChanges(client, files).upload("managed")
     checks = {check.name: check for check in await examine(settings)}
     assert [name for name, check in checks.items() if not check.ok] == ["request_key"]
     assert uploaded.key_id != settings.signing_key_id

@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from orchestrator.devnet.contracts import OWNER
 from orchestrator.devnet.devnet import Devnet
-from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, request_key_file, v3
-from orchestrator.signers.request_keys import RequestKeyFolder
+from orchestrator.request_signing import key_file
+from orchestrator.request_signing.key_folder import RequestKeyFolder
+from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, secret_storage
 from tests.e2e.commands import CommandLine
 from tests.signers import backends_pkcs11
 from tests.signers.backends_awskms import unavailable as aws_unavailable
@@ -138,7 +139,7 @@ def held(cli: CommandLine, devnet: Devnet, folder: Path) -> Iterator[Held]:
 
 
 def _private_key(file: Path, password: str) -> str:
-    return v3.decrypt(v3.decode(file.read_bytes(), "key"), Secret(password), "key").secret.hex()
+    return secret_storage.decrypt(secret_storage.decode(file.read_bytes(), "key"), Secret(password), "key").secret.hex()
 
 
 def _of_managed_request_key(cli: CommandLine, devnet: Devnet) -> dict[str, str]:
@@ -148,7 +149,7 @@ def _of_managed_request_key(cli: CommandLine, devnet: Devnet) -> dict[str, str]:
     cli.json("keys", "request", "upload", "managed")
     for name in _OWN_REQUEST_KEY:
         del cli.environment[name]
-    key = request_key_file.unlock(files.get("managed"), Secret(PASSWORD), "managed")
+    key = key_file.unlock(files.get("managed"), Secret(PASSWORD), "managed")
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return {
         "managed request key": f"{key.private_numbers().private_value:096x}",

@@ -32,8 +32,8 @@ import httpx
 
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.devnet import Devnet, devnet
+from orchestrator.passwords import FilePassword
 from orchestrator.signers.keyring import Keyring
-from orchestrator.signers.passwords import FilePassword
 from tests.e2e.commands import CommandLine
 
 Kill = tuple[str, int, str]

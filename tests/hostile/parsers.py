@@ -39,6 +39,8 @@ from orchestrator.foreign_toml import MalformedToml, read_toml
 from orchestrator.models import ChainAccount, ChainId, canonical_uuid, to_address, to_uuid
 from orchestrator.oversight import history
 from orchestrator.oversight.stops import to_scope
+from orchestrator.people import Signatory
+from orchestrator.people import _signature as person_signature
 from orchestrator.platform import WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
 from orchestrator.platform.answers import clock_offset, parse_json, parsed, refusal_of, retry_after
@@ -47,17 +49,16 @@ from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.webhook import MAX_HEADER_BYTES
 from orchestrator.policy import parse_policy
 from orchestrator.ports.signers import LogEntry
+from orchestrator.request_signing import key_file
 from orchestrator.service.webapp import LONGEST_BODY
 from orchestrator.settings import load_settings
 from orchestrator.shown import shown
-from orchestrator.signers import Secret, descriptor, document, request_key_file, v3
+from orchestrator.signers import Secret, descriptor, document, secret_storage
 from orchestrator.signers.backends import awskms
 from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
-from orchestrator.signers.foreign import parse_private_key
-from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.people import Voice
-from orchestrator.steps.people import _signature as person_signature
+from orchestrator.signers.key_import import parse_private_key
+from orchestrator.signers.signing_log import FileSigningLog
 from tests.challenge.cases import cases
 from tests.closure.conftest import Case, make_case
 
@@ -162,7 +163,7 @@ def key_files() -> tuple[bytes, ...]:
 
 @cache
 def request_key() -> bytes:
-    file, _ = request_key_file.generate("a", Secret("password"), now="2026-01-01T00:00:00Z", work_factor=2**12)
+    file, _ = key_file.generate("a", Secret("password"), now="2026-01-01T00:00:00Z", work_factor=2**12)
     return file.encode()
 
 
@@ -353,7 +354,8 @@ PARSERS = (
     Parser("certificate", _certificate, envelope.MAX_BYTES // 8, (certificate(),), (), on_loop=False),
     Parser("certificate's envelope", envelope.parse, envelope.MAX_BYTES, (certificate(),), (Failed,), on_loop=False),
     # --- keys
-    Parser("key file", lambda data: v3.decode(data, "where"), document.MAX_BYTES, key_files(), on_loop=False),
+    Parser("key file", lambda data: secret_storage.decode(data, "where"), document.MAX_BYTES, key_files(),
+           on_loop=False),
     Parser("key descriptor", lambda data: descriptor.from_document(document.parse(data, "where"), "where"),
            document.MAX_BYTES,
            (encoded({"version": 1, "uri": "awskms:alias/a?region=eu-central-1", "address": "0x" + "ab" * 20}),),
@@ -363,7 +365,7 @@ PARSERS = (
             b"rpc+https://host:1/path?method=eth_sign&address=0x" + b"ab" * 20), shapes=("text",), on_loop=False),
     Parser("private key", _text(lambda text: parse_private_key(Secret(text), "name")), 8 * KIB, (b"0x" + b"11" * 32,),
            shapes=("text",), on_loop=False),
-    Parser("request key", lambda data: request_key_file.decode(data, "where"), request_key_file.MAX_BYTES,
+    Parser("request key", lambda data: key_file.decode(data, "where"), key_file.MAX_BYTES,
            (request_key(),), on_loop=False),
     Parser("signing log", _log_line, 64 * KIB,
            (encoded({each.name: 1 if each.name in ("epoch", "seq") else "a" for each in fields(LogEntry)}),),
@@ -384,7 +386,7 @@ PARSERS = (
                      "signatures": [{"accountId": UUID, "purpose": "creation", "digest": "0x" + "00" * 32,
                                      "signer": ACCOUNT["chainId"], "key": "k", "made": True,
                                      "at": "9999-12-31T23:59:59-23:59"}]}),), on_loop=False),
-    Parser("person's signature", _text(lambda text: person_signature("x", Voice(signature=text))), 8 * KIB,
+    Parser("person's signature", _text(lambda text: person_signature("x", Signatory(signature=text))), 8 * KIB,
            (SIGNATURE.encode(),), shapes=("text",)),
     # --- what is shown, and the devnet
     Parser("shown", _text(shown), 64 * KIB, ("a\u061c\u2028\u200b".encode(),), (), ("text",)),

@@ -12,7 +12,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.policy import KeyRules
 from orchestrator.ports.signers import LogEntry
 from orchestrator.runbook import advice
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.gate import restored
 from tests.profile import FULL
 

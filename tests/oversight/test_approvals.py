@@ -18,9 +18,9 @@ from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import find, pending
+from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role
-from orchestrator.steps.people import SILENT, Voice
-from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, START, adopt, happened, ruleset, voice
+from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, START, adopt, happened, ruleset, signatory
 from tests.profile import FULL
 
 RULES = ruleset()
@@ -42,7 +42,7 @@ async def ask(journal, clock, content=MATTER, *, needed=1, by="os:deploy", role=
 
 
 async def say(journal, clock, request, who=ALICE, rules=RULES):
-    return await approve(journal, request, voice(who), settings=rules, clock=clock)
+    return await approve(journal, request, signatory(who), settings=rules, clock=clock)
 
 
 async def test_nothing_is_asked_where_nobody_is_needed(journal, clock):
@@ -149,7 +149,7 @@ async def test_a_person_who_proves_that_she_asks_is_named_and_does_not_approve(j
         by="os:deploy",
         settings=RULES,
         clock=clock,
-        voice=voice(ALICE),
+        signatory=signatory(ALICE),
     )
     assert isinstance(told, Waiting)
     asked = told.request.approval.asked
@@ -170,9 +170,9 @@ async def test_a_granted_request_takes_no_further_refusal_and_no_stranger(journa
     asked = await ask(journal, clock)
     assert isinstance(asked, Waiting)
     for who, code in (
-        (voice(MALLORY), "person_unknown"),
-        (SILENT, "person_needed"),
-        (Voice(person="bob", signature="0x" + ALICE.sign_message(b"another text").hex()), "signature_mismatch"),
+        (signatory(MALLORY), "person_unknown"),
+        (ANONYMOUS, "person_needed"),
+        (Signatory(person="bob", signature="0x" + ALICE.sign_message(b"another text").hex()), "signature_mismatch"),
     ):
         with pytest.raises(OrchestratorError) as caught:
             await approve(journal, asked.request, who, settings=RULES, clock=clock)
@@ -184,7 +184,7 @@ async def test_a_signature_made_elsewhere(journal, clock):
     asked = await ask(journal, clock)
     assert isinstance(asked, Waiting)
     text = approval_text(asked.request.approval.asked, await journal.identity())
-    elsewhere = Voice(signature="0x" + BOB.sign_message(text.encode()).hex())
+    elsewhere = Signatory(signature="0x" + BOB.sign_message(text.encode()).hex())
     assert (await approve(journal, asked.request, elsewhere, settings=RULES, clock=clock)).by == ("bob",)
 
 
@@ -196,7 +196,7 @@ async def test_a_signature_is_for_one_journal(journal, clock, tmp_path):
         assert isinstance(copied, Waiting)
         assert copied.request.id == asked.request.id, "the same matter at the same moment"
         text = approval_text(asked.request.approval.asked, await journal.identity())
-        elsewhere = Voice(person="bob", signature="0x" + BOB.sign_message(text.encode()).hex())
+        elsewhere = Signatory(person="bob", signature="0x" + BOB.sign_message(text.encode()).hex())
         with pytest.raises(OrchestratorError) as caught:
             await approve(other, copied.request, elsewhere, settings=RULES, clock=clock)
         assert caught.value.code == "signature_mismatch"
@@ -250,12 +250,12 @@ async def test_whoever_has_left_counts_no_more(journal, clock):
 async def test_without_people_the_systems_user_is_taken_at_the_systems_word(journal, clock):
     asked = await ask(journal, clock, by="os:somebody-else", rules=NOBODY)
     assert isinstance(asked, Waiting)
-    done = await approve(journal, asked.request, SILENT, settings=NOBODY, clock=clock)
+    done = await approve(journal, asked.request, ANONYMOUS, settings=NOBODY, clock=clock)
     assert done.is_granted
     own = await ask(journal, clock, {"x": 1}, by=done.by[0], rules=NOBODY)
     assert isinstance(own, Waiting)
     with pytest.raises(OrchestratorError) as caught:
-        await approve(journal, own.request, SILENT, settings=NOBODY, clock=clock)
+        await approve(journal, own.request, ANONYMOUS, settings=NOBODY, clock=clock)
     assert caught.value.code == "approval_by_requester"
 
 

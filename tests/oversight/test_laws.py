@@ -19,9 +19,9 @@ from orchestrator.oversight.approvals import Granted, approve, authorise
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import pending
 from orchestrator.oversight.stops import resume, stop
+from orchestrator.people import ANONYMOUS
 from orchestrator.policy import Role
-from orchestrator.steps.people import SILENT
-from tests.oversight.conftest import KEYS, START, Clock, ruleset, voice
+from tests.oversight.conftest import KEYS, START, Clock, ruleset, signatory
 
 RULES = ruleset()
 PEOPLE = st.sampled_from(sorted(KEYS))
@@ -82,7 +82,7 @@ def test_a_stop_ends_with_the_word_of_two_different_people_given_after_it(steps)
                     for held in before.stops:
                         if held.scope == scope:
                             said.setdefault(held.id, set()).add(name)
-                    await resume(memory, scope, voice(KEYS[name]), settings=RULES, clock=clock)
+                    await resume(memory, scope, signatory(KEYS[name]), settings=RULES, clock=clock)
                 case ("forge", name, signer):
                     for held in before.stops:
                         # Another text, or another's signature: what a writer of the database can make.
@@ -102,7 +102,7 @@ def test_no_number_of_words_of_one_person_ends_a_stop(scope, name, times):
         memory, clock = Memory(), Clock()
         await stop(memory, scope, "r", by="os:a", clock=clock)
         for _ in range(times):
-            assert not (await resume(memory, scope, voice(KEYS[name]), settings=RULES, clock=clock)).done
+            assert not (await resume(memory, scope, signatory(KEYS[name]), settings=RULES, clock=clock)).done
         assert [item.event.type for item in memory.events] == ["signing_stopped", "resume_agreed"]
 
     asyncio.run(run())
@@ -142,7 +142,7 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
                     clock.forward(seconds)
                 case ("approve", place, name) if live:
                     place %= len(live)
-                    call = approve(memory, live[place], voice(KEYS[name]), settings=rules, clock=clock)
+                    call = approve(memory, live[place], signatory(KEYS[name]), settings=rules, clock=clock)
                     if live[place].approval.asked.by == name:
                         with pytest.raises(PolicyRefused):
                             await call
@@ -170,7 +170,7 @@ def test_something_is_granted_only_by_enough_others_for_exactly_it_in_time_and_o
                         by=by,
                         settings=rules,
                         clock=clock,
-                        voice=voice(KEYS[by]) if proves and by in KEYS else SILENT,
+                        signatory=signatory(KEYS[by]) if proves and by in KEYS else ANONYMOUS,
                     )
                     event(type(told).__name__)
                     if isinstance(told, Granted):

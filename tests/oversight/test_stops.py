@@ -13,8 +13,8 @@ from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.proofs import resume_text
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.stops import resume, stop, to_scope
-from orchestrator.steps.people import SILENT, Voice, system_user
-from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, adopt, happened, ruleset, voice
+from orchestrator.people import ANONYMOUS, Signatory, system_user
+from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, adopt, happened, ruleset, signatory
 
 RULES = ruleset()
 
@@ -61,25 +61,25 @@ async def test_a_stop_of_a_key_is_one_of_its_address(journal, clock):
         assert held_up(seen, "copy", MALLORY.address)
         assert len(seen.stops) == 2, "a stop that covers one address more is a stop of its own, and is written once"
     for key in (ALICE, BOB):
-        ended = await resume(journal, "key:owner", voice(key), settings=RULES, clock=clock)
+        ended = await resume(journal, "key:owner", signatory(key), settings=RULES, clock=clock)
     assert ended.oversight.stops == ()
 
 
 async def test_two_different_people_end_it(journal, clock):
     await stop(journal, "all", "r", by="os:night", clock=clock)
-    first = await resume(journal, "all", voice(ALICE), settings=RULES, clock=clock)
+    first = await resume(journal, "all", signatory(ALICE), settings=RULES, clock=clock)
     assert not first.done
     assert [agreed.person for agreed in first.waiting[0].agreed] == ["alice"]
-    again = await resume(journal, "all", voice(ALICE), settings=RULES, clock=clock)
+    again = await resume(journal, "all", signatory(ALICE), settings=RULES, clock=clock)
     assert not again.done
     assert await happened(journal) == ["signing_stopped", "resume_agreed"]
-    second = await resume(journal, "all", voice(BOB), settings=RULES, clock=clock)
+    second = await resume(journal, "all", signatory(BOB), settings=RULES, clock=clock)
     assert second.done
     assert second.oversight.stops == ()
     last = (await journal.read(STREAM))[-1].event
     assert isinstance(last, o.SigningResumed)
     assert last.people == ("alice", "bob")
-    assert (await resume(journal, "all", voice(CAROL), settings=RULES, clock=clock)).done, "nothing is stopped"
+    assert (await resume(journal, "all", signatory(CAROL), settings=RULES, clock=clock)).done, "nothing is stopped"
     assert len(await happened(journal)) == 4
 
 
@@ -87,30 +87,30 @@ async def test_only_the_named_scope_is_resumed(journal, clock):
     for scope in ("all", "key:a"):
         await stop(journal, scope, "r", by="os:night", clock=clock)
     for key in (ALICE, BOB):
-        ended = await resume(journal, "key:a", voice(key), settings=RULES, clock=clock)
+        ended = await resume(journal, "key:a", signatory(key), settings=RULES, clock=clock)
     assert ended.done
     assert [held.scope for held in ended.oversight.stops] == ["all"]
 
 
 async def test_a_stop_that_is_said_again_after_an_agreement_takes_two_people_again(journal, clock):
     await stop(journal, "all", "first", by="os:night", clock=clock)
-    await resume(journal, "all", voice(ALICE), settings=RULES, clock=clock)
+    await resume(journal, "all", signatory(ALICE), settings=RULES, clock=clock)
     await stop(journal, "all", "still bad", by="os:night", clock=clock)
-    after_bob = await resume(journal, "all", voice(BOB), settings=RULES, clock=clock)
+    after_bob = await resume(journal, "all", signatory(BOB), settings=RULES, clock=clock)
     assert [held.reason for held in after_bob.waiting] == ["still bad"]
-    assert (await resume(journal, "all", voice(ALICE), settings=RULES, clock=clock)).done
+    assert (await resume(journal, "all", signatory(ALICE), settings=RULES, clock=clock)).done
 
 
 @pytest.mark.parametrize(
     ("who", "code"),
     [
-        (voice(MALLORY), "person_unknown"),
-        (SILENT, "person_needed"),
-        (Voice(key=ALICE, person="bob"), "signature_mismatch"),
-        (Voice(key=ALICE, person="eve"), "person_unknown"),
-        (Voice(person="alice", signature="0x12"), "person_signature"),
-        (Voice(person="alice", signature="0x" + "00" * 65), "signature_malformed"),
-        (Voice(key=ALICE, signature="0x" + "11" * 65), "usage"),
+        (signatory(MALLORY), "person_unknown"),
+        (ANONYMOUS, "person_needed"),
+        (Signatory(key=ALICE, person="bob"), "signature_mismatch"),
+        (Signatory(key=ALICE, person="eve"), "person_unknown"),
+        (Signatory(person="alice", signature="0x12"), "person_signature"),
+        (Signatory(person="alice", signature="0x" + "00" * 65), "signature_malformed"),
+        (Signatory(key=ALICE, signature="0x" + "11" * 65), "usage"),
     ],
 )
 async def test_nobody_else_ends_it(journal, clock, who, code):
@@ -136,33 +136,33 @@ async def test_the_role_is_that_of_the_ruleset_in_force(journal, clock):
     await adopt(journal, without, clock)
     await stop(journal, "all", "r", by="os:night", clock=clock)
     with pytest.raises(OrchestratorError) as caught:  # whatever this process' own settings say
-        await resume(journal, "all", voice(CAROL), settings=RULES, clock=clock)
+        await resume(journal, "all", signatory(CAROL), settings=RULES, clock=clock)
     assert (caught.value.code, caught.value.message) == (
         "person_role",
         "carol: expected the role operator, got the roles administrator",
     )
-    await resume(journal, "all", voice(ALICE), settings=RULES, clock=clock)
+    await resume(journal, "all", signatory(ALICE), settings=RULES, clock=clock)
     await adopt(journal, ruleset(people={"bob": {"address": BOB.address, "roles": ["operator", "approver",
         "administrator"]}, "carol": {"address": CAROL.address, "roles": ["operator"]}}), clock)  # fmt: skip
-    assert not (await resume(journal, "all", voice(BOB), settings=RULES, clock=clock)).done, "alice has left"
-    assert (await resume(journal, "all", voice(CAROL), settings=RULES, clock=clock)).done
+    assert not (await resume(journal, "all", signatory(BOB), settings=RULES, clock=clock)).done, "alice has left"
+    assert (await resume(journal, "all", signatory(CAROL), settings=RULES, clock=clock)).done
 
 
 async def test_a_ruleset_with_one_operator_says_that_it_cannot_be_ended(journal, clock):
     alone = ruleset(people={"alice": {"address": ALICE.address, "roles": ["operator", "administrator", "approver"]}})
     await stop(journal, "all", "r", by="os:night", clock=clock)
     with pytest.raises(OrchestratorError, match="1 \\(alice\\)") as caught:
-        await resume(journal, "all", voice(ALICE), settings=alone, clock=clock)
+        await resume(journal, "all", signatory(ALICE), settings=alone, clock=clock)
     assert caught.value.code == "resume_impossible"
 
 
 async def test_without_people_the_systems_users_are_asked_and_one_is_not_two(journal, clock):
     await stop(journal, "all", "r", by=system_user(), clock=clock)
     for _ in range(3):
-        assert not (await resume(journal, "all", SILENT, settings=NOBODY, clock=clock)).done
+        assert not (await resume(journal, "all", ANONYMOUS, settings=NOBODY, clock=clock)).done
     assert await happened(journal) == ["signing_stopped", "resume_agreed"]
     with pytest.raises(OrchestratorError) as caught:
-        await resume(journal, "all", voice(ALICE), settings=NOBODY, clock=clock)
+        await resume(journal, "all", signatory(ALICE), settings=NOBODY, clock=clock)
     assert caught.value.code == "person_unknown"
 
 
@@ -173,7 +173,7 @@ async def test_a_signature_made_elsewhere_counts_and_one_over_another_stop_does_
     mine = next(held for held in seen.stops if held.scope == "all")
     signature = ALICE.sign_message(resume_text(mine, identity).encode())
     old_form = signature[:64] + bytes((signature[64] - 27,))
-    elsewhere = Voice(person="alice", signature="0x" + old_form.hex())
+    elsewhere = Signatory(person="alice", signature="0x" + old_form.hex())
     with pytest.raises(OrchestratorError) as caught:
         await resume(journal, "key:a", elsewhere, settings=RULES, clock=clock)
     assert caught.value.code == "signature_mismatch"
@@ -184,7 +184,7 @@ async def test_a_signature_made_elsewhere_counts_and_one_over_another_stop_does_
         await resume(
             journal,
             "all",
-            Voice(person="bob", signature="0x" + BOB.sign_message(text.encode()).hex()),
+            Signatory(person="bob", signature="0x" + BOB.sign_message(text.encode()).hex()),
             settings=RULES,
             clock=clock,
         )
@@ -196,8 +196,8 @@ async def test_what_is_only_written_and_not_signed_does_not_count(journal, clock
     (held,) = (await read_oversight(journal)).stops
     forged = o.ResumeAgreed(stop=held.id, person="bob", address=BOB.address, signature="0x" + "22" * 65)
     await journal.append(STREAM, [forged], after=1, at=clock())
-    assert not (await resume(journal, "all", voice(ALICE), settings=RULES, clock=clock)).done
-    assert (await resume(journal, "all", voice(BOB), settings=RULES, clock=clock)).done
+    assert not (await resume(journal, "all", signatory(ALICE), settings=RULES, clock=clock)).done
+    assert (await resume(journal, "all", signatory(BOB), settings=RULES, clock=clock)).done
 
 
 async def test_many_at_once(shared, clock):
@@ -209,7 +209,7 @@ async def test_many_at_once(shared, clock):
         assert await happened(journal) == ["signing_stopped"]
         ended = await asyncio.gather(
             *(
-                resume(j, "all", voice(key), settings=RULES, clock=clock)
+                resume(j, "all", signatory(key), settings=RULES, clock=clock)
                 for j in both
                 for key in (ALICE, BOB)
                 for _ in range(2)

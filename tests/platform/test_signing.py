@@ -26,9 +26,9 @@ from pydantic import SecretStr
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import ChainAccount
 from orchestrator.platform import DEFAULT_COMPONENTS, Pagination, PlatformClient
-from orchestrator.platform.signing import RequestSigner, content_digest
 from orchestrator.platform.transport import canonical_url
 from orchestrator.ports.platform import Submission
+from orchestrator.request_signing.http_signature import RequestSigner, content_digest
 
 ROOT = Path(__file__).parents[2]
 NPM = ROOT / "contracts"

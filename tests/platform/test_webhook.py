@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError
 from orchestrator.platform import WebhookVerifier, parse_delivery
-from orchestrator.platform.signing import RequestSigner
 from orchestrator.platform.webhook import MAX_DELIVERY_BYTES
+from orchestrator.request_signing.http_signature import RequestSigner
 
 URL = "https://me.example/webhooks/unguessable"
 

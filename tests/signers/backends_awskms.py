@@ -12,8 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.models import Address
+from orchestrator.passwords import NoPassword, PasswordSource
 from orchestrator.signers.backends import ecdsa
-from orchestrator.signers.passwords import NoPassword, PasswordSource
 
 NAME = "awskms"
 ALIAS = "alias/under-test"

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestrator import eip191
 from orchestrator.models import Address
-from orchestrator.signers.passwords import FilePassword, PasswordSource
+from orchestrator.passwords import FilePassword, PasswordSource
 
 NAME = "pkcs11"
 

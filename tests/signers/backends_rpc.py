@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
 from orchestrator.models import Address, to_address
-from orchestrator.signers.passwords import NoPassword, PasswordSource
+from orchestrator.passwords import NoPassword, PasswordSource
 
 NAME = "rpc"
 

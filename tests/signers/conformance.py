@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from orchestrator.models import Address
-from orchestrator.signers.passwords import PasswordSource
+from orchestrator.passwords import PasswordSource
 from tests.profile import FULL
 
 TIMEOUT = 1.0

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import utils
 
 from orchestrator import eip191
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
+from orchestrator.passwords import NoPassword
 from orchestrator.runbook import advice
 from orchestrator.signers.backends import awskms, awskms_errors, ecdsa
 from orchestrator.signers.backends.backend import DigestBackend
 from orchestrator.signers.backends.uri import KeyUri
-from orchestrator.signers.passwords import NoPassword
 
 from . import kms_stand_in as kms
 

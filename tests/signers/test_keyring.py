@@ -23,9 +23,9 @@ from orchestrator.signers import (
     NoPassword,
     PasswordSource,
     Secret,
-    elsewhere,
+    backend_signer,
     keyring,
-    v3,
+    secret_storage,
 )
 from orchestrator.signers.document import MAX_WALLETS
 from tests.signers.conformance import backend_module, must_run
@@ -270,7 +270,7 @@ def test_a_back_end_is_opened_by_the_first_use_and_once(keys, monkeypatch):
 
     def open_backend(*given, **options):
         opened.append(given)
-        return elsewhere.open_backend(*given, **options)
+        return backend_signer.open_backend(*given, **options)
 
     monkeypatch.setattr(keyring, "open_backend", open_backend)
     signer = keys.signer_for(ADDRESS)
@@ -389,7 +389,7 @@ def thousand(tmp_path_factory) -> Path:
 
 def test_a_thousand_keys_are_listed_and_found_in_under_a_second(thousand, monkeypatch):
     asked = []
-    monkeypatch.setattr(v3, "decrypt", lambda *given: asked.append(given))
+    monkeypatch.setattr(secret_storage, "decrypt", lambda *given: asked.append(given))
     keys = Keyring(thousand, NoPassword())
     started = time.process_time()
     listed = keys.list()
@@ -403,8 +403,8 @@ def test_a_thousand_keys_are_listed_and_found_in_under_a_second(thousand, monkey
 def test_scrypt_runs_once_for_a_key_in_a_process(keys, open_keyring, monkeypatch):
     infos = [keys.create(name) for name in ("alice", "bob")]
     ran = []
-    decrypt = v3.decrypt
-    monkeypatch.setattr(v3, "decrypt", lambda *given: ran.append(given[2]) or decrypt(*given))
+    decrypt = secret_storage.decrypt
+    monkeypatch.setattr(secret_storage, "decrypt", lambda *given: ran.append(given[2]) or decrypt(*given))
     opened = open_keyring()
     for _ in range(5):
         for info in infos:
@@ -416,8 +416,8 @@ def test_scrypt_runs_once_for_a_key_in_a_process(keys, open_keyring, monkeypatch
 def test_many_threads_open_one_key_once(keys, open_keyring, monkeypatch):
     info = keys.create("alice")
     ran = []
-    decrypt = v3.decrypt
-    monkeypatch.setattr(v3, "decrypt", lambda *given: ran.append(given[2]) or decrypt(*given))
+    decrypt = secret_storage.decrypt
+    monkeypatch.setattr(secret_storage, "decrypt", lambda *given: ran.append(given[2]) or decrypt(*given))
     opened = open_keyring()
     barrier = threading.Barrier(20)
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from orchestrator.signers import FixedPassword, Keyring, Secret, v3
-from orchestrator.signers.loading import KeyCondition, KeyWatch, load
-from orchestrator.signers.request_keys import RequestKeyFolder
+from orchestrator.request_signing.key_folder import RequestKeyFolder
+from orchestrator.signers import FixedPassword, Keyring, Secret, secret_storage
+from orchestrator.signers.loading import KeyCondition, KeyMonitor, load
 
 PASSWORD = "correct-horse-battery-staple"
 GOOD = KeyCondition("ok", "ok")
@@ -34,8 +34,8 @@ def folder(tmp_path):
 
 def test_enabled_keys_are_opened_and_once(folder, monkeypatch):
     opened = []
-    real = v3.decrypt
-    monkeypatch.setattr(v3, "decrypt", lambda *a: opened.append(1) or real(*a))
+    real = secret_storage.decrypt
+    monkeypatch.setattr(secret_storage, "decrypt", lambda *a: opened.append(1) or real(*a))
     ring = keyring(folder)
     for _ in range(2):
         loaded = load(ring)
@@ -49,7 +49,7 @@ def test_of_many_the_first_are_opened_and_the_others_read(folder):
     assert load(keyring(folder), wanted=lambda key: key.name == "bob").opened == ("bob",)
 
 
-def test_each_failure_is_told_by_name(folder):
+def test_each_failure_is_reported_by_name(folder):
     (folder / "keystore" / "broken.json").touch(mode=0o600)
     loaded = load(keyring(folder, "wrong"))
     assert [(name, error.code) for name, error in loaded.failed] == [
@@ -64,28 +64,28 @@ def test_each_failure_is_told_by_name(folder):
 async def test_readiness_is_true_only_when_all_is_loaded(folder):
     told = []
     files = request_keys(folder)
-    watch = KeyWatch(keyring(folder), files, told=lambda name, error: told.append((name, error.code)))
-    assert watch.condition == KeyCondition("not_loaded", "not_loaded"), "before the first look nothing is known"
-    assert await watch.look() == KeyCondition("ok", "request_key_missing")
+    monitor = KeyMonitor(keyring(folder), files, report=lambda name, error: told.append((name, error.code)))
+    assert monitor.condition == KeyCondition("not_loaded", "not_loaded"), "before the first look nothing is known"
+    assert await monitor.poll() == KeyCondition("ok", "request_key_missing")
     files.create("first")
     files.intend_upload("first")
-    assert await watch.look() != GOOD
+    assert await monitor.poll() != GOOD
     files.switch("first", "id-1", "uploaded")
-    assert await watch.look() == GOOD
+    assert await monitor.poll() == GOOD
     (folder / "keystore" / "alice.json").chmod(0o644)
-    assert watch.condition == GOOD
-    assert (await watch.look()).keys == "keystore_permissions"
-    await watch.look()
+    assert monitor.condition == GOOD
+    assert (await monitor.poll()).keys == "keystore_permissions"
+    await monitor.poll()
     (folder / "keystore" / "alice.json").chmod(0o600)
-    assert await watch.look() == GOOD
+    assert await monitor.poll() == GOOD
     assert told == [("request", "request_key_missing"), ("", "keystore_permissions")], "each trouble once"
 
 
 async def test_a_wrong_password_or_no_key_is_not_ready(folder, tmp_path):
-    assert await KeyWatch(keyring(folder, "wrong"), request_keys(folder)).look() == KeyCondition(
+    assert await KeyMonitor(keyring(folder, "wrong"), request_keys(folder)).poll() == KeyCondition(
         "wrong_password", "request_key_missing"
     )
-    assert await KeyWatch(keyring(tmp_path / "empty")).look() == KeyCondition("key_not_found", "ok")
+    assert await KeyMonitor(keyring(tmp_path / "empty")).poll() == KeyCondition("key_not_found", "ok")
 
 
 async def test_a_key_that_is_disabled_does_not_keep_a_process_from_being_ready(folder):
@@ -93,4 +93,4 @@ async def test_a_key_that_is_disabled_does_not_keep_a_process_from_being_ready(f
     document = json.loads(path.read_text())
     document["crypto"]["mac"] = "00" * 32
     path.write_text(json.dumps(document))
-    assert await KeyWatch(keyring(folder)).look() == GOOD
+    assert await KeyMonitor(keyring(folder)).poll() == GOOD

@@ -19,14 +19,13 @@ from coincurve import PrivateKey
 
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Address
+from orchestrator.passwords import FixedPassword, NoPassword, Secret
 from orchestrator.runbook import advice
 from orchestrator.signers.backends import ecdsa, pkcs11_errors
 from orchestrator.signers.backends.pkcs11 import Pkcs11Backend, open_backend, point_of
 from orchestrator.signers.backends.pkcs11_errors import Trouble
 from orchestrator.signers.backends.pkcs11_module import module_at, no_try
 from orchestrator.signers.backends.uri import KeyUri
-from orchestrator.signers.passwords import FixedPassword, NoPassword
-from orchestrator.signers.secret import Secret
 from tests.signers.backends_pkcs11 import SoftToken, module_path, unavailable
 from tests.signers.conformance import must_run
 
@@ -286,7 +285,7 @@ def test_a_process_whose_token_hangs_can_end(token: SoftToken) -> None:
     script = """
 import sys
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers.passwords import NoPassword
+from orchestrator.passwords import NoPassword
 from orchestrator.signers.backends.pkcs11 import open_backend
 from orchestrator.signers.backends.uri import KeyUri
 backend = open_backend(KeyUri.parse(sys.argv[1]), pin=NoPassword(), timeout=0.5)
@@ -368,7 +367,7 @@ def test_a_forked_process_is_told_so(token: SoftToken) -> None:
     script = """
 import os, sys
 from orchestrator.errors import OrchestratorError
-from orchestrator.signers.passwords import NoPassword
+from orchestrator.passwords import NoPassword
 from orchestrator.signers.backends.pkcs11 import open_backend
 from orchestrator.signers.backends.uri import KeyUri
 uri = KeyUri.parse(sys.argv[1])
@@ -580,7 +579,7 @@ def test_a_module_that_cannot_start_is_worth_another_try(library: None, tmp_path
     script = """
 import pathlib, sys
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers.passwords import NoPassword
+from orchestrator.passwords import NoPassword
 from orchestrator.signers.backends.pkcs11 import open_backend
 from orchestrator.signers.backends.uri import KeyUri
 backend = open_backend(KeyUri.parse(sys.argv[1]), pin=NoPassword())

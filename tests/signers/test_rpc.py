@@ -23,12 +23,12 @@ from orchestrator import eip191
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import to_address
+from orchestrator.passwords import NoPassword
 from orchestrator.runbook import advice
 from orchestrator.signers.backends import rpc
 from orchestrator.signers.backends.backend import MessageBackend
 from orchestrator.signers.backends.rpc_http import Connections, Exchange, TooLarge
 from orchestrator.signers.backends.uri import KeyUri
-from orchestrator.signers.passwords import NoPassword
 
 from . import backends_rpc as remote
 

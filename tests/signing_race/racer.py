@@ -28,7 +28,7 @@ from orchestrator.lifecycle.fold import fold
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.policy import Limit, Policy, Ruleset
 from orchestrator.signers import FixedPassword, Keyring, Secret
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.gate import ruleset_wait
 from orchestrator.steps.sign import sign
 from orchestrator.steps.world import Working, World

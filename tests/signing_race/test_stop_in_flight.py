@@ -21,8 +21,8 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.oversight.keys import Office
-from orchestrator.oversight.records import Landing
+from orchestrator.oversight.key_changes import KeyChanges
+from orchestrator.oversight.records import Drain
 from orchestrator.oversight.stops import stop
 from orchestrator.platform import PlatformClient
 from orchestrator.platform.clock import SystemClock
@@ -65,21 +65,21 @@ class Elsewhere:
 
     scene: Scene
     journal: Journal
-    landing: Landing = field(default_factory=Landing)
+    drain: Drain = field(default_factory=Drain)
 
     async def stop_all(self) -> None:
-        await stop(self.journal, "all", "leak", by="os:eve", clock=now, landing=self.landing)
+        await stop(self.journal, "all", "leak", by="os:eve", clock=now, drain=self.drain)
 
     async def stop_key(self) -> None:
-        await stop(self.journal, "key:owner", "leak", by="os:eve", clock=now, landing=self.landing)
+        await stop(self.journal, "key:owner", "leak", by="os:eve", clock=now, drain=self.drain)
 
     async def stop_chain(self) -> None:
-        await stop(self.journal, "chain:eip155:31337", "leak", by="os:eve", clock=now, landing=self.landing)
+        await stop(self.journal, "chain:eip155:31337", "leak", by="os:eve", clock=now, drain=self.drain)
 
     async def disable(self) -> None:
         keyring = Keyring(self.scene.keystore, FixedPassword(Secret(PASSWORD)))
         rules = world_of(self.journal, self.scene.keystore, Path("unused")).ruleset
-        await Office(self.journal, keyring, rules, "os:eve", now, landing=self.landing).disable("owner")
+        await KeyChanges(self.journal, keyring, rules, "os:eve", now, drain=self.drain).disable("owner")
 
     async def narrow(self) -> None:
         """Another process is started with a policy that allows no UUID."""
@@ -239,7 +239,7 @@ async def test_the_intent_is_not_journaled_past_a_decision(sending, how):
 @pytest.mark.parametrize("how", FORBIDS[:4] if FULL else ["stop_all", "disable"])
 async def test_who_stops_waits_for_the_request_that_is_out(sending, how):
     told, stopping = [], []
-    sending.elsewhere.landing = Landing(watch=told.append)
+    sending.elsewhere.drain = Drain(watch=told.append)
 
     async def while_it_is_out(_seen) -> Reply:
         before = len(await sending.elsewhere.journal.read(STREAM))
@@ -261,7 +261,7 @@ async def test_who_stops_waits_for_the_request_that_is_out(sending, how):
 @pytest.mark.both_databases
 async def test_a_request_that_does_not_end_is_told(sending):
     """A process that hangs between the question and the sending: nobody says that signing is stopped then."""
-    sending.elsewhere.landing = Landing(patience=0.05)
+    sending.elsewhere.drain = Drain(patience=0.05)
     async with sending.working.world.journal.in_flight():
         with pytest.raises(JournalError) as caught:
             await sending.elsewhere.stop_all()

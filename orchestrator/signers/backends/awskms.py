@@ -32,7 +32,7 @@ from orchestrator.signers.backends.bounded import Bounded
 from orchestrator.signers.backends.uri import AwsKmsUri, KeyUri
 
 if TYPE_CHECKING:
-    from orchestrator.signers.passwords import PasswordSource
+    from orchestrator.passwords import PasswordSource
 
 _KEY_SPEC: Final = "ECC_SECG_P256K1"
 _KEY_USAGE: Final = "SIGN_VERIFY"
@@ -178,7 +178,7 @@ class _Shared:
         self._end: Callable[[], Any] = _nothing
 
     def client(self) -> Any:
-        """Made by the first call, which may look for credentials in the network. Raises TimeoutError."""
+        """Made by the first call, which may search for credentials in the network. Raises TimeoutError."""
         return self._client or self.bounded.run(self._made, max(self._timeout, _PREPARATION))
 
     def _made(self) -> Any:
@@ -189,7 +189,7 @@ class _Shared:
             return self._client
 
     def forget(self) -> None:
-        """The next call makes a new client, which looks for credentials again."""
+        """The next call makes a new client, which searches for credentials again."""
         with self._lock:
             self._client = None
             self._end()

@@ -18,7 +18,7 @@ it returns, every other call of the module ends with the same error after its ow
 before it began is never made. A module that never returns needs a new process.
 
 **Lost tokens.** After an error that a removed token or a lost session can cause, the next call initialises the module
-anew (which ends the sessions with its other tokens too; they log in again by themselves) and looks for everything
+anew (which ends the sessions with its other tokens too; they log in again by themselves) and searches for everything
 again.
 
 **PINs.** A token locks itself after a few wrong PINs. A PIN that was refused is not tried again in this process, and
@@ -42,6 +42,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address
+from orchestrator.passwords import FilePassword, PasswordSource, Secret
 from orchestrator.signers.backends import backend, ecdsa
 from orchestrator.signers.backends.pkcs11_errors import (
     KEY_FIX,
@@ -54,8 +55,6 @@ from orchestrator.signers.backends.pkcs11_errors import (
 )
 from orchestrator.signers.backends.pkcs11_module import Login, Module, PinNeeded, check_module, module_at
 from orchestrator.signers.backends.uri import KeyUri, Pkcs11Uri
-from orchestrator.signers.passwords import FilePassword, PasswordSource
-from orchestrator.signers.secret import Secret
 
 _T = TypeVar("_T")
 
@@ -203,7 +202,7 @@ class Pkcs11Backend:
 
         found = self._objects(login, ObjectClass.PRIVATE_KEY)
         if not found:
-            login.token.slot.get_token()  # fails if it was pulled just now, when it would look like an empty one
+            login.token.slot.get_token()  # fails if it was pulled just now, when it would seem to be an empty one
             raise backend.not_found(self._where, "the token has no such private key", fix=KEY_FIX)
         if len(found) > 1:
             raise ambiguous(self._where, "private key", len(found), "id=… to the URI, or remove the others")

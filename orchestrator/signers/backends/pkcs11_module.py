@@ -1,6 +1,7 @@
 """A PKCS#11 module (shared library) in this process: the one thread that calls it, its tokens, logins and PINs.
 
-Why one thread, and what happens to calls that hang, lost tokens, wrong PINs and forks, is told in ``signers.pkcs11``.
+``signers.backends.pkcs11`` explains why it is one thread, and what happens to calls that hang, lost tokens, wrong PINs
+and forks.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from typing import Any, TypeVar
 from weakref import WeakSet
 
 from orchestrator.errors import Disposition, KeyUnavailable, SettingsError
+from orchestrator.passwords import Secret
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.pkcs11_errors import MEND_FIX, PIN_FIX, ambiguous
 from orchestrator.signers.backends.uri import Pkcs11Uri
-from orchestrator.signers.secret import Secret
 
 _T = TypeVar("_T")
 
@@ -156,7 +157,7 @@ class Module:
         fresh = self._start()
         found = list(self._tokens(uri))
         if not found and not fresh:
-            self._restart()  # many modules look for tokens only when they are initialised
+            self._restart()  # many modules search for tokens only when they are initialised
             found = list(self._tokens(uri))
         if not found:
             raise backend.unreachable(where, "the token is not there (pulled, switched off, or of another name)")

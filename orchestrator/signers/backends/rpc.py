@@ -28,13 +28,13 @@ from orchestrator.eip191 import ORDER
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError
 from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.models import Address, to_address
+from orchestrator.passwords import FilePassword
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.rpc_http import BROKEN_TLS, MAX_ANSWER_BYTES, Connections, Exchange, TooLarge
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
-from orchestrator.signers.passwords import FilePassword
 
 if TYPE_CHECKING:
-    from orchestrator.signers.passwords import PasswordSource
+    from orchestrator.passwords import PasswordSource
 
 _SIGNATURE: Final = re.compile(r"0[xX]([0-9a-fA-F]{130})")
 _HEADER: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,4094}[\x21-\x7e])?")

@@ -15,10 +15,10 @@ from coincurve import PrivateKey
 from orchestrator.eip191 import ORDER, address_of
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
+from orchestrator.passwords import Secret
 from orchestrator.recursion import kept_recursion_limit
 from orchestrator.signers import document
 from orchestrator.signers.document import EXTENSION, Facts, kind_of, short, unreadable
-from orchestrator.signers.secret import Secret
 
 DEFAULT_WORK_FACTOR: Final = 2**18
 """scrypt's N for new files: about 1 s and 256 MiB, the definition's standard cost."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.connect import managed_client
 from orchestrator.devnet.simulator import Simulator, SimulatorConfig
+from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.platform import PlatformSettings
-from orchestrator.platform.request_keys import RequestKeyChanges, managed_client
+from orchestrator.request_signing.key_folder import RequestKeyFolder
 from orchestrator.signers import FixedPassword, Secret
-from orchestrator.signers.request_keys import RequestKeyFolder
 from tests.profile import full_only
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -46,21 +47,23 @@ class Mortal(RequestKeyFolder):
         return wrapped
 
 
-class Journal:
-    """Takes each event once, as the command line's does."""
+class Records:
+    """Takes each event once, as the journal does, in the process of ``files``."""
 
-    def __init__(self):
-        self.events = []
+    by = "os:test"
 
-    def recorder(self, files):
-        async def record(event):
-            files.step()
-            last = next((one for one in reversed(self.events) if one[1] == event.name), None)
-            if last is None or last != (event.action, event.name):
-                self.events.append((event.action, event.name))
-            files.step()
+    def __init__(self, events, files):
+        self.events, self.files = events, files
 
-        return record
+    async def approvals_for(self, change):
+        return ()
+
+    async def record(self, event):
+        self.files.step()
+        last = next((one for one in reversed(self.events) if one[1] == event.name), None)
+        if last is None or last != (event.action, event.name):
+            self.events.append((event.action, event.name))
+        self.files.step()
 
 
 @pytest.fixture
@@ -87,13 +90,13 @@ async def test_killed_at_every_step(simulator, tmp_path):
             backoff_seconds=0.01,
         )
 
-    journal = Journal()
+    events = []
 
     async def command(what, name, at=None, *, own=False):
         """One run of a command. How many steps it had; None if it was killed."""
         files = Mortal(tmp_path / "keystore", at)
         async with managed_client(settings(own=own), files) as client:
-            changes = RequestKeyChanges(client, files, record=journal.recorder(files), allow=None, by="os:test")
+            changes = RequestKeyChanges(client, files, Records(events, files))
             try:
                 await changes.record()
                 if what == "rotate" and name in [file.name for file in files.list() if file.state == "current"]:
@@ -125,7 +128,7 @@ async def test_killed_at_every_step(simulator, tmp_path):
         await consistent()
         kills, number = kills + 1, number + 1
     assert kills == 2 * len(("create", "intend_upload", "switch", "_retire_older", *("record", "recorded") * 2))
-    counted = [event for event in journal.events if event[0] == "rotated"]
+    counted = [event for event in events if event[0] == "rotated"]
     assert counted == [("rotated", f"key-{one}") for one in range(2, number + 1)], "each once, none lost"
 
     kills = 0

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.ports.signers import LogEntry
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 
 JOURNAL = "00000000-0000-4000-8000-00000000000a"
 OTHER = "00000000-0000-4000-8000-00000000000b"
@@ -125,9 +125,9 @@ def test_a_full_disk_is_passing_and_leaves_the_lines_whole(log, keystore):
 import resource, signal, sys
 from pathlib import Path
 sys.path[:0] = %r
-from tests.signers.test_log import JOURNAL, entry
+from tests.signers.test_signing_log import JOURNAL, entry
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers.log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 size = Path(sys.argv[1], ".signing", JOURNAL + ".jsonl").stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 40, size + 40))
@@ -190,8 +190,8 @@ def test_many_processes_lose_no_line(keystore):
 import sys
 from pathlib import Path
 sys.path[:0] = %r
-from tests.signers.test_log import JOURNAL, entry
-from orchestrator.signers.log import FileSigningLog
+from tests.signers.test_signing_log import JOURNAL, entry
+from orchestrator.signers.signing_log import FileSigningLog
 log = FileSigningLog(Path(sys.argv[1]))
 for number in range(25):
     log.note(JOURNAL, entry(int(sys.argv[2]) * 100 + number))

@@ -1,12 +1,12 @@
-"""The managed request-signing keys: a folder beside the keystore, and the key that signs requests now.
+"""The managed request-signing keys: a folder in the keystore, and the key that signs requests now.
 
     KEYSTORE/request/     0700
-      NAME.json           0600  see ``request_key_file``
-      .lock               taken by whoever writes a file, for that moment
-      .change             taken by whoever changes the platform's key, until the change is settled
+      NAME.json           0600  see ``key_file``
+      .lock               held while a file is written
+      .change             held while the platform's key is changed, until the change is complete
 
-Every step of a change is in the files before it is done, so that a process that is killed leaves something to go on
-from. A private half is opened once in a process.
+Every step of a change is written to the files before it is done, so that another process can complete what a killed one
+has begun. A private half is decrypted once in a process.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from orchestrator import files
 from orchestrator.errors import KeyUnavailable, SettingsError
-from orchestrator.signers import request_key_file
-from orchestrator.signers.change_lock import Change, ChangeLock
-from orchestrator.signers.passwords import PasswordSource
-from orchestrator.signers.request_key_file import RequestKeyFile, State
+from orchestrator.passwords import PasswordSource
+from orchestrator.request_signing import key_file
+from orchestrator.request_signing.change_lock import Change, ChangeLock
+from orchestrator.request_signing.key_file import Action, RequestKeyFile, State
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _IN_USE: Final = (State.CURRENT, State.REVOKING)
@@ -48,7 +48,7 @@ class OpenedRequestKey:
 
     @property
     def key_id(self) -> str:
-        """What the platform calls it."""
+        """The platform's id of it."""
         return self._key_id
 
     def sign(self, data: bytes) -> bytes:
@@ -66,7 +66,7 @@ class OpenedRequestKey:
 class RequestKeyFolder:
     """The request-signing keys of a keystore. Everything here blocks; safe to use from several threads.
 
-    ``patience``: seconds that ``current`` waits for a change by another process to be settled. ``work_factor``:
+    ``patience``: seconds that ``current`` waits for a change by another process. ``work_factor``:
     scrypt's N for new files (lower it only for tests and devnets).
     """
 
@@ -76,7 +76,7 @@ class RequestKeyFolder:
         passwords: PasswordSource,
         *,
         patience: float = 30.0,
-        work_factor: int = request_key_file.WORK_FACTOR,
+        work_factor: int = key_file.WORK_FACTOR,
     ) -> None:
         self.path = keystore / "request"
         self._keystore = keystore
@@ -93,7 +93,7 @@ class RequestKeyFolder:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def list(self) -> tuple[RequestKeyFile, ...]:
-        """All keys by name; needs no password. A key that another has overtaken shows as retired.
+        """All keys by name; needs no password. Of several current keys all but the newest show as retired.
 
         Raises KeyUnavailable for the first file that cannot be read, naming it.
         """
@@ -119,7 +119,7 @@ class RequestKeyFolder:
         )
 
     def in_use(self) -> RequestKeyFile | None:
-        """The file of the key that requests are signed with; None where there is none yet."""
+        """The file of the key that requests are signed with; None before the first upload."""
         found, unreadable = self._scan()
         newest = _newest(found)
         if newest is None and unreadable:
@@ -127,15 +127,15 @@ class RequestKeyFolder:
         return newest
 
     def unfinished(self) -> str | None:
-        """The name of a key whose upload has begun, and has not been settled."""
+        """The name of a key whose upload was begun and not completed."""
         found, _ = self._scan()
         return next((file.name for file in found if file.state is State.UPLOADING), None)
 
     def current(self, *, refused: str | None = None) -> OpenedRequestKey | None:
         """The key to sign with, opened; None where there is none.
 
-        ``refused``: the id of a key that the platform takes no longer. Then a change that is under way, in whichever
-        process, is waited for, and another key than that is answered, or None. Raises KeyUnavailable.
+        ``refused``: the id of a key that the platform no longer accepts. Then this waits for a change that is under
+        way, in any process, and returns another key or None. Raises KeyUnavailable.
         """
         if refused is not None and self.path.is_dir():
             self._change.await_free(self._patience)
@@ -145,21 +145,21 @@ class RequestKeyFolder:
         return OpenedRequestKey(self._private(file), file.key_id)
 
     def open(self, name: str, key_id: str = "") -> OpenedRequestKey:
-        """This key under an id that the platform may know it by; for a trial. Raises KeyUnavailable."""
+        """This key, opened, under an id that the platform may know it by; for a trial. Raises KeyUnavailable."""
         file = self.get(name)
         return OpenedRequestKey(self._private(file), key_id or file.key_id or "")
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def create(self, name: str) -> RequestKeyFile:
-        """Makes a key and writes it. Raises SettingsError (``key_name``, ``key_exists``) or KeyUnavailable."""
+        """Creates a key. Raises SettingsError (``key_name``, ``key_exists``) or KeyUnavailable."""
         path = self._path_of(name)
         if os.path.lexists(path):
             raise self._taken(name)
         files.make_private_folder(self._keystore, "keystore folder")
         files.make_private_folder(self.path, "folder of request-signing keys")
         password = self._passwords.password(f"request-signing key {name} (new)", confirm=True)
-        file, private = request_key_file.generate(name, password, now=_now(), work_factor=self._work_factor)
+        file, private = key_file.generate(name, password, now=_now(), work_factor=self._work_factor)
         with files.folder_lock(self.path):
             try:
                 files.create(path, file.encode())
@@ -170,12 +170,12 @@ class RequestKeyFolder:
         return file
 
     def try_change(self) -> Change | None:
-        """The right to change the platform's key, or None while another has it. Needs the folder."""
+        """The lock on changes of the platform's key, or None while another process holds it. Needs the folder."""
         return self._change.try_take()
 
     def intend_upload(self, name: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
-        """Writes down that the key is about to be uploaded, with the idempotency key to do it with, and the ids of what
-        was approved for it. Under a change."""
+        """Writes the intent to upload the key to its file, with the idempotency key for that and the ids of the
+        approvals. Needs the lock on changes."""
         with self._writing(name, State.CREATED) as file:
             found, _ = self._scan()
             return self._replace(
@@ -187,15 +187,15 @@ class RequestKeyFolder:
             )
 
     def withdraw_upload(self, name: str) -> RequestKeyFile:
-        """Takes the intent back: the platform has surely not taken the key."""
+        """Withdraws the intent: the platform has surely not taken the key."""
         with self._writing(name, State.UPLOADING) as file:
             return self._replace(file, state=State.CREATED, idempotency_key=None, approvals=())
 
-    def switch(self, name: str, key_id: str, action: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
-        """From here on this key signs, for every process; the ones before it lose their private half.
+    def switch(self, name: str, key_id: str, action: Action, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
+        """From now on this key signs, in every process; the keys before it lose their private half.
 
-        The new key's file is written first: of two current keys the one of the higher generation counts. ``approvals``:
-        those that were needed besides the upload's own.
+        The new key's file is written first: of two current keys the one with the higher generation counts.
+        ``approvals``: those that were needed besides the upload's own.
         """
         with self._writing(name, State.UPLOADING) as file:
             current = self._replace(
@@ -210,23 +210,23 @@ class RequestKeyFolder:
             return current
 
     def intend_revocation(self, name: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
-        """Writes down that the key is about to be removed at the platform, and the ids of what was approved for it."""
+        """Writes the intent to remove the key at the platform to its file, with the ids of the approvals."""
         with self._writing(name, State.CURRENT) as file:
             return self._replace(file, state=State.REVOKING, idempotency_key=str(uuid.uuid4()), approvals=approvals)
 
     def withdraw_revocation(self, name: str) -> RequestKeyFile:
-        """Takes the intent back: the platform has surely not removed the key."""
+        """Withdraws the intent: the platform has surely not removed the key."""
         with self._writing(name, State.REVOKING) as file:
             return self._replace(file, state=State.CURRENT, idempotency_key=None, approvals=())
 
     def revoke(self, name: str) -> RequestKeyFile:
-        """The key is gone at the platform (or was never there): its private half is removed here too."""
+        """The key was removed at the platform, or was never there: this deletes its private half."""
         with self._writing(name, State.REVOKING, State.CREATED) as file:
-            gone = request_key_file.without_private(file, State.REVOKED)
+            gone = key_file.without_private(file, State.REVOKED)
             return self._replace(gone, state=State.REVOKED, unrecorded=(*file.unrecorded, "revoked"))
 
     def recorded(self, name: str) -> RequestKeyFile:
-        """The first of the changes that were not in the journal is there now."""
+        """Removes the oldest entry of ``unrecorded``: it is in the journal now."""
         with self._writing(name, *State) as file:
             return self._replace(file, unrecorded=file.unrecorded[1:])
 
@@ -250,9 +250,9 @@ class RequestKeyFolder:
     def _load(path: Path) -> RequestKeyFile:
         what = "request-signing key file"
         data = files.read_private(
-            path, what, max_bytes=request_key_file.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"
+            path, what, max_bytes=key_file.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"
         )
-        file = request_key_file.decode(data, f"{what} {path}")
+        file = key_file.decode(data, f"{what} {path}")
         if file.name != path.stem:
             raise KeyUnavailable(
                 f"{what} {path}: expected the key of that name, got {file.name!r}", code="keystore_unreadable"
@@ -265,7 +265,7 @@ class RequestKeyFolder:
             if key is None:
                 where = f"request-signing key file {self.path / file.name}.json"
                 password = self._passwords.password(f"request-signing key {file.name}")
-                key = self._opened[file.fingerprint] = request_key_file.unlock(file, password, where)
+                key = self._opened[file.fingerprint] = key_file.unlock(file, password, where)
             return key
 
     @contextlib.contextmanager
@@ -293,7 +293,7 @@ class RequestKeyFolder:
         found, _ = self._scan()
         for other in found:
             if other.name != current.name and other.state in _IN_USE and other.generation < current.generation:
-                self._replace(request_key_file.without_private(other, State.RETIRED))
+                self._replace(key_file.without_private(other, State.RETIRED))
                 with self._lock:
                     self._opened.pop(other.fingerprint, None)
 

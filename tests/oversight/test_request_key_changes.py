@@ -14,16 +14,32 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import SecretStr
 
+from orchestrator.connect import managed_client
 from orchestrator.devnet.simulator import Options, Simulator, SimulatorConfig
 from orchestrator.errors import Disposition, KeyUnavailable, PlatformRefused, SettingsError, UncertainAnswer
+from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.platform import PlatformClient, PlatformSettings
-from orchestrator.platform.request_keys import RequestKeyChanges, managed_client
+from orchestrator.request_signing.key_folder import RequestKeyFolder
 from orchestrator.signers import FixedPassword, Secret
-from orchestrator.signers.request_keys import RequestKeyFolder
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PASSWORD = "a-password-of-the-keystore"
 LIGHT = 2**10
+
+
+class Records:
+    """Stands for the journal: asks nobody, and keeps what it is told."""
+
+    by = "os:test"
+
+    def __init__(self):
+        self.events = []
+
+    async def approvals_for(self, change):
+        return ()
+
+    async def record(self, event):
+        self.events.append((event.action, event.name, event.key_id))
 
 
 class Programme:
@@ -33,7 +49,8 @@ class Programme:
         self.simulator = simulator
         self.programme = simulator.bootstrap(OWNER)
         self.folder = folder
-        self.events = []
+        self.journal = Records()
+        self.events = self.journal.events
 
     def files(self, **changes):
         return RequestKeyFolder(self.folder, FixedPassword(Secret(PASSWORD)), work_factor=LIGHT, **changes)
@@ -54,11 +71,8 @@ class Programme:
     def client(self, files=None, **changes):
         return managed_client(self.settings(**changes), files or self.files())
 
-    async def record(self, event):
-        self.events.append((event.action, event.name, event.key_id))
-
     def changes(self, client, files=None):
-        return RequestKeyChanges(client, files or self.files(), record=self.record, allow=None, by="os:test")
+        return RequestKeyChanges(client, files or self.files(), self.journal)
 
     def active(self):
         rows = self.simulator.platform.store.all("SELECT id FROM signing_keys WHERE active = 1")
@@ -333,12 +347,13 @@ async def test_a_revocation_whose_process_died_is_gone_on_with(managed):
 
 
 async def test_what_the_journal_could_not_take_is_recorded_by_the_next_command(managed):
-    async def broken(event):
-        raise OSError("no database")
+    class Broken(Records):
+        async def record(self, event):
+            raise OSError("no database")
 
     async with managed.client() as client:
         with pytest.raises(OSError, match="no database"):
-            await RequestKeyChanges(client, managed.files(), record=broken, allow=None, by="os:test").rotate()
+            await RequestKeyChanges(client, managed.files(), Broken()).rotate()
         rotated = managed.files().get("first-2")
         assert rotated.state == "current"
         await managed.changes(client).record()
@@ -347,18 +362,9 @@ async def test_what_the_journal_could_not_take_is_recorded_by_the_next_command(m
 
 
 async def test_a_change_waits_for_another_process_and_then_gives_up(managed):
-    class Clock:
-        passed = 0.0
-
-        def monotonic(self):
-            return self.passed
-
-        async def sleep(self, seconds):
-            Clock.passed += 10
-
     held = managed.files().try_change()
     async with managed.client() as client:
-        changes = RequestKeyChanges(client, managed.files(), record=None, allow=None, by="", clock=Clock())
+        changes = RequestKeyChanges(client, managed.files(), patience=0.05)
         with pytest.raises(KeyUnavailable) as caught:
             await changes.rotate()
         assert (caught.value.code, caught.value.disposition) == ("request_key_busy", Disposition.RETRY)
@@ -379,11 +385,11 @@ async def test_a_refused_key_without_another_is_told_as_before(managed):
 
 
 async def test_scrypt_runs_once_for_all(managed, monkeypatch):
-    from orchestrator.signers import request_key_file
+    from orchestrator.request_signing import key_file
 
     runs = []
-    real = request_key_file._derive
-    monkeypatch.setattr(request_key_file, "_derive", lambda *a: runs.append(1) or real(*a))
+    real = key_file._derive
+    monkeypatch.setattr(key_file, "_derive", lambda *a: runs.append(1) or real(*a))
     files = managed.files()
     async with managed.client(files) as client, managed.client(files) as other:
         await asyncio.gather(*(one.webhooks() for one in (client, other) for _ in range(20)))
@@ -447,15 +453,16 @@ async def test_nothing_is_begun_where_it_is_not_allowed(managed):
 
     seen = []
 
-    async def allow(change):
-        seen.append(change)
-        raise Unasked
+    class Asks(Records):
+        async def approvals_for(self, change):
+            seen.append(change)
+            raise Unasked
 
     files = managed.files()
     spare = files.create("spare")
     first, before, sent = files.get("first"), managed.active(), len(managed.uploads())
     async with managed.client() as client:
-        changes = RequestKeyChanges(client, files, record=managed.record, allow=allow, by="os:test")
+        changes = RequestKeyChanges(client, files, Asks())
         for work in (changes.upload("spare"), changes.rotate("new"), changes.rotate(), changes.revoke("first")):
             with pytest.raises(Unasked):
                 await work

@@ -19,7 +19,7 @@ from http_message_signatures.algorithms import ECDSA_P384_SHA384
 
 from orchestrator.errors import SettingsError
 
-__all__ = ["RequestKey", "RequestSigner", "content_digest"]
+__all__ = ["RequestKey", "RequestKeySource", "RequestSigner", "content_digest"]
 
 
 class _Sha512(ContentDigest):
@@ -44,7 +44,7 @@ class _Message:
 
 
 class RequestKey(Protocol):
-    """A request-signing key that somebody else keeps."""
+    """A request-signing key that can sign, wherever it is kept."""
 
     @property
     def key_id(self) -> str:
@@ -56,8 +56,25 @@ class RequestKey(Protocol):
         ...
 
 
+class RequestKeySource(Protocol):
+    """Where managed request-signing keys are kept (``key_folder.RequestKeyFolder``). Both methods block."""
+
+    def current(self, *, refused: str | None = None) -> RequestKey | None:
+        """The key to sign with, opened; None where there is none. ``refused``: the id of a key that the platform no
+        longer accepts. Then this waits for a change that is under way, and returns another key or None.
+
+        Raises KeyUnavailable.
+        """
+        ...
+
+    def unfinished(self) -> str | None:
+        """The name of a key whose upload was begun and not completed. Its process has died if nobody holds the lock on
+        changes."""
+        ...
+
+
 class RequestSigner:
-    """Signs with one key: PEM text of a P-384 key, or one that somebody else keeps.
+    """Signs with one key: PEM text of a P-384 private key, or a ``RequestKey``.
 
     Raises SettingsError (code ``signing_key``) for text that is no PEM, for a key under a password, and for another
     curve than P-384; the key's text is in no message.

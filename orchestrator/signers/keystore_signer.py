@@ -1,4 +1,4 @@
-"""The signer of a key that lies in the keystore's own files."""
+"""The signer of a key in a file of the keystore."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from coincurve import PrivateKey
 from orchestrator import eip191, files
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
+from orchestrator.passwords import PasswordSource
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import document, v3
-from orchestrator.signers.passwords import PasswordSource
+from orchestrator.signers import document, secret_storage
 
 
 class KeystoreSigner:
@@ -57,14 +57,14 @@ class KeystoreSigner:
     def _opened(self) -> PrivateKey:
         with self._lock:
             if self._key is None:
-                file, where = load_v3(self._path)
+                file, where = read_key_file(self._path)
                 if file.address != self._address:
                     raise KeyUnavailable(
                         f"{where}: expected the key of {self._address}, got {file.address}",
                         code="keystore_unreadable",
                         disposition=Disposition.OPERATOR,
                     )
-                self._key = v3.decrypt(file, self._passwords.password(f"key {self._name}"), where)
+                self._key = secret_storage.decrypt(file, self._passwords.password(f"key {self._name}"), where)
             return self._key
 
     def __repr__(self) -> str:
@@ -74,10 +74,10 @@ class KeystoreSigner:
         raise TypeError("a signer can be neither pickled nor copied: it may hold an open key")
 
 
-def load_v3(path: Path) -> tuple[v3.KeyFile, str]:
+def read_key_file(path: Path) -> tuple[secret_storage.KeyFile, str]:
     """A private key file, and how errors name it. Raises KeyUnavailable."""
     where = f"key file {path}"
     data = files.read_private(
         path, "key file", max_bytes=document.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"
     )
-    return v3.decode(data, where), where
+    return secret_storage.decode(data, where), where

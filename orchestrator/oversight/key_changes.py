@@ -1,16 +1,16 @@
-"""Changes of managed keys: done in the keystore, journaled, and approved where the ruleset in force asks for it.
+"""Changes of managed keys: made in the keystore, journaled, and approved where the ruleset in force asks for it.
 
 Keystore and journal are two places, and a process may die between them. Which comes first, and why:
 
-    created, imported,   keystore first: before it nobody knows the address. A key that the journal has not heard of is
-    attached             what such a death leaves; the same command again finds it and writes the event.
-    bound, rotated       keystore first: the approval is used up only by the event, so the same command again is still
-                         approved, does nothing that was done, and writes the event.
-    enabled              keystore first, for the same reason; until the event is written the key stays out of use,
-                         because the journal's last word counts as much as the file's.
-    disabled             both are tried whatever becomes of the other: either alone takes the key out of use.
+    created, imported,   keystore first: only then the address is known. A death in between leaves a key that is not in
+    attached             the journal; the same command again finds it and writes the event.
+    bound, rotated       keystore first: only the event uses the approval up, so the same command again is still
+                         approved, repeats nothing, and writes the event.
+    enabled              keystore first, for the same reason. Until the event is written the key stays out of use,
+                         because the journal can disable it as well as its file.
+    disabled             both are tried, whatever becomes of the other: either alone takes the key out of use.
 
-Nothing here blocks for the journal's sake; the keystore's own work (scrypt, a prompt for a password, an HSM) does.
+The journal's calls do not block; the keystore's work (scrypt, a prompt for a password, an HSM) does.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
-from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import DRAIN, Clock, Drain, Records, in_force, read_oversight, record
+from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.steps.gate import disabled
-from orchestrator.steps.people import SILENT, Voice
 from orchestrator.steps.permission import bindings
 
 Action = Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
@@ -53,8 +53,8 @@ class ManagedKeys(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Matter:
-    """One change, exactly: what is approved. ``address`` is None where the key is still to be made."""
+class KeyChange:
+    """One change of a key, as it is approved. ``address`` is None where the key is still to be made."""
 
     action: Action
     name: str
@@ -88,8 +88,8 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
-    """Everything that a change needs besides the change: the journal, the keystore, who asks, and the rules."""
+class KeyChanges:
+    """Changes of one keystore's keys: with its journal, in the name of one person, under the rules in force."""
 
     records: Records
     keys: ManagedKeys
@@ -97,63 +97,63 @@ class Office:
     """What holds while no ruleset was adopted."""
     by: str
     clock: Clock
-    voice: Voice = SILENT
-    """The person who asks, where she can prove it: then she is not the one who approves."""
-    landing: Landing = LANDING
+    signatory: Signatory = ANONYMOUS
+    """The person who asks, where she can prove it: then she cannot approve."""
+    drain: Drain = DRAIN
 
-    async def change(self, matter: Matter, act: Callable[[], KeyInfo]) -> Changed | Waiting:
-        """Does a change of a key with ``act`` (which blocks), once it is approved, and journals it.
+    async def make(self, change: KeyChange, act: Callable[[], KeyInfo]) -> Changed | Waiting:
+        """Makes a change with ``act`` (which blocks), once it is approved, and journals it.
 
         ``Waiting``: nothing was done. Raises what ``act`` raises, then nothing is journaled; SettingsError
         ``key_exists``. SIDE EFFECTS: ApprovalRequested, or those of ``act`` with KeyChanged and ApprovalUsed.
         """
-        allowed = await self.allowed(matter)
+        allowed = await self.authorise(change)
         if isinstance(allowed, Waiting):
             return allowed
-        return await self.apply(matter, allowed, act)
+        return await self.apply(change, allowed, act)
 
-    async def allowed(self, matter: Matter) -> Granted | Waiting:
-        """Whether the change may be done now. SIDE EFFECTS: ApprovalRequested if it must be asked for."""
+    async def authorise(self, change: KeyChange) -> Granted | Waiting:
+        """Whether the change may be made now. SIDE EFFECTS: appends ApprovalRequested if there is no live request."""
         oversight = await read_oversight(self.records)
-        key = self._known(matter.name)
-        self._require_possible(matter, key, oversight)
-        if key is not None and self._is_so(matter, key, oversight):
+        key = self._find(change.name)
+        self._require_possible(change, key, oversight)
+        if key is not None and self._is_done(change, key, oversight):
             return Granted(None)
         return await authorise(
             self.records,
             subject="keys",
             role=Role.ADMINISTRATOR,
-            content=matter.content(self.keys.id),
+            content=change.content(self.keys.id),
             needed=in_force(oversight, self.settings).policy.approvals.keys,
             by=self.by,
             settings=self.settings,
             clock=self.clock,
-            voice=self.voice,
+            signatory=self.signatory,
         )
 
-    async def apply(self, matter: Matter, granted: Granted, act: Callable[[], KeyInfo]) -> Changed:
-        """The change itself. ``granted``: from ``allowed``, for this very matter."""
+    async def apply(self, change: KeyChange, granted: Granted, act: Callable[[], KeyInfo]) -> Changed:
+        """The change itself. ``granted``: from ``authorise``, for this very change."""
         oversight = await read_oversight(self.records)
-        key = self._known(matter.name)
+        key = self._find(change.name)
         found = key
-        if key is None or (matter.action not in _NEW and not self._is_so(matter, key, oversight)):
+        if key is None or (change.action not in _NEW and not self._is_done(change, key, oversight)):
             key = act()
-        if matter.address is not None and key.address != matter.address:
+        if change.address is not None and key.address != change.address:
             self.keys.disable(key.name)
             raise Disagreement(
-                f"key {key.name}: expected {matter.address}, which was allowed, got {key.address}: it was disabled; "
+                f"key {key.name}: expected {change.address}, which was allowed, got {key.address}: it was disabled; "
                 "find out who changed what the URI or the file holds",
                 code="key_swapped",
             )
-        before = oversight.keys.get(matter.name) if found is None else None
-        return await self._journal(matter, key, granted, before)
+        before = oversight.keys.get(change.name) if found is None else None
+        return await self._journal(change, key, granted, before)
 
     async def disable(self, name: str) -> Changed:
         """Takes a key out of use, at once and by one person, in the keystore and in the journal. A key of another
         machine's keystore is known by the journal. Returns once no signature is on its way any more.
 
-        Raises what either of them raised, after the other was told; ``key_not_found`` where neither knows the key; and
-        as ``Landing.wait``.
+        Raises what either of them raised, after the other was changed; ``key_not_found`` where neither knows the key;
+        and as ``Drain.wait``.
         """
         try:
             key, trouble = self.keys.disable(name), None
@@ -164,16 +164,16 @@ class Office:
             known = key or _as_journaled(name, oversight)
             if known is None:
                 raise trouble or AssertionError(f"key {name} was neither disabled nor refused")
-            changed = await self._journal(Matter("disabled", name, known.address), known, Granted(None))
+            changed = await self._journal(KeyChange("disabled", name, known.address), known, Granted(None))
         except JournalError as error:
             if key is None:
                 raise
             raise JournalError(
-                f"key {name} is disabled in the keystore, but the journal could not be told: {error.message}",
+                f"key {name} is disabled in the keystore, but the journal could not record it: {error.message}",
                 code=error.code,
                 disposition=error.disposition,
             ) from error
-        await self.landing.wait(self.records, f"key {name} is disabled")
+        await self.drain.wait(self.records, f"key {name} is disabled")
         if trouble is not None and trouble.code != "key_not_found":
             raise KeyUnavailable(
                 f"key {name} is out of use by the journal, but its file could not be marked: {trouble.message}",
@@ -185,56 +185,56 @@ class Office:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     async def _journal(
-        self, matter: Matter, key: KeyInfo, granted: Granted, before: o.KeyChanged | None = None
+        self, change: KeyChange, key: KeyInfo, granted: Granted, before: o.KeyChanged | None = None
     ) -> Changed:
         """``before``: the last change of the name when this process made the key; None where it found it there."""
 
         def decide(oversight: Oversight, _now: datetime) -> Sequence[Event]:
-            if self._is_so(matter, key, oversight):
+            if self._is_done(change, key, oversight):
                 return ()
-            # Whoever else found the new key, or was killed after it was made, may have written its event since.
+            # Another process that found the new key may have written its event since.
             since = oversight.keys.get(key.name) != before
-            if matter.action in _NEW and since and _is_journaled(key, oversight, self.keys.id):
+            if change.action in _NEW and since and _is_journaled(key, oversight, self.keys.id):
                 return ()
             used = oversight.approvals.get(granted.request or "")
             return (
                 *((o.ApprovalUsed(request=used.asked.request),) if used is not None and not used.used else ()),
-                self._event(matter, key, oversight, granted.request),
+                self._event(change, key, oversight, granted.request),
             )
 
         oversight, journaled = await record(self.records, decide, self.clock)
         return Changed(as_seen(key, oversight), journaled)
 
-    def _event(self, matter: Matter, key: KeyInfo, oversight: Oversight, request: str | None) -> o.KeyChanged:
-        match matter.action:
+    def _event(self, change: KeyChange, key: KeyInfo, oversight: Oversight, request: str | None) -> o.KeyChanged:
+        match change.action:
             case "disabled":
                 out_of_use = True
             case "enabled":
                 out_of_use = False
-            case _:  # putting a key back into use is a change of its own
+            case _:  # only ``enabled`` puts a key back into use
                 out_of_use = disabled(key, oversight)
         return o.KeyChanged(
-            action=matter.action,
+            action=change.action,
             name=key.name,
             address=key.address,
             backend=key.backend,
-            wallets=tuple(map(str, self._wallets(matter, key, oversight))),
+            wallets=tuple(map(str, self._wallets(change, key, oversight))),
             disabled=out_of_use,
             keystore=self.keys.id,
             by=self.by,
             request=request,
         )
 
-    def _wallets(self, matter: Matter, key: KeyInfo, oversight: Oversight) -> tuple[ChainAccount, ...]:
-        """Where changes of keys take approval, what was approved, now and before: no other change of the key takes over
-        what somebody has written to its file."""
+    def _wallets(self, change: KeyChange, key: KeyInfo, oversight: Oversight) -> tuple[ChainAccount, ...]:
+        """Where changes of keys take approval: the wallets that were approved, now and before. What somebody has
+        written to the key's file gets into the journal by no other change."""
         rules = in_force(oversight, self.settings)
         if rules.policy.approvals.keys == 0:
             return key.wallets
-        before = () if matter.action in _NEW else bindings(key, oversight, rules)
-        return tuple(dict.fromkeys((*before, *sorted(matter.wallets_of(key), key=str))))
+        before = () if change.action in _NEW else bindings(key, oversight, rules)
+        return tuple(dict.fromkeys((*before, *sorted(change.wallets_of(key), key=str))))
 
-    def _known(self, name: str) -> KeyInfo | None:
+    def _find(self, name: str) -> KeyInfo | None:
         try:
             return self.keys.get(name)
         except KeyUnavailable as error:
@@ -242,41 +242,41 @@ class Office:
                 return None
             raise
 
-    def _require_possible(self, matter: Matter, key: KeyInfo | None, oversight: Oversight) -> None:
-        """Before anybody is asked to approve it."""
-        if matter.action not in _NEW:
+    def _require_possible(self, change: KeyChange, key: KeyInfo | None, oversight: Oversight) -> None:
+        """Checked before anybody is asked to approve the change. Raises SettingsError, KeyUnavailable."""
+        if change.action not in _NEW:
             if key is None:
-                self.keys.get(matter.name)  # raises ``key_not_found`` with the folder
+                self.keys.get(change.name)  # raises ``key_not_found`` with the folder
             return
         for person, known in in_force(oversight, self.settings).policy.people.items():
-            if known.address == matter.address:
+            if known.address == change.address:
                 raise SettingsError(
-                    f"{matter.address} is the key that {person} approves with: a key that signs challenges of others "
+                    f"{change.address} is the key that {person} approves with: a key that signs challenges of others "
                     "must not be one whose signature is a person's word",
                     code="key_of_a_person",
                 )
         if key is None:
             return
         same = (
-            (matter.address is None or matter.address == key.address)
-            and matter.uri == key.uri
-            and matter.wallets_of(key) == frozenset(key.wallets)
+            (change.address is None or change.address == key.address)
+            and change.uri == key.uri
+            and change.wallets_of(key) == frozenset(key.wallets)
         )
         if not same or _is_journaled(key, oversight, self.keys.id):
-            raise SettingsError(f"a key {matter.name!r} is in the keystore already: {key.address}", code="key_exists")
+            raise SettingsError(f"a key {change.name!r} is in the keystore already: {key.address}", code="key_exists")
 
-    def _is_so(self, matter: Matter, key: KeyInfo, oversight: Oversight) -> bool:
-        """Whether keystore and journal both say already what the change is to bring about."""
+    def _is_done(self, change: KeyChange, key: KeyInfo, oversight: Oversight) -> bool:
+        """Whether keystore and journal are both as the change would make them."""
         last = oversight.key_changes.get((key.name, key.address))
         if last is None:
             return False
-        match matter.action:
+        match change.action:
             case "disabled":
                 return key.disabled and key.address in oversight.out_of_use
             case "enabled":
                 return not disabled(key, oversight)
             case "bound":
-                return set(matter.wallets) <= set(key.wallets) and {str(w) for w in matter.wallets} <= set(last.wallets)
+                return set(change.wallets) <= set(key.wallets) and {str(w) for w in change.wallets} <= set(last.wallets)
             case _:
                 return False
 

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.platform import PlatformSettings
-from orchestrator.platform import signing_keys as module
-from orchestrator.platform.signing_keys import SigningKeys
+from orchestrator.platform import session_key as module
+from orchestrator.platform.session_key import SessionKey
 
 
 class Key:
@@ -46,7 +46,7 @@ class Source:
 @pytest.fixture
 def make(signing_keys):
     def keys(source=None, *, own=False):
-        return SigningKeys(
+        return SessionKey(
             PlatformSettings(
                 base_url="http://127.0.0.1:1/v1",
                 api_key="0b0f3a52-7f2c-4b93-8e0a-3b8e2e8f4c11",
@@ -70,7 +70,7 @@ async def test_the_settings_own_key_wins_until_it_is_refused(make):
     assert await used(keys) == "own"
     async with keys.in_use() as signer:
         pass
-    assert await keys.another(signer)
+    assert await keys.replace_refused(signer)
     assert await used(keys) == "managed"
     await keys.refresh()
     assert await used(keys) == "managed"
@@ -86,7 +86,7 @@ async def test_without_any_key_a_request_goes_unsigned_or_is_refused_here(make):
         assert await used(keys) is None, "the upload of the first key"
 
 
-async def test_an_exchange_waits_for_requests_in_flight_and_holds_the_others(make):
+async def test_an_exchange_waits_for_requests_in_reading_and_holds_the_others(make):
     keys, order, sent = make(Source("one")), [], asyncio.Event()
 
     async def request(name, until):
@@ -152,15 +152,15 @@ async def test_what_fails_or_is_cancelled_gives_the_gate_back(make):
     assert await used(keys) == "one"
 
 
-async def test_all_who_were_refused_share_one_look(make):
+async def test_all_who_were_refused_share_one_read(make):
     source = Source("old", "new")
     keys = make(source)
     async with keys.in_use() as signer:
         pass
-    assert await asyncio.gather(*(keys.another(signer) for _ in range(50))) == [True] * 50
+    assert await asyncio.gather(*(keys.replace_refused(signer) for _ in range(50))) == [True] * 50
     assert source.looks == 1
     assert await used(keys) == "new"
-    assert await keys.another(signer), "one who comes late with the old key"
+    assert await keys.replace_refused(signer), "one who comes late with the old key"
     assert source.looks == 1
 
 
@@ -169,10 +169,10 @@ async def test_no_other_key_and_a_look_that_fails(make):
     keys = make(source)
     async with keys.in_use() as signer:
         pass
-    assert not await keys.another(signer)
+    assert not await keys.replace_refused(signer)
     source.error = KeyUnavailable("no password", code="password_missing")
     with pytest.raises(KeyUnavailable):
-        await keys.another(signer)
+        await keys.replace_refused(signer)
     await keys.close()
 
 
@@ -185,10 +185,10 @@ async def test_what_a_dead_process_left_is_finished_once(make):
         finished.append(name)
         source.ids = ["left-id"]
 
-    keys.finish = finish
+    keys.complete_upload = finish
     async with keys.in_use() as signer:
         pass
-    assert await asyncio.gather(*(keys.another(signer) for _ in range(20))) == [True] * 20
+    assert await asyncio.gather(*(keys.replace_refused(signer) for _ in range(20))) == [True] * 20
     assert finished == ["left"]
     assert await used(keys) == "left-id"
 
@@ -201,20 +201,20 @@ async def test_a_trial_uses_its_key_alone_and_leaves_no_trace_if_it_fails(make):
     async def refused():
         async with keys.in_use() as signer:
             assert signer.key_id == "trial"
-        return await keys.another(signer)
+        return await keys.replace_refused(signer)
 
-    assert not await keys.takes(Key("trial"), refused)
+    assert not await keys.accepts(Key("trial"), refused)
     assert await used(keys) == "old"
 
     async def broken():
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        await keys.takes(Key("trial"), broken)
+        await keys.accepts(Key("trial"), broken)
     assert await used(keys) == "old"
 
     async def taken():
         return True
 
-    assert await keys.takes(Key("trial"), taken)
+    assert await keys.accepts(Key("trial"), taken)
     assert await used(keys) == "trial"

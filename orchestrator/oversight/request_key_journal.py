@@ -1,5 +1,5 @@
 """Changes of request-signing keys (``orchestrator keys request``): journaled, and approved where the ruleset in force
-asks for approvals of key changes. ``orchestrator.platform.request_keys`` does them.
+asks for approvals of key changes. ``orchestrator.oversight.request_key_changes`` does them.
 
 Key file, platform and journal are three places, and a process may die between them. Which comes first, and why:
 
@@ -21,6 +21,7 @@ Not approved: ``create`` (nobody knows the key), the end of a key that was never
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,12 +31,13 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.approvals import Waiting, authorise
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role, Ruleset
-from orchestrator.steps.people import SILENT, Voice
+from orchestrator.request_signing.key_folder import RequestKeyFolder
 
 
 class AwaitsApproval(Exception):
-    """The change was not begun: people have yet to approve it. No error: the command ends as waiting."""
+    """The change was not begun: it waits for an approval. Not an error: the command ends as waiting."""
 
     def __init__(self, waiting: Waiting) -> None:
         super().__init__(waiting.text)
@@ -43,8 +45,8 @@ class AwaitsApproval(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RequestKeyOffice:
-    """What people have to say to the changes of one keystore's request-signing keys."""
+class RequestKeyJournal:
+    """Approvals and events of the changes of one keystore's request-signing keys."""
 
     records: Records
     keystore: str
@@ -53,13 +55,13 @@ class RequestKeyOffice:
     """What holds while no ruleset was adopted."""
     by: str
     clock: Clock
-    voice: Voice = SILENT
+    signatory: Signatory = ANONYMOUS
     """The person who asks, where she can prove it."""
 
-    async def allow(self, change: Mapping[str, str | None]) -> str | None:
-        """The id of the approval that this change takes; None where none is needed.
+    async def approvals_for(self, change: Mapping[str, str | None]) -> tuple[str, ...]:
+        """The ids of the approvals that this change takes: none where none is needed.
 
-        Raises AwaitsApproval; as ``authorise``. SIDE EFFECTS: ApprovalRequested if it must be asked for.
+        Raises AwaitsApproval; as ``authorise``. SIDE EFFECTS: appends ApprovalRequested if there is no live request.
         """
         rules = in_force(await read_oversight(self.records), self.settings)
         allowed = await authorise(
@@ -71,14 +73,14 @@ class RequestKeyOffice:
             by=self.by,
             settings=self.settings,
             clock=self.clock,
-            voice=self.voice,
+            signatory=self.signatory,
         )
         if isinstance(allowed, Waiting):
             raise AwaitsApproval(allowed)
-        return allowed.request
+        return () if allowed.request is None else (allowed.request,)
 
     async def record(self, event: o.RequestKeyChanged) -> None:
-        """SIDE EFFECTS: the event with ApprovalUsed for each of its requests, once, however often it is called."""
+        """SIDE EFFECTS: appends the event with ApprovalUsed for each of its requests; a second call appends nothing."""
 
         def decide(oversight: Oversight, _now: datetime) -> Sequence[Event]:
             last = oversight.request_keys.get(event.name)
@@ -91,3 +93,23 @@ class RequestKeyOffice:
             )
 
         await record(self.records, decide, self.clock)
+
+
+async def record_changes(folder: RequestKeyFolder, journal: RequestKeyJournal) -> None:
+    """Records what was done to the keys, by any process, and is not in the journal yet. SIDE EFFECTS: as ``record``."""
+    found = await asyncio.to_thread(folder.list)
+    for file in sorted(found, key=lambda file: (file.changed_at, file.generation)):
+        for number, action in enumerate(file.unrecorded, 1):
+            # The file's approvals are those of its last change, which may have begun without being done yet.
+            is_last = number == len(file.unrecorded) and file.idempotency_key is None
+            await journal.record(
+                o.RequestKeyChanged(
+                    action=action,
+                    name=file.name,
+                    fingerprint=file.fingerprint,
+                    key_id=None if action == "created" else file.key_id,
+                    by=journal.by,
+                    requests=file.approvals if is_last and action != "created" else (),
+                )
+            )
+            await asyncio.to_thread(folder.recorded, file.name)

@@ -1,17 +1,53 @@
-"""Where the keystore's password comes from: a file, a prompt on the terminal, or a setting."""
+"""Secrets that must not be shown, and where passwords come from: a file, a prompt on the terminal, or a setting."""
 
 from __future__ import annotations
 
 import getpass
+import hmac
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
-from orchestrator import files
+from orchestrator import core_dumps, files
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers.secret import Secret
 
 _MAX_BYTES = 4096
+
+
+class Secret:
+    """Text (a password, a private key in hexadecimal) that only ``reveal`` gives out.
+
+    SIDE EFFECTS: the process that makes one leaves no core dump from then on (``core_dumps``). Known gap: Python cannot
+    wipe a string from memory.
+    """
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str) -> None:
+        core_dumps.forbid()
+        self.__text = text
+
+    def reveal(self) -> str:
+        """The text itself. Never log it, never put it into a message."""
+        return self.__text
+
+    def __repr__(self) -> str:
+        return "Secret(hidden)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.reveal().encode(), other.reveal().encode())
+
+    __hash__ = None  # type: ignore[assignment]  # a hash in a set or a dict would reveal something of the value
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Secret can be neither pickled nor copied")
 
 
 class PasswordSource(Protocol):

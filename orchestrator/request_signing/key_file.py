@@ -1,4 +1,4 @@
-"""One request-signing key (ECDSA P-384) as a file: what is known of it in the open, its private half encrypted.
+"""One request-signing key (ECDSA P-384) as a file: the public half and the state in clear, the private half encrypted.
 
 The private half is PKCS#8 DER under AES-256-GCM; the cipher's key comes from the keystore's password by scrypt. (The
 encrypted PEM that ``cryptography`` writes derives its key with 2,048 rounds of PBKDF2: too few for a password.) The
@@ -15,7 +15,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal, NoReturn, get_args
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from orchestrator.errors import KeyUnavailable
 from orchestrator.foreign_json import MalformedJson, read_json
-from orchestrator.signers.secret import Secret
+from orchestrator.passwords import Secret
 
 MAX_BYTES: Final = 16 * 1024
 WORK_FACTOR: Final = 2**17
@@ -41,24 +41,25 @@ _SHORT: Final = re.compile(r"[\x20-\x7e]{1,500}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-ACTIONS: Final = ("created", "uploaded", "rotated", "revoked")
+Action = Literal["created", "uploaded", "rotated", "revoked"]
+"""What was done with a key, in the journal's words."""
 
 
 class State(StrEnum):
     """Where a key is in its life."""
 
     CREATED = "created"
-    """Here only: the platform does not know it."""
+    """Only in this file: the platform does not know it."""
     UPLOADING = "uploading"
-    """``PUT /auth/signing`` is about to be sent, or was: with the file's idempotency key, and no other."""
+    """``PUT /auth/signing`` is about to be sent, or was sent, with the file's idempotency key and no other."""
     CURRENT = "current"
-    """The platform's. Of two, the one of the higher generation."""
+    """The platform's key. Of two, the one with the higher generation."""
     REVOKING = "revoking"
-    """``DELETE /auth/signing`` is about to be sent, or was."""
+    """``DELETE /auth/signing`` is about to be sent, or was sent."""
     RETIRED = "retired"
-    """Another took its place. Its private half is gone."""
+    """Another key took its place. Its private half was deleted."""
     REVOKED = "revoked"
-    """Removed at the platform. Its private half is gone."""
+    """Removed at the platform. Its private half was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,10 @@ class RequestKeyFile:
     """What the platform calls it."""
     idempotency_key: str | None = None
     """Of the request that is under way."""
-    unrecorded: tuple[str, ...] = ()
-    """What has been done with it and is not in the journal yet."""
+    unrecorded: tuple[Action, ...] = ()
+    """What was done with it and is not in the journal yet."""
     approvals: tuple[str, ...] = ()
-    """The requests whose approvals the last change was begun with, to be recorded as used."""
+    """Ids of the approvals that the last change was begun with; they are to be recorded as used."""
     locked: dict[str, Any] | None = field(default=None, repr=False)
     """The encrypted private half; None once it is gone."""
 
@@ -193,7 +194,7 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
     if type(generation) is not int or not 0 <= generation < 2**31:
         _unreadable(where, "generation as a small number", "another value")
     unrecorded = document.get("unrecorded")
-    if not isinstance(unrecorded, list) or any(action not in ACTIONS for action in unrecorded):
+    if not isinstance(unrecorded, list) or any(action not in get_args(Action) for action in unrecorded):
         _unreadable(where, "unrecorded as a list of actions", "another value")
     approvals = document.get("approvals", [])  # none in the files of earlier releases
     if not isinstance(approvals, list) or any(

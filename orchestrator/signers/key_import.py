@@ -1,4 +1,4 @@
-"""Private keys that come from elsewhere: as text, and in key files of other tools."""
+"""Private keys to import: as text, and in key files of other tools."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from coincurve import PrivateKey
 
 from orchestrator.eip191 import ORDER
 from orchestrator.errors import KeyUnavailable, SettingsError
-from orchestrator.signers import document, v3
-from orchestrator.signers.passwords import PasswordSource
-from orchestrator.signers.secret import Secret
+from orchestrator.passwords import PasswordSource, Secret
+from orchestrator.signers import document, secret_storage
 
 _PRIVATE_KEY: Final = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 
@@ -47,5 +46,5 @@ def open_file(path: Path, password: PasswordSource) -> PrivateKey:
         raise KeyUnavailable(
             f"{where}: expected at most {document.MAX_BYTES} bytes, got more", code="keystore_unreadable"
         )
-    file = v3.decode(data, where)
-    return v3.decrypt(file, password.password(where), where)
+    file = secret_storage.decode(data, where)
+    return secret_storage.decrypt(file, password.password(where), where)

@@ -1,9 +1,9 @@
-"""Opens the journal for a command that needs nothing else: no platform, no node, no key."""
+"""The journal for commands that need no platform and no node, and what they report about it."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,12 +12,9 @@ from orchestrator.cli.output import clean, err, out
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from orchestrator.journal.store import Journal
     from orchestrator.lifecycle.oversight import Oversight
-    from orchestrator.oversight.records import Landing
-    from orchestrator.report import StopNote
+    from orchestrator.oversight.records import Drain
 
 _Result = TypeVar("_Result")
 
@@ -28,13 +25,13 @@ def now() -> datetime:
 
 
 def iso(at: datetime) -> str:
-    """As documents show times."""
+    """A time as JSON documents show it."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def warn_if_new() -> None:
-    """Says on stderr that the journal of the settings is not there yet: a decision in it binds whoever shares it, and
-    nobody who goes by another URL."""
+    """Warns on stderr that the journal of the settings does not exist yet: a decision in it binds those who share it,
+    and no process that uses another one."""
     from orchestrator.connect import has_journal
 
     if not has_journal(settings()):
@@ -70,36 +67,36 @@ def with_journal(work: Callable[[Journal], Awaitable[_Result]], *, create: bool 
         raise KeyboardInterrupt from None
 
 
-def landing(journal: Journal) -> Landing:
-    """How a command that forbids signing waits: told on stderr, and with the decision noted beside the keystore."""
-    from orchestrator.oversight.records import Landing
+def drain(journal: Journal) -> Drain:
+    """How a command that forbids signing waits: reported on stderr, and with the decision noted beside the keystore."""
+    from orchestrator.oversight.records import Drain
 
-    return Landing(
-        # Reading what was decided comes before the request itself, and may wait for the database.
+    return Drain(
+        # Decisions are read before each request, and that may wait for the database.
         patience=settings().request_timeout + 60,
         watch=lambda what: err().print(clean(what), soft_wrap=True),
-        meanwhile=lambda: noted(journal),
+        meanwhile=lambda: note_in_signing_log(journal),
     )
 
 
 def note_if_missing(journal: Journal) -> None:
-    """Says that there is no journal yet, to who reads one that is not there."""
+    """Reports that the journal does not exist yet."""
     if not journal.is_there:
         note = "no journal yet: the first command that changes anything makes it"
         (err() if options.json else out()).print(note, soft_wrap=True)
 
 
-async def noted(journal: Journal) -> None:
-    """A decision that was just journaled, in the log beside the keystore too: an older database that lacks it shows,
-    even if no other process has come across it.
+async def note_in_signing_log(journal: Journal) -> None:
+    """Notes a decision that was just journaled in the log beside the keystore, so that an older database that lacks it
+    is detected, even if no other process has read the decision.
 
-    Does nothing where there is no keystore, or where that or the journal is older than the other (the line would hide
-    it): the decision holds by the journal alone. SIDE EFFECTS: a line in the log.
+    Does nothing where there is no keystore, or where a restored backup was detected (the line would hide it): then the
+    decision holds by the journal alone. SIDE EFFECTS: appends a line to the log.
     """
     from contextlib import suppress
 
     from orchestrator.connect import open_keystore, open_ruleset
-    from orchestrator.signers.log import FileSigningLog
+    from orchestrator.signers.signing_log import FileSigningLog
     from orchestrator.steps.gate import note_decisions, restored
 
     given = settings()
@@ -111,9 +108,9 @@ async def noted(journal: Journal) -> None:
             await note_decisions(journal, log)
 
 
-def peek() -> tuple[Oversight | None, OrchestratorError | None]:
-    """What people have decided, for a command that only reads and works without a journal too: None where there is none
-    (and none is made), or where it cannot be read (then with the error)."""
+def oversight_if_any() -> tuple[Oversight | None, OrchestratorError | None]:
+    """What people have decided, for a command that only reads and also works without a journal. None where there is no
+    journal (none is made), or where it cannot be read (then with the error)."""
     from orchestrator.connect import has_journal
     from orchestrator.oversight.records import read_oversight
 
@@ -123,14 +120,3 @@ def peek() -> tuple[Oversight | None, OrchestratorError | None]:
         return with_journal(read_oversight, create=False), None
     except OrchestratorError as error:
         return None, error
-
-
-def show_stops(console: Console, stops: Sequence[StopNote]) -> None:
-    """A line for each stop that holds: what a person must know before anything else."""
-    for stop in stops:
-        scope = "ALL SIGNING" if stop.scope == "all" else f"SIGNING of {stop.scope}"
-        console.print(
-            f"[bold red]{clean(scope)} IS STOPPED[/] since {stop.since:%Y-%m-%d %H:%M:%S} UTC by {clean(stop.by)}: "
-            f"{clean(stop.reason)} (orchestrator stops)",
-            soft_wrap=True,
-        )

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from orchestrator.eip191 import address_of
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers import Secret, v3
+from orchestrator.signers import Secret, secret_storage
 from orchestrator.signers.document import Facts
 
 FOLDER = Path(__file__).parent / "vectors"
@@ -33,28 +33,28 @@ def vector_file(kdf: str) -> dict:
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_published_vectors_open(vector):
-    file = v3.decode(encoded(vector["file"]), "vector")
-    key = v3.decrypt(file, Secret(vector["password"]), "vector")
+    file = secret_storage.decode(encoded(vector["file"]), "vector")
+    key = secret_storage.decrypt(file, Secret(vector["password"]), "vector")
     assert key.secret.hex() == vector["privateKey"]
     with_address = vector["file"] | {"address": vector["address"].lower()[2:]}
-    assert v3.decode(encoded(with_address), "vector").address == vector["address"]
+    assert secret_storage.decode(encoded(with_address), "vector").address == vector["address"]
 
 
 @pytest.mark.parametrize("vector", OTHER_TOOLS, ids=lambda vector: vector["name"])
 def test_files_of_other_tools_open_with_and_without_an_address(vector):
-    file = v3.decode(encoded(vector["file"]), "vector")
+    file = secret_storage.decode(encoded(vector["file"]), "vector")
     assert file.address in (None, vector["address"])
-    key = v3.decrypt(file, Secret(vector["password"]), "vector")
+    key = secret_storage.decrypt(file, Secret(vector["password"]), "vector")
     assert (key.secret.hex(), address_of(key.public_key)) == (vector["privateKey"], vector["address"])
     with pytest.raises(KeyUnavailable) as caught:
-        v3.decrypt(file, Secret(vector["password"].replace("ä", "a")), "vector")
+        secret_storage.decrypt(file, Secret(vector["password"].replace("ä", "a")), "vector")
     assert caught.value.code == "wrong_password"
 
 
 def test_a_wrong_password_and_an_altered_file_have_codes():
-    file = v3.decode(encoded(vector_file("pbkdf2")), "vector")
+    file = secret_storage.decode(encoded(vector_file("pbkdf2")), "vector")
     with pytest.raises(KeyUnavailable, match="password is wrong") as caught:
-        v3.decrypt(file, Secret("otherpassword"), "vector")
+        secret_storage.decrypt(file, Secret("otherpassword"), "vector")
     assert caught.value.code == "wrong_password"
     assert caught.value.__context__ is None
 
@@ -62,7 +62,7 @@ def test_a_wrong_password_and_an_altered_file_have_codes():
 def test_the_address_in_the_file_is_compared_with_the_key():
     document = vector_file("pbkdf2") | {"address": "27b1fdb04752bbc536007a920d24acb045561c26"}
     with pytest.raises(KeyUnavailable, match=r"0x27b1.*got the key of 0x008A") as caught:
-        v3.decrypt(v3.decode(encoded(document), "vector"), Secret("testpassword"), "vector")
+        secret_storage.decrypt(secret_storage.decode(encoded(document), "vector"), Secret("testpassword"), "vector")
     assert caught.value.code == "keystore_unreadable"
 
 
@@ -83,23 +83,25 @@ def planted(plain: bytes, password: bytes = b"secret") -> bytes:
     return encoded(document)
 
 
-@pytest.mark.parametrize("number", [0, v3.ORDER, 2**256 - 1])
+@pytest.mark.parametrize("number", [0, secret_storage.ORDER, 2**256 - 1])
 def test_an_encrypted_number_that_is_no_key_is_refused(number):
     with pytest.raises(KeyUnavailable, match="private key of secp256k1"):
-        v3.decrypt(v3.decode(planted(number.to_bytes(32, "big")), "planted"), Secret("secret"), "planted")
+        secret_storage.decrypt(
+            secret_storage.decode(planted(number.to_bytes(32, "big")), "planted"), Secret("secret"), "planted"
+        )
 
 
 @pytest.mark.parametrize("size", [24, 30, 31])
 def test_a_key_whose_leading_zeros_were_left_out_opens(size):
     plain = bytes(range(1, size + 1))
-    key = v3.decrypt(v3.decode(planted(plain), "planted"), Secret("secret"), "planted")
+    key = secret_storage.decrypt(secret_storage.decode(planted(plain), "planted"), Secret("secret"), "planted")
     assert key.secret == bytes(32 - size) + plain
 
 
 @pytest.mark.parametrize("size", [0, 1, 23, 33, 64])
 def test_a_key_of_another_size_is_refused(size):
     with pytest.raises(KeyUnavailable, match="ciphertext of 24 to 32 bytes") as caught:
-        v3.decode(planted(b"\x01" * size), "planted")
+        secret_storage.decode(planted(b"\x01" * size), "planted")
     assert caught.value.code == "keystore_unreadable"
 
 
@@ -131,7 +133,7 @@ def test_planted_parameters_are_refused_before_they_run(kdf, params, text):
     document["crypto"]["kdfparams"] |= params
     started = time.process_time()
     with pytest.raises(KeyUnavailable, match=text) as caught:
-        v3.decode(encoded(document), "key file planted.json")
+        secret_storage.decode(encoded(document), "key file planted.json")
     assert time.process_time() - started < 0.1
     assert caught.value.code == "keystore_unreadable"
     assert caught.value.message.startswith("key file planted.json: expected ")
@@ -161,7 +163,7 @@ def test_planted_parameters_are_refused_before_they_run(kdf, params, text):
 )
 def test_malformed_documents_are_named(data, text):
     with pytest.raises(KeyUnavailable, match=text) as caught:
-        v3.decode(data, "key file a.json")
+        secret_storage.decode(data, "key file a.json")
     assert caught.value.code == "keystore_unreadable"
 
 
@@ -169,11 +171,11 @@ def test_every_truncation_of_a_file_is_refused():
     data = encoded(vector_file("scrypt"))
     for length in range(len(data)):
         with pytest.raises(KeyUnavailable):
-            v3.decode(data[:length], "key file a.json")
+            secret_storage.decode(data[:length], "key file a.json")
 
 
 @given(
-    number=st.integers(1, v3.ORDER - 1),
+    number=st.integers(1, secret_storage.ORDER - 1),
     password=st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable()),
     name=st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True),
 )
@@ -181,15 +183,15 @@ def test_every_truncation_of_a_file_is_refused():
 def test_what_is_encrypted_and_encoded_decodes_and_decrypts(number, password, name):
     key = PrivateKey(number.to_bytes(32, "big"))
     facts = Facts(name=name, created_at="2026-01-01T00:00:00Z")
-    file = v3.encrypt(key, Secret(password), work_factor=2**12, facts=facts)
+    file = secret_storage.encrypt(key, Secret(password), work_factor=2**12, facts=facts)
     data = file.encode()
     assert key.secret.hex() not in data.decode()
-    again = v3.decode(data, "key file")
+    again = secret_storage.decode(data, "key file")
     assert again == file
-    assert v3.decrypt(again, Secret(password), "key file").secret == key.secret
+    assert secret_storage.decrypt(again, Secret(password), "key file").secret == key.secret
 
 
 @pytest.mark.parametrize("work_factor", [0, 1, 2**11, 2**12 + 1, 2**20, -4096])
 def test_work_factors_out_of_range_are_refused(work_factor):
     with pytest.raises(ValueError, match="power of two"):
-        v3.check_work_factor(work_factor)
+        secret_storage.check_work_factor(work_factor)

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from orchestrator.connect import managed_client
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
+from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.platform import PlatformSettings
-from orchestrator.platform.request_keys import RequestKeyChanges, managed_client
+from orchestrator.request_signing.key_folder import RequestKeyFolder
 from orchestrator.signers import FilePassword
-from orchestrator.signers.request_keys import RequestKeyFolder
 from tests.profile import FULL
 
 SCRIPT = Path(__file__).with_name("request_key_process.py")
@@ -60,7 +61,7 @@ async def world(tmp_path):
             signing_key_id=found.signing_key_id,
         )
         async with managed_client(settings, files) as client:
-            changes = RequestKeyChanges(client, files, record=None, allow=None, by="os:test")
+            changes = RequestKeyChanges(client, files)
             files.create("first")
             await changes.upload("first")
         processes = []

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from orchestrator.connect import managed_client
+from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.platform import PlatformSettings
-from orchestrator.platform.request_keys import RequestKeyChanges, managed_client
+from orchestrator.request_signing.key_folder import RequestKeyFolder
 from orchestrator.signers import FilePassword
-from orchestrator.signers.request_keys import RequestKeyFolder
 
 AT_ONCE = 100
 
@@ -58,7 +59,7 @@ async def load(client):
 
 
 async def rotate(client, files):
-    changes = RequestKeyChanges(client, files, record=None, allow=None, by="os:test")
+    changes = RequestKeyChanges(client, files)
     await client.login()
     say(ready=True)
     while await asyncio.to_thread(sys.stdin.readline):

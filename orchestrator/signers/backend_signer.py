@@ -1,4 +1,4 @@
-"""The signer of a key that lies elsewhere: a hardware module, a cloud's key service, a remote signer."""
+"""The signer of a key in a back end: a hardware module, a cloud's key service, a remote signer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import NoReturn
 from orchestrator import eip191
 from orchestrator.errors import SigningError
 from orchestrator.models import Address
+from orchestrator.passwords import FilePassword, PasswordSource
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.backends import backend, ecdsa
 from orchestrator.signers.backends.backend import Backend, DigestBackend, InspectedBackend, MessageBackend
 from orchestrator.signers.backends.uri import AwsKmsUri, Pkcs11Uri, RpcUri
-from orchestrator.signers.passwords import FilePassword, PasswordSource
 
 
 def open_backend(
@@ -41,7 +41,7 @@ def open_backend(
 class BackendSigner:
     """One key of a back end, which is opened by the first use and then kept. Safe to use from several threads.
 
-    A signature that is not of the key's address does not leave, whatever the back end says.
+    A signature that does not recover to the key's address is never returned.
     """
 
     __slots__ = ("_address", "_backend", "_lock", "_name", "_open", "_sign", "_where")
@@ -78,12 +78,12 @@ class BackendSigner:
     def sign_message(self, message: bytes) -> bytes:
         """65 bytes r, s, v (27 or 28, low s) over EIP-191's personal message, which recover to ``address``.
 
-        SIDE EFFECTS: asks the back end. Raises KeyUnavailable as ``signers.backend`` lists it, and SettingsError.
+        SIDE EFFECTS: a call of the back end. Raises KeyUnavailable as ``signers.backend`` lists it, and SettingsError.
         """
         return (self._sign or self._opened())(message)
 
     def weakness(self) -> str | None:
-        """Why the key could be taken out of its back end, if that shows such things. Raises as ``unlock``."""
+        """Why the key could leave its back end, where that reports such attributes; else None. Raises as ``unlock``."""
         self._opened()
         return self._backend.weakness() if isinstance(self._backend, InspectedBackend) else None
 
