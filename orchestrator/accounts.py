@@ -17,7 +17,7 @@ from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId, CustomerId, Outcome, to_uuid
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.report import AccountReport, OperationReport, StatusReport, StopNote, account_report, report
-from orchestrator.steps.world import World
+from orchestrator.session import World
 
 _UNNAMED = re.compile(r"unnamed-[0-9a-f-]{36}")
 _SHORTEST_PREFIX = 6

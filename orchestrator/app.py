@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.accounts import Accounts, Ask, account_states, new_reference, to_account_id
+from orchestrator.authorization.gate import stopped
 from orchestrator.connect import Keys, connect, lock_folder, open_journal, open_keys, open_outlook
 from orchestrator.dispatch.audit import Auditor
 from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
@@ -33,12 +34,11 @@ from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, CustomerId, OperationKind, to_uuid
 from orchestrator.oversight.reconcile import reconcile
+from orchestrator.people import Voice
 from orchestrator.report import AccountReport, AuditReport, OperationReport, StatusReport, account_report, troubled
+from orchestrator.session import World
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
-from orchestrator.steps.gate import stopped
-from orchestrator.steps.people import Voice
-from orchestrator.steps.world import World
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that an operation may take before it is reported as waiting."""

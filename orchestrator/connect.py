@@ -15,11 +15,11 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.oversight.records import read_oversight
+from orchestrator.people import SILENT, Voice, system_user
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
+from orchestrator.session import World
 from orchestrator.settings import Settings, state_directory
-from orchestrator.steps.people import SILENT, Voice, system_user
-from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
     from orchestrator.chain.prover import NodeProver

@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from orchestrator.authorization.gate import disabled
+from orchestrator.authorization.obstacles import Obstacle, obstacles
+from orchestrator.authorization.permission import binding_rules, bindings
 from orchestrator.challenge import (
     Challenge,
     ChallengeHistory,
@@ -33,9 +36,6 @@ from orchestrator.ports.signers import KeyInfo
 from orchestrator.settings import Settings
 from orchestrator.signers.identity import known_id
 from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.gate import disabled
-from orchestrator.steps.obstacles import Obstacle, obstacles
-from orchestrator.steps.permission import binding_rules, bindings
 
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from orchestrator.authorization.gate import ruleset_wait
 from orchestrator.errors import Disposition, JournalError, OrchestratorError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Act, Action, End, Halt, Wait, next_action
 from orchestrator.lifecycle.stages import Step
 from orchestrator.models import AccountId
+from orchestrator.session import Working, World
 from orchestrator.steps.approve import ask_approval, take_approval
 from orchestrator.steps.challenge import fetch_challenge
 from orchestrator.steps.closure import preflight, prove
-from orchestrator.steps.gate import ruleset_wait
 from orchestrator.steps.observe import observe
 from orchestrator.steps.sign import sign
 from orchestrator.steps.submit import request, submit
-from orchestrator.steps.world import Working, World
 
 STEPS: dict[Step, Callable[[Working], Awaitable[Action | None]]] = {
     Step.PREFLIGHT: preflight,

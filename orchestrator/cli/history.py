@@ -90,7 +90,7 @@ def import_(file: Annotated[Path, typer.Argument(metavar="FILE", help="What hist
     Example: orchestrator history import signed.json
     """
     from orchestrator.oversight import history
-    from orchestrator.steps.people import system_user
+    from orchestrator.people import system_user
 
     try:
         with file.open("rb") as source:

@@ -252,7 +252,7 @@ def _changed(
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight.keys import Office
         from orchestrator.oversight.records import in_force, read_oversight
-        from orchestrator.steps.people import system_user
+        from orchestrator.people import system_user
 
         of_settings = open_ruleset(settings())
         in_force_now = in_force(await read_oversight(journal), of_settings)

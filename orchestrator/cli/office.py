@@ -98,9 +98,9 @@ async def noted(journal: Journal) -> None:
     """
     from contextlib import suppress
 
+    from orchestrator.authorization.gate import note_decisions, restored
     from orchestrator.connect import open_keystore, open_ruleset
     from orchestrator.signers.log import FileSigningLog
-    from orchestrator.steps.gate import note_decisions, restored
 
     given = settings()
     if not given.keystore.is_dir():

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.app import Orchestrator
+    from orchestrator.people import Voice
     from orchestrator.report import OperationReport, StatusReport
-    from orchestrator.steps.people import Voice
 
 _IDS = "Ids of accounts, or unique beginnings of them (6 characters or more)"
 Ids = Annotated[list[str], typer.Argument(metavar="ACCOUNT_ID…", help=f"{_IDS}; - for one a line on stdin.")]
@@ -137,7 +137,7 @@ def resolve(
     if len(chosen) != 1:
         raise SettingsError("expected exactly one of --retry, --accept, --abandon", code="usage")
     decision: Any = chosen[0]
-    from orchestrator.steps.people import system_user
+    from orchestrator.people import system_user
 
     async def work(orchestrator: Orchestrator) -> OperationReport:
         (whole,) = await orchestrator.named([account_id], ask="never")

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from orchestrator.journal.store import Journal
     from orchestrator.lifecycle.fold import AccountState
+    from orchestrator.people import Voice
     from orchestrator.policy import Ruleset
     from orchestrator.settings import Settings
     from orchestrator.signers import PasswordSource
-    from orchestrator.steps.people import Voice
 
 PersonKeyFile = Annotated[
     Path | None,
@@ -50,9 +50,9 @@ def voice(
     signature: str | None = None,
 ) -> Voice:
     """What the options say; without them, the person that the settings name, where the ruleset knows people at all."""
+    from orchestrator.people import Voice
     from orchestrator.signers import FilePassword, PromptPassword
     from orchestrator.signers.person_key import FileKey
-    from orchestrator.steps.people import Voice
 
     if key is None and signature is None and in_force.policy.people:
         key = settings.person_key
@@ -77,9 +77,9 @@ def asker(settings: Settings, account_ids: Sequence[str]) -> Voice | None:
         from orchestrator.connect import open_ruleset
         from orchestrator.lifecycle.fold import fold
         from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.people import Voice
         from orchestrator.signers import PromptPassword
         from orchestrator.signers.person_key import FileKey
-        from orchestrator.steps.people import Voice
 
         mine = open_ruleset(settings)
         ruleset = in_force(await read_oversight(journal), mine)

@@ -186,8 +186,8 @@ async def _office(journal: Journal) -> RequestKeyOffice:
     from orchestrator.connect import open_ruleset
     from orchestrator.oversight.records import in_force, read_oversight
     from orchestrator.oversight.request_keys import RequestKeyOffice
+    from orchestrator.people import system_user
     from orchestrator.signers.identity import keystore_id
-    from orchestrator.steps.people import system_user
 
     given = settings()
     of_settings = open_ruleset(given)

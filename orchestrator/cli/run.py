@@ -14,7 +14,7 @@ from orchestrator.cli.output import clean, err
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
-    from orchestrator.steps.people import Voice
+    from orchestrator.people import Voice
 
 _Result = TypeVar("_Result")
 

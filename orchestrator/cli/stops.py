@@ -44,7 +44,7 @@ def stop_signing(
     Example: orchestrator stop-signing --reason "the office was broken into"
     """
     from orchestrator.oversight.stops import stop, to_scope
-    from orchestrator.steps.people import system_user
+    from orchestrator.people import system_user
 
     scope = to_scope(key=key, chain=chain)
     address = None if key is None else _address(key)

@@ -12,8 +12,8 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, BlockRef
 from orchestrator.report import AuditReport, BlockId, ClosureReport
+from orchestrator.session import World
 from orchestrator.steps.audit import Audited, audit, closed
-from orchestrator.steps.world import World
 
 AT_ONCE = 8
 """Closures that are proven at the same time: each is a few round trips and some milliseconds."""

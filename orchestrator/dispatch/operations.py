@@ -16,8 +16,8 @@ from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.models import AccountId, OperationKind, Outcome
 from orchestrator.report import ErrorNote, OperationReport, report, troubled
 from orchestrator.runner import Runner
+from orchestrator.session import Working, World, reading_again
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working, World, reading_again
 
 
 class Operations:

@@ -15,7 +15,7 @@ from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountId
 from orchestrator.ports.journal import Facts
-from orchestrator.steps.world import reading_again
+from orchestrator.session import reading_again
 
 Decision = Literal["retry", "accept", "abandon"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from orchestrator.authorization.gate import restored, unrelated
 from orchestrator.connect import open_ruleset
 from orchestrator.doctor.check import Bad
 from orchestrator.doctor.database import Database
@@ -11,7 +12,6 @@ from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.settings import Settings
 from orchestrator.signers.identity import known_id
 from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.gate import restored, unrelated
 
 
 async def policy(settings: Settings, database: Database) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from orchestrator import eip191
+from orchestrator.authorization.asking import signed_request
 from orchestrator.errors import JournalError, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, content_hash
@@ -19,9 +20,8 @@ from orchestrator.lifecycle.proofs import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.records import Clock, Records, busy, has_grown, in_force, read_oversight, record
 from orchestrator.oversight.requests import Request, fold_requests, require_live, weighed
+from orchestrator.people import SILENT, Proof, Voice, prove
 from orchestrator.policy import Person, Role, Ruleset
-from orchestrator.steps.asking import signed_request
-from orchestrator.steps.people import SILENT, Proof, Voice, prove
 
 _TRIES = 50
 Subject = Literal["closure", "ruleset", "keys"]

@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from orchestrator.authorization.gate import disabled
+from orchestrator.authorization.permission import bindings
 from orchestrator.errors import Disagreement, JournalError, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import Oversight
@@ -27,11 +29,9 @@ from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
 from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
+from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.steps.gate import disabled
-from orchestrator.steps.people import SILENT, Voice
-from orchestrator.steps.permission import bindings
 
 Action = Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
 _NEW = frozenset({"created", "imported", "attached"})

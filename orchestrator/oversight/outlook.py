@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.authorization.gate import change_of, change_wait, stopped
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation
 from orchestrator.lifecycle.oversight import STREAM, Oversight, content_hash
@@ -16,7 +17,6 @@ from orchestrator.models import ChainAccount
 from orchestrator.oversight.records import in_force
 from orchestrator.oversight.requests import Request, weighed
 from orchestrator.policy import Ruleset
-from orchestrator.steps.gate import change_of, change_wait, stopped
 
 _RESUME = "(orchestrator resume)"
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from orchestrator.authorization.gate import restored
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import Stop
@@ -22,8 +23,7 @@ from orchestrator.models import AccountId
 from orchestrator.oversight.stops import EVERYTHING
 from orchestrator.ports.journal import SignatureRow
 from orchestrator.ports.signers import LogEntry
-from orchestrator.steps.gate import restored
-from orchestrator.steps.world import World
+from orchestrator.session import World
 
 
 class Import(Protocol):

@@ -30,8 +30,8 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.approvals import Waiting, authorise
 from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Role, Ruleset
-from orchestrator.steps.people import SILENT, Voice
 
 
 class AwaitsApproval(Exception):

@@ -23,8 +23,8 @@ from orchestrator.lifecycle.proofs import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
 from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
+from orchestrator.people import Proof, Voice, prove
 from orchestrator.policy import Person, Role, Ruleset
-from orchestrator.steps.people import Proof, Voice, prove
 
 EVERYTHING = "all"
 _KEY = re.compile(r"key:[a-z0-9][a-z0-9._-]{0,63}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from orchestrator.authorization.asking import request
+from orchestrator.authorization.gate import oversight, standing
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.approval import closure_approval, closure_content
 from orchestrator.lifecycle.decide import Action, Wait
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.policy.document import ROLE_FOR
-from orchestrator.steps.asking import request
-from orchestrator.steps.gate import oversight, standing
-from orchestrator.steps.world import Working
+from orchestrator.session import Working
 
 
 async def ask_approval(working: Working) -> Action | None:

@@ -10,7 +10,7 @@ from orchestrator.errors import ChainError
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, Address, BlockHash, BlockNumber, BlockRef, OperationKind
 from orchestrator.ports.chain import Examined
-from orchestrator.steps.world import Checked, World
+from orchestrator.session import Checked, World
 
 Holds = Literal["holds", "fails", "untold"]
 

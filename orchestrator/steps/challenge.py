@@ -7,8 +7,8 @@ from orchestrator.lifecycle.decide import Action, Halt, Wait
 from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountStatus, OperationKind
+from orchestrator.session import Working
 from orchestrator.steps.submit import offered_challenge
-from orchestrator.steps.world import Working
 
 
 async def fetch_challenge(working: Working) -> Action | None:

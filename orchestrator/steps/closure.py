@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator.authorization.gate import certificate_wait
 from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import ChainUnreachable
 from orchestrator.lifecycle import events as e
@@ -9,9 +10,8 @@ from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountStatus, Address
 from orchestrator.ports.chain import Examined
-from orchestrator.steps.gate import certificate_wait
+from orchestrator.session import Working
 from orchestrator.steps.observe import owner_of
-from orchestrator.steps.world import Working
 
 
 async def preflight(working: Working) -> Action | None:

@@ -18,8 +18,8 @@ from orchestrator.lifecycle.events import creation_stream
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId
 from orchestrator.ports.platform import PlatformAccount
+from orchestrator.session import World, new_key, reading_again
 from orchestrator.steps.submit import says_nothing
-from orchestrator.steps.world import World, new_key, reading_again
 
 _CLOCK_MARGIN = timedelta(minutes=5)
 """How far the platform's clock may be behind ours for its ``createdAt`` still to count as after our intent."""

@@ -6,6 +6,7 @@ only mean that the chain is to be waited for.
 
 from __future__ import annotations
 
+from orchestrator.authorization.gate import confirmations
 from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
@@ -22,9 +23,8 @@ from orchestrator.models import (
 )
 from orchestrator.ports.chain import ChainView
 from orchestrator.ports.platform import PlatformAccount
-from orchestrator.steps.gate import confirmations
+from orchestrator.session import Working
 from orchestrator.steps.submit import offered_challenge
-from orchestrator.steps.world import Working
 
 
 async def observe(working: Working) -> None:

@@ -13,6 +13,21 @@ import asyncio
 from datetime import UTC
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import (
+    count_limits,
+    note_decisions,
+    oversight,
+    record,
+    restored,
+    stopped,
+)
+from orchestrator.authorization.permission import (
+    binding_rules,
+    bindings,
+    decision_on,
+    require_enabled,
+    require_in_force,
+)
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision
 from orchestrator.lifecycle import events as e
@@ -23,17 +38,8 @@ from orchestrator.lifecycle.oversight import STREAM, Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
 from orchestrator.ports.signers import KeyInfo, LogEntry
-from orchestrator.steps.gate import (
-    count_limits,
-    note_decisions,
-    oversight,
-    record,
-    restored,
-    stopped,
-)
+from orchestrator.session import Working
 from orchestrator.steps.observe import owner_of
-from orchestrator.steps.permission import binding_rules, bindings, decision_on, require_enabled, require_in_force
-from orchestrator.steps.world import Working
 
 
 async def sign(working: Working) -> Action | None:

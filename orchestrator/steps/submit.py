@@ -11,6 +11,8 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
+from orchestrator.authorization.gate import oversight
+from orchestrator.authorization.permission import forbidden, permitted
 from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
@@ -18,9 +20,7 @@ from orchestrator.lifecycle.decide import Action, End, Halt
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
-from orchestrator.steps.gate import oversight
-from orchestrator.steps.permission import forbidden, permitted
-from orchestrator.steps.world import Working, new_key
+from orchestrator.session import Working, new_key
 
 _SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
 """Refusals of ``submit`` after which the platform issues another challenge (API page)."""

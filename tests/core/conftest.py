@@ -31,10 +31,10 @@ from orchestrator.ports.chain import ChainView, Deployment, Examined, Holdings, 
 from orchestrator.ports.platform import PlatformAccount, PlatformCustomer
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runner import Runner
+from orchestrator.session import Working, World
 from orchestrator.signers.log import FileSigningLog
 from orchestrator.steps.create import create_account
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working, World
 
 OWNER_KEY = PrivateKey(b"\x1a" * 32)
 OWNER = ChainAccount(ChainId.parse("eip155:31337"), eip191.address_of(OWNER_KEY.public_key))

@@ -12,8 +12,8 @@ from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
 from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.oversight.reconcile import Reconciliation, reconcile
 from orchestrator.policy import Person, Role
+from orchestrator.session import Working
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working
 
 KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("bob", b"\x0b"))}
 PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Role)) for name, key in KEYS.items()}

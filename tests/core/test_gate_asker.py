@@ -18,8 +18,8 @@ from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import OperationKind
 from orchestrator.oversight.approvals import approve
 from orchestrator.oversight.requests import find
+from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Approvals, Person, Policy, Role
-from orchestrator.steps.people import SILENT, Voice
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 

@@ -17,8 +17,8 @@ from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.oversight.reconcile import reconcile
 from orchestrator.policy import Approvals, KeyRules, Policy, Role
+from orchestrator.session import Working
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working
 from tests.core.office import PEOPLE, approved, backup, oversight, restore, say, stop, under
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE

@@ -39,6 +39,8 @@ from orchestrator.foreign_toml import MalformedToml, read_toml
 from orchestrator.models import ChainAccount, ChainId, canonical_uuid, to_address, to_uuid
 from orchestrator.oversight import history
 from orchestrator.oversight.stops import to_scope
+from orchestrator.people import Voice
+from orchestrator.people import _signature as person_signature
 from orchestrator.platform import WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
 from orchestrator.platform.answers import clock_offset, parse_json, parsed, refusal_of, retry_after
@@ -56,8 +58,6 @@ from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
 from orchestrator.signers.foreign import parse_private_key
 from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.people import Voice
-from orchestrator.steps.people import _signature as person_signature
 from tests.challenge.cases import cases
 from tests.closure.conftest import Case, make_case
 

@@ -7,13 +7,13 @@ from contextlib import closing
 
 import pytest
 
+from orchestrator.authorization.gate import restored
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.fixes import fix
 from orchestrator.journal.store import Journal
 from orchestrator.policy import KeyRules
 from orchestrator.ports.signers import LogEntry
 from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.gate import restored
 from tests.profile import FULL
 
 from .facts import KEYSTORE, NOW, STARTED, fetched, intended, signed

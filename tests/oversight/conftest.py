@@ -14,8 +14,8 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, Oversight
 from orchestrator.models import Address
 from orchestrator.oversight.records import read_oversight
+from orchestrator.people import Voice
 from orchestrator.policy import Policy, Ruleset
-from orchestrator.steps.people import Voice
 from tests.journal.databases import database, postgres_server  # noqa: F401
 
 START = datetime(2026, 3, 4, 5, 6, 7, 891, tzinfo=UTC)

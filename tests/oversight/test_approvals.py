@@ -18,8 +18,8 @@ from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import find, pending
+from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Role
-from orchestrator.steps.people import SILENT, Voice
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, START, adopt, happened, ruleset, voice
 from tests.profile import FULL
 

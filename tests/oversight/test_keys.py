@@ -10,6 +10,7 @@ import pytest
 from coincurve import PrivateKey
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import disabled
 from orchestrator.errors import JournalError, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, content_hash, request_approval
@@ -19,7 +20,6 @@ from orchestrator.oversight.keys import Matter, Office, as_seen
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import find
 from orchestrator.signers import FixedPassword, Keyring, Secret
-from orchestrator.steps.gate import disabled
 from tests.oversight.conftest import BOB, NOBODY, adopt, happened, ruleset, voice
 
 CHAIN = ChainId(31337)

@@ -19,8 +19,8 @@ from orchestrator.oversight.approvals import Granted, approve, authorise
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import pending
 from orchestrator.oversight.stops import resume, stop
+from orchestrator.people import SILENT
 from orchestrator.policy import Role
-from orchestrator.steps.people import SILENT
 from tests.oversight.conftest import KEYS, START, Clock, ruleset, voice
 
 RULES = ruleset()

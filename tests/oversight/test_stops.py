@@ -13,7 +13,7 @@ from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.lifecycle.proofs import resume_text
 from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.stops import resume, stop, to_scope
-from orchestrator.steps.people import SILENT, Voice, system_user
+from orchestrator.people import SILENT, Voice, system_user
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, adopt, happened, ruleset, voice
 
 RULES = ruleset()

@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.authorization.gate import ruleset_wait
 from orchestrator.challenge import Challenge
 from orchestrator.errors import JournalError
 from orchestrator.journal.store import Journal
@@ -27,11 +28,10 @@ from orchestrator.lifecycle.decide import Halt
 from orchestrator.lifecycle.fold import fold
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.policy import Limit, Policy, Ruleset
+from orchestrator.session import Working, World
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from orchestrator.signers.log import FileSigningLog
-from orchestrator.steps.gate import ruleset_wait
 from orchestrator.steps.sign import sign
-from orchestrator.steps.world import Working, World
 
 PASSWORD = "of the race"
 _AGAIN = {"journal_conflict", "journal_moved", "journal_busy", "journal_uncertain"}

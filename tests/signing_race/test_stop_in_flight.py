@@ -28,10 +28,10 @@ from orchestrator.platform import PlatformClient
 from orchestrator.platform.clock import SystemClock
 from orchestrator.policy import Policy
 from orchestrator.policy.document import ChallengeRules
+from orchestrator.session import Working
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from orchestrator.steps.sign import sign
 from orchestrator.steps.submit import submit
-from orchestrator.steps.world import Working
 from tests.platform.conftest import LoopbackPlatform, Reply
 from tests.profile import FULL
 

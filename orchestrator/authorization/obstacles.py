@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from orchestrator.authorization.gate import count_limits, disabled, restored, unrelated
 from orchestrator.errors import JournalError
 from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
 from orchestrator.ports.journal import CountLimit, Facts
 from orchestrator.ports.signers import KeyInfo, SigningLog
-from orchestrator.steps.gate import count_limits, disabled, restored, unrelated
 
 
 class FactsWithLimits(Facts, Protocol):

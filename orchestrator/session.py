@@ -13,12 +13,12 @@ from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
+from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Ruleset
 from orchestrator.ports.chain import Chain, ChainView, Examined, Holdings, Prover
 from orchestrator.ports.journal import CountLimit, Facts
 from orchestrator.ports.platform import Platform, PlatformAccount, PlatformCard, PlatformCustomer
 from orchestrator.ports.signers import Keyring, SigningLog
-from orchestrator.steps.people import SILENT, Voice
 
 
 class Checked(Protocol):

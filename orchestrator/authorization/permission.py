@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from orchestrator.authorization.gate import disabled, oversight, stopped
 from orchestrator.challenge.accounts import named_accounts
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
@@ -22,8 +23,7 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import KeyRules, Ruleset
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.steps.gate import disabled, oversight, stopped
-from orchestrator.steps.world import Working, World
+from orchestrator.session import Working, World
 
 
 @asynccontextmanager

@@ -10,9 +10,9 @@ from typing import Any
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import request_approval
 from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.people import Voice, prove
 from orchestrator.policy import Person, Role
-from orchestrator.steps.people import Voice, prove
-from orchestrator.steps.world import World
+from orchestrator.session import World
 
 _WHO = "I ask for something that takes an approval, for the orchestrator of card-platform accounts."
 """Signed and thrown away, to learn which of the people somebody is before the request that names her is made."""

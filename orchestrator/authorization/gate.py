@@ -15,6 +15,7 @@ from typing import Any
 import rfc8785
 
 from orchestrator import eip191
+from orchestrator.authorization.asking import request
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
@@ -25,8 +26,7 @@ from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyRules, Role, Ruleset
 from orchestrator.ports.journal import CountLimit, Facts
 from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
-from orchestrator.steps.asking import request
-from orchestrator.steps.world import World
+from orchestrator.session import World
 
 _TURN = timedelta(minutes=10)
 """How long a process leaves a ruleset in force that another process has put in the place of its own."""
