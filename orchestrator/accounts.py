@@ -17,7 +17,7 @@ from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId, CustomerId, Outcome, to_uuid
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.report import AccountReport, OperationReport, StatusReport, StopNote, account_report, report
-from orchestrator.session import World
+from orchestrator.session import Services
 
 _UNNAMED = re.compile(r"unnamed-[0-9a-f-]{36}")
 _SHORTEST_PREFIX = 6
@@ -61,7 +61,7 @@ class Accounts:
     def __init__(
         self,
         journal: Journal,
-        connected: Callable[[], Awaitable[World]],
+        connected: Callable[[], Awaitable[Services]],
         outlook: Callable[[], Awaitable[Outlook]],
     ) -> None:
         self._journal = journal
@@ -70,11 +70,11 @@ class Accounts:
 
     async def every(self, customer_id: str | None) -> list[AccountReport]:
         """All accounts of the programme, or of one customer. Raises PlatformError's subclasses."""
-        world = await self._connected()
+        services = await self._connected()
         if customer_id is None:
-            found = await world.platform.accounts()
+            found = await services.platform.accounts()
         else:
-            found = await world.platform.customer_accounts(CustomerId(to_uuid(customer_id, "the customer's id")))
+            found = await services.platform.customer_accounts(CustomerId(to_uuid(customer_id, "the customer's id")))
         known = {told.account_id: told for told in (await self.status(())).accounts}
         references = await self._references()
         reports = []
@@ -86,23 +86,23 @@ class Accounts:
 
     async def one(self, account_id: AccountId) -> AccountReport:
         """One account. Raises PlatformRefused ``account_not_found``."""
-        world = await self._connected()
-        account = await world.platform.account(account_id)
+        services = await self._connected()
+        account = await services.platform.account(account_id)
         recorded = await self._journal.read(account_id)
         told = await self.report(account_id, fold(recorded)) if recorded else None
         return account_report(account, told, reference=await self.reference(account_id))
 
     async def preflight(self, account_id: AccountId) -> tuple[AccountReport, dict[str, str]]:
         """The account, and what is left of it, by name: wei, tokens (each in its smallest unit), cards' status."""
-        world = await self._connected()
-        account = await world.platform.account(account_id)
-        view = await world.chain.view(account_id)
+        services = await self._connected()
+        account = await services.platform.account(account_id)
+        view = await services.chain.view(account_id)
         left: dict[str, str] = {}
         if view.deployment is not None:
-            holdings = await world.chain.holdings(view.deployment.wallet, world.tokens)
+            holdings = await services.chain.holdings(view.deployment.wallet, services.tokens)
             left["wei"] = str(holdings.wei)
             left |= {f"token {balance.token}": str(balance.amount) for balance in holdings.tokens}
-        cards = await world.platform.cards(account_id)
+        cards = await services.platform.cards(account_id)
         left |= {f"card {card.id}": card.status for card in cards}
         return account_report(account), left
 

@@ -36,7 +36,7 @@ from orchestrator.models import AccountId, CustomerId, OperationKind, to_uuid
 from orchestrator.oversight.reconcile import reconcile
 from orchestrator.people import Voice
 from orchestrator.report import AccountReport, AuditReport, OperationReport, StatusReport, account_report, troubled
-from orchestrator.session import World
+from orchestrator.session import Services
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
 
@@ -72,7 +72,7 @@ class Orchestrator(Facade):
         self._voice = voice
         self._locks = AccountLocks(lock_folder(settings))
         self._wakes = Wakes()
-        self._world: World | None = None
+        self._services: Services | None = None
         self._keys: Keys | None = None
         self._operations: Operations | None = None
         self._connecting = asyncio.Lock()
@@ -120,10 +120,10 @@ class Orchestrator(Facade):
             )
         own, reference = reference, new_reference() if reference is None else reference
         deadline = time.monotonic() + timeout
-        world = await self._connected()
+        services = await self._connected()
 
         async def attempt() -> AccountReport:
-            account = await create_account(world, customer, currency.upper(), reference)
+            account = await create_account(services, customer, currency.upper(), reference)
             return account_report(account, reference=own)
 
         async with self._locks.hold(e.creation_stream(reference), deadline, lambda what: self._watch(reference, what)):
@@ -251,7 +251,7 @@ class Orchestrator(Facade):
         the chain is revoked. SIDE EFFECTS: those of ``close`` for the first, a journaled revocation for the second.
         """
         auditor = Auditor(
-            world=await self._connected(),
+            services=await self._connected(),
             state=self._accounts.state,
             look=self.hint,
             certify=lambda account_id: self.close(account_id, timeout=_REISSUE_SECONDS),
@@ -324,17 +324,17 @@ class Orchestrator(Facade):
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    async def _connected(self) -> World:
+    async def _connected(self) -> Services:
         async with self._connecting:
-            if self._world is None:
-                self._world = await connect(self._settings, self._journal, self._stack, self.keys, self._voice)
-            return self._world
+            if self._services is None:
+                self._services = await connect(self._settings, self._journal, self._stack, self.keys, self._voice)
+            return self._services
 
     async def _operating(self) -> Operations:
-        world = await self._connected()
+        services = await self._connected()
         if self._operations is None:
             interval = self._settings.poll_interval
-            self._operations = Operations(world, self._locks, self._wakes, poll_interval=interval, watch=self._watch)
+            self._operations = Operations(services, self._locks, self._wakes, poll_interval=interval, watch=self._watch)
         return self._operations
 
     async def _operate(self, account_id: str, kind: OperationKind, timeout: float) -> OperationReport:
@@ -371,12 +371,12 @@ class Orchestrator(Facade):
         return None
 
     async def _reconcile(self, reason: str, by: str) -> Wait | None:
-        world, look_back = await self._connected(), (await self._operating()).read_back
+        services, look_back = await self._connected(), (await self._operating()).read_back
         journaled = await self._accounts.states()
-        done = await reconcile(world, journaled, look_back, self._journal.import_signatures, reason=reason, by=by)
+        done = await reconcile(services, journaled, look_back, reason=reason, by=by)
         if done is None or done.stopped is None:
             return None
-        return stopped(done.stopped, world.clock(), world.rules.patience)
+        return stopped(done.stopped, services.clock(), services.rules.patience)
 
 
 def _outdated(state: AccountState) -> bool:

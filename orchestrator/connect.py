@@ -18,7 +18,7 @@ from orchestrator.oversight.records import read_oversight
 from orchestrator.people import SILENT, Voice, system_user
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
-from orchestrator.session import World
+from orchestrator.session import Services
 from orchestrator.settings import Settings, state_directory
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ async def connect(
     stack: AsyncExitStack,
     keys: Keys | None = None,
     voice: Voice | None = None,
-) -> World:
-    """The world of the steps. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
+) -> Services:
+    """The services of this process. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
 
     ``voice``: the person who asks for what takes an approval; None: the one whom the settings name.
     """
@@ -107,7 +107,7 @@ async def connect(
     stack.push_async_callback(chain.close)
     prover = open_prover(settings)
     stack.push_async_callback(prover.close)
-    return World(
+    return Services(
         platform=platform,
         chain=chain,
         prover=prover,

@@ -12,7 +12,7 @@ from orchestrator.lifecycle.oversight import request_approval
 from orchestrator.lifecycle.proofs import approval_text
 from orchestrator.people import Voice, prove
 from orchestrator.policy import Person, Role
-from orchestrator.session import World
+from orchestrator.session import Services
 
 _WHO = "I ask for something that takes an approval, for the orchestrator of card-platform accounts."
 """Signed and thrown away, to learn which of the people somebody is before the request that names her is made."""
@@ -45,7 +45,7 @@ def signed_request(
 
 
 async def request(
-    world: World,
+    services: Services,
     subject: str,
     role: Role,
     content: dict[str, Any],
@@ -64,9 +64,9 @@ async def request(
         content,
         needed=needed,
         by=by,
-        voice=world.voice,
+        voice=services.voice,
         people=people,
-        journal=await world.journal.identity(),
+        journal=await services.journal.identity(),
         now=now,
         expires_at=expires_at,
     )

@@ -24,26 +24,26 @@ from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, 
 from orchestrator.lifecycle.proofs import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyRules, Role, Ruleset
-from orchestrator.ports.journal import CountLimit, Facts
+from orchestrator.ports.journal import CountLimit, Journal
 from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
-from orchestrator.session import World
+from orchestrator.session import Services
 
 _TURN = timedelta(minutes=10)
 """How long a process leaves a ruleset in force that another process has put in the place of its own."""
 
 
-async def oversight(world: World) -> Oversight:
+async def oversight(services: Services) -> Oversight:
     """What people have decided so far. Reads only."""
-    return fold_oversight(await world.journal.read(STREAM))
+    return fold_oversight(await services.journal.read(STREAM))
 
 
-async def confirmations(world: World) -> int:
+async def confirmations(services: Services) -> int:
     """Those of the ruleset in force: what the settings say counts once it was adopted. Reads only."""
-    seen = await oversight(world)
-    return (seen.ruleset or world.ruleset).confirmations
+    seen = await oversight(services)
+    return (seen.ruleset or services.ruleset).confirmations
 
 
-async def note_decisions(journal: Facts, log: SigningLog) -> None:
+async def note_decisions(journal: Journal, log: SigningLog) -> None:
     """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen (a
     stop, say), and one for the last change if that came later: an older database that lacks one is recognised, and
     whether people's word was lost with it. Call behind ``restored`` only."""
@@ -66,16 +66,16 @@ async def note_decisions(journal: Facts, log: SigningLog) -> None:
         await asyncio.to_thread(log.note, identity, entry)
 
 
-async def ruleset_wait(world: World) -> Wait | None:
+async def ruleset_wait(services: Services) -> Wait | None:
     """None if the ruleset of this process' settings is the one in force; else what is waited for.
 
     SIDE EFFECTS: adopts the ruleset where the one in force asks nobody about the change (or where there is none yet);
     else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError, and as
     ``people.prove`` where the person who runs this process cannot be proven to be one of the people in force.
     """
-    seen, mine, now = await oversight(world), world.ruleset, world.clock()
+    seen, mine, now = await oversight(services), services.ruleset, services.clock()
     if seen.ruleset_hash == mine.hash:
-        world.adopted.add(mine.hash)
+        services.adopted.add(mine.hash)
         return None
     if seen.ruleset_hash is not None and seen.ruleset is None:
         raise SettingsError(
@@ -83,7 +83,7 @@ async def ruleset_wait(world: World) -> Wait | None:
             code="ruleset_newer",
         )
     turn = (seen.ruleset_at or now) + _TURN
-    if seen.ruleset_hash is not None and mine.hash in world.adopted and now < turn:
+    if seen.ruleset_hash is not None and mine.hash in services.adopted and now < turn:
         return Wait(
             f"another process to end, or to be started with the same settings: it has put ruleset "
             f"{(seen.ruleset_hash or '')[:12]} in force, this one works under {mine.hash[:12]}",
@@ -91,32 +91,32 @@ async def ruleset_wait(world: World) -> Wait | None:
             turn,
         )
     needed = seen.ruleset.approvals_for(mine) if seen.ruleset is not None else 0
-    adopted = o.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=world.actor)
+    adopted = o.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=services.actor)
     if needed == 0 or seen.ruleset is None:
-        await record(world, seen, adopted)
-        world.adopted.add(mine.hash)
+        await record(services, seen, adopted)
+        services.adopted.add(mine.hash)
         return None
     content = change_of(seen.ruleset_hash, seen.ruleset, mine)
     found = seen.request_for("ruleset", content_hash(content), needed, now)
     if found is None:
         asked = await request(
-            world,
+            services,
             "ruleset",
             Role.ADMINISTRATOR,
             content,
             needed=needed,
-            by=world.actor,
+            by=services.actor,
             people=seen.ruleset.policy.people,
             now=now,
             expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
         )
-        await record(world, seen, asked)
+        await record(services, seen, asked)
         found = Approval(asked, now)
-    approved, takes = await standing(world, seen, found)
-    if approved >= takes and found.is_live(world.clock()):
+    approved, takes = await standing(services, seen, found)
+    if approved >= takes and found.is_live(services.clock()):
         used = adopted.model_copy(update={"request": found.asked.request})
-        await record(world, seen, used, o.ApprovalUsed(request=found.asked.request))
-        world.adopted.add(mine.hash)
+        await record(services, seen, used, o.ApprovalUsed(request=found.asked.request))
+        services.adopted.add(mine.hash)
         return None
     return change_wait(found, takes, content)
 
@@ -148,15 +148,15 @@ def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
     )
 
 
-async def standing(world: World, seen: Oversight, approval: Approval) -> tuple[int, int]:
+async def standing(services: Services, seen: Oversight, approval: Approval) -> tuple[int, int]:
     """How many people have approved a request, and how many must: by signatures, and not by what the events say. Reads
     only."""
-    policy, journal = (seen.ruleset or world.ruleset).policy, await world.journal.identity()
+    policy, journal = (seen.ruleset or services.ruleset).policy, await services.journal.identity()
     said = supporters(approval, policy.people, journal, eip191.recover)
     return len(said), approvals_needed(approval.asked, policy, journal, eip191.recover)
 
 
-async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRules) -> str | None:
+async def restored(journal: Journal, log: SigningLog, keystore: str, rules: KeyRules) -> str | None:
     """Why nothing may be signed before a reconciliation, or None: either the journal or the keystore is older than what
     was signed, or they do not belong together. ``keystore``: its id. Reads only. Raises JournalError
     ``journal_damaged``.
@@ -202,30 +202,30 @@ async def unrelated(log: SigningLog, identity: str | None, rules: KeyRules) -> s
     )
 
 
-async def certificate_wait(world: World, chain: str) -> Wait | None:
+async def certificate_wait(services: Services, chain: str) -> Wait | None:
     """None if the certificate's key may sign for this chain (CAIP-2) now; else the wait that a stop is. Reads only.
 
     Raises JournalError ``journal_damaged``, and KeyUnavailable: ``key_disabled`` where the journal's last word on the
     key is that it is out of use, and where the key is not there.
     """
-    name = world.certifier.key
+    name = services.certifier.key
     if name is None:
         return None
-    await world.journal.require_whole()
-    seen = await oversight(world)
+    await services.journal.require_whole()
+    seen = await oversight(services)
     stop = seen.stop_for(key=name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
     if stop is not None:
-        return stopped(stop, world.clock(), world.rules.patience)
+        return stopped(stop, services.clock(), services.rules.patience)
     last = seen.keys.get(name)
     if last is not None and last.disabled:
         raise KeyUnavailable(
             f"key {name!r}, which is to sign certificates, was disabled by {last.by}: orchestrator keys enable {name}",
             code="key_disabled",
         )
-    address = await asyncio.to_thread(world.certifier.address)
+    address = await asyncio.to_thread(services.certifier.address)
     stop = seen.stop_for(key=name, address=address, chain=chain)
     if stop is not None:
-        return stopped(stop, world.clock(), world.rules.patience)
+        return stopped(stop, services.clock(), services.rules.patience)
     if address in seen.out_of_use:
         raise KeyUnavailable(
             f"key {name!r}, which is to sign certificates, has address {address}, and that is disabled",
@@ -255,13 +255,13 @@ def count_limits(ruleset: Ruleset, key: KeyInfo, now: datetime) -> tuple[CountLi
     )
 
 
-async def record(world: World, seen: Oversight, *new: Event) -> None:
+async def record(services: Services, seen: Oversight, *new: Event) -> None:
     """SIDE EFFECTS: appends to the stream ``signing``, if it is still as it was seen.
 
     Raises JournalError, passing: ``journal_moved`` where it has grown meanwhile.
     """
     try:
-        await world.journal.append(STREAM, list(new), after=seen.length, at=world.clock())
+        await services.journal.append(STREAM, list(new), after=seen.length, at=services.clock())
     except JournalError as error:
         if error.code != "journal_conflict":
             raise

@@ -3,26 +3,16 @@ is done."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from orchestrator.authorization.gate import count_limits, disabled, restored, unrelated
 from orchestrator.errors import JournalError
 from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
-from orchestrator.ports.journal import CountLimit, Facts
+from orchestrator.ports.journal import Journal
 from orchestrator.ports.signers import KeyInfo, SigningLog
-
-
-class FactsWithLimits(Facts, Protocol):
-    """A journal that can be asked of a limit without a signature."""
-
-    async def require_room(self, limits: Sequence[CountLimit], at: datetime) -> None:
-        """Raises JournalError ``signing_limit`` if one more signature at ``at`` exceeds a limit."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +24,7 @@ class Obstacle:
 
 
 async def obstacles(
-    journal: FactsWithLimits | None,
+    journal: Journal | None,
     log: SigningLog,
     keystore: str,
     ruleset: Ruleset,

@@ -12,7 +12,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, BlockRef
 from orchestrator.report import AuditReport, BlockId, ClosureReport
-from orchestrator.session import World
+from orchestrator.session import Services
 from orchestrator.steps.audit import Audited, audit, closed
 
 AT_ONCE = 8
@@ -24,7 +24,7 @@ class Auditor:
     """``look`` takes one look at an account (which revokes a void certificate), ``certify`` proves and certifies its
     closure anew; both lock the account. ``state`` reads an account back. Both may raise OrchestratorError."""
 
-    world: World
+    services: Services
     state: Callable[[AccountId], Awaitable[AccountState]]
     look: Callable[[AccountId], Awaitable[Any]]
     certify: Callable[[AccountId], Awaitable[Any]]
@@ -43,8 +43,8 @@ class Auditor:
 
     async def _one(self, account_id: AccountId, state: AccountState) -> Audited:
         if state.revoked is not None:  # done when it was journaled, unless the process ended just there
-            self.world.certifier.revoke(state.revoked.certificate, state.revoked.certificate_sha256)
-        found = await audit(self.world, account_id, state)
+            self.services.certifier.revoke(state.revoked.certificate, state.revoked.certificate_sha256)
+        found = await audit(self.services, account_id, state)
         try:
             if found.canonical is False:
                 self.watch(account_id, "audit: revoking the certificate")
@@ -52,7 +52,7 @@ class Auditor:
             elif found.needs_certificate:
                 self.watch(account_id, "audit: issuing a new certificate")
                 await self.certify(account_id)
-                return await audit(self.world, account_id, await self.state(account_id))
+                return await audit(self.services, account_id, await self.state(account_id))
         except OrchestratorError as error:  # what was found stands; what could not be seen to is told
             self.watch(account_id, f"audit: {error.code}: {error.message}")
         return found

@@ -13,17 +13,17 @@ from typing import Any, Literal
 
 from orchestrator import eip191
 from orchestrator.authorization.asking import signed_request
-from orchestrator.errors import JournalError, PolicyRefused
+from orchestrator.errors import PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, content_hash
 from orchestrator.lifecycle.proofs import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.oversight.records import Clock, Records, busy, has_grown, in_force, read_oversight, record
+from orchestrator.oversight.records import Clock, in_force, read_oversight, record
 from orchestrator.oversight.requests import Request, fold_requests, require_live, weighed
 from orchestrator.people import SILENT, Proof, Voice, prove
 from orchestrator.policy import Person, Role, Ruleset
+from orchestrator.ports.journal import Journal, retry_on_conflict
 
-_TRIES = 50
 Subject = Literal["closure", "ruleset", "keys"]
 
 
@@ -53,7 +53,7 @@ class Waiting:
 
 
 async def authorise(
-    records: Records,
+    records: Journal,
     *,
     subject: Subject,
     role: Role,
@@ -116,7 +116,7 @@ async def authorise(
 # --- approving ------------------------------------------------------------------------------------------------------
 
 
-async def approve(records: Records, request: Request, voice: Voice, *, settings: Ruleset, clock: Clock) -> Request:
+async def approve(records: Journal, request: Request, voice: Voice, *, settings: Ruleset, clock: Clock) -> Request:
     """Records one person's approval of a request, signed by her. A second time by the same person changes nothing.
 
     Raises as ``people.prove``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
@@ -128,7 +128,8 @@ async def approve(records: Records, request: Request, voice: Voice, *, settings:
     require_live(request.approval, clock())
     people = in_force(oversight, settings).policy.people
     proof = prove(approval_text(asked, journal), people, Role(asked.role), voice)
-    for _ in range(_TRIES):
+
+    async def attempt() -> Request:
         now = clock()
         recorded = await records.read(request.stream)
         oversight = await read_oversight(records)
@@ -138,21 +139,17 @@ async def approve(records: Records, request: Request, voice: Voice, *, settings:
         done = weighed(request.stream, approval, policy, journal)
         if proof.person in done.by:
             return done
-        try:
-            new = await records.append(
-                request.stream,
-                (given,),
-                after=len(recorded),
-                at=now,
-                # Whoever loses her role at this very moment has lost it.
-                unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
-            )
-        except JournalError as error:
-            if not has_grown(error):
-                raise
-            continue
+        new = await records.append(
+            request.stream,
+            (given,),
+            after=len(recorded),
+            at=now,
+            # Whoever loses her role at this very moment has lost it.
+            unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
+        )
         return weighed(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
-    raise busy(request.stream)
+
+    return await retry_on_conflict(attempt, request.stream, also=frozenset({"journal_moved"}))
 
 
 def _given(

@@ -28,9 +28,10 @@ from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
-from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import LANDING, Clock, Landing, in_force, read_oversight, record
 from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Role, Ruleset
+from orchestrator.ports.journal import Journal
 from orchestrator.ports.signers import KeyInfo
 
 Action = Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
@@ -91,7 +92,7 @@ class Changed:
 class Office:
     """Everything that a change needs besides the change: the journal, the keystore, who asks, and the rules."""
 
-    records: Records
+    records: Journal
     keys: ManagedKeys
     settings: Ruleset
     """What holds while no ruleset was adopted."""

@@ -9,29 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC
 
 from orchestrator.authorization.gate import restored
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import Stop
-from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId
 from orchestrator.oversight.stops import EVERYTHING
 from orchestrator.ports.journal import SignatureRow
 from orchestrator.ports.signers import LogEntry
-from orchestrator.session import World
-
-
-class Import(Protocol):
-    """The journal's import: rows that it does not know, with the events, in one transaction."""
-
-    async def __call__(
-        self, rows: Sequence[SignatureRow], event: o.JournalReconciled, *also: o.SigningStopped, at: datetime
-    ) -> list[Recorded]: ...
+from orchestrator.session import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +33,9 @@ class Reconciliation:
 
 
 async def reconcile(
-    world: World,
+    services: Services,
     accounts: Iterable[AccountId],
     look_back: Callable[[AccountId], Awaitable[object]],
-    take_over: Import,
     *,
     reason: str,
     by: str,
@@ -54,15 +43,15 @@ async def reconcile(
     """Ends the restore guard's refusal. None if it has nothing against signing.
 
     ``accounts``: those of the journal; the platform's are added. ``look_back`` reads one back from both sides and
-    journals what it finds; ``take_over`` is the journal's import. Raises OrchestratorError's subclasses: then nothing
-    is settled, and signing stays off. SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
+    journals what it finds. Raises OrchestratorError's subclasses: then nothing is settled, and signing stays off.
+    SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
     """
-    finding = await restored(world.journal, world.signing_log, world.keyring.id, world.ruleset.policy.keys)
+    finding = await restored(services.journal, services.signing_log, services.keyring.id, services.ruleset.policy.keys)
     if finding is None:
         return None
     accounts = tuple(accounts)
     known = dict.fromkeys(accounts)
-    known |= dict.fromkeys(account.id for account in await world.platform.accounts())
+    known |= dict.fromkeys(account.id for account in await services.platform.accounts())
     ours, unread = frozenset(accounts), []
     for account in known:
         try:
@@ -71,15 +60,15 @@ async def reconcile(
             if account in ours or error.disposition is not Disposition.STOP:
                 raise
             unread.append(str(account))  # none of this journal's: of another chain, say
-    identity = await world.journal.identity()
-    log = world.signing_log
+    identity = await services.journal.identity()
+    log = services.signing_log
     journals = sorted({*await asyncio.to_thread(log.journals), identity})
     rows = [
         row(entry) for journal in journals for entry in await asyncio.to_thread(log.entries, journal) if entry.digest
     ]
-    now = world.clock()
+    now = services.clock()
     event = o.JournalReconciled(
-        keystore=world.keyring.id,
+        keystore=services.keyring.id,
         finding=finding,
         reason=reason,
         by=by,
@@ -87,9 +76,9 @@ async def reconcile(
         signatures=len(rows),
         unread=tuple(unread),
     )
-    lost = await lost_decision(world)
+    lost = await lost_decision(services)
     stops = () if lost is None else (_stop(lost, by),)
-    recorded, *_ = await take_over(rows, event, *stops, at=now)
+    recorded, *_ = await services.journal.import_signatures(rows, event, *stops, at=now)
     last = await asyncio.to_thread(log.last, identity)
     await asyncio.to_thread(
         log.note,
@@ -110,14 +99,14 @@ async def reconcile(
     return Reconciliation(done, next((Stop(new.stop, new.scope, new.reason, new.by, now) for new in stops), None))
 
 
-async def lost_decision(world: World) -> LogEntry | None:
+async def lost_decision(services: Services) -> LogEntry | None:
     """The newest decision of people of which the log beside the keystore knows and the journal does not, or None. Reads
     only.
 
     Lines before a reconciliation that the journal still has were judged by that one. A keystore that has no line for
     this journal has its decisions in other journals.
     """
-    journal, log = world.journal, world.signing_log
+    journal, log = services.journal, services.signing_log
     own = await asyncio.to_thread(log.entries, await journal.identity())
     found: list[LogEntry] = []
     if not own:

@@ -1,53 +1,23 @@
-"""The journal, as far as people's decisions need it, and the one way in which they are written to it."""
+"""How people's decisions are read from the journal, and the one way in which they are written to it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
-from orchestrator.lifecycle.recorded import Event, Recorded
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import Ruleset
+from orchestrator.ports.journal import Journal, retry_on_conflict
 
-_TRIES = 50
-"""More processes than ever write to one stream at the same moment."""
 _AT_ONCE = 0.5
 """Seconds after which somebody is told that there is something to wait for."""
-_GROWN = frozenset({"journal_conflict", "journal_moved"})
 
 Clock = Callable[[], datetime]
 """The time now, aware, in UTC."""
-
-
-class Records(Protocol):
-    """What is asked of the journal (``orchestrator.journal``). All raise JournalError."""
-
-    async def identity(self) -> str:
-        """The journal's id (UUID text); a copy of the database has the same."""
-        ...
-
-    async def read(self, stream: str) -> list[Recorded]: ...
-
-    async def read_all(self, after: int = 0, limit: int = 1000) -> list[Recorded]: ...
-
-    async def append(
-        self,
-        stream: str,
-        new: Sequence[Event],
-        *,
-        after: int,
-        at: datetime,
-        unchanged: Mapping[str, int] = ...,
-    ) -> list[Recorded]:
-        """All or nothing, if the stream has ``after`` events and each of ``unchanged`` as many as it says."""
-        ...
-
-    async def landed(self, patience: float) -> bool:
-        """Whether all that was in flight (``ports.journal``) when this was called is over within so many seconds."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +31,7 @@ class Landing:
     meanwhile: Callable[[], Awaitable[None]] | None = None
     """Done before the wait: the decision is journaled by then."""
 
-    async def wait(self, records: Records, decision: str) -> None:
+    async def wait(self, records: Journal, decision: str) -> None:
         """Until what was on its way is over; ``decision``: what was journaled, in words.
 
         Raises JournalError ``signature_in_flight`` (retry): the decision holds, and one more may go out.
@@ -83,7 +53,7 @@ class Landing:
 LANDING: Final = Landing()
 
 
-async def read_oversight(records: Records) -> Oversight:
+async def read_oversight(records: Journal) -> Oversight:
     """What the stream ``signing`` says now."""
     return fold_oversight(await records.read(STREAM))
 
@@ -94,37 +64,21 @@ def in_force(oversight: Oversight, settings: Ruleset) -> Ruleset:
 
 
 async def record(
-    records: Records, decide: Callable[[Oversight, datetime], Sequence[Event]], clock: Clock
+    records: Journal, decide: Callable[[Oversight, datetime], Sequence[Event]], clock: Clock
 ) -> tuple[Oversight, bool]:
     """Writes what ``decide`` makes of the stream ``signing``, as it is at the moment of writing: if another process was
     quicker, it is read and decided again. Returns the state after it, and whether anything was written.
 
     ``decide`` raises what refuses; no event means that there is nothing to write. SIDE EFFECTS: appends to ``signing``.
     """
-    for _ in range(_TRIES):
+
+    async def attempt() -> tuple[Oversight, bool]:
         oversight = await read_oversight(records)
         now = clock()
         new = decide(oversight, now)
         if not new:
             return oversight, False
-        try:
-            recorded = await records.append(STREAM, new, after=oversight.length, at=now)
-        except JournalError as error:
-            if error.code not in _GROWN:
-                raise
-            continue
+        recorded = await records.append(STREAM, new, after=oversight.length, at=now)
         return fold_oversight(recorded, oversight), True
-    raise busy(STREAM)
 
-
-def has_grown(error: JournalError) -> bool:
-    """Whether another process wrote to a stream between reading and writing: read again."""
-    return error.code in _GROWN
-
-
-def busy(stream: str) -> JournalError:
-    return JournalError(
-        f"the journal of {stream} grew at each of {_TRIES} tries: nothing was written",
-        code="journal_busy",
-        disposition=Disposition.RETRY,
-    )
+    return await retry_on_conflict(attempt, STREAM)

@@ -29,9 +29,10 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.approvals import Waiting, authorise
-from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import Clock, in_force, read_oversight, record
 from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Role, Ruleset
+from orchestrator.ports.journal import Journal
 
 
 class AwaitsApproval(Exception):
@@ -46,7 +47,7 @@ class AwaitsApproval(Exception):
 class RequestKeyOffice:
     """What people have to say to the changes of one keystore's request-signing keys."""
 
-    records: Records
+    records: Journal
     keystore: str
     """The keystore's id."""
     settings: Ruleset

@@ -22,9 +22,10 @@ from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
 from orchestrator.lifecycle.proofs import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
-from orchestrator.oversight.records import LANDING, Clock, Landing, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import LANDING, Clock, Landing, in_force, read_oversight, record
 from orchestrator.people import Proof, Voice, prove
 from orchestrator.policy import Person, Role, Ruleset
+from orchestrator.ports.journal import Journal
 
 EVERYTHING = "all"
 _KEY = re.compile(r"key:[a-z0-9][a-z0-9._-]{0,63}")
@@ -57,7 +58,7 @@ def to_scope(*, key: str | None = None, chain: str | None = None) -> str:
 
 
 async def stop(
-    records: Records,
+    records: Journal,
     scope: str,
     reason: str,
     *,
@@ -86,7 +87,7 @@ async def stop(
     return oversight
 
 
-async def resume(records: Records, scope: str, voice: Voice, *, settings: Ruleset, clock: Clock) -> Resumption:
+async def resume(records: Journal, scope: str, voice: Voice, *, settings: Ruleset, clock: Clock) -> Resumption:
     """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
 
     Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds

@@ -9,45 +9,45 @@ from orchestrator.lifecycle.approval import closure_approval, closure_content
 from orchestrator.lifecycle.decide import Action, Wait
 from orchestrator.lifecycle.oversight import STREAM
 from orchestrator.policy.document import ROLE_FOR
-from orchestrator.session import Working
+from orchestrator.session import AccountSession
 
 
-async def ask_approval(working: Working) -> Action | None:
+async def ask_approval(session: AccountSession) -> Action | None:
     """SIDE EFFECTS: journals the request, bound to the hash of what preflight found. Asked once: it is a wait then.
 
     Raises as ``people.prove`` where the person who runs this process cannot be proven to be one of the policy's.
     """
-    op, world, now = working.op, working.world, working.now()
+    op, services, now = session.op, session.services, session.now()
     asked = await request(
-        world,
+        services,
         "closure",
         ROLE_FOR["closure"],
-        closure_content(working.account_id, working.state, op),
-        needed=world.rules.closure_approvals,
-        by=op.by or world.actor,
-        people=world.ruleset.policy.people,
+        closure_content(session.account_id, session.state, op),
+        needed=services.rules.closure_approvals,
+        by=op.by or services.actor,
+        people=services.ruleset.policy.people,
         now=now,
-        expires_at=now + world.rules.approval_life,
+        expires_at=now + services.rules.approval_life,
     )
-    await working.record(asked)
+    await session.record(asked)
     return None
 
 
-async def take_approval(working: Working) -> Action | None:
+async def take_approval(session: AccountSession) -> Action | None:
     """SIDE EFFECTS: journals the approval as used, for this operation and no other, if the signatures show it."""
-    needed = working.world.rules.closure_approvals
-    approval = closure_approval(working.account_id, working.state, working.op, needed, working.now())
+    needed = session.services.rules.closure_approvals
+    approval = closure_approval(session.account_id, session.state, session.op, needed, session.now())
     if approval is None:
         raise AssertionError("an approval is granted before it is taken")
-    seen = await oversight(working.world)
-    approved, takes = await standing(working.world, seen, approval)
-    if approved < takes or not approval.is_live(working.now()):
+    seen = await oversight(session.services)
+    approved, takes = await standing(session.services, seen, approval)
+    if approved < takes or not approval.is_live(session.now()):
         # A person who has left since, or somebody who wrote to the database: either way it is no approval.
         return Wait(
-            f"a second person's approval (orchestrator approve {working.account_id}): of {len(approval.given)} in the "
+            f"a second person's approval (orchestrator approve {session.account_id}): of {len(approval.given)} in the "
             f"journal, fewer than {takes} hold by their signatures under the ruleset in force",
             approval.at,
             approval.asked.expires_at,
         )
-    await working.record(o.ApprovalUsed(request=approval.asked.request), unchanged={STREAM: seen.length})
+    await session.record(o.ApprovalUsed(request=approval.asked.request), unchanged={STREAM: seen.length})
     return None

@@ -10,7 +10,7 @@ from orchestrator.errors import ChainError
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, Address, BlockHash, BlockNumber, BlockRef, OperationKind
 from orchestrator.ports.chain import Examined
-from orchestrator.session import Checked, World
+from orchestrator.session import Checked, Services
 
 Holds = Literal["holds", "fails", "untold"]
 
@@ -57,7 +57,7 @@ def _is_closure(state: AccountState) -> bool:
     return op is not None and op.kind is OperationKind.CLOSE and op.ended is not None and op.ended.outcome == "done"
 
 
-async def audit(world: World, account_id: AccountId, state: AccountState) -> Audited:
+async def audit(services: Services, account_id: AccountId, state: AccountState) -> Audited:
     """Examines the account's contract at today's finalized block, and checks the stored certificate and its block.
 
     Raises JournalError only: trouble with the node is ``untold``.
@@ -66,15 +66,15 @@ async def audit(world: World, account_id: AccountId, state: AccountState) -> Aud
     if place is None:
         raise AssertionError("an audit is of closures whose contract is known: see closed()")
     chain_id, address = place
-    examined = await world.prover.examine(Address(address))
+    examined = await services.prover.examine(Address(address))
     proof = state.closure
-    body = None if proof is None else await world.journal.certificate(proof.certificate_sha256)
-    checked = None if body is None else world.certifier.check(body)
+    body = None if proof is None else await services.journal.certificate(proof.certificate_sha256)
+    checked = None if body is None else services.certifier.check(body)
     certified = None if proof is None else BlockRef(BlockNumber(proof.block.number), BlockHash(proof.block.hash))
     canonical: bool | None = None
     if certified is not None:
         try:
-            canonical = await world.chain.is_canonical(certified)
+            canonical = await services.chain.is_canonical(certified)
         except ChainError:
             canonical = None
     result, reason, detail = _judge(state, chain_id, examined, checked, certified, canonical)

@@ -31,7 +31,7 @@ from orchestrator.ports.chain import ChainView, Deployment, Examined, Holdings, 
 from orchestrator.ports.platform import PlatformAccount, PlatformCustomer
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runner import Runner
-from orchestrator.session import Working, World
+from orchestrator.session import AccountSession, Services
 from orchestrator.signers.log import FileSigningLog
 from orchestrator.steps.create import create_account
 from orchestrator.steps.observe import observe
@@ -517,7 +517,7 @@ class Lab:
         self.certifier = ModelCertifier()
         self.keys = ModelKeys()
         self.keystore = Path(self.folder.name) / "keystore"
-        self.world = World(
+        self.services = Services(
             platform=self.platform,
             chain=self.chain,
             prover=self.prover,
@@ -530,7 +530,7 @@ class Lab:
             signing_log=FileSigningLog(self.keystore),
             actor="os:model",
         )
-        self.runner = Runner(self.world)
+        self.runner = Runner(self.services)
         if policy.approvals.keys:  # then a key is one that the command line has made, and the journal heard of
             made = o.KeyChanged(
                 action="imported", name=self.keys.name, address=self.keys.address, backend="keystore",
@@ -555,16 +555,16 @@ class Lab:
         self.stop()
 
     def create(self, reference: str = "order-1"):
-        return self.run(create_account(self.world, CUSTOMER, "EUR", reference))
+        return self.run(create_account(self.services, CUSTOMER, "EUR", reference))
 
     def account(self, account_id: str) -> Account:
         return self.platform.accounts_[account_id]
 
-    async def _working(self, account_id: str) -> Working:
-        return await Working.load(account_id, self.world)
+    async def _session(self, account_id: str) -> AccountSession:
+        return await AccountSession.load(account_id, self.services)
 
     def state(self, account_id: str):
-        return self.run(self._working(account_id)).state
+        return self.run(self._session(account_id)).state
 
     def events(self, account_id: str, kind=None):
         recorded = self.run(self.journal.read(account_id))
@@ -574,10 +574,10 @@ class Lab:
         """What a command does before it drives: a fresh look, then the operation, unless one is unfinished."""
 
         async def begin():
-            working = await self._working(account_id)
-            if not working.state.unfinished:
-                await observe(working)
-                await working.record(e.OperationStarted(operation=kind))
+            session = await self._session(account_id)
+            if not session.state.unfinished:
+                await observe(session)
+                await session.record(e.OperationStarted(operation=kind))
 
         self.run(begin())
 
@@ -590,11 +590,11 @@ class Lab:
 
     def resolve(self, account_id: str, decision: str) -> None:
         async def resolve():
-            working = await self._working(account_id)
+            session = await self._session(account_id)
             decided = [e.OperatorResolved(decision=decision, reason="test", by="test")]
             if decision == "abandon":
                 decided.append(e.OperationEnded(outcome="failed", code="abandoned", message="test"))
-            await working.record(*decided)
+            await session.record(*decided)
 
         self.run(resolve())
 

@@ -44,8 +44,8 @@ def of_the_first_release(here, account: str) -> None:
 
     async def rewrite():
         sha256 = await here.journal.keep_certificate(account, body)
-        working = await here._working(account)
-        await working.record(
+        session = await here._session(account)
+        await session.record(
             e.ClosureProven(
                 claim="state_proven",
                 block=state.closure.block,
@@ -59,7 +59,7 @@ def of_the_first_release(here, account: str) -> None:
 
 
 def audited(here, account: str):
-    return here.run(audit(here.world, account, here.state(account)))
+    return here.run(audit(here.services, account, here.state(account)))
 
 
 # --- the closing step --------------------------------------------------------------------------------------------
@@ -209,8 +209,8 @@ def test_status_says_that_the_certificate_of_a_closed_account_is_revoked(here, a
     proof = here.state(active).closure
 
     async def revoke():
-        working = await here._working(active)
-        await working.record(
+        session = await here._session(active)
+        await session.record(
             e.ChainFactsWithdrawn(block=proof.block, was_final=True),
             e.CertificateRevoked(
                 certificate_sha256=proof.certificate_sha256, certificate=proof.certificate, block=proof.block
@@ -306,8 +306,8 @@ def test_a_closure_on_an_operators_word_is_audited_too(here, active):
     assert here.complete(active, CLOSE).code == "closure_not_proven"
 
     async def accept():
-        working = await here._working(active)
-        await working.record(
+        session = await here._session(active)
+        await session.record(
             e.OperatorResolved(decision="accept", reason="test", by="test"),
             e.OperationEnded(outcome="done", code="accepted_by_operator", message="test"),
         )
@@ -343,12 +343,12 @@ def test_an_audit_of_many_is_bounded_and_one_that_cannot_be_mended_does_not_keep
         raise ChainUnreachable("no answer")
 
     told: list[tuple[str, str]] = []
-    world = here.world
+    services = here.services
 
     async def read(_account):
         return old
 
-    auditor = Auditor(world, read, refuse, refuse, lambda who, what: told.append((who, what)))
+    auditor = Auditor(services, read, refuse, refuse, lambda who, what: told.append((who, what)))
     report = here.run(auditor.audit({str(n): old if n == 7 else state for n in range(50)}))
     assert (report.holds, report.fails, report.untold) == (49, 0, 1)
     assert report.closures[7].reason == "analysis_not_run"

@@ -279,7 +279,7 @@ def test_who_is_outrun_by_another_machine_reads_again(lab, tmp_path, call):
 
     here.journal.append = late
     locks = AccountLocks(tmp_path / "locks")
-    operations = Operations(here.world, locks, Wakes(), poll_interval=0.1, watch=lambda *_: None)
+    operations = Operations(here.services, locks, Wakes(), poll_interval=0.1, watch=lambda *_: None)
     match call:
         case "run":
             here.run(operations.run(account, OperationKind.ACTIVATE, time.monotonic()))

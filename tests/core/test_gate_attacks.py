@@ -17,7 +17,7 @@ from orchestrator.lifecycle.stages import Rules
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.oversight.reconcile import reconcile
 from orchestrator.policy import Approvals, KeyRules, Policy, Role
-from orchestrator.session import Working
+from orchestrator.session import AccountSession
 from orchestrator.steps.observe import observe
 from tests.core.office import PEOPLE, approved, backup, oversight, restore, say, stop, under
 
@@ -60,7 +60,7 @@ def test_a_ruleset_adopted_between_the_gate_and_the_signature_holds(lab):
     here = lab()
     account = here.create().id
     messages_only = Policy().challenge.model_copy(update={"kinds": ("eip4361",)})
-    strict = here.world.ruleset.model_copy(update={"policy": Policy(limits=(), challenge=messages_only)})
+    strict = here.services.ruleset.model_copy(update={"policy": Policy(limits=(), challenge=messages_only)})
     adopted = o.RulesetAdopted(ruleset=strict.hash, document=rfc8785.dumps(strict.document).decode(), by="os:eve")
     challenge, done = here.platform.challenge, []
 
@@ -138,7 +138,7 @@ def test_confirmations_take_effect_after_their_approval_only(lab):
     under(here, confirmations=1)
 
     async def look():
-        await observe(await Working.load(account, here.world))
+        await observe(await AccountSession.load(account, here.services))
 
     here.run(look())
     assert oversight(here).ruleset.confirmations == 50
@@ -161,8 +161,8 @@ def test_a_restored_journal_is_still_told_after_a_stop(lab):
     here = lab()
     account = active(here)
     shutil.rmtree(here.keystore)
-    here.world = replace(here.world, signing_log=type(here.world.signing_log)(here.keystore))
-    here.runner = type(here.runner)(here.world)
+    here.services = replace(here.services, signing_log=type(here.services.signing_log)(here.keystore))
+    here.runner = type(here.runner)(here.services)
     second = here.create("two").id
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
     say(here, STREAM, stop())
@@ -176,17 +176,17 @@ def test_one_account_that_cannot_be_read_does_not_keep_all_signing_off(lab):
     account = active(here)
     second = here.create("two").id
     shutil.rmtree(here.keystore)
-    here.world = replace(here.world, signing_log=type(here.world.signing_log)(here.keystore))
-    here.runner = type(here.runner)(here.world)
+    here.services = replace(here.services, signing_log=type(here.services.signing_log)(here.keystore))
+    here.runner = type(here.runner)(here.services)
     here.create("not ours, and its customer's wallet is on another chain")
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
 
     async def look_back(account_id):
         if account_id not in (account, second):
             raise SettingsError("wrong chain: …", code="wrong_chain")  # as `observe` raises it
-        await observe(await Working.load(account_id, here.world))
+        await observe(await AccountSession.load(account_id, here.services))
 
-    here.run(reconcile(here.world, [account, second], look_back, here.journal.import_signatures, reason="x", by="os:e"))
+    here.run(reconcile(here.services, [account, second], look_back, reason="x", by="os:e"))
     assert not isinstance(here.advance(second).action, Halt)
 
 
@@ -226,8 +226,8 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
     processes = []
     for number in (1, 2):
         under(here, confirmations=number)
-        here.world = replace(here.world, adopted=set())
-        processes.append(type(here.runner)(here.world))
+        here.services = replace(here.services, adopted=set())
+        processes.append(type(here.runner)(here.services))
 
     def adopted():
         return sum(isinstance(item.event, o.RulesetAdopted) for item in here.run(here.journal.read(STREAM)))
@@ -366,7 +366,7 @@ def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
     here = lab()
     account = here.create().id
     here.begin(account, ACTIVATE)
-    document = {**here.world.ruleset.document, "newer": 1}
+    document = {**here.services.ruleset.document, "newer": 1}
     say(here, STREAM, o.RulesetAdopted(ruleset="0" * 64, document=rfc8785.dumps(document).decode(), by="os:eve"))
     with pytest.raises(OrchestratorError):
         here.advance(account)

@@ -17,8 +17,8 @@ ASKING = Policy(limits=(), people=PEOPLE, approvals=Approvals(closure=1, policy=
 def outlook(here) -> Outlook:
     return Outlook(
         seen=oversight(here),
-        mine=here.world.ruleset,
-        rules=here.world.rules,
+        mine=here.services.ruleset,
+        rules=here.services.rules,
         journal=here.run(here.journal.identity()),
         now=here.now,
     )

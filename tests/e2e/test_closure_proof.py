@@ -157,13 +157,13 @@ async def test_a_wallet_that_can_still_act_is_not_done(orchestrator, devnet, mon
     account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
     active = await orchestrator.activate(account.account_id, timeout=60)
     wallet = ChainAccount.parse(active.address).address
-    world = await orchestrator._connected()
-    honest = world.prover.examine
+    services = await orchestrator._connected()
+    honest = services.prover.examine
 
     async def of_another_contract(_wallet):
         return await honest(devnet.contracts.token)
 
-    monkeypatch.setattr(world.prover, "examine", of_another_contract)
+    monkeypatch.setattr(services.prover, "examine", of_another_contract)
     told = await orchestrator.close(account.account_id, timeout=60)
     assert (told.outcome, told.error.code, told.certificate) == ("operator", "closure_not_proven", None)
     assert f"{wallet}" in told.error.message
