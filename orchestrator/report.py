@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 from pydantic.alias_generators import to_camel
 
 from orchestrator.errors import Disposition, OrchestratorError
@@ -106,7 +106,8 @@ class ClosureReport(_Document):
     account_id: AccountId
     address: str
     """CAIP-10."""
-    result: Literal["holds", "fails", "untold"]
+    result: Literal["holds", "fails", "unknown"]
+    """``unknown``: neither proven nor refuted now."""
     verdict: Literal["irreversible", "reversible", "inconclusive"]
     """Of the proof made now."""
     reason: str
@@ -126,7 +127,13 @@ class AuditReport(_Document):
     closures: list[ClosureReport]
     holds: int
     fails: int
-    untold: int
+    unknown: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def untold(self) -> int:
+        """Deprecated: ``unknown`` under its first name."""
+        return self.unknown
 
 
 class AccountReport(_Document):

@@ -78,7 +78,7 @@ def _report(found: Sequence[Audited]) -> AuditReport:
         ],
         holds=counts["holds"],
         fails=counts["fails"],
-        untold=counts["untold"],
+        unknown=counts["unknown"],
     )
 
 
