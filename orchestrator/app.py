@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.accounts import Accounts, Ask, account_states, new_reference, to_account_id
-from orchestrator.authorization.gate import stopped
+from orchestrator.authorization.gate import stop_wait
 from orchestrator.connect import Keys, connect, lock_folder, open_journal, open_keys, open_outlook
 from orchestrator.dispatch.audit import Auditor
 from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
@@ -376,7 +376,7 @@ class Orchestrator(Facade):
         done = await reconcile(services, journaled, look_back, reason=reason, by=by)
         if done is None or done.stopped is None:
             return None
-        return stopped(done.stopped, services.clock(), services.rules.patience)
+        return stop_wait(done.stopped, services.clock(), services.parameters.patience)
 
 
 def _outdated(state: AccountState) -> bool:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from orchestrator.authorization.gate import disabled
+from orchestrator.authorization.gate import is_disabled
 from orchestrator.authorization.obstacles import Obstacle, obstacles
-from orchestrator.authorization.permission import binding_rules, bindings
+from orchestrator.authorization.permission import bound_wallets, key_policy_for
 from orchestrator.challenge import (
     Challenge,
     ChallengeHistory,
@@ -30,7 +30,7 @@ from orchestrator.challenge import (
 from orchestrator.connect import has_journal, open_journal, open_keystore, open_platform, open_ruleset
 from orchestrator.errors import KeyUnavailable, PlatformRefused
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
-from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.settings import Settings
@@ -167,10 +167,10 @@ async def _explain(
 ) -> Explanation:
     ruleset, seen = open_ruleset(settings), known.oversight
     key, missing = _key(settings, owner)
-    keys = ruleset.policy.keys
+    key_policy = ruleset.policy.keys
     if key is not None:
-        keys = binding_rules(key, seen, ruleset)
-        key = replace(key, disabled=disabled(key, seen), wallets=bindings(key, seen, ruleset))
+        key_policy = key_policy_for(key, seen, ruleset)
+        key = replace(key, disabled=is_disabled(key, seen), wallets=bound_wallets(key, seen, ruleset))
     purpose = (account_id or UNKNOWN, operation.value)
     op = _pending(known.state, operation)
     if op is not None and op.challenge is not None and op.challenge.digest == challenge.digest and op.challenge_at:
@@ -184,8 +184,8 @@ async def _explain(
         signer=owner,
         # Without a key there is no binding to judge; that the key is missing is told as such.
         wallets=(owner,) if key is None else key.wallets,
-        rules=ruleset.policy.challenge,
-        keys=keys,
+        policy=ruleset.policy.challenge,
+        key_policy=key_policy,
         allowed_domains=frozenset(ruleset.domains),
         now=max(_now(), fetched_at),
         fetched_at=fetched_at,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from orchestrator import eip191
 from orchestrator.errors import PolicyRefused, SettingsError, SigningError
-from orchestrator.lifecycle.proofs import SYSTEM_USER
+from orchestrator.lifecycle.person_signatures import SYSTEM_USER
 from orchestrator.models import Address
 from orchestrator.policy import Person, Role
 

@@ -12,7 +12,7 @@ from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.events import CertificateRevoked
 from orchestrator.lifecycle.fold import AccountState
-from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Stop
+from orchestrator.lifecycle.oversight_state import PEOPLE_TO_RESUME, Stop
 from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
 from orchestrator.ports.platform import PlatformAccount
 

@@ -72,13 +72,13 @@ class Runner:
             match error.disposition:
                 case Disposition.RETRY:
                     since = session.op.touched_at or session.op.started_at
-                    until = since + self._services.rules.patience
+                    until = since + self._services.parameters.patience
                     asked = session.state.approvals.get(session.op.approval or "")
                     if asked is not None and not session.op.approved:  # it waited for people, and not for trouble
-                        until = max(until, asked.asked.expires_at + self._services.rules.patience)
+                        until = max(until, asked.asked.expires_at + self._services.parameters.patience)
                     if session.now() < until:
                         return Advanced(session, Wait("trouble to pass", since, until), error)
-                    action = Halt(error.code, f"for longer than {self._services.rules.patience}: {error.message}")
+                    action = Halt(error.code, f"for longer than {self._services.parameters.patience}: {error.message}")
                 case Disposition.OPERATOR:
                     action = Halt(error.code, error.message)
                 case _:
@@ -94,14 +94,14 @@ class Runner:
     def _outrun(self, session: AccountSession, error: OrchestratorError) -> Advanced:
         """Somebody who needs no lock (an approver) wrote first: nothing was recorded, and the next look reads it."""
         now = session.now()
-        until = now + self._services.rules.patience
+        until = now + self._services.parameters.patience
         return Advanced(session, Wait("another process' entry to be read", now, until), error)
 
     async def _advance(self, session: AccountSession) -> Wait | Halt | End:
         await observe(session)
         step: Step | None = None
         for _ in range(_STEPS_AT_ONCE):
-            action = next_action(session.account_id, session.state, session.now(), self._services.rules)
+            action = next_action(session.account_id, session.state, session.now(), self._services.parameters)
             if isinstance(action, Act):
                 step = action.step
                 self._watch(session.account_id, action.step.value.replace("_", " "))

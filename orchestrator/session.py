@@ -10,7 +10,7 @@ from typing import Protocol
 
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
 from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Ruleset
@@ -89,7 +89,7 @@ class Services:
     journal: Journal
     certifier: Certifier
     clock: Callable[[], datetime]
-    rules: Rules
+    parameters: Parameters
     ruleset: Ruleset
     """What this process' settings ask for; nothing is done before it is the one in force."""
     signing_log: SigningLog

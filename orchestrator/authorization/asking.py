@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import request_approval
-from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.lifecycle.oversight_state import request_approval
+from orchestrator.lifecycle.person_signatures import approval_text
 from orchestrator.people import Voice, prove
 from orchestrator.policy import Person, Role
 from orchestrator.session import Services

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import rfc8785
@@ -19,51 +19,27 @@ from orchestrator.authorization.asking import request
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.decisions import is_decision
-from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
-from orchestrator.lifecycle.proofs import approvals_needed, supporters
+from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
+from orchestrator.lifecycle.person_signatures import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.policy import KeyRules, Role, Ruleset
+from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.journal import CountLimit, Journal
-from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
+from orchestrator.ports.signers import KeyInfo
 from orchestrator.session import Services
 
 _TURN = timedelta(minutes=10)
 """How long a process leaves a ruleset in force that another process has put in the place of its own."""
 
 
-async def oversight(services: Services) -> Oversight:
-    """What people have decided so far. Reads only."""
-    return fold_oversight(await services.journal.read(STREAM))
+async def read_oversight(journal: Journal) -> Oversight:
+    """What people have decided so far: what the stream ``signing`` says now."""
+    return fold_oversight(await journal.read(STREAM))
 
 
-async def confirmations(services: Services) -> int:
+async def confirmations_in_force(services: Services) -> int:
     """Those of the ruleset in force: what the settings say counts once it was adopted. Reads only."""
-    seen = await oversight(services)
+    seen = await read_oversight(services.journal)
     return (seen.ruleset or services.ruleset).confirmations
-
-
-async def note_decisions(journal: Journal, log: SigningLog) -> None:
-    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen (a
-    stop, say), and one for the last change if that came later: an older database that lacks one is recognised, and
-    whether people's word was lost with it. Call behind ``restored`` only."""
-    journaled, identity = await journal.read(STREAM), await journal.identity()
-    last = await asyncio.to_thread(log.last, identity)
-    fresh = [item for item in journaled if last is None or item.seq > last.seq]
-    decided = [item for item in fresh if is_decision(item.event)]
-    for item in (*decided[-1:], *fresh[-1:]):  # one that is both has one line: what is there already is not noted again
-        entry = LogEntry(
-            epoch=last.epoch if last is not None else 0,
-            seq=item.seq,
-            hash=item.hash,
-            account_id="",
-            purpose="decision" if is_decision(item.event) else "change",
-            digest="",
-            signer="",
-            key="",
-            at=item.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        )
-        await asyncio.to_thread(log.note, identity, entry)
 
 
 async def ruleset_wait(services: Services) -> Wait | None:
@@ -73,7 +49,7 @@ async def ruleset_wait(services: Services) -> Wait | None:
     else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError, and as
     ``people.prove`` where the person who runs this process cannot be proven to be one of the people in force.
     """
-    seen, mine, now = await oversight(services), services.ruleset, services.clock()
+    seen, mine, now = await read_oversight(services.journal), services.ruleset, services.clock()
     if seen.ruleset_hash == mine.hash:
         services.adopted.add(mine.hash)
         return None
@@ -93,7 +69,7 @@ async def ruleset_wait(services: Services) -> Wait | None:
     needed = seen.ruleset.approvals_for(mine) if seen.ruleset is not None else 0
     adopted = o.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=services.actor)
     if needed == 0 or seen.ruleset is None:
-        await record(services, seen, adopted)
+        await append_as_seen(services, seen, adopted)
         services.adopted.add(mine.hash)
         return None
     content = change_of(seen.ruleset_hash, seen.ruleset, mine)
@@ -110,12 +86,12 @@ async def ruleset_wait(services: Services) -> Wait | None:
             now=now,
             expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
         )
-        await record(services, seen, asked)
+        await append_as_seen(services, seen, asked)
         found = Approval(asked, now)
-    approved, takes = await standing(services, seen, found)
+    approved, takes = await count_approvals(services, seen, found)
     if approved >= takes and found.is_live(services.clock()):
         used = adopted.model_copy(update={"request": found.asked.request})
-        await record(services, seen, used, o.ApprovalUsed(request=found.asked.request))
+        await append_as_seen(services, seen, used, o.ApprovalUsed(request=found.asked.request))
         services.adopted.add(mine.hash)
         return None
     return change_wait(found, takes, content)
@@ -138,7 +114,7 @@ def change_wait(asked: Approval, takes: int, change: Mapping[str, Any]) -> Wait:
     )
 
 
-def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
+def stop_wait(stop: Stop, now: datetime, patience: timedelta) -> Wait:
     """The wait that an emergency stop is."""
     scope = "all signing" if stop.scope == "all" else f"signing of {stop.scope}"
     return Wait(
@@ -148,58 +124,12 @@ def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
     )
 
 
-async def standing(services: Services, seen: Oversight, approval: Approval) -> tuple[int, int]:
+async def count_approvals(services: Services, seen: Oversight, approval: Approval) -> tuple[int, int]:
     """How many people have approved a request, and how many must: by signatures, and not by what the events say. Reads
     only."""
     policy, journal = (seen.ruleset or services.ruleset).policy, await services.journal.identity()
     said = supporters(approval, policy.people, journal, eip191.recover)
     return len(said), approvals_needed(approval.asked, policy, journal, eip191.recover)
-
-
-async def restored(journal: Journal, log: SigningLog, keystore: str, rules: KeyRules) -> str | None:
-    """Why nothing may be signed before a reconciliation, or None: either the journal or the keystore is older than what
-    was signed, or they do not belong together. ``keystore``: its id. Reads only. Raises JournalError
-    ``journal_damaged``.
-    """
-    await journal.require_whole()
-    identity = await journal.identity()
-    # In this order: another process writes its line after its intent and before its signature.
-    signed, mine = await journal.last_signed_seq(None), await journal.last_signed_seq(keystore)
-    last = await asyncio.to_thread(log.last, identity)
-    if last is None:
-        if signed is not None:
-            return (
-                f"the journal has a signature at event {signed}, and the log beside the keystore has none for this "
-                "journal: the keystore was restored from an older copy, or is another one"
-            )
-        return await unrelated(log, identity, rules)
-    found = await journal.event_hash(last.seq)
-    if found != last.hash:
-        actual = "no such event" if found is None else "another event there"
-        return (
-            f"the log beside the keystore ends with event {last.seq} of the journal (signed at {last.at}), and the "
-            f"journal has {actual}: the database was restored from an older backup"
-        )
-    if mine is not None and mine > last.seq:
-        return (
-            f"the journal has a signature of this keystore at event {mine}, and the log beside the keystore ends with "
-            f"event {last.seq}: the keystore was restored from an older copy"
-        )
-    return None
-
-
-async def unrelated(log: SigningLog, identity: str | None, rules: KeyRules) -> str | None:
-    """Why keys that have signed for another journal may not sign for one that has no signature, or None. ``identity``:
-    that journal's; None where it is not there yet. Reads only."""
-    # Without this one: another process may just be writing its first line, or was killed before that.
-    others = await asyncio.to_thread(log.journals) - {identity}
-    if not others or rules.new_journal != "refuse":
-        return None
-    this = "this one" if identity is None else f"this one ({identity})"
-    return (
-        f"the keystore has signed for another journal ({', '.join(sorted(others)[:3])}), and {this} has no signature: "
-        "expected the journal that belongs to the keystore (policy keys.new_journal)"
-    )
 
 
 async def certificate_wait(services: Services, chain: str) -> Wait | None:
@@ -212,10 +142,10 @@ async def certificate_wait(services: Services, chain: str) -> Wait | None:
     if name is None:
         return None
     await services.journal.require_whole()
-    seen = await oversight(services)
+    seen = await read_oversight(services.journal)
     stop = seen.stop_for(key=name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
     if stop is not None:
-        return stopped(stop, services.clock(), services.rules.patience)
+        return stop_wait(stop, services.clock(), services.parameters.patience)
     last = seen.keys.get(name)
     if last is not None and last.disabled:
         raise KeyUnavailable(
@@ -225,7 +155,7 @@ async def certificate_wait(services: Services, chain: str) -> Wait | None:
     address = await asyncio.to_thread(services.certifier.address)
     stop = seen.stop_for(key=name, address=address, chain=chain)
     if stop is not None:
-        return stopped(stop, services.clock(), services.rules.patience)
+        return stop_wait(stop, services.clock(), services.parameters.patience)
     if address in seen.out_of_use:
         raise KeyUnavailable(
             f"key {name!r}, which is to sign certificates, has address {address}, and that is disabled",
@@ -234,7 +164,7 @@ async def certificate_wait(services: Services, chain: str) -> Wait | None:
     return None
 
 
-def disabled(key: KeyInfo, seen: Oversight) -> bool:
+def is_disabled(key: KeyInfo, seen: Oversight) -> bool:
     """By its file or by the journal's last word on its address: neither a keystore from an older backup nor a copy of
     the file under another name puts a key back into use."""
     return key.disabled or key.address in seen.out_of_use
@@ -255,7 +185,7 @@ def count_limits(ruleset: Ruleset, key: KeyInfo, now: datetime) -> tuple[CountLi
     )
 
 
-async def record(services: Services, seen: Oversight, *new: Event) -> None:
+async def append_as_seen(services: Services, seen: Oversight, *new: Event) -> None:
     """SIDE EFFECTS: appends to the stream ``signing``, if it is still as it was seen.
 
     Raises JournalError, passing: ``journal_moved`` where it has grown meanwhile.

@@ -12,16 +12,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from orchestrator.authorization.gate import disabled, oversight, stopped
+from orchestrator.authorization.gate import is_disabled, read_oversight, stop_wait
 from orchestrator.challenge.accounts import named_accounts
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable
 from orchestrator.lifecycle.decide import Halt, Wait
 from orchestrator.lifecycle.fold import PURPOSE, Signed
-from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.models import ChainAccount
-from orchestrator.policy import KeyRules, Ruleset
+from orchestrator.policy import KeyPolicy, Ruleset
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.session import AccountSession, Services
 
@@ -33,7 +33,7 @@ async def permitted(session: AccountSession) -> AsyncIterator[None]:
     Raises JournalError ``journal_moved`` where it may not be sent any more, and as ``forbidden``: nothing is sent then.
     """
     async with session.services.journal.in_flight():
-        found = await forbidden(session, await oversight(session.services))
+        found = await forbidden(session, await read_oversight(session.services.journal))
         if found is not None:
             told = found.waits_for if isinstance(found, Wait) else found.message
             raise JournalError(
@@ -60,15 +60,15 @@ async def forbidden(session: AccountSession, seen: Oversight) -> Wait | Halt | N
     # Before keys, so that a stop needs none to be there.
     stop = seen.stop_for(key=op.signed.by_key, address=signer.address, chain=str(signer.chain))
     if stop is not None:
-        return stopped(stop, session.now(), services.rules.patience)
+        return stop_wait(stop, session.now(), services.parameters.patience)
     key = await asyncio.to_thread(_signed_by, services, op.signed, signer)
     require_enabled(key, seen)
     decision = await decision_on(
         session,
         Challenge.parse(op.challenge.challenge),
         signer,
-        bindings(key, seen, services.ruleset),
-        binding_rules(key, seen, services.ruleset),
+        bound_wallets(key, seen, services.ruleset),
+        key_policy_for(key, seen, services.ruleset),
         now=op.signed.at,
         fetched_at=min(op.challenge_at, op.signed.at),
         intended=True,
@@ -90,7 +90,7 @@ def require_in_force(services: Services, seen: Oversight) -> None:
 
 def require_enabled(key: KeyInfo, seen: Oversight) -> None:
     """Raises KeyUnavailable ``key_disabled``."""
-    if disabled(key, seen):
+    if is_disabled(key, seen):
         raise KeyUnavailable(
             f"key {key.name!r} with address {key.address} is disabled: "
             f"type orchestrator keys enable {key.name} if it may sign again",
@@ -98,7 +98,7 @@ def require_enabled(key: KeyInfo, seen: Oversight) -> None:
         )
 
 
-def bindings(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
+def bound_wallets(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
     """The wallets that the key may sign for under the ruleset in force (None: none is).
 
     Where changes of keys take approval, they are what the journal last said of the key with this name and address:
@@ -111,13 +111,13 @@ def bindings(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[Ch
     return tuple(dict.fromkeys((*key.wallets, *journaled)))  # a kill between the two leaves the journal's
 
 
-def binding_rules(key: KeyInfo, seen: Oversight, ruleset: Ruleset) -> KeyRules:
+def key_policy_for(key: KeyInfo, seen: Oversight, ruleset: Ruleset) -> KeyPolicy:
     """The ruleset's ``keys`` as they hold for this key: where changes of keys take approval, the first use binds no key
     that the journal has not heard of, since nobody has approved that it is there."""
-    rules = ruleset.policy.keys
+    policy = ruleset.policy.keys
     if ruleset.policy.approvals.keys == 0 or (key.name, key.address) in seen.key_changes:
-        return rules
-    return rules.model_copy(update={"binding": "required"})
+        return policy
+    return policy.model_copy(update={"binding": "required"})
 
 
 async def decision_on(
@@ -125,7 +125,7 @@ async def decision_on(
     challenge: Challenge,
     owner: ChainAccount,
     wallets: tuple[ChainAccount, ...],
-    keys: KeyRules,
+    key_policy: KeyPolicy,
     *,
     now: datetime,
     fetched_at: datetime,
@@ -141,12 +141,12 @@ async def decision_on(
             operation=SigningOperation(PURPOSE[op.kind]),
             signer=owner,
             wallets=wallets,
-            rules=services.ruleset.policy.challenge,
-            keys=keys,
+            policy=services.ruleset.policy.challenge,
+            key_policy=key_policy,
             allowed_domains=frozenset(services.ruleset.domains),
             now=now,
             fetched_at=fetched_at,
-            clock_skew=services.rules.clock_skew,
+            clock_skew=services.parameters.clock_skew,
             history=await services.journal.challenge_history(challenge.digest),
             known_accounts=await services.journal.known_accounts(named_accounts(challenge)),
             resuming=intended,

@@ -72,7 +72,7 @@ def decide(challenge: Challenge, expectation: Expectation) -> Decision:
             origin = quoted(challenge.decoded.split(b" ", 1)[0].decode("ascii"))
             return Decision(True, "eip4361", "a fitting EIP-4361 message", f"an EIP-4361 message of {origin}")
         case ChallengeKind.OPAQUE:
-            size, most = len(challenge.decoded), expectation.rules.opaque_max_bytes
+            size, most = len(challenge.decoded), expectation.policy.opaque_max_bytes
             return Decision(True, "opaque", f"1 to {most} opaque bytes", f"{size} opaque bytes")
 
 

@@ -58,8 +58,8 @@ def _characters(challenge: Challenge, _: Sequence[Form], __: Expectation) -> Obj
 
 
 def _kind(challenge: Challenge, _: Sequence[Form], expectation: Expectation) -> Objection | None:
-    allowed = set(expectation.rules.kinds)
-    most = expectation.rules.opaque_max_bytes
+    allowed = set(expectation.policy.kinds)
+    most = expectation.policy.opaque_max_bytes
     size = len(challenge.decoded)
     if challenge.kind.value in allowed and (challenge.kind is not ChallengeKind.OPAQUE or 1 <= size <= most):
         return None
@@ -115,7 +115,7 @@ def _signed_before(_: Challenge, __: Sequence[Form], expectation: Expectation) -
 
 
 def _chain(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
-    allowed, actual = expectation.rules.chains, str(expectation.signer.chain)
+    allowed, actual = expectation.policy.chains, str(expectation.signer.chain)
     if not allowed or actual in allowed:
         return None
     return f"a wallet on {' or '.join(sorted(allowed))}", f"one on {actual}"
@@ -123,7 +123,7 @@ def _chain(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Object
 
 def _binding(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
     wallets = expectation.wallets
-    if expectation.signer in wallets or (not wallets and expectation.keys.binding == "first_use"):
+    if expectation.signer in wallets or (not wallets and expectation.key_policy.binding == "first_use"):
         return None
     bound = " and ".join(str(wallet) for wallet in wallets[:4]) + (" and others" if len(wallets) > 4 else "")
     return f"a key bound to {expectation.signer}", f"one bound to {bound or 'no wallet'}"

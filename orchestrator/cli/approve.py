@@ -61,9 +61,10 @@ def approve(
         )
 
     async def work(journal: Journal) -> Request:
+        from orchestrator.authorization.gate import read_oversight
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight import approvals, requests
-        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
         of_settings = open_ruleset(settings())
@@ -104,9 +105,10 @@ def approve(
 
 def _list() -> int:
     async def work(journal: Journal) -> tuple[list[Request], Ruleset, list[StopNote]]:
+        from orchestrator.authorization.gate import read_oversight
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight import requests
-        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
         of_settings = open_ruleset(settings())
@@ -130,7 +132,7 @@ def _list() -> int:
 def _print_text(what: str) -> int:
     async def work(journal: Journal) -> tuple[Request, str]:
         from orchestrator.connect import open_ruleset
-        from orchestrator.lifecycle.proofs import approval_text
+        from orchestrator.lifecycle.person_signatures import approval_text
         from orchestrator.oversight import requests
 
         await _require_one_account(journal, what)

@@ -249,9 +249,10 @@ def _changed(
     from orchestrator.oversight.approvals import Waiting
 
     async def body(journal: Journal) -> Changed | list[Changed] | Waiting:
+        from orchestrator.authorization.gate import read_oversight
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight.keys import Office
-        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.oversight.records import in_force
         from orchestrator.people import system_user
 
         of_settings = open_ruleset(settings())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import Oversight
+    from orchestrator.lifecycle.oversight_state import Oversight
     from orchestrator.oversight.records import Landing
     from orchestrator.report import StopNote
 
@@ -98,7 +98,7 @@ async def noted(journal: Journal) -> None:
     """
     from contextlib import suppress
 
-    from orchestrator.authorization.gate import note_decisions, restored
+    from orchestrator.authorization.restore_guard import note_decisions, restore_finding
     from orchestrator.connect import open_keystore, open_ruleset
     from orchestrator.signers.log import FileSigningLog
 
@@ -106,16 +106,16 @@ async def noted(journal: Journal) -> None:
     if not given.keystore.is_dir():
         return
     with suppress(OrchestratorError):
-        log, rules = FileSigningLog(given.keystore), open_ruleset(given).policy.keys
-        if await restored(journal, log, open_keystore(given).id, rules) is None:
+        log, policy = FileSigningLog(given.keystore), open_ruleset(given).policy.keys
+        if await restore_finding(journal, log, open_keystore(given).id, policy) is None:
             await note_decisions(journal, log)
 
 
 def peek() -> tuple[Oversight | None, OrchestratorError | None]:
     """What people have decided, for a command that only reads and works without a journal too: None where there is none
     (and none is made), or where it cannot be read (then with the error)."""
+    from orchestrator.authorization.gate import read_oversight
     from orchestrator.connect import has_journal
-    from orchestrator.oversight.records import read_oversight
 
     try:
         if not has_journal(settings()):

@@ -74,9 +74,10 @@ def asker(settings: Settings, account_ids: Sequence[str]) -> Voice | None:
         return None
 
     async def work(journal: Journal) -> Voice | None:
+        from orchestrator.authorization.gate import read_oversight
         from orchestrator.connect import open_ruleset
         from orchestrator.lifecycle.fold import fold
-        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.oversight.records import in_force
         from orchestrator.people import Voice
         from orchestrator.signers import PromptPassword
         from orchestrator.signers.person_key import FileKey

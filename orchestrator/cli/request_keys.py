@@ -183,8 +183,9 @@ def _change(work: Callable[[RequestKeyChanges], Awaitable[KeyFile]]) -> KeyFile 
 
 
 async def _office(journal: Journal) -> RequestKeyOffice:
+    from orchestrator.authorization.gate import read_oversight
     from orchestrator.connect import open_ruleset
-    from orchestrator.oversight.records import in_force, read_oversight
+    from orchestrator.oversight.records import in_force
     from orchestrator.oversight.request_keys import RequestKeyOffice
     from orchestrator.people import system_user
     from orchestrator.signers.identity import keystore_id

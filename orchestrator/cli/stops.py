@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import Oversight, Stop
+    from orchestrator.lifecycle.oversight_state import Oversight, Stop
     from orchestrator.models import Address
     from orchestrator.oversight.stops import Resumption
 
@@ -75,7 +75,8 @@ def resume_signing(
 
     Example: orchestrator resume-signing --person-key ./alice.json
     """
-    from orchestrator.oversight.records import in_force, read_oversight
+    from orchestrator.authorization.gate import read_oversight
+    from orchestrator.oversight.records import in_force
     from orchestrator.oversight.stops import resume, to_scope
 
     scope = to_scope(key=key, chain=chain)
@@ -111,7 +112,7 @@ def stops() -> int:
 
     Example: orchestrator stops --json
     """
-    from orchestrator.oversight.records import read_oversight
+    from orchestrator.authorization.gate import read_oversight
 
     seen = with_journal(read_oversight, create=False)
     _emit(seen.stops, (), "[bold red]SIGNING IS STOPPED[/]" if seen.stops else "signing is not stopped")
@@ -119,8 +120,8 @@ def stops() -> int:
 
 
 def _print_text(scope: str) -> int:
-    from orchestrator.lifecycle.proofs import resume_text
-    from orchestrator.oversight.records import read_oversight
+    from orchestrator.authorization.gate import read_oversight
+    from orchestrator.lifecycle.person_signatures import resume_text
 
     async def work(journal: Journal) -> list[str]:
         identity = await journal.identity()

@@ -121,7 +121,9 @@ class Operations:
         if op is not None and op.kind is kind and op.ended is not None and op.ended.outcome == "done":
             now = services.clock()
             again = Operation(kind=kind, started_at=now)
-            if next_action(account_id, replace(session.state, operation=again), now, services.rules) == End("done"):
+            if next_action(account_id, replace(session.state, operation=again), now, services.parameters) == End(
+                "done"
+            ):
                 return report(account_id, session.state)
         await session.record(e.OperationStarted(operation=kind, by=services.actor))
         return None

@@ -25,8 +25,8 @@ from orchestrator.journal.schema import certificates, claims, events, inbox, met
 from orchestrator.journal.transactions import Database
 from orchestrator.journal.verify import Verification, require_whole, verified
 from orchestrator.lifecycle.events import CREATIONS, SigningIntended
-from orchestrator.lifecycle.oversight import STREAM as SIGNING
 from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled, SigningStopped
+from orchestrator.lifecycle.oversight_state import STREAM as SIGNING
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.ports.journal import CountLimit, SignatureRow
 

@@ -189,8 +189,8 @@ class SubmissionAccepted(Fact):
 
 
 class SubmissionIneffective(Fact):
-    """The platform took the signature a while ago (``Rules.effect``), the account stands where it stood, and the same
-    challenge is still on offer."""
+    """The platform took the signature a while ago (``Parameters.effect``), the account stands where it stood, and
+    the same challenge is still on offer."""
 
     type: Literal["submission_ineffective"] = "submission_ineffective"
     digest: str

@@ -13,12 +13,13 @@ from typing import Any, Literal
 
 from orchestrator import eip191
 from orchestrator.authorization.asking import signed_request
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, content_hash
-from orchestrator.lifecycle.proofs import approval_text, is_asker
+from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, content_hash
+from orchestrator.lifecycle.person_signatures import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.oversight.records import Clock, in_force, read_oversight, record
+from orchestrator.oversight.records import Clock, in_force, record
 from orchestrator.oversight.requests import Request, fold_requests, require_live, weighed
 from orchestrator.people import SILENT, Proof, Voice, prove
 from orchestrator.policy import Person, Role, Ruleset
@@ -88,7 +89,7 @@ async def authorise(
     def decide(oversight: Oversight, now: datetime) -> Sequence[Event]:
         if live(oversight, now) is not None:
             return ()
-        rules = in_force(oversight, settings).policy
+        policy = in_force(oversight, settings).policy
         asked = signed_request(
             subject,
             role,
@@ -96,10 +97,10 @@ async def authorise(
             needed=needed,
             by=by,
             voice=voice,
-            people=rules.people,
+            people=policy.people,
             journal=journal,
             now=now,
-            expires_at=now + timedelta(seconds=rules.approvals.expires),
+            expires_at=now + timedelta(seconds=policy.approvals.expires),
         )
         return (asked,)
 

@@ -20,15 +20,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from orchestrator.authorization.gate import disabled
-from orchestrator.authorization.permission import bindings
+from orchestrator.authorization.gate import is_disabled, read_oversight
+from orchestrator.authorization.permission import bound_wallets
 from orchestrator.errors import Disagreement, JournalError, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
-from orchestrator.oversight.records import LANDING, Clock, Landing, in_force, read_oversight, record
+from orchestrator.oversight.records import LANDING, Clock, Landing, in_force, record
 from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.journal import Journal
@@ -213,7 +213,7 @@ class Office:
             case "enabled":
                 out_of_use = False
             case _:  # putting a key back into use is a change of its own
-                out_of_use = disabled(key, oversight)
+                out_of_use = is_disabled(key, oversight)
         return o.KeyChanged(
             action=matter.action,
             name=key.name,
@@ -229,10 +229,10 @@ class Office:
     def _wallets(self, matter: Matter, key: KeyInfo, oversight: Oversight) -> tuple[ChainAccount, ...]:
         """Where changes of keys take approval, what was approved, now and before: no other change of the key takes over
         what somebody has written to its file."""
-        rules = in_force(oversight, self.settings)
-        if rules.policy.approvals.keys == 0:
+        ruleset = in_force(oversight, self.settings)
+        if ruleset.policy.approvals.keys == 0:
             return key.wallets
-        before = () if matter.action in _NEW else bindings(key, oversight, rules)
+        before = () if matter.action in _NEW else bound_wallets(key, oversight, ruleset)
         return tuple(dict.fromkeys((*before, *sorted(matter.wallets_of(key), key=str))))
 
     def _known(self, name: str) -> KeyInfo | None:
@@ -275,7 +275,7 @@ class Office:
             case "disabled":
                 return key.disabled and key.address in oversight.out_of_use
             case "enabled":
-                return not disabled(key, oversight)
+                return not is_disabled(key, oversight)
             case "bound":
                 return set(matter.wallets) <= set(key.wallets) and {str(w) for w in matter.wallets} <= set(last.wallets)
             case _:
@@ -284,7 +284,7 @@ class Office:
 
 def as_seen(key: KeyInfo, oversight: Oversight) -> KeyInfo:
     """The key with what the journal knows of it: whether it is out of use, and the wallets that it may sign for."""
-    return replace(key, disabled=disabled(key, oversight), wallets=bindings(key, oversight, oversight.ruleset))
+    return replace(key, disabled=is_disabled(key, oversight), wallets=bound_wallets(key, oversight, oversight.ruleset))
 
 
 def _is_journaled(key: KeyInfo, oversight: Oversight, keystore: str) -> bool:

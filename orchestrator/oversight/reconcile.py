@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC
 
-from orchestrator.authorization.gate import restored
+from orchestrator.authorization.restore_guard import restore_finding
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import Stop
+from orchestrator.lifecycle.oversight_state import Stop
 from orchestrator.models import AccountId
 from orchestrator.oversight.stops import EVERYTHING
 from orchestrator.ports.journal import SignatureRow
@@ -46,7 +46,9 @@ async def reconcile(
     journals what it finds. Raises OrchestratorError's subclasses: then nothing is settled, and signing stays off.
     SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
     """
-    finding = await restored(services.journal, services.signing_log, services.keyring.id, services.ruleset.policy.keys)
+    finding = await restore_finding(
+        services.journal, services.signing_log, services.keyring.id, services.ruleset.policy.keys
+    )
     if finding is None:
         return None
     accounts = tuple(accounts)

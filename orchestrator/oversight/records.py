@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import Disposition, JournalError
-from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import Ruleset
 from orchestrator.ports.journal import Journal, retry_on_conflict
@@ -51,11 +52,6 @@ class Landing:
 
 
 LANDING: Final = Landing()
-
-
-async def read_oversight(records: Journal) -> Oversight:
-    """What the stream ``signing`` says now."""
-    return fold_oversight(await records.read(STREAM))
 
 
 def in_force(oversight: Oversight, settings: Ruleset) -> Ruleset:

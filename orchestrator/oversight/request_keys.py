@@ -25,11 +25,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.approvals import Waiting, authorise
-from orchestrator.oversight.records import Clock, in_force, read_oversight, record
+from orchestrator.oversight.records import Clock, in_force, record
 from orchestrator.people import SILENT, Voice
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.journal import Journal

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import PolicyRefused, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, fold_approval
-from orchestrator.lifecycle.proofs import approvals_needed, is_asker_proven, supporters
+from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, fold_approval
+from orchestrator.lifecycle.person_signatures import approvals_needed, is_asker_proven, supporters
 from orchestrator.lifecycle.recorded import Recorded
-from orchestrator.oversight.records import Clock, in_force, read_oversight
+from orchestrator.oversight.records import Clock, in_force
 from orchestrator.policy import Policy, Ruleset
 from orchestrator.ports.journal import Journal
 

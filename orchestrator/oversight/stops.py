@@ -16,13 +16,14 @@ from datetime import datetime
 from functools import partial
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import OrchestratorError, PolicyRefused, SettingsError, SigningError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
-from orchestrator.lifecycle.proofs import agreeing, resume_text
+from orchestrator.lifecycle.oversight_state import PEOPLE_TO_RESUME, Oversight, Stop
+from orchestrator.lifecycle.person_signatures import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
-from orchestrator.oversight.records import LANDING, Clock, Landing, in_force, read_oversight, record
+from orchestrator.oversight.records import LANDING, Clock, Landing, in_force, record
 from orchestrator.people import Proof, Voice, prove
 from orchestrator.policy import Person, Role, Ruleset
 from orchestrator.ports.journal import Journal

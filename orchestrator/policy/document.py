@@ -86,7 +86,7 @@ Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_tuple)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 
 
-class ChallengeRules(_Part):
+class ChallengePolicy(_Part):
     """What a challenge must be."""
 
     kinds: Kinds = ("eip4361", "uuid")
@@ -104,7 +104,7 @@ class ChallengeRules(_Part):
     under the platform's domain it may say anything. The empty text stands for a message without one."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> ChallengeRules:
+    def _consistent(self) -> ChallengePolicy:
         listed = (
             ("domains", self.domains, _DOMAIN),
             ("chains", self.chains, _CHAIN),
@@ -128,7 +128,7 @@ _SHAPES = {
 }
 
 
-class KeyRules(_Part):
+class KeyPolicy(_Part):
     """Which keys may sign."""
 
     binding: Literal["required", "first_use"] = "required"
@@ -171,8 +171,8 @@ class Policy(_Part):
     """The whole document. ``Policy()`` is what holds without one: no people are known, so none can be asked."""
 
     version: Literal[1] = 1
-    challenge: ChallengeRules = ChallengeRules()
-    keys: KeyRules = KeyRules()
+    challenge: ChallengePolicy = ChallengePolicy()
+    keys: KeyPolicy = KeyPolicy()
     limits: Annotated[tuple[Limit, ...], BeforeValidator(_tuple)] = (Limit(per="key", signatures=100, seconds=3600),)
     approvals: Approvals = Approvals(closure=0, policy=0, roles=0, keys=0, finality=0)
     people: dict[str, Person] = Field(default_factory=dict)

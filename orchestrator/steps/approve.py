@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from orchestrator.authorization.asking import request
-from orchestrator.authorization.gate import oversight, standing
+from orchestrator.authorization.gate import count_approvals, read_oversight
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.approval import closure_approval, closure_content
 from orchestrator.lifecycle.decide import Action, Wait
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.stages import closure_approval, closure_content
 from orchestrator.policy.document import ROLE_FOR
 from orchestrator.session import AccountSession
 
@@ -23,11 +23,11 @@ async def ask_approval(session: AccountSession) -> Action | None:
         "closure",
         ROLE_FOR["closure"],
         closure_content(session.account_id, session.state, op),
-        needed=services.rules.closure_approvals,
+        needed=services.parameters.closure_approvals,
         by=op.by or services.actor,
         people=services.ruleset.policy.people,
         now=now,
-        expires_at=now + services.rules.approval_life,
+        expires_at=now + services.parameters.approval_life,
     )
     await session.record(asked)
     return None
@@ -35,12 +35,12 @@ async def ask_approval(session: AccountSession) -> Action | None:
 
 async def take_approval(session: AccountSession) -> Action | None:
     """SIDE EFFECTS: journals the approval as used, for this operation and no other, if the signatures show it."""
-    needed = session.services.rules.closure_approvals
+    needed = session.services.parameters.closure_approvals
     approval = closure_approval(session.account_id, session.state, session.op, needed, session.now())
     if approval is None:
         raise AssertionError("an approval is granted before it is taken")
-    seen = await oversight(session.services)
-    approved, takes = await standing(session.services, seen, approval)
+    seen = await read_oversight(session.services.journal)
+    approved, takes = await count_approvals(session.services, seen, approval)
     if approved < takes or not approval.is_live(session.now()):
         # A person who has left since, or somebody who wrote to the database: either way it is no approval.
         return Wait(

@@ -47,7 +47,7 @@ def _nothing_offered(session: AccountSession) -> Action:
 
 def _wait(session: AccountSession, what: str) -> Action:
     since = session.op.touched_at or session.op.started_at
-    until = since + session.services.rules.patience
+    until = since + session.services.parameters.patience
     if session.now() >= until:
         return Halt("overdue", f"waited since {since:%Y-%m-%dT%H:%M:%SZ} for the platform to offer {what}")
     return Wait(f"the platform to offer {what}", since, until)

@@ -119,7 +119,7 @@ def _live_key(services: Services, intents: Sequence[Recorded]) -> str | None:
     """The last intent's key, as long as the platform remembers it since its first use."""
     key = _key(intents[-1])
     first = next(item for item in intents if _key(item) == key)
-    return key if services.rules.is_young(first.at, services.clock(), services.rules.key_life) else None
+    return key if services.parameters.is_young(first.at, services.clock(), services.parameters.key_life) else None
 
 
 def _key(item: Recorded) -> str | None:
@@ -138,7 +138,7 @@ def _require_another(services: Services, doubtful: Sequence[Recorded], stream: s
             "what became of it, and no account is shown that could be it: none more is asked for",
             code="creation_ambiguous",
         )
-    if services.rules.is_young(last, services.clock(), _PAUSES[asked - 1]):
+    if services.parameters.is_young(last, services.clock(), _PAUSES[asked - 1]):
         raise JournalError(
             f"{stream}: what became of the request of {last:%Y-%m-%dT%H:%M:%SZ} is not known yet, and no account is "
             f"shown that could be it; it is made again {_PAUSES[asked - 1].total_seconds():.0f} s after that",
@@ -211,7 +211,7 @@ async def _read_back(
     then or belongs to a creation that is still open.
     """
     since = intents[0].at - _CLOCK_MARGIN
-    if intents[0].at > services.clock() + services.rules.clock_skew:
+    if intents[0].at > services.clock() + services.parameters.clock_skew:
         since = datetime.min.replace(tzinfo=UTC)  # the clock was set back: when we asked cannot be told
     found = [
         account
@@ -246,4 +246,4 @@ def _may_have_made(item: Recorded, customer: CustomerId, currency: str, services
     intent = item.event
     if not isinstance(intent, e.CreationIntended) or (intent.customer_id, intent.currency) != (customer, currency):
         return False
-    return services.rules.is_young(item.at, services.clock(), services.rules.key_life)
+    return services.parameters.is_young(item.at, services.clock(), services.parameters.key_life)

@@ -6,7 +6,7 @@ only mean that the chain is to be waited for.
 
 from __future__ import annotations
 
-from orchestrator.authorization.gate import confirmations
+from orchestrator.authorization.gate import confirmations_in_force
 from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
@@ -58,7 +58,7 @@ async def observe(session: AccountSession) -> None:
         platform = again if again == platform or not _older(again, known, session) else known
     if platform != known:
         news.append(platform)
-    news += _chain_news(session, view, chain_id, await confirmations(session.services))
+    news += _chain_news(session, view, chain_id, await confirmations_in_force(session.services))
     if news:
         await session.record(*news)
     await _notice_reissue(session)
@@ -77,7 +77,7 @@ def _word(account: PlatformAccount, owner: str) -> e.PlatformObserved:
 def _older(answer: e.PlatformObserved, known: e.PlatformObserved, session: AccountSession) -> bool:
     """Whether an answer is older than what is known. A known time that is yet to come tells nothing: measured by it,
     every later answer would be an old one."""
-    latest = session.now() + session.services.rules.clock_skew
+    latest = session.now() + session.services.parameters.clock_skew
     return known.updated_at <= latest and answer.updated_at < known.updated_at
 
 
@@ -176,7 +176,7 @@ async def _notice_reissue(session: AccountSession) -> None:
     if offered is None or offered.digest in session.state.dead_digests:
         return
     lost = offered.digest == op.signed.digest
-    if lost and session.now() - op.signed.accepted_at < session.services.rules.effect:
+    if lost and session.now() - op.signed.accepted_at < session.services.parameters.effect:
         return
     again = await session.services.platform.account(session.account_id)
     if session.state.platform is None or again.status is not session.state.platform.status:

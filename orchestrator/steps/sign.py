@@ -13,28 +13,22 @@ import asyncio
 from datetime import UTC
 
 from orchestrator import eip191
-from orchestrator.authorization.gate import (
-    count_limits,
-    note_decisions,
-    oversight,
-    record,
-    restored,
-    stopped,
-)
+from orchestrator.authorization.gate import append_as_seen, count_limits, read_oversight, stop_wait
 from orchestrator.authorization.permission import (
-    binding_rules,
-    bindings,
+    bound_wallets,
     decision_on,
+    key_policy_for,
     require_enabled,
     require_in_force,
 )
+from orchestrator.authorization.restore_guard import note_decisions, restore_finding
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
-from orchestrator.lifecycle.oversight import STREAM, Oversight
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
 from orchestrator.ports.signers import KeyInfo, LogEntry
@@ -53,9 +47,11 @@ async def sign(session: AccountSession) -> Action | None:
         raise AssertionError("a challenge is fetched before it is signed")
     challenge = Challenge.parse(op.challenge.challenge)
     owner = owner_of(session)
-    seen = await oversight(services)
+    seen = await read_oversight(services.journal)
     require_in_force(services, seen)
-    finding = await restored(services.journal, services.signing_log, services.keyring.id, services.ruleset.policy.keys)
+    finding = await restore_finding(
+        services.journal, services.signing_log, services.keyring.id, services.ruleset.policy.keys
+    )
     if finding is not None:
         return Halt(
             "journal_restored",
@@ -66,19 +62,19 @@ async def sign(session: AccountSession) -> Action | None:
     # Before keys, so that a stop needs none to be there.
     stop = seen.stop_for(key="", address=owner.address, chain=str(owner.chain))
     if stop is not None:
-        return stopped(stop, session.now(), services.rules.patience)
+        return stop_wait(stop, session.now(), services.parameters.patience)
     key = await asyncio.to_thread(services.keyring.key_for, owner.address)
     require_enabled(key, seen)
     stop = seen.stop_for(key=key.name, address=key.address, chain=str(owner.chain))
     if stop is not None:
-        return stopped(stop, session.now(), services.rules.patience)
-    bound = bindings(key, seen, services.ruleset)
+        return stop_wait(stop, session.now(), services.parameters.patience)
+    bound = bound_wallets(key, seen, services.ruleset)
     decision = await decision_on(
         session,
         challenge,
         owner,
         bound,
-        binding_rules(key, seen, services.ruleset),
+        key_policy_for(key, seen, services.ruleset),
         now=session.now(),
         fetched_at=op.challenge_at,
         intended=op.intended is not None and op.intended.digest == challenge.digest,
@@ -140,7 +136,7 @@ async def _bind(
             keystore=services.keyring.id,
             by=services.actor,
         )
-        await record(services, seen, bound)
+        await append_as_seen(services, seen, bound)
     await asyncio.to_thread(services.keyring.bind, key.name, owner)
 
 

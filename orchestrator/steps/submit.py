@@ -11,13 +11,13 @@ from __future__ import annotations
 from datetime import datetime
 from functools import partial
 
-from orchestrator.authorization.gate import oversight
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.authorization.permission import forbidden, permitted
 from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
 from orchestrator.session import AccountSession, new_key
@@ -39,7 +39,7 @@ async def submit(session: AccountSession) -> Action | None:
     op = session.op
     if op.signed is None or op.challenge is None:
         raise AssertionError("a signature is made before it is submitted")
-    seen = await oversight(session.services)
+    seen = await read_oversight(session.services.journal)
     found = await forbidden(session, seen)
     if found is not None:
         return found
@@ -58,7 +58,7 @@ async def submit(session: AccountSession) -> Action | None:
     except JournalError as error:
         if error.code != "journal_moved":
             raise
-        found = await forbidden(session, await oversight(session.services))
+        found = await forbidden(session, await read_oversight(session.services.journal))
         if found is None:
             raise  # decided back meanwhile
         return found
@@ -141,5 +141,5 @@ async def _closing(session: AccountSession) -> bool:
 
 
 def _stale(session: AccountSession, at: datetime | None) -> bool:
-    rules = session.services.rules
-    return at is not None and not rules.is_young(at, session.now(), rules.key_life)
+    parameters = session.services.parameters
+    return at is not None and not parameters.is_young(at, session.now(), parameters.key_life)

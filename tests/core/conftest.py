@@ -22,8 +22,8 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt
-from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import BlockRef, ChainAccount, ChainId, OperationKind, WalletState, to_address
 from orchestrator.policy import Policy, Ruleset
@@ -501,7 +501,7 @@ class FaultyJournal:
 class Lab:
     """A world with one process at a time. Synchronous: every method runs its own steps to their end."""
 
-    def __init__(self, template: Path, rules: Rules | None = None, policy: Policy = POLICY) -> None:
+    def __init__(self, template: Path, parameters: Parameters | None = None, policy: Policy = POLICY) -> None:
         # In memory where that is possible: what is tried here is order, not the disk.
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         path = Path(self.folder.name) / "journal.db"
@@ -525,7 +525,7 @@ class Lab:
             journal=FaultyJournal(self.journal, self.faults),
             certifier=self.certifier,
             clock=lambda: self.now + self.skew,
-            rules=rules or Rules(),
+            parameters=parameters or Parameters(),
             ruleset=Ruleset(policy=policy, domains=("platform.example",), confirmations=1),
             signing_log=FileSigningLog(self.keystore),
             actor="os:model",

@@ -8,8 +8,8 @@ from coincurve import PrivateKey
 from orchestrator import eip191
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
-from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.person_signatures import approval_text
 from orchestrator.oversight.reconcile import Reconciliation, reconcile
 from orchestrator.policy import Person, Role
 from orchestrator.session import AccountSession
@@ -65,10 +65,10 @@ def approved(here, asked: o.ApprovalRequested, person: str, key: PrivateKey | No
     )
 
 
-def under(here, *, rules=None, **changes) -> None:
+def under(here, *, parameters=None, **changes) -> None:
     """The same process, started with other settings."""
     ruleset = here.services.ruleset.model_copy(update=changes)
-    here.services = replace(here.services, ruleset=ruleset, rules=rules or here.services.rules)
+    here.services = replace(here.services, ruleset=ruleset, parameters=parameters or here.services.parameters)
     here.runner = type(here.runner)(here.services)
 
 

@@ -14,10 +14,10 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind, to_address
-from orchestrator.policy import Approvals, ChallengeRules, KeyRules, Limit, Person, Policy, Role, Ruleset
+from orchestrator.policy import Approvals, ChallengePolicy, KeyPolicy, Limit, Person, Policy, Role, Ruleset
 from tests.core.office import (
     PEOPLE,
     approved,
@@ -200,7 +200,7 @@ def test_a_signature_that_the_policy_of_now_forbids_is_not_sent(here, account):
     here.faults.queue.append(("submit", "unreachable"))
     here.start(account, ACTIVATE)
     before = here.services.ruleset.policy
-    under(here, policy=before.model_copy(update={"challenge": ChallengeRules(kinds=("eip4361",))}))
+    under(here, policy=before.model_copy(update={"challenge": ChallengePolicy(kinds=("eip4361",))}))
     halted = here.advance(account).action
     assert isinstance(halted, Halt)
     assert halted.code == "policy_refused"
@@ -214,7 +214,7 @@ def test_a_signature_that_the_policy_of_now_forbids_is_not_sent(here, account):
 def test_waiting_alone_does_not_forbid_a_signature(here, account):
     """A challenge too old to be signed now may have been signed in time; what the platform says of it counts."""
     here.faults.queue.append(("submit", "unreachable"))
-    under(here, policy=here.services.ruleset.policy.model_copy(update={"challenge": ChallengeRules(max_age=60)}))
+    under(here, policy=here.services.ruleset.policy.model_copy(update={"challenge": ChallengePolicy(max_age=60)}))
     here.start(account, ACTIVATE)
     here.pass_time(minutes=20)
     here.advance(account)
@@ -324,7 +324,7 @@ def test_a_key_of_the_same_address_on_another_chain_is_refused(here, account):
 
 
 def test_first_use_binds_once_and_for_good(lab):
-    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here = lab(policy=Policy(limits=(), keys=KeyPolicy(binding="first_use")))
     here.keys.wallets = ()
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
@@ -423,7 +423,7 @@ def test_an_approval_that_only_the_database_says_is_none(lab):
 def test_a_closure_goes_by_signed_approvals_only(lab):
     here = lab(
         policy=ASKING.model_copy(update={"approvals": ASKING.approvals.model_copy(update={"closure": 1})}),
-        rules=Rules(closure_approvals=1),
+        parameters=Parameters(closure_approvals=1),
     )
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
@@ -560,7 +560,7 @@ def test_two_histories_of_one_journal_cannot_both_sign(here, lab, account):
 
 @pytest.mark.parametrize(("rule", "signs"), [("refuse", False), ("allow", True)])
 def test_a_used_keystore_and_another_journal(lab, migrated, tmp_path, rule, signs):
-    policy = Policy(limits=(), keys=KeyRules(new_journal=rule))
+    policy = Policy(limits=(), keys=KeyPolicy(new_journal=rule))
     first = lab(policy=policy)
     assert first.complete(first.create().id, ACTIVATE) == End("done")
     second = lab(policy=policy)

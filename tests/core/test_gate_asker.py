@@ -12,9 +12,9 @@ from orchestrator import eip191
 from orchestrator.errors import KeyUnavailable, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Wait
-from orchestrator.lifecycle.oversight import STREAM, fold_oversight, request_approval
-from orchestrator.lifecycle.proofs import approval_text, is_asker_proven
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM, fold_oversight, request_approval
+from orchestrator.lifecycle.person_signatures import approval_text, is_asker_proven
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind
 from orchestrator.oversight.approvals import approve
 from orchestrator.oversight.requests import find
@@ -55,19 +55,19 @@ def asking(**changed) -> Policy:
 
 def services(lab, *, voice=SILENT, **approvals):
     policy = asking(**approvals)
-    here = lab(policy=policy, rules=rules_of(policy))
+    here = lab(policy=policy, parameters=parameters_of(policy))
     run_by(here, voice)
     return here
 
 
-def rules_of(policy: Policy) -> Rules:
-    return Rules(closure_approvals=policy.approvals.closure, asker=policy.approvals.asker)
+def parameters_of(policy: Policy) -> Parameters:
+    return Parameters(closure_approvals=policy.approvals.closure, asker=policy.approvals.asker)
 
 
 def run_by(here, voice, **ruleset) -> None:
     """Another process: run by somebody else, or with other settings."""
     after = here.services.ruleset.model_copy(update=ruleset)
-    here.services = replace(here.services, voice=voice, ruleset=after, rules=rules_of(after.policy))
+    here.services = replace(here.services, voice=voice, ruleset=after, parameters=parameters_of(after.policy))
     here.runner = type(here.runner)(here.services)
 
 

@@ -12,11 +12,11 @@ from orchestrator.errors import OrchestratorError, PlatformRefused, SettingsErro
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM, Stop, request_approval
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM, Stop, request_approval
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.oversight.reconcile import reconcile
-from orchestrator.policy import Approvals, KeyRules, Policy, Role
+from orchestrator.policy import Approvals, KeyPolicy, Policy, Role
 from orchestrator.session import AccountSession
 from orchestrator.steps.observe import observe
 from tests.core.office import PEOPLE, approved, backup, oversight, restore, say, stop, under
@@ -41,7 +41,7 @@ def active(here):
 
 
 def test_a_stop_during_the_binding_of_first_use_holds(lab):
-    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here = lab(policy=Policy(limits=(), keys=KeyPolicy(binding="first_use")))
     here.keys.wallets = ()
     bind = here.keys.bind
 
@@ -76,7 +76,7 @@ def test_a_ruleset_adopted_between_the_gate_and_the_signature_holds(lab):
 
 
 def test_an_approval_of_a_closure_that_failed_is_not_good_for_the_next_one(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
@@ -98,7 +98,7 @@ def test_an_approval_of_a_closure_that_failed_is_not_good_for_the_next_one(lab):
 
 
 def test_a_platform_that_says_closed_gets_no_deletion_signature_without_approval(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     model = here.account(account)
     here.platform.set_status(model, AccountStatus.CLOSED)
@@ -109,12 +109,12 @@ def test_a_platform_that_says_closed_gets_no_deletion_signature_without_approval
 
 
 def test_more_approvals_asked_by_a_new_ruleset_are_more_approvals(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
     two = ASKING.model_copy(update={"approvals": ASKING.approvals.model_copy(update={"closure": 2})})
-    under(here, policy=two, rules=Rules(closure_approvals=2))
+    under(here, policy=two, parameters=Parameters(closure_approvals=2))
     here.advance(account)
     (change,) = oversight(here).approvals.values()
     say(here, STREAM, approved(here, change.asked, "alice"))
@@ -146,7 +146,7 @@ def test_confirmations_take_effect_after_their_approval_only(lab):
 
 
 def test_one_failure_after_a_long_wait_for_people_is_not_trouble_of_a_day(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1, approval_life=timedelta(days=7)))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1, approval_life=timedelta(days=7)))
     account = active(here)
     here.start(account, CLOSE)
     here.pass_time(hours=25)
@@ -243,7 +243,7 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
 
 
 def test_a_binding_that_a_kill_left_in_the_journal_only_is_a_binding(lab):
-    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here = lab(policy=Policy(limits=(), keys=KeyPolicy(binding="first_use")))
     here.keys.wallets = ()
 
     def killed(name, wallet):
@@ -314,7 +314,7 @@ def test_a_certificate_is_not_signed_with_a_key_that_the_journal_disabled(lab):
 
 def test_an_approval_of_an_abandoned_closure_is_not_good_for_the_next_one(lab):
     """Whoever approved it could otherwise close the account alone, after the one who asked has thought better of it."""
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
@@ -345,7 +345,7 @@ def test_an_approval_is_of_the_content_that_its_text_shows(lab):
 
 
 def test_a_request_does_not_say_itself_how_many_people_it_takes(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
@@ -374,7 +374,7 @@ def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
 
 def test_an_approver_who_has_left_is_no_break_in(lab):
     """Her approval holds no longer under the ruleset in force: another is waited for, and no alarm is raised."""
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.authorization.restore_guard import is_decision
 from orchestrator.errors import KeyUnavailable
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.decisions import is_decision
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.models import OperationKind
 from orchestrator.policy import Approvals, Person, Policy, Role, Ruleset
 from tests.core.office import backup, decide, oversight, reconciled, restart, restore, stop

@@ -26,7 +26,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Halt
 from orchestrator.lifecycle.fold import fold
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.policy import Limit, Policy, Ruleset
 from orchestrator.session import AccountSession, Services
 from orchestrator.signers import FixedPassword, Keyring, Secret
@@ -75,7 +75,7 @@ def world_of(journal: Journal, keystore: Path, file: Path) -> Services:
         keyring=WatchedKeyring(keystore, file),
         journal=journal,
         clock=lambda: datetime.now(UTC),
-        rules=Rules(),
+        parameters=Parameters(),
         ruleset=Ruleset(policy=Policy(limits=()), domains=(), confirmations=1),
         signing_log=FileSigningLog(keystore),
         actor="os:racer",

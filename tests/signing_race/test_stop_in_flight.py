@@ -20,14 +20,14 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.oversight.keys import Office
 from orchestrator.oversight.records import Landing
 from orchestrator.oversight.stops import stop
 from orchestrator.platform import PlatformClient
 from orchestrator.platform.clock import SystemClock
 from orchestrator.policy import Policy
-from orchestrator.policy.document import ChallengeRules
+from orchestrator.policy.document import ChallengePolicy
 from orchestrator.session import AccountSession
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from orchestrator.steps.sign import sign
@@ -84,7 +84,7 @@ class Elsewhere:
     async def narrow(self) -> None:
         """Another process is started with a policy that allows no UUID."""
         ruleset = world_of(self.journal, self.scene.keystore, Path("unused")).ruleset
-        policy = Policy(limits=(), challenge=ChallengeRules(kinds=("eip4361",)))
+        policy = Policy(limits=(), challenge=ChallengePolicy(kinds=("eip4361",)))
         narrower = ruleset.model_copy(update={"policy": policy})
         document = rfc8785.dumps(narrower.document).decode()
         event = o.RulesetAdopted(ruleset=narrower.hash, document=document, by="os:eve")
