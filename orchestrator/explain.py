@@ -182,7 +182,7 @@ async def _explain(
         account_id=account_id or UNKNOWN,
         operation=operation,
         signer=owner,
-        # Without a key there is no binding to judge; that the key is missing is told as such.
+        # Without a key there is no binding to judge; that the key is missing is an obstacle.
         wallets=(owner,) if key is None else key.wallets,
         policy=ruleset.policy.challenge,
         key_policy=key_policy,
@@ -256,7 +256,7 @@ async def _known(journal: Journal | None, challenge: Challenge, account_id: Acco
 
 @asynccontextmanager
 async def _journal(settings: Settings) -> AsyncIterator[Journal | None]:
-    """The journal that the settings name, or None where there is none: a look makes none."""
+    """The journal that the settings name, or None where there is none: a read makes none."""
     if not has_journal(settings):
         yield None
         return

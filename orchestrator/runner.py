@@ -37,7 +37,7 @@ STEPS: dict[Step, Callable[[AccountSession], Awaitable[Action | None]]] = {
 _READ_BACK_AFTER = frozenset({Step.REQUEST, Step.SUBMIT})
 """Steps that change the other side: nothing is decided on the answer, the sides are read back."""
 
-_STEPS_AT_ONCE = 50
+_MOST_STEPS = 50
 """More steps than any operation has: reaching this means that one of the sides takes back what a step had done."""
 
 
@@ -92,7 +92,7 @@ class Runner:
         return Advanced(session, action)
 
     def _outrun(self, session: AccountSession, error: OrchestratorError) -> Advanced:
-        """Somebody who needs no lock (an approver) wrote first: nothing was recorded, and the next look reads it."""
+        """Somebody who needs no lock (an approver) wrote first: nothing was recorded, and the next poll reads it."""
         now = session.now()
         until = now + self._services.parameters.patience
         return Advanced(session, Wait("another process' entry to be read", now, until), error)
@@ -100,7 +100,7 @@ class Runner:
     async def _advance(self, session: AccountSession) -> Wait | Halt | End:
         await observe(session)
         step: Step | None = None
-        for _ in range(_STEPS_AT_ONCE):
+        for _ in range(_MOST_STEPS):
             action = next_action(session.account_id, session.state, session.now(), self._services.parameters)
             if isinstance(action, Act):
                 step = action.step
@@ -116,8 +116,8 @@ class Runner:
             return action
         return Halt(
             "no_progress",
-            f"{_STEPS_AT_ONCE} steps in one look led neither to a wait nor to an end, the last of them {step}: "
-            "platform or chain tells something else each time that it is read",
+            f"{_MOST_STEPS} steps in one go led neither to a wait nor to an end, the last of them {step}: "
+            "platform or chain says something else each time that it is read",
         )
 
     async def _record(self, session: AccountSession, action: Wait | Halt | End) -> None:

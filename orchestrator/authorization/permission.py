@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator.authorization.gate import is_disabled, read_oversight, stop_wait
-from orchestrator.challenge.accounts import named_accounts
+from orchestrator.challenge.account_mentions import named_accounts
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable
@@ -35,9 +35,9 @@ async def permitted(session: AccountSession) -> AsyncIterator[None]:
     async with session.services.journal.in_flight():
         found = await forbidden(session, await read_oversight(session.services.journal))
         if found is not None:
-            told = found.waits_for if isinstance(found, Wait) else found.message
+            reason = found.waits_for if isinstance(found, Wait) else found.message
             raise JournalError(
-                f"decided meanwhile, so the signature is not sent: {told}",
+                f"decided meanwhile, so the signature is not sent: {reason}",
                 code="journal_moved",
                 disposition=Disposition.RETRY,
             )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.models import AccountId, ChainAccount
 from orchestrator.policy import ChallengePolicy, KeyPolicy
 
@@ -16,6 +15,16 @@ class SigningOperation(StrEnum):
 
     CREATION = "creation"
     DELETION = "deletion"
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeHistory:
+    """What the journal knows of a challenge's digest. Both fields are required: None says that there was nothing."""
+
+    fetched_for: tuple[str, str] | None
+    """The account and the purpose that it was first fetched for."""
+    signed_for: tuple[str, str] | None
+    """The account and the purpose that a signature was intended for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

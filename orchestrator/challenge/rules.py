@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from orchestrator.challenge import accounts, lookalikes
+from orchestrator.challenge import account_mentions, lookalikes
 from orchestrator.challenge.decode import Challenge, ChallengeKind
 from orchestrator.challenge.expectation import Expectation
 from orchestrator.challenge.forms import MAX_FORMS, Form, exhausted
@@ -90,14 +90,17 @@ def _foreign(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Obje
     fetched_for = expectation.history.fetched_for
     if fetched_for == expectation.purpose:
         return None
-    return f"a challenge first fetched for {_told(expectation.purpose)}", f"one fetched for {_told(fetched_for)}"
+    return (
+        f"a challenge first fetched for {_purpose_text(expectation.purpose)}",
+        f"one fetched for {_purpose_text(fetched_for)}",
+    )
 
 
 def _account(challenge: Challenge, forms: Sequence[Form], expectation: Expectation) -> Objection | None:
     known = sorted(expectation.known_accounts - {expectation.account_id})
-    named = {*accounts.called_accounts(forms)}
+    named = {*account_mentions.called_accounts(forms)}
     if challenge.kind is ChallengeKind.OPAQUE:
-        named |= {*accounts.written(forms)}
+        named |= {*account_mentions.written(forms)}
     others = [*known, *sorted(named - {expectation.account_id})]
     if not others:
         return None
@@ -110,8 +113,15 @@ def _signed_before(_: Challenge, __: Sequence[Form], expectation: Expectation) -
     if expectation.resuming:
         if signed_for == expectation.purpose:
             return None
-        return f"the signature intended for {_told(expectation.purpose)}", f"one intended for {_told(signed_for)}"
-    return None if signed_for is None else ("a challenge never signed before", f"one signed for {_told(signed_for)}")
+        return (
+            f"the signature intended for {_purpose_text(expectation.purpose)}",
+            f"one intended for {_purpose_text(signed_for)}",
+        )
+    return (
+        None
+        if signed_for is None
+        else ("a challenge never signed before", f"one signed for {_purpose_text(signed_for)}")
+    )
 
 
 def _chain(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
@@ -130,7 +140,7 @@ def _binding(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Obje
 
 
 def _too_much(forms: Sequence[Form]) -> str | None:
-    return f"{len(forms)} or more, which were not all looked at" if exhausted(forms) else None
+    return f"{len(forms)} or more, which were not all read" if exhausted(forms) else None
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -155,7 +165,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def _told(purpose: tuple[str, str] | None) -> str:
+def _purpose_text(purpose: tuple[str, str] | None) -> str:
     return "no account" if purpose is None else f"{purpose[1]} of account {purpose[0]}"
 
 

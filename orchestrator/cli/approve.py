@@ -149,7 +149,7 @@ def _print_text(what: str) -> int:
 
 async def _require_one_account(journal: Journal, what: str) -> None:
     """Raises SettingsError ``account_ambiguous``, also where only one of the accounts has a request."""
-    from orchestrator.accounts import beginning, only
+    from orchestrator.account_queries import beginning, only
 
     prefix = beginning(what)
     if prefix is not None and len(found := await journal.accounts_beginning(prefix)) > 1:

@@ -74,14 +74,14 @@ class Operations:
         except OrchestratorError as error:
             return troubled(account_id, await self._state(account_id), error)
 
-    async def look(self, account_id: AccountId) -> OperationReport:
-        """One look, without waiting: an unfinished operation is moved on as far as it goes now; of any other account
-        both sides are read back and what is new is journaled.
+    async def poll(self, account_id: AccountId) -> OperationReport:
+        """Reads the account back once, without waiting: an unfinished operation is moved on as far as it goes now; of
+        any other account both sides are read back and what is new is journaled.
 
         Raises OrchestratorError's subclasses: JournalError ``account_busy`` (retry), too.
         """
         async with self._locks.hold(account_id, time.monotonic()):
-            return await retry_on_conflict(lambda: self._look(account_id), account_id)
+            return await retry_on_conflict(lambda: self._poll(account_id), account_id)
 
     async def read_back(self, account_id: AccountId) -> None:
         """Reads both sides back, of an account with an unfinished operation too, and journals what is new.
@@ -92,7 +92,7 @@ class Operations:
         async with self._locks.hold(account_id, time.monotonic() + TURN_SECONDS):
             await retry_on_conflict(lambda: self._observed(account_id), account_id)
 
-    async def _look(self, account_id: AccountId) -> OperationReport:
+    async def _poll(self, account_id: AccountId) -> OperationReport:
         session = await AccountSession.load(account_id, self._services)
         if session.state.unfinished:
             return await self._drive(account_id, time.monotonic())
@@ -112,7 +112,7 @@ class Operations:
         if op is not None and op.ended is None:
             if op.kind is kind:
                 return None
-            await self._drive(account_id, time.monotonic())  # it may only need a look to end
+            await self._drive(account_id, time.monotonic())  # it may only need to be read back to end
             session = await AccountSession.load(account_id, services)
             op = session.state.operation
         if op is not None and op.ended is None:

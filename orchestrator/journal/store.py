@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.journal import signatures
 from orchestrator.journal.database import locks_beside, open_database, open_in_memory
@@ -217,7 +217,7 @@ class Journal:
         return found
 
     async def identity(self) -> str:
-        """Tells this journal from any other (UUID text); a copy of the database has the same."""
+        """The journal's id (UUID text); a copy of the database has the same."""
         if self._identity is None:
             found = await self._scalar(sa.select(meta.c.value).where(meta.c.name == "journal_id"))
             if not found:

@@ -159,7 +159,7 @@ def _violation(state: AccountState) -> Halt | None:
     return Halt(
         "finality_violation",
         f"block {block.number} ({block.hash}) was final and has left the canonical chain: what rested on it is "
-        "taken back; the node or the chain cannot be trusted until a person has looked",
+        "taken back; the node or the chain cannot be trusted until a person has checked them",
     )
 
 

@@ -51,7 +51,7 @@ class CreationIntended(Fact):
 
 
 class CreationAnswered(Fact):
-    """The platform has created the account; ``found`` tells how it was learnt."""
+    """The platform has created the account; ``found``: how it was learnt."""
 
     type: Literal["creation_answered"] = "creation_answered"
     account_id: str
@@ -110,7 +110,7 @@ class WalletStateSeen(Fact):
 
 
 class ChainFactsWithdrawn(Fact):
-    """A block that facts rested on has left the canonical chain; what it told is taken back."""
+    """A block that facts rested on has left the canonical chain; what was read from it is taken back."""
 
     type: Literal["chain_facts_withdrawn"] = "chain_facts_withdrawn"
     block: BlockFact

@@ -65,7 +65,7 @@ class Parameters:
 
     def is_young(self, at: datetime, now: datetime, life: timedelta) -> bool:
         """Whether what was noted at ``at`` still lives. A time to come means that the clock was set back: how old the
-        thing really is cannot be told, so it counts as dead."""
+        thing really is, is unknown, so it counts as dead."""
         return -self.clock_skew <= now - at < life
 
 
@@ -123,7 +123,7 @@ class StageContext:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``holds`` tells whether the stage is passed; if not, ``step`` is done, or ``waits_for`` is waited for.
+    """``holds``: whether the stage is passed; if not, ``step`` is done, or ``waits_for`` is waited for.
     ``ACCOUNT_ID`` in that text stands for the account's id."""
 
     name: str

@@ -35,14 +35,14 @@ class Reconciliation:
 async def reconcile(
     services: Services,
     accounts: Iterable[AccountId],
-    look_back: Callable[[AccountId], Awaitable[object]],
+    read_back: Callable[[AccountId], Awaitable[object]],
     *,
     reason: str,
     by: str,
 ) -> Reconciliation | None:
     """Ends the restore guard's refusal. None if it has nothing against signing.
 
-    ``accounts``: those of the journal; the platform's are added. ``look_back`` reads one back from both sides and
+    ``accounts``: those of the journal; the platform's are added. ``read_back`` reads one back from both sides and
     journals what it finds. Raises OrchestratorError's subclasses: then nothing is settled, and signing stays off.
     SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
     """
@@ -57,7 +57,7 @@ async def reconcile(
     ours, unread = frozenset(accounts), []
     for account in known:
         try:
-            await look_back(account)
+            await read_back(account)
         except OrchestratorError as error:
             if account in ours or error.disposition is not Disposition.STOP:
                 raise

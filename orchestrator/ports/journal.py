@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
-from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled, SigningStopped
 from orchestrator.lifecycle.recorded import Event, Recorded

@@ -49,7 +49,7 @@ class Keyring(Protocol):
 
     @property
     def id(self) -> str:
-        """Tells this folder of keys from any other, also from a copy made before it was used (UUID text)."""
+        """Distinguishes this folder of keys from any other, also from a copy made before it was used (UUID text)."""
         ...
 
     def key_for(self, address: Address) -> KeyInfo:

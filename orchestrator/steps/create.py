@@ -61,7 +61,7 @@ async def _create(services: Services, customer: CustomerId, currency: str, refer
         except JournalError as error:
             if error.code != "creation_unsettled" or key is None:
                 raise
-            found = None  # it may be another reference's: our own key tells
+            found = None  # it may be another reference's: our own key decides
         if found is not None:
             return found
     repeated = key is not None and bool(doubtful)
@@ -212,7 +212,7 @@ async def _read_back(
     """
     since = intents[0].at - _CLOCK_MARGIN
     if intents[0].at > services.clock() + services.parameters.clock_skew:
-        since = datetime.min.replace(tzinfo=UTC)  # the clock was set back: when we asked cannot be told
+        since = datetime.min.replace(tzinfo=UTC)  # the clock was set back: when we asked is unknown
     found = [
         account
         for account in await services.platform.customer_accounts(customer)

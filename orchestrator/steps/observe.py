@@ -75,7 +75,7 @@ def _word(account: PlatformAccount, owner: str) -> e.PlatformObserved:
 
 
 def _older(answer: e.PlatformObserved, known: e.PlatformObserved, session: AccountSession) -> bool:
-    """Whether an answer is older than what is known. A known time that is yet to come tells nothing: measured by it,
+    """Whether an answer is older than what is known. A known time that is yet to come means nothing: measured by it,
     every later answer would be an old one."""
     latest = session.now() + session.services.parameters.clock_skew
     return known.updated_at <= latest and answer.updated_at < known.updated_at
@@ -165,7 +165,7 @@ async def _notice_reissue(session: AccountSession) -> None:
     """A platform that took a signature with 202 may refuse it later: it then offers another challenge (API page). One
     that goes on offering the same has perhaps lost the signature: after a while it is submitted anew.
 
-    Only looked at while the account still stands where the signature should have moved it from.
+    Checked only while the account still stands where the signature should have moved it from.
     """
     op = session.state.operation
     if op is None or op.ended is not None or op.signed is None or op.signed.accepted_at is None or op.challenge is None:

@@ -1,7 +1,7 @@
 """Sends what was journaled: the signed challenge, and the requests that change an account.
 
 Each request's idempotency key is journaled before it is used and is used again after an uncertain answer, as long as
-the platform remembers it (one hour); after that the platform's state, read back before every decision, tells whether
+the platform remembers it (one hour); after that the platform's state, read back before every decision, shows whether
 the request took effect. A refusal is believed only after the account was read back too: a repeat may be refused just
 because the first request was taken.
 """
@@ -113,7 +113,7 @@ async def request(session: AccountSession) -> Action | None:
 
 def says_nothing(refused: PlatformRefused) -> bool:
     """Whether a refusal is passing (rate limit, another request in progress) or about the caller (credentials, clock):
-    it does not tell what became of this request, nor of an earlier one under the same key."""
+    it does not say what became of this request, nor of an earlier one under the same key."""
     return refused.disposition is Disposition.RETRY or refused.status == 401 or refused.code in _TO_MEND
 
 

@@ -142,7 +142,9 @@ def test_foreign_json_is_parsed_in_one_place():
 
 def test_foreign_toml_identifiers_and_times_are_parsed_in_few_places():
     assert {name for name, tree in all_modules().items() if "tomllib" in ast.unparse(tree)} == {"foreign_toml.py"}
-    assert calling("UUID") == {"challenge/accounts.py", "devnet/simulator/chain.py"}, "use models.canonical_uuid"
+    assert calling("UUID") == {"challenge/account_mentions.py", "devnet/simulator/chain.py"}, (
+        "use models.canonical_uuid"
+    )
     assert calling("parsedate_to_datetime", "parsedate", "parsedate_tz", "fromisoformat", "strptime") == {
         "challenge/eip4361.py",
         "journal/rows.py",

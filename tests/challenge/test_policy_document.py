@@ -21,8 +21,7 @@ from orchestrator.policy import (
     Ruleset,
     parse_policy,
 )
-from orchestrator.policy.remarks import remarks
-from orchestrator.policy.toml import to_toml
+from orchestrator.policy.document import remarks, to_toml
 
 ALICE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 

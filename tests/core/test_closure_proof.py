@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.dispatch.audit import AT_ONCE, Auditor
+from orchestrator.dispatch.audit import CONCURRENT_PROOFS, Auditor
 from orchestrator.errors import ChainUnreachable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
@@ -352,5 +352,5 @@ def test_an_audit_of_many_is_bounded_and_one_that_cannot_be_mended_does_not_keep
     report = here.run(auditor.audit({str(n): old if n == 7 else state for n in range(50)}))
     assert (report.holds, report.fails, report.unknown) == (49, 0, 1)
     assert report.closures[7].reason == "analysis_not_run"
-    assert 1 < most <= AT_ONCE
+    assert 1 < most <= CONCURRENT_PROOFS
     assert ("7", "audit: chain_unreachable: no answer") in told
