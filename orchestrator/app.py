@@ -16,7 +16,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from orchestrator.accounts import Accounts, Ask, account_states, new_reference, to_account_id
+from orchestrator.account_queries import AccountQueries, Ask, account_states, new_reference, to_account_id
+from orchestrator.authorization.gate import stop_wait
 from orchestrator.connect import Keys, connect, lock_folder, open_journal, open_keys, open_outlook
 from orchestrator.dispatch.audit import Auditor
 from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
@@ -35,10 +36,9 @@ from orchestrator.models import AccountId, CustomerId, OperationKind, to_uuid
 from orchestrator.oversight.reconcile import reconcile
 from orchestrator.people import Signatory
 from orchestrator.report import AccountReport, AuditReport, OperationReport, StatusReport, account_report, troubled
+from orchestrator.session import Services
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
-from orchestrator.steps.gate import stopped
-from orchestrator.steps.world import World
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that an operation may take before it is reported as waiting."""
@@ -47,7 +47,7 @@ _REISSUE_SECONDS = 60.0
 """How long an audit waits for one closure's new certificate."""
 
 Watch = Callable[[str, str], None]
-"""Told the account's id (or a reference) and what is being done or waited for, in words."""
+"""Called with the account's id (or a reference) and what is being done or waited for, in words."""
 
 
 class Orchestrator(Facade):
@@ -72,11 +72,11 @@ class Orchestrator(Facade):
         self._signatory = signatory
         self._locks = AccountLocks(lock_folder(settings))
         self._wakes = Wakes()
-        self._world: World | None = None
+        self._services: Services | None = None
         self._keys: Keys | None = None
         self._operations: Operations | None = None
         self._connecting = asyncio.Lock()
-        self._accounts = Accounts(journal, self._connected, partial(open_outlook, settings, journal))
+        self._accounts = AccountQueries(journal, self._connected, partial(open_outlook, settings, journal))
 
     @classmethod
     @asynccontextmanager
@@ -125,10 +125,10 @@ class Orchestrator(Facade):
             )
         own, reference = reference, new_reference() if reference is None else reference
         deadline = time.monotonic() + timeout
-        world = await self._connected()
+        services = await self._connected()
 
         async def attempt() -> AccountReport:
-            account = await create_account(world, customer, currency.upper(), reference)
+            account = await create_account(services, customer, currency.upper(), reference)
             return account_report(account, reference=own)
 
         async with self._locks.hold(e.creation_stream(reference), deadline, lambda what: self._watch(reference, what)):
@@ -206,17 +206,17 @@ class Orchestrator(Facade):
         if certificate is not None:
             _, older = await self._proven(account_id)
             require_free(Path(certificate), code="certificate_unwritable", known=(older,))
-        told = await self._operate(account_id, OperationKind.CLOSE, timeout)
+        closed = await self._operate(account_id, OperationKind.CLOSE, timeout)
         proof, body = await self._proven(account_id)
-        if proof is None or proof.verdict != "irreversible" or told.outcome != "done":
-            return told
+        if proof is None or proof.verdict != "irreversible" or closed.outcome != "done":
+            return closed
         if body is None:
             raise SettingsError(f"the certificate {proof.certificate_sha256} is not in the journal's database")
         from orchestrator.closure.certifier import file_certificate
 
         path = Path(certificate or proof.certificate)
         file_certificate(path, body, force=certificate is None, older=older)
-        return told.model_copy(update={"certificate": str(path)})
+        return closed.model_copy(update={"certificate": str(path)})
 
     @checked
     async def preflight(self, account_id: str) -> tuple[AccountReport, dict[str, str]]:
@@ -237,28 +237,28 @@ class Orchestrator(Facade):
         states = account_states(streams)
         unfinished = [account for account, state in states.items() if state.unfinished]
         outdated = [account for account, state in states.items() if _outdated(state)]
-        told = await asyncio.gather(
+        reports = await asyncio.gather(
             *(self._resumed_creation(intent, deadline) for intent in intents if isinstance(intent, e.CreationIntended)),
             *(self._resumed(account, deadline) for account in unfinished),
             *(self._reissued(account, deadline) for account in outdated),
         )
         return [
             report.model_copy(update={"reference": await self._accounts.reference(report.account_id)})
-            for report in told
+            for report in reports
             if report is not None
         ]
 
     @checked
     async def audit(self) -> AuditReport:
-        """Proves every closure of the journal again, at today's finalized block, and looks at its certificate's block.
+        """Proves every closure of the journal again, at today's finalized block, and checks its certificate's block.
 
         A closure that is proven and has no certificate of this release gets one; a certificate whose block has left
         the chain is revoked. SIDE EFFECTS: those of ``close`` for the first, a journaled revocation for the second.
         """
         auditor = Auditor(
-            world=await self._connected(),
+            services=await self._connected(),
             state=self._accounts.state,
-            look=self.hint,
+            poll=self.poll,
             certify=lambda account_id: self.close(account_id, timeout=_REISSUE_SECONDS),
             watch=self._watch,
         )
@@ -267,7 +267,7 @@ class Orchestrator(Facade):
     @checked
     async def status(self, account_ids: str | Sequence[str] = ()) -> list[OperationReport]:
         """Where this account stands, or these (none named: all of the journal), by the journal alone: what each waits
-        for is what the next look would wait for if nothing has changed outside. Of an account that the journal does
+        for is what the next poll would wait for if nothing has changed outside. Of an account that the journal does
         not know the platform is asked."""
         return (await self.overview(account_ids)).accounts
 
@@ -301,14 +301,19 @@ class Orchestrator(Facade):
         return await self._accounts.report(identifier, state, wait)
 
     @checked
-    async def hint(self, account_id: str) -> OperationReport:
-        """One look at an account, without waiting: what a webhook, a new block or a due time asks for.
+    async def poll(self, account_id: str) -> OperationReport:
+        """Reads an account back once, without waiting: what a webhook, a new block or a due time asks for.
 
         An unfinished operation is moved on as far as it goes now; of any other account both sides are read back and
         what is new is journaled. Raises OrchestratorError's subclasses: JournalError ``account_busy`` (retry), too,
         where another worker has the account.
         """
-        return await (await self._operating()).look(to_account_id(account_id))
+        return await (await self._operating()).poll(to_account_id(account_id))
+
+    @checked
+    async def hint(self, account_id: str) -> OperationReport:
+        """Deprecated: ``poll``, under its first name."""
+        return await self.poll(account_id)
 
     @property
     def journal(self) -> Journal:
@@ -329,24 +334,24 @@ class Orchestrator(Facade):
 
     # --- inside --------------------------------------------------------------------------------------------------
 
-    async def _connected(self) -> World:
+    async def _connected(self) -> Services:
         async with self._connecting:
-            if self._world is None:
-                self._world = await connect(self._settings, self._journal, self._stack, self.keys, self._signatory)
-            return self._world
+            if self._services is None:
+                self._services = await connect(self._settings, self._journal, self._stack, self.keys, self._signatory)
+            return self._services
 
     async def _operating(self) -> Operations:
-        world = await self._connected()
+        services = await self._connected()
         if self._operations is None:
             interval = self._settings.poll_interval
-            self._operations = Operations(world, self._locks, self._wakes, poll_interval=interval, watch=self._watch)
+            self._operations = Operations(services, self._locks, self._wakes, poll_interval=interval, watch=self._watch)
         return self._operations
 
     async def _operate(self, account_id: str, kind: OperationKind, timeout: float) -> OperationReport:
         identifier = to_account_id(account_id)
         deadline = time.monotonic() + timeout
-        told = await (await self._operating()).run(identifier, kind, deadline)
-        return told.model_copy(update={"reference": await self._accounts.reference(identifier)})
+        report = await (await self._operating()).run(identifier, kind, deadline)
+        return report.model_copy(update={"reference": await self._accounts.reference(identifier)})
 
     async def _proven(self, account_id: str) -> tuple[e.ClosureProven | None, bytes | None]:
         """The newest proof of the account's closure, and its certificate."""
@@ -376,12 +381,12 @@ class Orchestrator(Facade):
         return None
 
     async def _reconcile(self, reason: str, by: str) -> Wait | None:
-        world, look_back = await self._connected(), (await self._operating()).read_back
+        services, read_back = await self._connected(), (await self._operating()).read_back
         journaled = await self._accounts.states()
-        done = await reconcile(world, journaled, look_back, self._journal.import_signatures, reason=reason, by=by)
+        done = await reconcile(services, journaled, read_back, reason=reason, by=by)
         if done is None or done.stopped is None:
             return None
-        return stopped(done.stopped, world.clock(), world.rules.patience)
+        return stop_wait(done.stopped, services.clock(), services.parameters.patience)
 
 
 def _outdated(state: AccountState) -> bool:

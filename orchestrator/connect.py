@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import SettingsError
 from orchestrator.journal.database import database_path, lock_name, locks_beside
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.oversight.outlook import Outlook
-from orchestrator.oversight.records import read_oversight
 from orchestrator.people import ANONYMOUS, Signatory, system_user
 from orchestrator.policy import Policy, Ruleset, parse_policy
 from orchestrator.policy.document import MAX_BYTES
+from orchestrator.session import Services
 from orchestrator.settings import Settings, state_directory
-from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
     from orchestrator.chain.prover import NodeProver
@@ -74,7 +74,7 @@ async def open_outlook(settings: Settings, journal: Journal) -> Outlook:
     return Outlook(
         seen=seen,
         mine=mine,
-        rules=rules(settings, mine),
+        parameters=parameters(settings, mine),
         journal=await journal.identity(),
         now=datetime.now(UTC),
         certificate_key=settings.certificate_key,
@@ -92,8 +92,8 @@ async def connect(
     stack: AsyncExitStack,
     keys: Keys | None = None,
     signatory: Signatory | None = None,
-) -> World:
-    """The world of the steps. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
+) -> Services:
+    """The services of this process. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
 
     ``signatory``: the person who asks for what takes an approval; None: the one whom the settings name.
     """
@@ -108,7 +108,7 @@ async def connect(
     stack.push_async_callback(chain.close)
     prover = open_prover(settings)
     stack.push_async_callback(prover.close)
-    return World(
+    return Services(
         platform=platform,
         chain=chain,
         prover=prover,
@@ -120,7 +120,7 @@ async def connect(
             key=settings.certificate_key,
         ),
         clock=lambda: datetime.now(UTC),
-        rules=rules(settings, ruleset),
+        parameters=parameters(settings, ruleset),
         ruleset=ruleset,
         signing_log=FileSigningLog(settings.keystore),
         actor=system_user(),
@@ -241,10 +241,10 @@ def password_source(settings: Settings) -> PasswordSource:
     return PromptPassword()
 
 
-def rules(settings: Settings, ruleset: Ruleset) -> Rules:
-    """The decision rules that the settings and the policy ask for."""
+def parameters(settings: Settings, ruleset: Ruleset) -> Parameters:
+    """What decisions go by, as the settings and the policy ask for it."""
     policy = ruleset.policy
-    return Rules(
+    return Parameters(
         challenge_life=timedelta(seconds=policy.challenge.max_age),
         patience=timedelta(seconds=settings.patience),
         clock_skew=timedelta(seconds=settings.clock_tolerance),

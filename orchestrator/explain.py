@@ -13,6 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from orchestrator.authorization.gate import is_disabled, read_oversight
+from orchestrator.authorization.obstacles import Obstacle, obstacles
+from orchestrator.authorization.permission import bound_wallets, key_policy_for
 from orchestrator.challenge import (
     Challenge,
     ChallengeHistory,
@@ -27,16 +30,13 @@ from orchestrator.challenge import (
 from orchestrator.connect import has_journal, open_journal, open_keystore, open_platform, open_ruleset
 from orchestrator.errors import KeyUnavailable, PlatformRefused
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
-from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runbook import advice_for
 from orchestrator.settings import Settings
 from orchestrator.signers.identity import known_id
 from orchestrator.signers.signing_log import FileSigningLog
-from orchestrator.steps.gate import disabled
-from orchestrator.steps.obstacles import Obstacle, obstacles
-from orchestrator.steps.permission import binding_rules, bindings
 
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal
@@ -170,10 +170,10 @@ async def _explain(
 ) -> Explanation:
     ruleset, seen = open_ruleset(settings), known.oversight
     key, missing = _key(settings, owner)
-    keys = ruleset.policy.keys
+    key_policy = ruleset.policy.keys
     if key is not None:
-        keys = binding_rules(key, seen, ruleset)
-        key = replace(key, disabled=disabled(key, seen), wallets=bindings(key, seen, ruleset))
+        key_policy = key_policy_for(key, seen, ruleset)
+        key = replace(key, disabled=is_disabled(key, seen), wallets=bound_wallets(key, seen, ruleset))
     purpose = (account_id or UNKNOWN, operation.value)
     op = _pending(known.state, operation)
     if op is not None and op.challenge is not None and op.challenge.digest == challenge.digest and op.challenge_at:
@@ -185,10 +185,10 @@ async def _explain(
         account_id=account_id or UNKNOWN,
         operation=operation,
         signer=owner,
-        # Without a key there is no binding to judge; that the key is missing is told as such.
+        # Without a key there is no binding to judge; that the key is missing is an obstacle.
         wallets=(owner,) if key is None else key.wallets,
-        rules=ruleset.policy.challenge,
-        keys=keys,
+        policy=ruleset.policy.challenge,
+        key_policy=key_policy,
         allowed_domains=frozenset(ruleset.domains),
         now=max(_now(), fetched_at),
         fetched_at=fetched_at,
@@ -251,7 +251,7 @@ async def _known(journal: Journal | None, challenge: Challenge, account_id: Acco
         return _Known(AccountState(), Oversight(), ChallengeHistory(fetched_for=None, signed_for=None), frozenset())
     return _Known(
         AccountState() if account_id is None else fold(await journal.read(account_id)),
-        fold_oversight(await journal.read(STREAM)),
+        await read_oversight(journal),
         await journal.challenge_history(challenge.digest),
         await journal.known_accounts(named_accounts(challenge)),
     )
@@ -259,7 +259,7 @@ async def _known(journal: Journal | None, challenge: Challenge, account_id: Acco
 
 @asynccontextmanager
 async def _journal(settings: Settings) -> AsyncIterator[Journal | None]:
-    """The journal that the settings name, or None where there is none: a look makes none."""
+    """The journal that the settings name, or None where there is none: a read makes none."""
     if not has_journal(settings):
         yield None
         return
@@ -270,7 +270,7 @@ async def _journal(settings: Settings) -> AsyncIterator[Journal | None]:
 async def adopted(settings: Settings) -> str | None:
     """The hash of the ruleset in force, or None where there is no journal or none was adopted yet."""
     async with _journal(settings) as journal:
-        return None if journal is None else fold_oversight(await journal.read(STREAM)).ruleset_hash
+        return None if journal is None else (await read_oversight(journal)).ruleset_hash
 
 
 def _now() -> datetime:

@@ -1,4 +1,4 @@
-"""What a facade's methods look at before they do anything: the process that they run in, and their arguments."""
+"""What a facade's methods check before they do anything: the process that they run in, and their arguments."""
 
 from __future__ import annotations
 

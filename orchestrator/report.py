@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field
 from pydantic.alias_generators import to_camel
 
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.events import CertificateRevoked
 from orchestrator.lifecycle.fold import AccountState
-from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Stop
+from orchestrator.lifecycle.oversight_state import PEOPLE_TO_RESUME, Stop
 from orchestrator.models import AccountId, AccountStatus, Finality, OperationKind, Outcome
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.runbook import advice, advice_for
@@ -118,7 +118,8 @@ class ClosureReport(_Document):
     account_id: AccountId
     address: str
     """CAIP-10."""
-    result: Literal["holds", "fails", "untold"]
+    result: Literal["holds", "fails", "unknown"]
+    """``unknown``: neither proven nor refuted now."""
     verdict: Literal["irreversible", "reversible", "inconclusive"]
     """Of the proof made now."""
     reason: str
@@ -138,7 +139,13 @@ class AuditReport(_Document):
     closures: list[ClosureReport]
     holds: int
     fails: int
-    untold: int
+    unknown: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def untold(self) -> int:
+        """Deprecated: ``unknown`` under its first name."""
+        return self.unknown
 
 
 class AccountReport(_Document):

@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from orchestrator.authorization.gate import ruleset_wait
 from orchestrator.errors import Disposition, JournalError, OrchestratorError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Act, Action, End, Halt, Wait, next_action
 from orchestrator.lifecycle.stages import Step
 from orchestrator.models import AccountId
+from orchestrator.session import AccountSession, Services
 from orchestrator.steps.approve import ask_approval, take_approval
 from orchestrator.steps.challenge import fetch_challenge
 from orchestrator.steps.closure import preflight, prove
-from orchestrator.steps.gate import ruleset_wait
 from orchestrator.steps.observe import observe
 from orchestrator.steps.sign import sign
 from orchestrator.steps.submit import request, submit
-from orchestrator.steps.world import Working, World
 
-STEPS: dict[Step, Callable[[Working], Awaitable[Action | None]]] = {
+STEPS: dict[Step, Callable[[AccountSession], Awaitable[Action | None]]] = {
     Step.PREFLIGHT: preflight,
     Step.ASK_APPROVAL: ask_approval,
     Step.TAKE_APPROVAL: take_approval,
@@ -37,7 +37,7 @@ STEPS: dict[Step, Callable[[Working], Awaitable[Action | None]]] = {
 _READ_BACK_AFTER = frozenset({Step.REQUEST, Step.SUBMIT})
 """Steps that change the other side: nothing is decided on the answer, the sides are read back."""
 
-_STEPS_AT_ONCE = 50
+_MOST_STEPS = 50
 """More steps than any operation has: reaching this means that one of the sides takes back what a step had done."""
 
 
@@ -45,7 +45,7 @@ _STEPS_AT_ONCE = 50
 class Advanced:
     """How far an account came: a ``Wait`` (perhaps because of ``trouble``), a ``Halt`` or an ``End``."""
 
-    working: Working
+    session: AccountSession
     action: Wait | Halt | End
     trouble: OrchestratorError | None = None
 
@@ -53,8 +53,8 @@ class Advanced:
 class Runner:
     """Advances accounts, one call at a time per account (``orchestrator.dispatch`` sees to that)."""
 
-    def __init__(self, world: World, *, watch: Callable[[AccountId, str], None] | None = None) -> None:
-        self._world = world
+    def __init__(self, services: Services, *, watch: Callable[[AccountId, str], None] | None = None) -> None:
+        self._services = services
         self._watch = watch or (lambda _account, _step: None)
 
     async def advance(self, account_id: AccountId) -> Advanced:
@@ -63,52 +63,52 @@ class Runner:
         Passing trouble is returned as a wait with its error. Raises OrchestratorError for what the caller must mend
         (settings, keys): the operation stays as it is. SIDE EFFECTS: those of the steps.
         """
-        working = await Working.load(account_id, self._world)
+        session = await AccountSession.load(account_id, self._services)
         try:
-            action = await ruleset_wait(self._world) or await self._advance(working)
+            action = await ruleset_wait(self._services) or await self._advance(session)
         except OrchestratorError as error:
             if error.code == "journal_conflict":
-                return self._outrun(working, error)
+                return self._outrun(session, error)
             match error.disposition:
                 case Disposition.RETRY:
-                    since = working.op.touched_at or working.op.started_at
-                    until = since + self._world.rules.patience
-                    asked = working.state.approvals.get(working.op.approval or "")
-                    if asked is not None and not working.op.approved:  # it waited for people, and not for trouble
-                        until = max(until, asked.asked.expires_at + self._world.rules.patience)
-                    if working.now() < until:
-                        return Advanced(working, Wait("trouble to pass", since, until), error)
-                    action = Halt(error.code, f"for longer than {self._world.rules.patience}: {error.message}")
+                    since = session.op.touched_at or session.op.started_at
+                    until = since + self._services.parameters.patience
+                    asked = session.state.approvals.get(session.op.approval or "")
+                    if asked is not None and not session.op.approved:  # it waited for people, and not for trouble
+                        until = max(until, asked.asked.expires_at + self._services.parameters.patience)
+                    if session.now() < until:
+                        return Advanced(session, Wait("trouble to pass", since, until), error)
+                    action = Halt(error.code, f"for longer than {self._services.parameters.patience}: {error.message}")
                 case Disposition.OPERATOR:
                     action = Halt(error.code, error.message)
                 case _:
                     raise
         try:
-            await self._record(working, action)
+            await self._record(session, action)
         except JournalError as error:
             if error.code != "journal_conflict":
                 raise
-            return self._outrun(working, error)
-        return Advanced(working, action)
+            return self._outrun(session, error)
+        return Advanced(session, action)
 
-    def _outrun(self, working: Working, error: OrchestratorError) -> Advanced:
-        """Somebody who needs no lock (an approver) wrote first: nothing was recorded, and the next look reads it."""
-        now = working.now()
-        until = now + self._world.rules.patience
-        return Advanced(working, Wait("another process' entry to be read", now, until), error)
+    def _outrun(self, session: AccountSession, error: OrchestratorError) -> Advanced:
+        """Somebody who needs no lock (an approver) wrote first: nothing was recorded, and the next poll reads it."""
+        now = session.now()
+        until = now + self._services.parameters.patience
+        return Advanced(session, Wait("another process' entry to be read", now, until), error)
 
-    async def _advance(self, working: Working) -> Wait | Halt | End:
-        await observe(working)
+    async def _advance(self, session: AccountSession) -> Wait | Halt | End:
+        await observe(session)
         step: Step | None = None
-        for _ in range(_STEPS_AT_ONCE):
-            action = next_action(working.account_id, working.state, working.now(), self._world.rules)
+        for _ in range(_MOST_STEPS):
+            action = next_action(session.account_id, session.state, session.now(), self._services.parameters)
             if isinstance(action, Act):
                 step = action.step
-                self._watch(working.account_id, action.step.value.replace("_", " "))
-                outcome = await STEPS[action.step](working)
+                self._watch(session.account_id, action.step.value.replace("_", " "))
+                outcome = await STEPS[action.step](session)
                 if outcome is None:
                     if action.step in _READ_BACK_AFTER:
-                        await observe(working)
+                        await observe(session)
                     continue
                 action = outcome
             if isinstance(action, Act):
@@ -116,18 +116,18 @@ class Runner:
             return action
         return Halt(
             "no_progress",
-            f"{_STEPS_AT_ONCE} steps in one look led neither to a wait nor to an end, the last of them {step}: "
-            "platform or chain tells something else each time that it is read",
+            f"{_MOST_STEPS} steps in one go led neither to a wait nor to an end, the last of them {step}: "
+            "platform or chain says something else each time that it is read",
         )
 
-    async def _record(self, working: Working, action: Wait | Halt | End) -> None:
-        halted = working.op.halted
+    async def _record(self, session: AccountSession, action: Wait | Halt | End) -> None:
+        halted = session.op.halted
         match action:
             case Halt(code, message):
                 if halted is None or (halted.code, halted.message) != (code, message):
-                    await working.record(e.OperationHalted(code=code, message=message))
+                    await session.record(e.OperationHalted(code=code, message=message))
             case End(outcome, code, message):
-                await working.record(e.OperationEnded(outcome=outcome, code=code, message=message))
+                await session.record(e.OperationEnded(outcome=outcome, code=code, message=message))
             case Wait():
                 if halted is not None:
-                    await working.record(e.OperationContinued())
+                    await session.record(e.OperationContinued())

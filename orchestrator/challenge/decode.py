@@ -14,7 +14,7 @@ from orchestrator.challenge import eip4361
 from orchestrator.errors import MalformedAnswer
 
 MAX_ISSUED = 8 * 1024
-"""The longest Base64 text that is looked at, in characters. A sign-in message is well under 1,000."""
+"""The longest Base64 text that is read, in characters. A sign-in message is well under 1,000."""
 
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 

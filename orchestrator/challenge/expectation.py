@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from orchestrator.challenge.history import ChallengeHistory
 from orchestrator.models import AccountId, ChainAccount
-from orchestrator.policy import ChallengeRules, KeyRules
+from orchestrator.policy import ChallengePolicy, KeyPolicy
 
 
 class SigningOperation(StrEnum):
@@ -16,6 +15,16 @@ class SigningOperation(StrEnum):
 
     CREATION = "creation"
     DELETION = "deletion"
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeHistory:
+    """What the journal knows of a challenge's digest. Both fields are required: None says that there was nothing."""
+
+    fetched_for: tuple[str, str] | None
+    """The account and the purpose that it was first fetched for."""
+    signed_for: tuple[str, str] | None
+    """The account and the purpose that a signature was intended for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +37,12 @@ class Expectation:
     """The customer's wallet that would sign: its address, on the chain that it would sign for."""
     wallets: tuple[ChainAccount, ...]
     """The wallets that the key is bound to (``KeyInfo.wallets``)."""
-    rules: ChallengeRules
+    policy: ChallengePolicy
     """``policy.challenge`` of the ruleset in force."""
-    keys: KeyRules
+    key_policy: KeyPolicy
     """``policy.keys`` of the ruleset in force."""
     allowed_domains: frozenset[str]
-    """Domains that hold where ``rules.domains`` names none (``Ruleset.domains``): authorities in lower case, such as
+    """Domains that hold where ``policy.domains`` names none (``Ruleset.domains``): authorities in lower case, such as
     ``api.offblocks.xyz`` or ``127.0.0.1:8080``. Compared whole; no wildcards."""
     now: datetime
     """Aware."""
@@ -64,12 +73,12 @@ class Expectation:
     @property
     def max_age(self) -> timedelta:
         """How long after it was fetched or issued a challenge may be signed. The platform's challenges live 1 hour."""
-        return timedelta(seconds=self.rules.max_age)
+        return timedelta(seconds=self.policy.max_age)
 
     @property
     def domains(self) -> frozenset[str]:
         """The domains that a message may name."""
-        return frozenset(self.rules.domains) or self.allowed_domains
+        return frozenset(self.policy.domains) or self.allowed_domains
 
     @property
     def purpose(self) -> tuple[str, str]:
@@ -80,8 +89,8 @@ class Expectation:
 _TYPES = {
     "account_id": str,
     "wallets": tuple,
-    "rules": ChallengeRules,
-    "keys": KeyRules,
+    "policy": ChallengePolicy,
+    "key_policy": KeyPolicy,
     "allowed_domains": frozenset,
     "history": ChallengeHistory,
     "known_accounts": frozenset,

@@ -1,7 +1,7 @@
 """What a challenge's bytes stand for besides themselves: bytes in hexadecimal or Base64, RLP strings, JSON documents.
 
 Whoever wants a signature over something dangerous may wrap it. Each wrapping that some tool would take off is taken off
-here, to a fixed depth and number, so that the rules look at what is inside too: decodings up to three times, and what
+here, to a fixed depth and number, so that the rules read what is inside too: decodings up to three times, and what
 only stands around (space, punctuation, other text, a JSON document) as often as it occurs. Never raises.
 """
 
@@ -21,7 +21,7 @@ from orchestrator.foreign_json import too_deep
 
 MAX_DEPTH: Final = 3
 MAX_FORMS: Final = 256
-"""Bytes with that many are not looked at to their end (``exhausted``)."""
+"""Bytes with that many are not read to their end (``exhausted``)."""
 _MAX_RLP_DEPTH: Final = 32
 _MAX_JSON_DEPTH: Final = 900
 """More than any document has that fits into an opaque challenge; within what the parser takes."""
@@ -97,7 +97,7 @@ def forms_of(data: bytes) -> tuple[Form, ...]:
 
 
 def exhausted(forms: Sequence[Form]) -> bool:
-    """Whether there may be more forms than these: what hides behind the last one was not looked at."""
+    """Whether there may be more forms than these: what hides behind the last one was not read."""
     return len(forms) >= MAX_FORMS or any(form.json.cut for form in forms)
 
 
@@ -210,7 +210,7 @@ def _documents(data: bytes) -> _Documents:
             value, at = _DECODER.raw_decode(text, at)
             found.append(value)
         except (ValueError, RecursionError) as error:
-            # What began here breaks off: the objects in it are looked for from its next bracket, over the same text.
+            # What began here breaks off: the objects in it are searched from its next bracket, over the same text.
             left -= (error.pos if isinstance(error, json.JSONDecodeError) else len(text)) - at
             if left < 0:
                 return _Documents(tuple(found), cut=True)

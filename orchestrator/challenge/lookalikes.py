@@ -1,6 +1,6 @@
 """Bytes that must never be signed as a challenge, because some protocol gives a signature over them another meaning.
 
-Each function answers what the bytes look like, or None. They look at the bytes as they are and at what they stand for
+Each function answers what the bytes look like, or None. They read the bytes as they are and at what they stand for
 (``forms``). Deliberately generous: a false alarm costs a refusal of something that is no known challenge anyway, and a
 canonical UUID or a well-formed sign-in message is none of these.
 """

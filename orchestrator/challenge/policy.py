@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
-from orchestrator.challenge.accounts import forms_for
+from orchestrator.challenge.account_mentions import forms_for
 from orchestrator.challenge.decode import Challenge, ChallengeKind
 from orchestrator.challenge.eip4361 import Eip4361Error, SignInMessage
 from orchestrator.challenge.expectation import Expectation, SigningOperation
@@ -62,9 +62,9 @@ class RuleResult:
 
 def decide(challenge: Challenge, expectation: Expectation) -> Decision:
     """The first rule that objects, or the kind that allows. Pure and total: it never raises."""
-    for told in decide_all(challenge, expectation):
-        if told.result == "refuse":
-            return Decision(False, told.name, told.expected, told.actual or "nothing")
+    for said in decide_all(challenge, expectation):
+        if said.result == "refuse":
+            return Decision(False, said.name, said.expected, said.actual or "nothing")
     match challenge.kind:
         case ChallengeKind.UUID:
             return Decision(True, "uuid", "a canonical UUID", f"a UUID for an account's {expectation.operation}")
@@ -72,7 +72,7 @@ def decide(challenge: Challenge, expectation: Expectation) -> Decision:
             origin = quoted(challenge.decoded.split(b" ", 1)[0].decode("ascii"))
             return Decision(True, "eip4361", "a fitting EIP-4361 message", f"an EIP-4361 message of {origin}")
         case ChallengeKind.OPAQUE:
-            size, most = len(challenge.decoded), expectation.rules.opaque_max_bytes
+            size, most = len(challenge.decoded), expectation.policy.opaque_max_bytes
             return Decision(True, "opaque", f"1 to {most} opaque bytes", f"{size} opaque bytes")
 
 

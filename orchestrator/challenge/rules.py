@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from orchestrator.challenge import accounts, lookalikes
+from orchestrator.challenge import account_mentions, lookalikes
 from orchestrator.challenge.decode import Challenge, ChallengeKind
 from orchestrator.challenge.expectation import Expectation
 from orchestrator.challenge.forms import MAX_FORMS, Form, exhausted
@@ -58,8 +58,8 @@ def _characters(challenge: Challenge, _: Sequence[Form], __: Expectation) -> Obj
 
 
 def _kind(challenge: Challenge, _: Sequence[Form], expectation: Expectation) -> Objection | None:
-    allowed = set(expectation.rules.kinds)
-    most = expectation.rules.opaque_max_bytes
+    allowed = set(expectation.policy.kinds)
+    most = expectation.policy.opaque_max_bytes
     size = len(challenge.decoded)
     if challenge.kind.value in allowed and (challenge.kind is not ChallengeKind.OPAQUE or 1 <= size <= most):
         return None
@@ -90,14 +90,14 @@ def _foreign(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Obje
     fetched_for = expectation.history.fetched_for
     if fetched_for == expectation.purpose:
         return None
-    return f"a challenge first fetched for {_told(expectation.purpose)}", f"one fetched for {_told(fetched_for)}"
+    return f"a challenge first fetched for {_whose(expectation.purpose)}", f"one fetched for {_whose(fetched_for)}"
 
 
 def _account(challenge: Challenge, forms: Sequence[Form], expectation: Expectation) -> Objection | None:
     known = sorted(expectation.known_accounts - {expectation.account_id})
-    named = {*accounts.called_accounts(forms)}
+    named = {*account_mentions.called_accounts(forms)}
     if challenge.kind is ChallengeKind.OPAQUE:
-        named |= {*accounts.written(forms)}
+        named |= {*account_mentions.written(forms)}
     others = [*known, *sorted(named - {expectation.account_id})]
     if not others:
         return None
@@ -110,12 +110,12 @@ def _signed_before(_: Challenge, __: Sequence[Form], expectation: Expectation) -
     if expectation.resuming:
         if signed_for == expectation.purpose:
             return None
-        return f"the signature intended for {_told(expectation.purpose)}", f"one intended for {_told(signed_for)}"
-    return None if signed_for is None else ("a challenge never signed before", f"one signed for {_told(signed_for)}")
+        return f"the signature intended for {_whose(expectation.purpose)}", f"one intended for {_whose(signed_for)}"
+    return None if signed_for is None else ("a challenge never signed before", f"one signed for {_whose(signed_for)}")
 
 
 def _chain(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
-    allowed, actual = expectation.rules.chains, str(expectation.signer.chain)
+    allowed, actual = expectation.policy.chains, str(expectation.signer.chain)
     if not allowed or actual in allowed:
         return None
     return f"a wallet on {' or '.join(sorted(allowed))}", f"one on {actual}"
@@ -123,14 +123,14 @@ def _chain(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Object
 
 def _binding(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
     wallets = expectation.wallets
-    if expectation.signer in wallets or (not wallets and expectation.keys.binding == "first_use"):
+    if expectation.signer in wallets or (not wallets and expectation.key_policy.binding == "first_use"):
         return None
     bound = " and ".join(str(wallet) for wallet in wallets[:4]) + (" and others" if len(wallets) > 4 else "")
     return f"a key bound to {expectation.signer}", f"one bound to {bound or 'no wallet'}"
 
 
 def _too_much(forms: Sequence[Form]) -> str | None:
-    return f"{len(forms)} or more, which were not all looked at" if exhausted(forms) else None
+    return f"{len(forms)} or more, which were not all read" if exhausted(forms) else None
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -155,7 +155,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def _told(purpose: tuple[str, str] | None) -> str:
+def _whose(purpose: tuple[str, str] | None) -> str:
     return "no account" if purpose is None else f"{purpose[1]} of account {purpose[0]}"
 
 

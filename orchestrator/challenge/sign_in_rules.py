@@ -33,7 +33,7 @@ def _domain(message: SignInMessage, expectation: Expectation) -> Objection | Non
 
 
 def _statement(message: SignInMessage, expectation: Expectation) -> Objection | None:
-    allowed = expectation.rules.statements
+    allowed = expectation.policy.statements
     if not allowed or (message.statement or "") in allowed:
         return None
     names = [quoted(text) if text else "none" for text in allowed[:_SHOWN]] + ["another"] * (len(allowed) > _SHOWN)
@@ -54,7 +54,7 @@ def _resources(message: SignInMessage, expectation: Expectation) -> Objection | 
     resources = message.resources
     if resources is None:
         return None
-    if expectation.rules.resources == "none":
+    if expectation.policy.resources == "none":
         return "no resources", f"{len(resources)} of them" if resources else "an empty list of them"
     # A resource can be a delegation of rights (EIP-5573, urn:recap:…): only the platform's own addresses pass.
     return next((objection for uri in resources if (objection := _foreign(uri, expectation)) is not None), None)
@@ -89,7 +89,7 @@ def _issued_at(message: SignInMessage, expectation: Expectation) -> Objection | 
 def _expiration(message: SignInMessage, expectation: Expectation) -> Objection | None:
     expires = message.expiration_time
     if expires is None:
-        required = expectation.rules.expiration == "required"
+        required = expectation.policy.expiration == "required"
         return ("an Expiration Time", "a message without one") if required else None
     if expires.at <= message.issued_at.at:
         return f"an Expiration Time after Issued At, {_written(message.issued_at)}", _written(expires)

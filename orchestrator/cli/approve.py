@@ -60,9 +60,10 @@ def approve(
         )
 
     async def work(journal: Journal) -> Request:
+        from orchestrator.authorization.gate import read_oversight
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight import approvals, requests
-        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
         of_settings = open_ruleset(settings())
@@ -102,9 +103,10 @@ def approve(
 
 def _list() -> int:
     async def work(journal: Journal) -> tuple[list[Request], Ruleset, list[StopNote]]:
+        from orchestrator.authorization.gate import read_oversight
         from orchestrator.connect import open_ruleset
         from orchestrator.oversight import requests
-        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
         of_settings = open_ruleset(settings())
@@ -128,7 +130,7 @@ def _list() -> int:
 def _print_text(what: str) -> int:
     async def work(journal: Journal) -> tuple[Request, str]:
         from orchestrator.connect import open_ruleset
-        from orchestrator.lifecycle.proofs import approval_text
+        from orchestrator.lifecycle.person_signatures import approval_text
         from orchestrator.oversight import requests
 
         await _require_one_account(journal, what)
@@ -145,7 +147,7 @@ def _print_text(what: str) -> int:
 
 async def _require_one_account(journal: Journal, what: str) -> None:
     """Raises SettingsError ``account_ambiguous``, also where only one of the accounts has a request."""
-    from orchestrator.accounts import beginning, only
+    from orchestrator.account_queries import beginning, only
 
     prefix = beginning(what)
     if prefix is not None and len(found := await journal.accounts_beginning(prefix)) > 1:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from orchestrator.report import AuditReport
 
-_MARKS = {"holds": "[green]holds[/]", "fails": "[bold red]FAILS[/]", "untold": "[yellow]untold[/]"}
+_MARKS = {"holds": "[green]holds[/]", "fails": "[bold red]FAILS[/]", "unknown": "[yellow]unknown[/]"}
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def audit() -> int:
     """Prove all closures again at today's finalized block, and check that their certificates' blocks are canonical.
 
     Closures that the first release certified get a certificate of today; a certificate whose block has left the chain
-    is revoked. Exit codes: 0 all hold, 1 one does not, 3 one could not be told.
+    is revoked. Exit codes: 0 all hold, 1 one does not, 3 one is unknown.
 
     Example: orchestrator audit --json
     """
@@ -35,7 +35,7 @@ def audit() -> int:
     emit(told.document(), lambda console: _show(console, told))
     if told.fails:
         return FAILED
-    return OPERATOR if told.untold else DONE
+    return OPERATOR if told.unknown else DONE
 
 
 def _show(console: Console, told: AuditReport) -> None:
@@ -52,4 +52,4 @@ def _show(console: Console, told: AuditReport) -> None:
         else:
             console.print("  certificate  none")
     closures = "1 closure" if len(told.closures) == 1 else f"{len(told.closures)} closures"
-    console.print(f"{closures}: {told.holds} hold, {told.fails} fail, {told.untold} could not be told")
+    console.print(f"{closures}: {told.holds} hold, {told.fails} fail, {told.unknown} unknown")

@@ -88,7 +88,7 @@ def _verify() -> int:
 async def _events(orchestrator: Orchestrator, text: str | None) -> tuple[str | None, list[Recorded]]:
     journal = orchestrator.journal
     if text is not None:
-        from orchestrator.accounts import to_account_id
+        from orchestrator.account_queries import to_account_id
 
         (whole,) = await orchestrator.named([text], ask="never")
         account_id = to_account_id(whole)

@@ -13,7 +13,7 @@ from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import Oversight
+    from orchestrator.lifecycle.oversight_state import Oversight
     from orchestrator.oversight.records import Drain
 
 _Result = TypeVar("_Result")
@@ -95,24 +95,24 @@ async def note_in_signing_log(journal: Journal) -> None:
     """
     from contextlib import suppress
 
+    from orchestrator.authorization.restore_guard import note_decisions, restore_finding
     from orchestrator.connect import open_keystore, open_ruleset
-    from orchestrator.signers.signing_log import FileSigningLog
-    from orchestrator.steps.gate import note_decisions, restored
+    from orchestrator.signers.log import FileSigningLog
 
     given = settings()
     if not given.keystore.is_dir():
         return
     with suppress(OrchestratorError):
-        log, rules = FileSigningLog(given.keystore), open_ruleset(given).policy.keys
-        if await restored(journal, log, open_keystore(given).id, rules) is None:
+        log, policy = FileSigningLog(given.keystore), open_ruleset(given).policy.keys
+        if await restore_finding(journal, log, open_keystore(given).id, policy) is None:
             await note_decisions(journal, log)
 
 
 def oversight_if_any() -> tuple[Oversight | None, OrchestratorError | None]:
     """What people have decided, for a command that only reads and also works without a journal. None where there is no
     journal (none is made), or where it cannot be read (then with the error)."""
+    from orchestrator.authorization.gate import read_oversight
     from orchestrator.connect import has_journal
-    from orchestrator.oversight.records import read_oversight
 
     try:
         if not has_journal(settings()):

@@ -207,7 +207,7 @@ def _ids(given: list[str]) -> list[str]:
 
 def _whole(ids: list[str]) -> list[str]:
     """Whole ids in the place of their beginnings, before anything is shown or asked of the accounts."""
-    from orchestrator.accounts import beginning
+    from orchestrator.account_queries import beginning
 
     if not any(map(beginning, ids)):
         return ids

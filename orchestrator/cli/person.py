@@ -71,8 +71,9 @@ async def ruleset_and_signatory(
     signature: str | None = None,
 ) -> tuple[Ruleset, Signatory]:
     """The ruleset that the settings ask for, and the person that the options name (``signatory``)."""
+    from orchestrator.authorization.gate import read_oversight
     from orchestrator.connect import open_ruleset
-    from orchestrator.oversight.records import in_force, read_oversight
+    from orchestrator.oversight.records import in_force
 
     of_settings = open_ruleset(settings())
     ruleset = in_force(await read_oversight(journal), of_settings)
@@ -91,9 +92,10 @@ def closing_signatory(account_ids: Sequence[str]) -> Signatory | None:
         return None
 
     async def work(journal: Journal) -> Signatory | None:
+        from orchestrator.authorization.gate import read_oversight
         from orchestrator.connect import open_ruleset
         from orchestrator.lifecycle.fold import fold
-        from orchestrator.oversight.records import in_force, read_oversight
+        from orchestrator.oversight.records import in_force
         from orchestrator.people import Signatory
         from orchestrator.signers import PromptPassword
         from orchestrator.signers.person_key import FileKey

@@ -86,7 +86,7 @@ def show(policy: PolicyFile = None) -> int:
 
     from orchestrator.connect import open_ruleset
     from orchestrator.explain import adopted
-    from orchestrator.policy.toml import to_toml
+    from orchestrator.policy.document import to_toml
 
     settings = _settings(policy)
     ruleset = open_ruleset(settings)
@@ -119,7 +119,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy fi
     Example: orchestrator policy check policy.toml
     """
     from orchestrator.connect import read_policy
-    from orchestrator.policy.remarks import remarks
+    from orchestrator.policy.document import remarks
 
     policy: Policy | None = None
     wrong: SettingsError | None = None
@@ -151,7 +151,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy fi
 
 
 def _whole(account_id: str) -> str:
-    from orchestrator.accounts import beginning
+    from orchestrator.account_queries import beginning
 
     if beginning(account_id) is None:
         return account_id

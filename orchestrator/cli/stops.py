@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import Oversight, Stop
+    from orchestrator.lifecycle.oversight_state import Oversight, Stop
     from orchestrator.models import Address
     from orchestrator.oversight.stops import Resumption
     from orchestrator.report import StopNote
@@ -99,7 +99,7 @@ def stops() -> int:
 
     Example: orchestrator stops --json
     """
-    from orchestrator.oversight.records import read_oversight
+    from orchestrator.authorization.gate import read_oversight
 
     seen = with_journal(read_oversight, create=False)
     _emit(seen.stops, (), "[bold red]SIGNING IS STOPPED[/]" if seen.stops else "signing is not stopped")
@@ -118,8 +118,8 @@ def show_stops(console: Console, stops: Sequence[StopNote]) -> None:
 
 
 def _print_text(scope: str) -> int:
-    from orchestrator.lifecycle.proofs import resume_text
-    from orchestrator.oversight.records import read_oversight
+    from orchestrator.authorization.gate import read_oversight
+    from orchestrator.lifecycle.person_signatures import resume_text
 
     async def work(journal: Journal) -> list[str]:
         identity = await journal.identity()

@@ -12,27 +12,27 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, BlockRef
 from orchestrator.report import AuditReport, BlockId, ClosureReport
+from orchestrator.session import Services
 from orchestrator.steps.audit import Audited, audit, closed
-from orchestrator.steps.world import World
 
-AT_ONCE = 8
+CONCURRENT_PROOFS = 8
 """Closures that are proven at the same time: each is a few round trips and some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Auditor:
-    """``look`` takes one look at an account (which revokes a void certificate), ``certify`` proves and certifies its
+    """``poll`` reads an account back (which revokes a void certificate), ``certify`` proves and certifies its
     closure anew; both lock the account. ``state`` reads an account back. Both may raise OrchestratorError."""
 
-    world: World
+    services: Services
     state: Callable[[AccountId], Awaitable[AccountState]]
-    look: Callable[[AccountId], Awaitable[Any]]
+    poll: Callable[[AccountId], Awaitable[Any]]
     certify: Callable[[AccountId], Awaitable[Any]]
     watch: Callable[[str, str], None]
 
     async def audit(self, states: Mapping[AccountId, AccountState]) -> AuditReport:
-        """Every closure among these accounts, proven again now. SIDE EFFECTS: those of ``look`` and ``certify``."""
-        gate = asyncio.Semaphore(AT_ONCE)
+        """Every closure among these accounts, proven again now. SIDE EFFECTS: those of ``poll`` and ``certify``."""
+        gate = asyncio.Semaphore(CONCURRENT_PROOFS)
 
         async def one(account_id: AccountId) -> Audited:
             async with gate:
@@ -43,17 +43,17 @@ class Auditor:
 
     async def _one(self, account_id: AccountId, state: AccountState) -> Audited:
         if state.revoked is not None:  # done when it was journaled, unless the process ended just there
-            self.world.certifier.revoke(state.revoked.certificate, state.revoked.certificate_sha256)
-        found = await audit(self.world, account_id, state)
+            self.services.certifier.revoke(state.revoked.certificate, state.revoked.certificate_sha256)
+        found = await audit(self.services, account_id, state)
         try:
             if found.canonical is False:
                 self.watch(account_id, "audit: revoking the certificate")
-                await self.look(account_id)
+                await self.poll(account_id)
             elif found.needs_certificate:
                 self.watch(account_id, "audit: issuing a new certificate")
                 await self.certify(account_id)
-                return await audit(self.world, account_id, await self.state(account_id))
-        except OrchestratorError as error:  # what was found stands; what could not be seen to is told
+                return await audit(self.services, account_id, await self.state(account_id))
+        except OrchestratorError as error:  # what was found stands; what could not be done about it is reported
             self.watch(account_id, f"audit: {error.code}: {error.message}")
         return found
 
@@ -78,7 +78,7 @@ def _report(found: Sequence[Audited]) -> AuditReport:
         ],
         holds=counts["holds"],
         fails=counts["fails"],
-        untold=counts["untold"],
+        unknown=counts["unknown"],
     )
 
 

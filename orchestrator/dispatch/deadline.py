@@ -15,7 +15,7 @@ from orchestrator.errors import Disposition, OrchestratorError
 NO_ANSWER = "the platform or the node gave no answer within the timeout; nothing is lost, run it again"
 
 _GRACE = 5.0
-"""Seconds after the deadline that a look under way may take before it is cut off."""
+"""Seconds after the deadline that a poll under way may take before it is cut off."""
 _FIRST_PAUSE = 0.2
 """Seconds; each further pause is twice as long, up to the poll interval."""
 
@@ -23,7 +23,7 @@ _Result = TypeVar("_Result")
 
 
 def cut_off(deadline: float) -> asyncio.Timeout:
-    """Cuts off what runs within it, a little after the deadline, so that a look may end. Raises TimeoutError."""
+    """Cuts off what runs within it, a little after the deadline, so that a poll may end. Raises TimeoutError."""
     return asyncio.timeout(max(0.0, deadline - time.monotonic()) + _GRACE)
 
 

@@ -13,12 +13,15 @@ from orchestrator.lifecycle.decide import Wait
 from orchestrator.models import AccountId
 from orchestrator.runner import Advanced, Runner
 
-_FIRST_LOOK = 0.2
-"""Seconds until the first look at what is waited for; each further one takes half as long again, up to the setting."""
+_FIRST_POLL = 0.2
+"""Seconds until what is waited for is polled for the first time; each further pause is half as long again, up to the
+setting."""
+_MOST_ADVANCING = 64
 
 
 class Wakes:
-    """Wake-ups of driven accounts: by a webhook (one account), by a new block (all). Others are not remembered."""
+    """Wake-ups of driven accounts: by a webhook (one account), by a new block (all). A wake-up of an account that
+    nobody drives is dropped."""
 
     def __init__(self) -> None:
         self._events: dict[AccountId, asyncio.Event] = {}
@@ -50,7 +53,7 @@ class Wakes:
 
 
 class EmbeddedDispatch:
-    """Drives accounts to their end, at most ``at_once`` of them at the same time."""
+    """Drives accounts to their end, at most ``_MOST_ADVANCING`` of them at the same time."""
 
     def __init__(
         self,
@@ -58,13 +61,12 @@ class EmbeddedDispatch:
         wakes: Wakes,
         *,
         poll_interval: float,
-        at_once: int = 64,
         watch: Callable[[AccountId, Wait, OrchestratorError | None], None] | None = None,
     ) -> None:
         self._runner = runner
         self._wakes = wakes
         self._poll_interval = poll_interval
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(_MOST_ADVANCING)
         self._watch = watch or (lambda _account, _wait, _trouble: None)
 
     async def drive(self, account_id: AccountId, deadline: float) -> Advanced:
@@ -74,7 +76,7 @@ class EmbeddedDispatch:
             return await self._drive(account_id, deadline)
 
     async def _drive(self, account_id: AccountId, deadline: float) -> Advanced:
-        pause = _FIRST_LOOK
+        pause = _FIRST_POLL
         while True:
             async with self._slots:
                 advanced = await self._runner.advance(account_id)

@@ -19,7 +19,7 @@ from orchestrator.errors import Disposition, JournalError, SettingsError
 
 TURN_SECONDS = 10.0
 """How long a short piece of work waits for its turn, while another worker has the account."""
-_LOOK_AGAIN = 0.1
+_RETRY_SECONDS = 0.1
 """Seconds between two tries: the operating system does not say when a lock of another process is free."""
 
 
@@ -41,7 +41,7 @@ class AccountLocks:
         path = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.lock"
         # No soft lock where the file system has no locks: that one would outlive its process.
         lock = FileLock(path, timeout=0, mode=0o600, thread_local=False, fallback_to_soft=False)
-        told = False
+        announced = False
         while True:
             try:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -60,10 +60,10 @@ class AccountLocks:
                     "files and locks",
                     code="lock_unusable",
                 ) from error
-            if waiting is not None and not told:
+            if waiting is not None and not announced:
                 waiting("another process to finish its work on this account")
-                told = True
-            await asyncio.sleep(_LOOK_AGAIN)
+                announced = True
+            await asyncio.sleep(_RETRY_SECONDS)
         try:
             yield
         finally:

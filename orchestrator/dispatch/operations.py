@@ -14,10 +14,11 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.models import AccountId, OperationKind, Outcome
+from orchestrator.ports.journal import retry_on_conflict
 from orchestrator.report import ErrorNote, OperationReport, report, troubled
 from orchestrator.runner import Runner
+from orchestrator.session import AccountSession, Services
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working, World, reading_again
 
 
 class Operations:
@@ -25,19 +26,19 @@ class Operations:
 
     def __init__(
         self,
-        world: World,
+        services: Services,
         locks: AccountLocks,
         wakes: Wakes,
         *,
         poll_interval: float,
         watch: Callable[[str, str], None],
     ) -> None:
-        self._world = world
+        self._services = services
         self._locks = locks
         self._poll_interval = poll_interval
         self._watch = watch
         self._dispatch = EmbeddedDispatch(
-            Runner(world, watch=watch), wakes, poll_interval=poll_interval, watch=self._waiting
+            Runner(services, watch=watch), wakes, poll_interval=poll_interval, watch=self._waiting
         )
 
     async def run(self, account_id: AccountId, kind: OperationKind, deadline: float) -> OperationReport:
@@ -50,7 +51,7 @@ class Operations:
             try:
                 async with cut_off(deadline):
                     started = await patiently(
-                        lambda: reading_again(lambda: self._start(account_id, kind), account_id),
+                        lambda: retry_on_conflict(lambda: self._start(account_id, kind), account_id),
                         deadline,
                         poll_interval=self._poll_interval,
                         watch=lambda what: self._watch(account_id, what),
@@ -73,14 +74,14 @@ class Operations:
         except OrchestratorError as error:
             return troubled(account_id, await self._state(account_id), error)
 
-    async def look(self, account_id: AccountId) -> OperationReport:
-        """One look, without waiting: an unfinished operation is moved on as far as it goes now; of any other account
-        both sides are read back and what is new is journaled.
+    async def poll(self, account_id: AccountId) -> OperationReport:
+        """Reads the account back once, without waiting: an unfinished operation is moved on as far as it goes now; of
+        any other account both sides are read back and what is new is journaled.
 
         Raises OrchestratorError's subclasses: JournalError ``account_busy`` (retry), too.
         """
         async with self._locks.hold(account_id, time.monotonic()):
-            return await reading_again(lambda: self._look(account_id), account_id)
+            return await retry_on_conflict(lambda: self._poll(account_id), account_id)
 
     async def read_back(self, account_id: AccountId) -> None:
         """Reads both sides back, of an account with an unfinished operation too, and journals what is new.
@@ -89,49 +90,51 @@ class Operations:
         """
         self._watch(account_id, "reading platform and chain back")
         async with self._locks.hold(account_id, time.monotonic() + TURN_SECONDS):
-            await reading_again(lambda: self._observed(account_id), account_id)
+            await retry_on_conflict(lambda: self._observed(account_id), account_id)
 
-    async def _look(self, account_id: AccountId) -> OperationReport:
-        working = await Working.load(account_id, self._world)
-        if working.state.unfinished:
+    async def _poll(self, account_id: AccountId) -> OperationReport:
+        session = await AccountSession.load(account_id, self._services)
+        if session.state.unfinished:
             return await self._drive(account_id, time.monotonic())
-        if working.length == 0:
-            await self._world.platform.account(account_id)  # a made-up id costs this one read
-        await observe(working)
-        return report(account_id, working.state)
+        if session.length == 0:
+            await self._services.platform.account(account_id)  # a made-up id costs this one read
+        await observe(session)
+        return report(account_id, session.state)
 
     async def _observed(self, account_id: AccountId) -> None:
-        await observe(await Working.load(account_id, self._world))
+        await observe(await AccountSession.load(account_id, self._services))
 
     async def _start(self, account_id: AccountId, kind: OperationKind) -> OperationReport | None:
         """Starts the operation, or says why there is nothing to start."""
-        world = self._world
-        working = await Working.load(account_id, world)
-        op = working.state.operation
+        services = self._services
+        session = await AccountSession.load(account_id, services)
+        op = session.state.operation
         if op is not None and op.ended is None:
             if op.kind is kind:
                 return None
-            await self._drive(account_id, time.monotonic())  # it may only need a look to end
-            working = await Working.load(account_id, world)
-            op = working.state.operation
+            await self._drive(account_id, time.monotonic())  # it may only need to be read back to end
+            session = await AccountSession.load(account_id, services)
+            op = session.state.operation
         if op is not None and op.ended is None:
-            return self._under_way(working, op, kind)
-        await observe(working)
+            return self._under_way(session, op, kind)
+        await observe(session)
         if op is not None and op.kind is kind and op.ended is not None and op.ended.outcome == "done":
-            now = world.clock()
+            now = services.clock()
             again = Operation(kind=kind, started_at=now)
-            if next_action(account_id, replace(working.state, operation=again), now, world.rules) == End("done"):
-                return report(account_id, working.state)
-        await working.record(e.OperationStarted(operation=kind, by=world.actor))
+            if next_action(account_id, replace(session.state, operation=again), now, services.parameters) == End(
+                "done"
+            ):
+                return report(account_id, session.state)
+        await session.record(e.OperationStarted(operation=kind, by=services.actor))
         return None
 
-    def _under_way(self, working: Working, op: Operation, kind: OperationKind) -> OperationReport:
+    def _under_way(self, session: AccountSession, op: Operation, kind: OperationKind) -> OperationReport:
         """The report that another operation keeps this one from starting."""
         message = (
             f"{op.kind} is under way (since {op.started_at:%Y-%m-%dT%H:%M:%SZ}), and {kind} cannot start before "
-            f"its end: see orchestrator status {working.account_id}, then resume, or resolve --abandon"
+            f"its end: see orchestrator status {session.account_id}, then resume, or resolve --abandon"
         )
-        return report(working.account_id, working.state).model_copy(
+        return report(session.account_id, session.state).model_copy(
             update={
                 "operation": kind,
                 "outcome": Outcome.FAILED,
@@ -145,7 +148,7 @@ class Operations:
         """Its report at the operation's end or at the deadline. The account's lock is held."""
         advanced = await self._dispatch.drive(account_id, deadline)
         wait = advanced.action if isinstance(advanced.action, Wait) else None
-        return report(account_id, advanced.working.state, wait=wait, trouble=advanced.trouble)
+        return report(account_id, advanced.session.state, wait=wait, trouble=advanced.trouble)
 
     async def _cut_short(self, account_id: AccountId) -> OperationReport:
         """The report where the other side let the timeout pass without an answer. What was cut is as after a kill."""
@@ -156,4 +159,4 @@ class Operations:
         self._watch(account_id, f"waiting for {wait.waits_for}{because}")
 
     async def _state(self, account_id: AccountId) -> AccountState:
-        return fold(await self._world.journal.read(account_id))
+        return fold(await self._services.journal.read(account_id))

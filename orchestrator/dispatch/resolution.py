@@ -14,14 +14,13 @@ from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountId
-from orchestrator.ports.journal import Facts
-from orchestrator.steps.world import reading_again
+from orchestrator.ports.journal import Journal, retry_on_conflict
 
 Decision = Literal["retry", "accept", "abandon"]
 
 
 async def resolve(
-    journal: Facts,
+    journal: Journal,
     locks: AccountLocks,
     account_id: AccountId,
     decision: Decision,
@@ -54,7 +53,7 @@ async def resolve(
         return fold(new, state)
 
     async with locks.hold(account_id, time.monotonic() + TURN_SECONDS):
-        return await reading_again(decide, account_id), wait
+        return await retry_on_conflict(decide, account_id), wait
 
 
 def _waiting(account_id: AccountId, state: AccountState, decision: Decision) -> Operation:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from orchestrator.authorization.restore_guard import foreign_keystore_finding, restore_finding
 from orchestrator.connect import open_ruleset
 from orchestrator.doctor.check import Bad
 from orchestrator.doctor.database import Database
-from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
 from orchestrator.settings import Settings
 from orchestrator.signers.identity import known_id
 from orchestrator.signers.signing_log import FileSigningLog
-from orchestrator.steps.gate import restored, unrelated
 
 
 async def policy(settings: Settings, database: Database) -> str:
@@ -37,9 +37,9 @@ async def signing(settings: Settings, database: Database) -> str:
     """No emergency stop holds, and neither the journal nor the keystore is older than what was signed. It is noted that
     the keystore has signed for another journal too: what holds here does not hold there."""
     seen, journal = await _oversight(database), await database.journal()
-    log, rules = FileSigningLog(settings.keystore), open_ruleset(settings).policy.keys
+    log, keys = FileSigningLog(settings.keystore), open_ruleset(settings).policy.keys
     if seen is None or journal is None:
-        _require_whole(await unrelated(log, None, rules))
+        _require_whole(await foreign_keystore_finding(log, None, keys))
         return "; ".join(("nothing has been signed yet", *_other_journals(log, None)))
     if seen.stops:
         stop = seen.stops[0]
@@ -48,7 +48,7 @@ async def signing(settings: Settings, database: Database) -> str:
             f"{stop.by}: {stop.reason}",
             "Two people end a stop, each with orchestrator resume-signing.",
         )
-    _require_whole(await restored(journal, log, known_id(settings.keystore) or "", rules))
+    _require_whole(await restore_finding(journal, log, known_id(settings.keystore) or "", keys))
     now = datetime.now(UTC)
     asker = (seen.ruleset or open_ruleset(settings)).policy.approvals.asker
     waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from orchestrator.errors import JournalError, SettingsError
 from orchestrator.journal import postgres, sqlite
 from orchestrator.journal.failures import is_lost
-from orchestrator.journal.foreign import require_ours
+from orchestrator.journal.schema import require_ours
 from orchestrator.journal.transactions import Database
 
 HEAD = "0002"

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _PATIENCE: Final = 300.0
 """Seconds that a flight waits for its turn: longer than anybody waits for flights."""
-_LOOK_AGAIN: Final = 0.02
+_RETRY_SECONDS: Final = 0.02
 """Seconds between two tries: the operating system does not say when a lock of another process is free."""
-_AT_ONCE: Final = 8
+_MOST_CONNECTIONS: Final = 8
 """Connections to a server that flights of one process may have; more of them take turns."""
 _LOCK: Final = int.from_bytes(hashlib.sha256(b"offblocks-orchestrator in flight").digest()[:8], "big", signed=True)
 _SETTINGS: Final = """
@@ -119,7 +119,7 @@ class _Lock:
                 raise self._unusable(error) from error
             else:
                 return True
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     def _unusable(self, error: OSError) -> SettingsError:
         return SettingsError(
@@ -134,7 +134,7 @@ class ServerInFlight:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._places = asyncio.Semaphore(_MOST_CONNECTIONS)
 
     @asynccontextmanager
     async def hold(self) -> AsyncIterator[None]:
@@ -184,14 +184,14 @@ async def _while_connected(connection: psycopg.AsyncConnection[tuple[Any, ...]])
 
     loop, cut_off, descriptor = asyncio.get_running_loop(), asyncio.timeout(None), connection.fileno()
 
-    def look() -> None:
+    def check() -> None:
         try:
             connection.pgconn.consume_input()
         except psycopg.Error:
             loop.remove_reader(descriptor)  # now, as the number may soon be another file's
             cut_off.reschedule(loop.time())
 
-    loop.add_reader(descriptor, look)
+    loop.add_reader(descriptor, check)
     try:
         async with cut_off:
             yield

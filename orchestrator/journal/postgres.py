@@ -93,7 +93,7 @@ def shown(url: URL) -> str:
 
 
 def fingerprint(url: URL) -> str:
-    """Names a database without telling anything of it: 64 hex digits, the same whatever the password is."""
+    """Names a database without revealing anything of it: 64 hex digits, the same whatever the password is."""
     return hashlib.sha256(shown(url).encode()).hexdigest()
 
 

@@ -5,15 +5,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import rfc8785
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.journal.constraints import missing_constraint
-from orchestrator.journal.schema import challenges, claims, signatures
+from orchestrator.journal.schema import challenges, claims, metadata, signatures
 from orchestrator.journal.signatures import hash_of_rows
 
 Row = dict[str, Any]
@@ -142,3 +141,46 @@ def _hash(rows: list[Row]) -> str | None:
         return hash_of_rows(rows)
     except rfc8785.CanonicalizationError:
         return None  # a value of a type that was never written
+
+
+# --- keys and unique indexes ------------------------------------------------------------------------------------------
+
+
+def missing_constraint(connection: sa.Connection) -> str | None:
+    """The first key or unique index of the schema that the database does not have as it should, or None.
+
+    One live signature for each operation, each challenge signed once, one event for each place: these hold because the
+    database refuses a second. Somebody who drops an index leaves every row as it was.
+    """
+    return next(_missing(connection), None)
+
+
+def _missing(connection: sa.Connection) -> Iterator[str]:
+    inspector = sa.inspect(connection)
+    for table in metadata.sorted_tables:
+        if not inspector.has_table(table.name):
+            yield f"{table.name}: the table is gone"
+            continue
+        if set(inspector.get_pk_constraint(table.name)["constrained_columns"]) != set(table.primary_key.columns.keys()):
+            yield f"{table.name}: its primary key is not {', '.join(table.primary_key.columns.keys())}"
+        found: dict[str | None, tuple[list[str | None], str | None]] = {
+            one["name"]: ([*one["column_names"]], None) for one in inspector.get_unique_constraints(table.name)
+        }
+        for index in inspector.get_indexes(table.name):
+            if index["unique"]:
+                where = index.get("dialect_options", {}).get(f"{connection.dialect.name}_where")
+                found.setdefault(index["name"], (index["column_names"], None if where is None else str(where)))
+        for name, expected in _unique(table, connection.dialect.name):
+            if found.get(name) != expected:
+                yield f"{table.name}: the unique index {name} is gone or another one, so the database refuses no second"
+
+
+def _unique(table: sa.Table, dialect: str) -> Iterator[tuple[str, tuple[list[str], str | None]]]:
+    """By name: the columns, and for which rows (SQL) if not for all."""
+    for constraint in table.constraints:
+        if isinstance(constraint, sa.UniqueConstraint):
+            yield str(constraint.name), (constraint.columns.keys(), None)
+    for index in table.indexes:
+        if index.unique:
+            where = index.dialect_options[dialect]["where"]
+            yield str(index.name), (index.columns.keys(), None if where is None else str(where))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from orchestrator.errors import SettingsError
+
 metadata = sa.MetaData()
 
 meta = sa.Table(
     "meta",
     metadata,
-    # ``journal_id``: tells this journal from any other; a copy of the database keeps it.
+    # ``journal_id``: distinguishes this journal from any other; a copy of the database keeps it.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
@@ -99,3 +101,15 @@ certificates = sa.Table(
     sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+
+_OURS = frozenset({"alembic_version", "events", "signatures"})
+
+
+def require_ours(tables: set[str], where: str) -> None:
+    """Raises SettingsError ``database_foreign`` if there are tables and they are not a journal's."""
+    if tables and not tables >= _OURS:
+        raise SettingsError(
+            f"the database {where} was not written by this program: expected the table 'events' among others, found "
+            f"{', '.join(sorted(tables)[:5])}; nothing was changed",
+            code="database_foreign",
+        )

@@ -12,7 +12,7 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 
-from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.rows import iso
 from orchestrator.journal.schema import challenges, claims, signatures

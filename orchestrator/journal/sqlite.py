@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from orchestrator import files
 from orchestrator.errors import SettingsError
 from orchestrator.journal.failures import damaged
-from orchestrator.journal.foreign import require_ours
+from orchestrator.journal.schema import require_ours
 
 _BUSY_SECONDS = 30
-_LOOK_MILLISECONDS = 50
+_RETRY_MILLISECONDS = 50
 
 
 def sqlite_engine(path: Path) -> sa.Engine:
@@ -55,7 +55,7 @@ def unusable(path: Path, reason: object) -> SettingsError:
 
 
 def damage(connection: sa.Connection, *, pages: bool) -> str | None:
-    """What is wrong with the file, or None. ``pages``: reads all of it, 10 ms for each MB, because SQLite looks at a
+    """What is wrong with the file, or None. ``pages``: reads all of it, 10 ms for each MB, because SQLite reads a
     page when it needs it, and an index of which a page is lost refuses no second signature."""
     page = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
     path = connection.engine.url.database
@@ -78,7 +78,7 @@ def _cut(path: Path, page: int) -> str | None:
 
 
 def _identify(path: Path) -> None:
-    """Looks before anything is changed (WAL mode, too, is a change)."""
+    """Checks before anything is changed (WAL mode, too, is a change)."""
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
             rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -106,12 +106,12 @@ def _on_begin(connection: sa.Connection) -> None:
     if call is None or not call.write:
         connection.exec_driver_sql("BEGIN")
         return
-    # SQLite looks at the lock more and more rarely, and a process that writes all the time would keep it from one that
-    # looks ten times a second. In short waits it looks often, and a caller that leaves is noticed.
+    # SQLite tries the lock more and more rarely, and a process that writes all the time would keep it from one that
+    # tries ten times a second. In short waits it tries often, and a caller that leaves is noticed.
     try:
         while True:
             left = call.remaining() * 1000
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={max(0, min(_LOOK_MILLISECONDS, int(left)))}")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={max(0, min(_RETRY_MILLISECONDS, int(left)))}")
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
                 return

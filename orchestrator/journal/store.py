@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.journal import signatures
 from orchestrator.journal.database import locks_beside, open_database, open_in_memory
@@ -25,8 +25,8 @@ from orchestrator.journal.schema import certificates, claims, events, inbox, met
 from orchestrator.journal.transactions import Database
 from orchestrator.journal.verify import Verification, require_whole, verified
 from orchestrator.lifecycle.events import CREATIONS, SigningIntended
-from orchestrator.lifecycle.oversight import STREAM as SIGNING
 from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled, SigningStopped
+from orchestrator.lifecycle.oversight_state import STREAM as SIGNING
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.ports.journal import CountLimit, SignatureRow
 
@@ -35,7 +35,7 @@ __all__ = ["GENESIS", "Journal", "Verification"]
 
 class Journal:
     """The facts of all accounts, in streams: one per account id, one per ``reference:…`` of a creation, and ``signing``
-    for what people decide."""
+    for what people decide. Implements ``ports.journal.Journal``."""
 
     def __init__(self, database: Database, *, is_there: bool = True) -> None:
         self._database = database
@@ -217,7 +217,7 @@ class Journal:
         return found
 
     async def identity(self) -> str:
-        """Tells this journal from any other (UUID text); a copy of the database has the same."""
+        """The journal's id (UUID text); a copy of the database has the same."""
         if self._identity is None:
             found = await self._scalar(sa.select(meta.c.value).where(meta.c.name == "journal_id"))
             if not found:

@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from orchestrator.errors import SettingsError
 from orchestrator.journal.failures import translated
 
 _WAIT: Final = 30.0
@@ -102,13 +103,14 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        self._closed = False
         self._writer = ThreadPoolExecutor(1, "journal-writer")
         self._readers = ThreadPoolExecutor(_READERS, "journal-reader")
         sa.event.listen(engine, "before_cursor_execute", _before_statement)
 
     async def write(self, work: Work[_Result]) -> _Result:
         """Runs ``work`` under the write lock, so that what it reads is what it extends. Committed, durably, when this
-        returns; rolled back if ``work`` raises. Raises JournalError."""
+        returns; rolled back if ``work`` raises. Raises JournalError, and SettingsError ``not_open`` once closed."""
         call = Call(write=True)
 
         def run() -> _Result:
@@ -125,11 +127,11 @@ class Database:
             except SQLAlchemyError as error:
                 raise translated(error, committing=committing) from error
 
-        return await _ended(self._writer, call, run)
+        return await self._ended(self._writer, call, run)
 
     async def read(self, work: Work[_Result], *, snapshot: bool = False) -> _Result:
         """Runs ``work`` in a transaction that only reads. ``snapshot``: all its queries see the database of one moment.
-        Raises JournalError."""
+        Raises as ``write``."""
         call = Call(write=False)
 
         def run() -> _Result:
@@ -142,11 +144,33 @@ class Database:
             except SQLAlchemyError as error:
                 raise translated(error) from error
 
-        return await _ended(self._readers, call, run)
+        return await self._ended(self._readers, call, run)
 
     async def close(self) -> None:
         """Waits for the transactions that run, and closes all connections; none is possible afterwards."""
+        self._closed = True
         await asyncio.to_thread(self._close)
+
+    async def _ended(self, threads: ThreadPoolExecutor, call: Call, run: Callable[[], _Result]) -> _Result:
+        if self._closed:
+            raise SettingsError("the journal is closed: use it within the block that opened it", code="not_open")
+        running = asyncio.wrap_future(threads.submit(run))
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.wait({running}, timeout=None if cancelled is None else _PATIENCE)
+                if cancelled is not None:
+                    call.cut()
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if call.give_up():
+                    running.cancel()
+                    raise
+        if cancelled is None:
+            return running.result()
+        if not running.cancelled():
+            running.exception()  # nobody is left to raise it to
+        raise cancelled
 
     def _close(self) -> None:
         self._writer.shutdown()
@@ -159,23 +183,3 @@ def _before_statement(connection: sa.Connection, *_: object) -> None:
     call = connection.get_execution_options().get("call")
     if call is not None and not call.write:
         call.require_wanted()
-
-
-async def _ended(threads: ThreadPoolExecutor, call: Call, run: Callable[[], _Result]) -> _Result:
-    running = asyncio.wrap_future(threads.submit(run))
-    cancelled: asyncio.CancelledError | None = None
-    while not running.done():
-        try:
-            await asyncio.wait({running}, timeout=None if cancelled is None else _PATIENCE)
-            if cancelled is not None:
-                call.cut()
-        except asyncio.CancelledError as error:
-            cancelled = error
-            if call.give_up():
-                running.cancel()
-                raise
-    if cancelled is None:
-        return running.result()
-    if not running.cancelled():
-        running.exception()  # nobody is left whom it could be told
-    raise cancelled

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from orchestrator.lifecycle.fold import AccountState
-from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, STAGES, Facts, Rules, Step
+from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, STAGES, Parameters, StageContext, Step
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind, WalletState
 
 
@@ -47,7 +47,7 @@ class End:
 Action = Act | Wait | Halt | End
 
 
-def next_action(account_id: str, state: AccountState, now: datetime, rules: Rules) -> Action:
+def next_action(account_id: str, state: AccountState, now: datetime, parameters: Parameters) -> Action:
     """The next action of the account's current operation.
 
     ``state`` must hold a fresh observation of platform and chain (the runner reads both back first) and an operation
@@ -65,30 +65,30 @@ def next_action(account_id: str, state: AccountState, now: datetime, rules: Rule
     disagreement = _disagreement(state)
     if disagreement is not None:
         return disagreement
-    facts = Facts(account_id, state, op, now, rules)
-    expired = _expired_approval(facts)
+    context = StageContext(account_id, state, op, now, parameters)
+    expired = _expired_approval(context)
     if expired is not None:
         return expired
     for stage in STAGES[op.kind]:
-        if stage.holds(facts):
+        if stage.holds(context):
             continue
-        if stage.step in FOR_A_SIGNATURE and op.refusals >= rules.refusals:
+        if stage.step in FOR_A_SIGNATURE and op.refusals >= parameters.refusals:
             return Halt(
                 "signature_refused",
-                f"the platform refused {op.refusals} signatures in a row (limit {rules.refusals}); "
+                f"the platform refused {op.refusals} signatures in a row (limit {parameters.refusals}); "
                 f"the last one: {op.last_refusal}",
             )
-        if stage.step in FOR_A_SIGNATURE and op.signed is not None and op.signed.ineffective >= rules.submissions:
+        if stage.step in FOR_A_SIGNATURE and op.signed is not None and op.signed.ineffective >= parameters.submissions:
             return Halt(
                 "signature_without_effect",
                 f"the platform took the signature {op.signed.ineffective} times and said that all was well; each time "
-                f"the account was {state.status} as before {rules.effect.total_seconds() / 60:.0f} minutes later, and "
-                "the same challenge was on offer still",
+                f"the account was {state.status} as before {parameters.effect.total_seconds() / 60:.0f} minutes later, "
+                "and the same challenge was on offer still",
             )
         if stage.step is not None:
             return Act(stage.step)
         since = op.touched_at or op.started_at
-        until = stage.until(facts) if stage.until is not None else since + rules.patience
+        until = stage.until(context) if stage.until is not None else since + parameters.patience
         return _wait(stage.waits_for.replace("ACCOUNT_ID", account_id), since, until, now, state)
     return End("done")
 
@@ -136,12 +136,12 @@ def _refusal(state: AccountState, kind: OperationKind) -> Action | None:
             return None
 
 
-def _expired_approval(facts: Facts) -> Halt | None:
+def _expired_approval(context: StageContext) -> Halt | None:
     """A request that nobody granted in its time is not asked again by itself: a person may have meant no."""
-    asked = facts.state.approvals.get(facts.op.approval or "")
-    if asked is None or not facts.needs_approval or asked.used or facts.approval is not None:
+    asked = context.state.approvals.get(context.op.approval or "")
+    if asked is None or not context.needs_approval or asked.used or context.approval is not None:
         return None
-    if facts.now < asked.asked.expires_at:
+    if context.now < asked.asked.expires_at:
         return None  # the matter has changed since: another request is made
     given = len(asked.given)
     return Halt(
@@ -159,7 +159,7 @@ def _violation(state: AccountState) -> Halt | None:
     return Halt(
         "finality_violation",
         f"block {block.number} ({block.hash}) was final and has left the canonical chain: what rested on it is "
-        "taken back; the node or the chain cannot be trusted until a person has looked",
+        "taken back; the node or the chain cannot be trusted until a person has checked them",
     )
 
 

@@ -51,7 +51,7 @@ class CreationIntended(Fact):
 
 
 class CreationAnswered(Fact):
-    """The platform has created the account; ``found`` tells how it was learnt."""
+    """The platform has created the account; ``found``: how it was learnt."""
 
     type: Literal["creation_answered"] = "creation_answered"
     account_id: str
@@ -110,7 +110,7 @@ class WalletStateSeen(Fact):
 
 
 class ChainFactsWithdrawn(Fact):
-    """A block that facts rested on has left the canonical chain; what it told is taken back."""
+    """A block that facts rested on has left the canonical chain; what was read from it is taken back."""
 
     type: Literal["chain_facts_withdrawn"] = "chain_facts_withdrawn"
     block: BlockFact
@@ -189,8 +189,8 @@ class SubmissionAccepted(Fact):
 
 
 class SubmissionIneffective(Fact):
-    """The platform took the signature a while ago (``Rules.effect``), the account stands where it stood, and the same
-    challenge is still on offer."""
+    """The platform took the signature a while ago (``Parameters.effect``), the account stands where it stood, and
+    the same challenge is still on offer."""
 
     type: Literal["submission_ineffective"] = "submission_ineffective"
     digest: str

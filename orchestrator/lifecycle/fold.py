@@ -13,7 +13,7 @@ from typing import Literal
 
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Approval, fold_approval
+from orchestrator.lifecycle.oversight_state import STREAM, Approval, fold_approval
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountStatus, OperationKind
 

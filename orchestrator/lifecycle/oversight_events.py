@@ -1,4 +1,4 @@
-"""The facts of what people decide, one class each; ``oversight`` folds them. What holds for all events: ``events``.
+"""The facts of what people decide, one class each; ``oversight_state`` folds them. What holds for all: ``events``.
 
 An approval of a closure is in the account's stream, all else in the stream ``signing``.
 """
@@ -30,8 +30,8 @@ class ApprovalRequested(Fact):
 
 
 class ApprovalGiven(Fact):
-    """One person's approval. ``signature`` (0x, 65 bytes) is over ``proofs.approval_text``, None where the ruleset
-    knows no people and the operating system's user is the person."""
+    """One person's approval. ``signature`` (0x, 65 bytes) is over ``person_signatures.approval_text``; None
+    where the ruleset knows no people and the operating system's user is the person."""
 
     type: Literal["approval_given"] = "approval_given"
     request: str
@@ -71,7 +71,8 @@ class SigningStopped(Fact):
 
 
 class ResumeAgreed(Fact):
-    """One of the two people that end a stop. ``signature`` as in ``ApprovalGiven``, over ``oversight.resume_text``."""
+    """One of the two people that end a stop. ``signature`` as in ``ApprovalGiven``, over
+    ``person_signatures.resume_text``."""
 
     type: Literal["resume_agreed"] = "resume_agreed"
     stop: str

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from orchestrator.lifecycle.approval import closure_approval
 from orchestrator.lifecycle.fold import AccountState, Operation
-from orchestrator.lifecycle.oversight import Approval
+from orchestrator.lifecycle.oversight_state import Approval, content_hash, find_request
 from orchestrator.models import AccountStatus, OperationKind, WalletState
 from orchestrator.policy import Asker
 
@@ -40,7 +40,7 @@ FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Parameters:
     """The times that decisions use. A key and a challenge live one hour on the platform (platform API); both are
     taken as dead five minutes before that, so that a slow clock or a slow request never meets the edge."""
 
@@ -65,19 +65,19 @@ class Rules:
 
     def is_young(self, at: datetime, now: datetime, life: timedelta) -> bool:
         """Whether what was noted at ``at`` still lives. A time to come means that the clock was set back: how old the
-        thing really is cannot be told, so it counts as dead."""
+        thing really is, is unknown, so it counts as dead."""
         return -self.clock_skew <= now - at < life
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a stage sees: the account, its state, its operation, the time, the rules."""
+class StageContext:
+    """What a stage sees: the account, its state, its operation, the time, the parameters."""
 
     account_id: str
     state: AccountState
     op: Operation
     now: datetime
-    rules: Rules
+    parameters: Parameters
 
     @property
     def status(self) -> AccountStatus | None:
@@ -97,7 +97,7 @@ class Facts:
             return True
         if self.op.challenge is None or self.op.challenge_at is None:
             return False
-        return self.rules.is_young(self.op.challenge_at, self.now, self.rules.challenge_life)
+        return self.parameters.is_young(self.op.challenge_at, self.now, self.parameters.challenge_life)
 
     @property
     def signed(self) -> bool:
@@ -110,11 +110,11 @@ class Facts:
     @property
     def needs_approval(self) -> bool:
         """Whether a second person has a say still: until she has said yes, or nothing is left to sign."""
-        return self.rules.closure_approvals > 0 and not self.op.approved and not _closed(self)
+        return self.parameters.closure_approvals > 0 and not self.op.approved and not _closed(self)
 
     @property
     def approval(self) -> Approval | None:
-        return closure_approval(self.account_id, self.state, self.op, self.rules.closure_approvals, self.now)
+        return closure_approval(self.account_id, self.state, self.op, self.parameters.closure_approvals, self.now)
 
     @property
     def requested(self) -> bool:
@@ -123,97 +123,97 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """``holds`` tells whether the stage is passed; if not, ``step`` is done, or ``waits_for`` is waited for.
+    """``holds``: whether the stage is passed; if not, ``step`` is done, or ``waits_for`` is waited for.
     ``ACCOUNT_ID`` in that text stands for the account's id."""
 
     name: str
-    holds: Callable[[Facts], bool]
+    holds: Callable[[StageContext], bool]
     step: Step | None = None
     waits_for: str = ""
-    until: Callable[[Facts], datetime] | None = None
-    """Until when it is waited for; None: for as long as ``Rules.patience``."""
+    until: Callable[[StageContext], datetime] | None = None
+    """Until when it is waited for; None: for as long as ``Parameters.patience``."""
 
 
 _S, _W = AccountStatus, WalletState
 
-_FINAL = Stage("final", lambda f: f.wallet_is_final, waits_for="the block of the wallet's last change to be final")
+_FINAL = Stage("final", lambda c: c.wallet_is_final, waits_for="the block of the wallet's last change to be final")
 
 
-def _past_signature(f: Facts) -> bool:
-    return f.status in (_S.PENDING, _S.ACTIVE)
+def _past_signature(c: StageContext) -> bool:
+    return c.status in (_S.PENDING, _S.ACTIVE)
 
 
 ACTIVATION = (
-    Stage("challenge fetched", lambda f: _past_signature(f) or f.has_challenge, step=Step.FETCH_CHALLENGE),
-    Stage("signed", lambda f: _past_signature(f) or f.signed, step=Step.SIGN),
-    Stage("submitted", lambda f: _past_signature(f) or f.submitted, step=Step.SUBMIT),
+    Stage("challenge fetched", lambda c: _past_signature(c) or c.has_challenge, step=Step.FETCH_CHALLENGE),
+    Stage("signed", lambda c: _past_signature(c) or c.signed, step=Step.SIGN),
+    Stage("submitted", lambda c: _past_signature(c) or c.submitted, step=Step.SUBMIT),
     Stage("pending", _past_signature, waits_for="the platform to verify the signature"),
     Stage(
         "deployed",
-        lambda f: f.state.deployed is not None,
+        lambda c: c.state.deployed is not None,
         waits_for="the wallet to be deployed on the chain",
     ),
     Stage(
         "active on the chain",
-        lambda f: f.wallet_is(_W.ACTIVE),
+        lambda c: c.wallet_is(_W.ACTIVE),
         waits_for="the wallet to become active on the chain",
     ),
     _FINAL,
-    Stage("active", lambda f: f.status is _S.ACTIVE, waits_for="the platform to say active"),
+    Stage("active", lambda c: c.status is _S.ACTIVE, waits_for="the platform to say active"),
 )
 
 DEACTIVATION = (
-    Stage("requested", lambda f: f.status is _S.INACTIVE or f.requested, step=Step.REQUEST),
-    Stage("inactive on the platform", lambda f: f.status is _S.INACTIVE, waits_for="the platform to say inactive"),
+    Stage("requested", lambda c: c.status is _S.INACTIVE or c.requested, step=Step.REQUEST),
+    Stage("inactive on the platform", lambda c: c.status is _S.INACTIVE, waits_for="the platform to say inactive"),
     Stage(
         "inactive on the chain",
-        lambda f: f.wallet_is(_W.INACTIVE),
+        lambda c: c.wallet_is(_W.INACTIVE),
         waits_for="the wallet to become inactive on the chain",
     ),
     _FINAL,
 )
 
 REACTIVATION = (
-    Stage("requested", lambda f: f.status is _S.ACTIVE or f.requested, step=Step.REQUEST),
-    Stage("active on the platform", lambda f: f.status is _S.ACTIVE, waits_for="the platform to say active"),
+    Stage("requested", lambda c: c.status is _S.ACTIVE or c.requested, step=Step.REQUEST),
+    Stage("active on the platform", lambda c: c.status is _S.ACTIVE, waits_for="the platform to say active"),
     Stage(
         "active on the chain",
-        lambda f: f.wallet_is(_W.ACTIVE),
+        lambda c: c.wallet_is(_W.ACTIVE),
         waits_for="the wallet to become active on the chain",
     ),
     _FINAL,
 )
 
 
-def _closed(f: Facts) -> bool:
+def _closed(c: StageContext) -> bool:
     """Nothing is left to sign once the chain says closed; the platform's word alone does not settle that."""
-    return f.wallet_is(_W.CLOSED) or (f.state.deployed is None and f.status is _S.CLOSED)
+    return c.wallet_is(_W.CLOSED) or (c.state.deployed is None and c.status is _S.CLOSED)
 
 
 CLOSURE = (
     Stage(
         "settled",
-        lambda f: f.status is not _S.PENDING or f.op.request is not None,
+        lambda c: c.status is not _S.PENDING or c.op.request is not None,
         waits_for="the platform to finish the deployment, as an account that is being deployed cannot be closed",
     ),
-    Stage("preflight", lambda f: f.status is _S.CLOSED or f.op.preflight is not None, step=Step.PREFLIGHT),
-    Stage("approval asked for", lambda f: not f.needs_approval or f.approval is not None, step=Step.ASK_APPROVAL),
+    Stage("preflight", lambda c: c.status is _S.CLOSED or c.op.preflight is not None, step=Step.PREFLIGHT),
+    Stage("approval asked for", lambda c: not c.needs_approval or c.approval is not None, step=Step.ASK_APPROVAL),
     Stage(
         "approved",
-        lambda f: not f.needs_approval or (f.approval is not None and f.approval.is_granted(f.now, f.rules.asker)),
+        lambda c: not c.needs_approval or (c.approval is not None and c.approval.is_granted(c.now, c.parameters.asker)),
         waits_for="a second person's approval (orchestrator approve ACCOUNT_ID)",
-        until=lambda f: f.approval.asked.expires_at if f.approval is not None else f.now,
+        until=lambda c: c.approval.asked.expires_at if c.approval is not None else c.now,
     ),
-    Stage("approval taken", lambda f: not f.needs_approval, step=Step.TAKE_APPROVAL),
-    Stage("requested", lambda f: f.status is _S.CLOSED or f.requested, step=Step.REQUEST),
-    Stage("challenge fetched", lambda f: _closed(f) or f.has_challenge, step=Step.FETCH_CHALLENGE),
-    Stage("signed", lambda f: _closed(f) or f.signed, step=Step.SIGN),
-    Stage("submitted", lambda f: _closed(f) or f.submitted, step=Step.SUBMIT),
-    Stage("closed on the platform", lambda f: f.status is _S.CLOSED, waits_for="the platform to say closed"),
-    Stage("closed on the chain", lambda f: f.wallet_is(_W.CLOSED), waits_for="the wallet to close on the chain"),
+    Stage("approval taken", lambda c: not c.needs_approval, step=Step.TAKE_APPROVAL),
+    Stage("requested", lambda c: c.status is _S.CLOSED or c.requested, step=Step.REQUEST),
+    Stage("challenge fetched", lambda c: _closed(c) or c.has_challenge, step=Step.FETCH_CHALLENGE),
+    Stage("signed", lambda c: _closed(c) or c.signed, step=Step.SIGN),
+    Stage("submitted", lambda c: _closed(c) or c.submitted, step=Step.SUBMIT),
+    Stage("closed on the platform", lambda c: c.status is _S.CLOSED, waits_for="the platform to say closed"),
+    Stage("closed on the chain", lambda c: c.wallet_is(_W.CLOSED), waits_for="the wallet to close on the chain"),
     _FINAL,
     Stage(
-        "proven", lambda f: f.state.closure is not None and f.state.closure.verdict == "irreversible", step=Step.PROVE
+        "proven", lambda c: c.state.closure is not None and c.state.closure.verdict == "irreversible", step=Step.PROVE
     ),
 )
 
@@ -223,3 +223,37 @@ STAGES: dict[OperationKind, tuple[Stage, ...]] = {
     OperationKind.REACTIVATE: REACTIVATION,
     OperationKind.CLOSE: CLOSURE,
 }
+
+
+# --- what a second person approves of a closure ----------------------------------------------------------------------
+
+
+def closure_content(account_id: str, state: AccountState, op: Operation) -> dict[str, Any]:
+    """Which account and wallet end, whose they are, and what preflight found left: all that closing would end.
+
+    Another wallet, owner or preflight is another matter, and so is another closure of the same account, after one that
+    failed or was abandoned: each takes its own approval. ``left`` is None where the platform has closed already.
+    """
+    platform, deployed, preflight = state.platform, state.deployed, op.preflight
+    if platform is None:
+        raise AssertionError("the platform is read before a closure's approval is asked for")
+    left = {"wei": preflight.wei, "tokens": preflight.tokens, "cards": preflight.cards} if preflight else None
+    return {
+        "operation": op.kind.value,
+        "accountId": account_id,
+        "customerId": platform.customer_id,
+        "owner": platform.owner,
+        "wallet": f"{deployed.chain_id}:{deployed.wallet}" if deployed is not None else None,
+        "left": left,
+        "startedAt": op.started_at.isoformat(),
+    }
+
+
+def closure_approval(
+    account_id: str, state: AccountState, op: Operation, needed: int, now: datetime
+) -> Approval | None:
+    """The live request for exactly this closure, granted or not; None before it is asked for."""
+    if state.platform is None:
+        return None
+    matter = content_hash(closure_content(account_id, state, op))
+    return find_request(state.approvals.values(), "closure", matter, needed, now)

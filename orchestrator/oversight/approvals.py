@@ -12,15 +12,17 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from orchestrator import eip191
-from orchestrator.errors import JournalError, PolicyRefused
+from orchestrator.authorization.gate import read_oversight
+from orchestrator.errors import PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, content_hash
-from orchestrator.lifecycle.proofs import approval_text, is_asker
+from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, content_hash
+from orchestrator.lifecycle.person_signatures import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.oversight.records import TRIES, Clock, Records, busy, has_grown, in_force, read_oversight, record
+from orchestrator.oversight.records import Clock, in_force, record
 from orchestrator.oversight.requests import Request, evaluated, fold_requests, require_live
 from orchestrator.people import ANONYMOUS, Proof, Signatory, prove, signed_request
 from orchestrator.policy import Person, Role, Ruleset
+from orchestrator.ports.journal import Journal, retry_on_conflict
 
 Subject = Literal["closure", "ruleset", "keys"]
 
@@ -51,7 +53,7 @@ class Waiting:
 
 
 async def authorise(
-    records: Records,
+    records: Journal,
     *,
     subject: Subject,
     role: Role,
@@ -87,7 +89,7 @@ async def authorise(
     def decide(oversight: Oversight, now: datetime) -> Sequence[Event]:
         if live(oversight, now) is not None:
             return ()
-        rules = in_force(oversight, settings).policy
+        policy = in_force(oversight, settings).policy
         asked = signed_request(
             subject,
             role,
@@ -95,10 +97,10 @@ async def authorise(
             needed=needed,
             by=by,
             signatory=signatory,
-            people=rules.people,
+            people=policy.people,
             journal=journal,
             now=now,
-            expires_at=now + timedelta(seconds=rules.approvals.expires),
+            expires_at=now + timedelta(seconds=policy.approvals.expires),
         )
         return (asked,)
 
@@ -116,7 +118,7 @@ async def authorise(
 
 
 async def approve(
-    records: Records, request: Request, signatory: Signatory, *, settings: Ruleset, clock: Clock
+    records: Journal, request: Request, signatory: Signatory, *, settings: Ruleset, clock: Clock
 ) -> Request:
     """Records one person's approval of a request, signed by her. A second time by the same person changes nothing.
 
@@ -129,7 +131,8 @@ async def approve(
     require_live(request.approval, clock())
     people = in_force(oversight, settings).policy.people
     proof = prove(approval_text(asked, journal), people, Role(asked.role), signatory)
-    for _ in range(TRIES):
+
+    async def attempt() -> Request:
         now = clock()
         recorded = await records.read(request.stream)
         oversight = await read_oversight(records)
@@ -139,21 +142,17 @@ async def approve(
         done = evaluated(request.stream, approval, policy, journal)
         if proof.person in done.by:
             return done
-        try:
-            new = await records.append(
-                request.stream,
-                (given,),
-                after=len(recorded),
-                at=now,
-                # Whoever loses her role at this very moment has lost it.
-                unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
-            )
-        except JournalError as error:
-            if not has_grown(error):
-                raise
-            continue
+        new = await records.append(
+            request.stream,
+            (given,),
+            after=len(recorded),
+            at=now,
+            # Whoever loses her role at this very moment has lost it.
+            unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
+        )
         return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
-    raise busy(request.stream)
+
+    return await retry_on_conflict(attempt, request.stream, also=frozenset({"journal_moved"}))
 
 
 def _given(

@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Protocol
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import SettingsError
 from orchestrator.foreign_json import MalformedJson, read_json
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import ChainAccount
-from orchestrator.ports.journal import SignatureRow
+from orchestrator.ports.journal import Journal, SignatureRow
 
 FORMAT: Final = "offblocks-orchestrator-signing-history"
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -68,18 +66,6 @@ class _Document(BaseModel):
     signatures: list[_Line]
 
 
-class Historian(Protocol):
-    """The journal's part that this needs."""
-
-    async def identity(self) -> str: ...
-
-    async def signature_rows(self) -> list[SignatureRow]: ...
-
-    async def import_signatures(
-        self, rows: Sequence[SignatureRow], event: o.HistoryImported, *, at: datetime
-    ) -> list[Recorded]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Imported:
     """``found`` signatures were in the document; ``new`` of them were not in the journal."""
@@ -90,7 +76,7 @@ class Imported:
     """The id of the journal that the document comes from."""
 
 
-async def export(journal: Historian, now: datetime) -> dict[str, Any]:
+async def export(journal: Journal, now: datetime) -> dict[str, Any]:
     """The document. Reads only."""
     lines = [
         {
@@ -113,7 +99,7 @@ async def export(journal: Historian, now: datetime) -> dict[str, Any]:
     }
 
 
-async def import_document(journal: Historian, data: bytes, where: str, *, by: str, now: datetime) -> Imported:
+async def import_document(journal: Journal, data: bytes, where: str, *, by: str, now: datetime) -> Imported:
     """Imports a document, whoever wrote it: at worst it makes challenges unsignable, and fills the policy's limits for
     one of their windows from now on, because a time after ``now`` is read as ``now``.
 

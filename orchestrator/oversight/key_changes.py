@@ -20,18 +20,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from orchestrator.authorization.gate import is_disabled, read_oversight
+from orchestrator.authorization.permission import bound_wallets
 from orchestrator.errors import Disagreement, JournalError, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, authorise
-from orchestrator.oversight.records import DRAIN, Clock, Drain, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import DRAIN, Clock, Drain, in_force, record
 from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role, Ruleset
+from orchestrator.ports.journal import Journal
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.steps.gate import disabled
-from orchestrator.steps.permission import bindings
 
 Action = Literal["created", "imported", "attached", "bound", "rotated", "disabled", "enabled"]
 _NEW = frozenset({"created", "imported", "attached"})
@@ -91,7 +92,7 @@ class Changed:
 class KeyChanges:
     """Changes of one keystore's keys: with its journal, in the name of one person, under the rules in force."""
 
-    records: Records
+    records: Journal
     keys: ManagedKeys
     settings: Ruleset
     """What holds while no ruleset was adopted."""
@@ -212,7 +213,7 @@ class KeyChanges:
             case "enabled":
                 out_of_use = False
             case _:  # only ``enabled`` puts a key back into use
-                out_of_use = disabled(key, oversight)
+                out_of_use = is_disabled(key, oversight)
         return o.KeyChanged(
             action=change.action,
             name=key.name,
@@ -228,10 +229,10 @@ class KeyChanges:
     def _wallets(self, change: KeyChange, key: KeyInfo, oversight: Oversight) -> tuple[ChainAccount, ...]:
         """Where changes of keys take approval: the wallets that were approved, now and before. What somebody has
         written to the key's file gets into the journal by no other change."""
-        rules = in_force(oversight, self.settings)
-        if rules.policy.approvals.keys == 0:
+        ruleset = in_force(oversight, self.settings)
+        if ruleset.policy.approvals.keys == 0:
             return key.wallets
-        before = () if change.action in _NEW else bindings(key, oversight, rules)
+        before = () if change.action in _NEW else bound_wallets(key, oversight, ruleset)
         return tuple(dict.fromkeys((*before, *sorted(change.wallets_of(key), key=str))))
 
     def _find(self, name: str) -> KeyInfo | None:
@@ -274,7 +275,7 @@ class KeyChanges:
             case "disabled":
                 return key.disabled and key.address in oversight.out_of_use
             case "enabled":
-                return not disabled(key, oversight)
+                return not is_disabled(key, oversight)
             case "bound":
                 return set(change.wallets) <= set(key.wallets) and {str(w) for w in change.wallets} <= set(last.wallets)
             case _:
@@ -283,7 +284,7 @@ class KeyChanges:
 
 def as_seen(key: KeyInfo, oversight: Oversight) -> KeyInfo:
     """The key with what the journal knows of it: whether it is out of use, and the wallets that it may sign for."""
-    return replace(key, disabled=disabled(key, oversight), wallets=bindings(key, oversight, oversight.ruleset))
+    return replace(key, disabled=is_disabled(key, oversight), wallets=bound_wallets(key, oversight, oversight.ruleset))
 
 
 def _is_journaled(key: KeyInfo, oversight: Oversight, keystore: str) -> bool:

@@ -8,15 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.authorization.gate import change_of, change_wait, stop_wait
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation
-from orchestrator.lifecycle.oversight import STREAM, Oversight, content_hash
-from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, Rules, Step
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight, content_hash
+from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, Parameters, Step
 from orchestrator.models import ChainAccount
 from orchestrator.oversight.records import in_force
 from orchestrator.oversight.requests import Request, evaluated
 from orchestrator.policy import Ruleset
-from orchestrator.steps.gate import change_of, change_wait, stopped
 
 _RESUME = "(orchestrator resume)"
 
@@ -27,7 +27,7 @@ class Outlook:
 
     seen: Oversight
     mine: Ruleset
-    rules: Rules
+    parameters: Parameters
     journal: str
     """Its id."""
     now: datetime
@@ -55,10 +55,10 @@ class Outlook:
 
     def _next(self, account_id: str, state: AccountState, op: Operation) -> Wait:
         since = op.touched_at or op.started_at
-        until = since + self.rules.patience
+        until = since + self.parameters.patience
         if state.platform is None:
             return Wait(f"the first poll of platform and chain {_RESUME}", since, until)
-        match next_action(account_id, state, self.now, self.rules):
+        match next_action(account_id, state, self.now, self.parameters):
             case Wait() as wait:
                 return wait
             case Act(step):
@@ -95,7 +95,7 @@ class Outlook:
             stop = self.seen.stop_for(key=by, address=owner.address, chain=str(owner.chain))
         else:
             return None
-        return None if stop is None else stopped(stop, self.now, self.rules.patience)
+        return None if stop is None else stop_wait(stop, self.now, self.parameters.patience)
 
 
 def _due(step: Step, op: Operation) -> str:

@@ -9,29 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
 
+from orchestrator.authorization.restore_guard import restore_finding
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import Stop
-from orchestrator.lifecycle.recorded import Recorded
+from orchestrator.lifecycle.oversight_state import Stop
 from orchestrator.models import AccountId
 from orchestrator.oversight.stops import EVERYTHING
 from orchestrator.ports.journal import SignatureRow
 from orchestrator.ports.signers import LogEntry
-from orchestrator.steps.gate import restored
-from orchestrator.steps.world import World
-
-
-class Import(Protocol):
-    """The journal's import: rows that it does not know, with the events, in one transaction."""
-
-    async def __call__(
-        self, rows: Sequence[SignatureRow], event: o.JournalReconciled, *also: o.SigningStopped, at: datetime
-    ) -> list[Recorded]: ...
+from orchestrator.session import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +32,9 @@ class Reconciliation:
 
 
 async def reconcile(
-    world: World,
+    services: Services,
     accounts: Iterable[AccountId],
     read_back: Callable[[AccountId], Awaitable[object]],
-    take_over: Import,
     *,
     reason: str,
     by: str,
@@ -54,15 +42,17 @@ async def reconcile(
     """Ends the restore guard's refusal. Returns None where it does not refuse.
 
     ``accounts``: those of the journal; the platform's are added. ``read_back`` reads one from both sides and
-    journals what it finds; ``take_over`` is the journal's import. Raises OrchestratorError's subclasses: then the
-    refusal stays. SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
+    journals what it finds. Raises OrchestratorError's subclasses: then nothing is settled, and signing stays.
+    SIDE EFFECTS: those, an event or two, and a line in the log, in that order.
     """
-    finding = await restored(world.journal, world.signing_log, world.keyring.id, world.ruleset.policy.keys)
+    finding = await restore_finding(
+        services.journal, services.signing_log, services.keyring.id, services.ruleset.policy.keys
+    )
     if finding is None:
         return None
     accounts = tuple(accounts)
     known = dict.fromkeys(accounts)
-    known |= dict.fromkeys(account.id for account in await world.platform.accounts())
+    known |= dict.fromkeys(account.id for account in await services.platform.accounts())
     ours, unread = frozenset(accounts), []
     for account in known:
         try:
@@ -71,15 +61,15 @@ async def reconcile(
             if account in ours or error.disposition is not Disposition.STOP:
                 raise
             unread.append(str(account))  # not in this journal: on another chain, say
-    identity = await world.journal.identity()
-    log = world.signing_log
+    identity = await services.journal.identity()
+    log = services.signing_log
     journals = sorted({*await asyncio.to_thread(log.journals), identity})
     rows = [
         row(entry) for journal in journals for entry in await asyncio.to_thread(log.entries, journal) if entry.digest
     ]
-    now = world.clock()
+    now = services.clock()
     event = o.JournalReconciled(
-        keystore=world.keyring.id,
+        keystore=services.keyring.id,
         finding=finding,
         reason=reason,
         by=by,
@@ -87,36 +77,23 @@ async def reconcile(
         signatures=len(rows),
         unread=tuple(unread),
     )
-    lost = await lost_decision(world)
+    lost = await lost_decision(services)
     stops = () if lost is None else (_stop(lost, by),)
-    recorded, *_ = await take_over(rows, event, *stops, at=now)
+    recorded, *_ = await services.journal.import_signatures(rows, event, *stops, at=now)
     last = await asyncio.to_thread(log.last, identity)
-    await asyncio.to_thread(
-        log.note,
-        identity,
-        LogEntry(
-            epoch=last.epoch + 1 if last is not None else 1,
-            seq=recorded.seq,
-            hash=recorded.hash,
-            account_id="",
-            purpose="",
-            digest="",
-            signer="",
-            key="",
-            at=now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        ),
-    )
+    entry = LogEntry.of(recorded, last.epoch + 1 if last is not None else 1)
+    await asyncio.to_thread(log.note, identity, entry)
     done = event.model_copy(update={"signatures": getattr(recorded.event, "signatures", event.signatures)})
     return Reconciliation(done, next((Stop(new.stop, new.scope, new.reason, new.by, now) for new in stops), None))
 
 
-async def lost_decision(world: World) -> LogEntry | None:
+async def lost_decision(services: Services) -> LogEntry | None:
     """The newest decision of people that is in the log beside the keystore and not in the journal, or None. Reads only.
 
     Lines before a reconciliation that the journal still has were judged by that one. A keystore that has no line for
     this journal has its decisions in other journals.
     """
-    journal, log = world.journal, world.signing_log
+    journal, log = services.journal, services.signing_log
     own = await asyncio.to_thread(log.entries, await journal.identity())
     found: list[LogEntry] = []
     if not own:

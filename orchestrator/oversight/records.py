@@ -1,53 +1,24 @@
-"""The journal, as far as people's decisions need it, and the one function that writes them to it."""
+"""How people's decisions are read from the journal, and the one function that writes them to it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import Disposition, JournalError
-from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
-from orchestrator.lifecycle.recorded import Event, Recorded
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import Ruleset
+from orchestrator.ports.journal import Journal, retry_on_conflict
 
-TRIES: Final = 50
-"""More processes than ever write to one stream at the same moment."""
-_QUIET_SECONDS: Final = 0.5
-"""A wait that is longer is reported."""
-_GROWN: Final = frozenset({"journal_conflict", "journal_moved"})
+_QUIET_SECONDS = 0.5
+"""How long a wait may take before it is reported."""
 
 Clock = Callable[[], datetime]
 """The time now, aware, in UTC."""
-
-
-class Records(Protocol):
-    """The journal's calls that are needed here (``orchestrator.journal``). All raise JournalError."""
-
-    async def identity(self) -> str:
-        """The journal's id (UUID text); a copy of the database has the same."""
-        ...
-
-    async def read(self, stream: str) -> list[Recorded]: ...
-
-    async def read_all(self, after: int = 0, limit: int = 1000) -> list[Recorded]: ...
-
-    async def append(
-        self,
-        stream: str,
-        new: Sequence[Event],
-        *,
-        after: int,
-        at: datetime,
-        unchanged: Mapping[str, int] = ...,
-    ) -> list[Recorded]:
-        """All or nothing, if the stream has ``after`` events and each of ``unchanged`` as many as it says."""
-        ...
-
-    async def landed(self, patience: float) -> bool:
-        """Whether all that was in flight (``ports.journal``) when this was called is over within so many seconds."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +32,7 @@ class Drain:
     meanwhile: Callable[[], Awaitable[None]] | None = None
     """Done before the wait, when the decision is journaled."""
 
-    async def wait(self, records: Records, decision: str) -> None:
+    async def wait(self, records: Journal, decision: str) -> None:
         """Returns when those requests have ended. ``decision``: what was journaled, in words.
 
         Raises JournalError ``signature_in_flight`` (retry): the decision holds, and one more may go out.
@@ -83,48 +54,27 @@ class Drain:
 DRAIN: Final = Drain()
 
 
-async def read_oversight(records: Records) -> Oversight:
-    """The state of the stream ``signing`` now."""
-    return fold_oversight(await records.read(STREAM))
-
-
 def in_force(oversight: Oversight, settings: Ruleset) -> Ruleset:
     """The ruleset that decides: the adopted one, or before the first adoption that of the settings."""
     return oversight.ruleset or settings
 
 
 async def record(
-    records: Records, decide: Callable[[Oversight, datetime], Sequence[Event]], clock: Clock
+    records: Journal, decide: Callable[[Oversight, datetime], Sequence[Event]], clock: Clock
 ) -> tuple[Oversight, bool]:
     """Appends the events that ``decide`` returns for the state of the stream ``signing``. If another process has
     written to it meanwhile, reads and decides again. Returns the state afterwards, and whether anything was appended.
 
     ``decide`` raises to refuse, and returns no event where there is nothing to write.
     """
-    for _ in range(TRIES):
+
+    async def attempt() -> tuple[Oversight, bool]:
         oversight = await read_oversight(records)
         now = clock()
         new = decide(oversight, now)
         if not new:
             return oversight, False
-        try:
-            recorded = await records.append(STREAM, new, after=oversight.length, at=now)
-        except JournalError as error:
-            if error.code not in _GROWN:
-                raise
-            continue
+        recorded = await records.append(STREAM, new, after=oversight.length, at=now)
         return fold_oversight(recorded, oversight), True
-    raise busy(STREAM)
 
-
-def has_grown(error: JournalError) -> bool:
-    """Whether another process wrote to the stream between reading and writing: read again."""
-    return error.code in _GROWN
-
-
-def busy(stream: str) -> JournalError:
-    return JournalError(
-        f"the journal of {stream} grew at each of {TRIES} tries: nothing was written",
-        code="journal_busy",
-        disposition=Disposition.RETRY,
-    )
+    return await retry_on_conflict(attempt, STREAM)

@@ -26,13 +26,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.approvals import Waiting, authorise
-from orchestrator.oversight.records import Clock, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import Clock, in_force, record
 from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role, Ruleset
+from orchestrator.ports.journal import Journal
 from orchestrator.request_signing.key_folder import RequestKeyFolder
 
 
@@ -48,7 +50,7 @@ class AwaitsApproval(Exception):
 class RequestKeyJournal:
     """Approvals and events of the changes of one keystore's request-signing keys."""
 
-    records: Records
+    records: Journal
     keystore: str
     """The keystore's id."""
     settings: Ruleset

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import PolicyRefused, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, fold_approval
-from orchestrator.lifecycle.proofs import approvals_needed, is_asker_proven, supporters
+from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, fold_approval
+from orchestrator.lifecycle.person_signatures import approvals_needed, is_asker_proven, supporters
 from orchestrator.lifecycle.recorded import Recorded
-from orchestrator.oversight.records import Clock, Records, in_force, read_oversight
+from orchestrator.oversight.records import Clock, in_force
 from orchestrator.policy import Policy, Ruleset
+from orchestrator.ports.journal import Journal
 
 _PAGE = 1000
 _SHORTEST_PREFIX = 6
@@ -62,14 +64,14 @@ def evaluated(stream: str, approval: Approval, policy: Policy, journal: str) -> 
     )
 
 
-async def pending(records: Records, *, settings: Ruleset, clock: Clock) -> list[Request]:
+async def pending(records: Journal, *, settings: Ruleset, clock: Clock) -> list[Request]:
     """All live requests, of all streams, the oldest first. Reads the whole journal, a page at a time."""
     oversight = await read_oversight(records)
     now = clock()
     return [request for request in await _all(records, oversight, settings) if request.approval.is_live(now)]
 
 
-async def find(records: Records, what: str, *, settings: Ruleset, clock: Clock) -> Request:
+async def find(records: Journal, what: str, *, settings: Ruleset, clock: Clock) -> Request:
     """The one live request that ``what`` names: an account's id (its newest request: what stands on the account now),
     a request's id, the beginning of one of these (6 characters or more), or ``policy``.
 
@@ -97,7 +99,7 @@ async def find(records: Records, what: str, *, settings: Ruleset, clock: Clock) 
     )
 
 
-async def _candidates(records: Records, what: str, settings: Ruleset) -> list[Request]:
+async def _candidates(records: Journal, what: str, settings: Ruleset) -> list[Request]:
     """The requests that ``what`` may name, in as few reads as possible: of the account's own stream, of the stream
     ``signing``, or all."""
     oversight = await read_oversight(records)
@@ -109,7 +111,7 @@ async def _candidates(records: Records, what: str, settings: Ruleset) -> list[Re
     return await _all(records, oversight, settings)
 
 
-async def _all(records: Records, oversight: Oversight, settings: Ruleset) -> list[Request]:
+async def _all(records: Journal, oversight: Oversight, settings: Ruleset) -> list[Request]:
     recorded: list[Recorded] = []
     after = 0
     while page := await records.read_all(after, _PAGE):
@@ -119,7 +121,7 @@ async def _all(records: Records, oversight: Oversight, settings: Ruleset) -> lis
 
 
 async def _requests(
-    records: Records, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
+    records: Journal, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
 ) -> list[Request]:
     """The requests in these events, the oldest first."""
     policy, journal = in_force(oversight, settings).policy, await records.identity()

@@ -16,15 +16,17 @@ from datetime import datetime
 from functools import partial
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import OrchestratorError, PolicyRefused, SettingsError, SigningError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import PEOPLE_TO_RESUME, Oversight, Stop
-from orchestrator.lifecycle.proofs import agreeing, resume_text
+from orchestrator.lifecycle.oversight_state import PEOPLE_TO_RESUME, Oversight, Stop
+from orchestrator.lifecycle.person_signatures import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
-from orchestrator.oversight.records import DRAIN, Clock, Drain, Records, in_force, read_oversight, record
+from orchestrator.oversight.records import DRAIN, Clock, Drain, in_force, record
 from orchestrator.people import Proof, Signatory, prove
 from orchestrator.policy import Person, Role, Ruleset
+from orchestrator.ports.journal import Journal
 
 EVERYTHING = "all"
 _KEY = re.compile(r"key:[a-z0-9][a-z0-9._-]{0,63}")
@@ -57,7 +59,7 @@ def to_scope(*, key: str | None = None, chain: str | None = None) -> str:
 
 
 async def stop(
-    records: Records,
+    records: Journal,
     scope: str,
     reason: str,
     *,
@@ -86,7 +88,7 @@ async def stop(
     return oversight
 
 
-async def resume(records: Records, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
+async def resume(records: Journal, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
     """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
 
     Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds

@@ -39,6 +39,7 @@ Unknown members are refused: a rule that is misspelt must not be a rule that is 
 
 from __future__ import annotations
 
+import json
 import re
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
@@ -86,7 +87,7 @@ Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_tuple)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 
 
-class ChallengeRules(_Part):
+class ChallengePolicy(_Part):
     """What a challenge must be."""
 
     kinds: Kinds = ("eip4361", "uuid")
@@ -104,7 +105,7 @@ class ChallengeRules(_Part):
     under the platform's domain it may say anything. The empty text stands for a message without one."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> ChallengeRules:
+    def _consistent(self) -> ChallengePolicy:
         listed = (
             ("domains", self.domains, _DOMAIN),
             ("chains", self.chains, _CHAIN),
@@ -128,7 +129,7 @@ _SHAPES = {
 }
 
 
-class KeyRules(_Part):
+class KeyPolicy(_Part):
     """Which keys may sign."""
 
     binding: Literal["required", "first_use"] = "required"
@@ -171,8 +172,8 @@ class Policy(_Part):
     """The whole document. ``Policy()`` is what holds without one: no people are known, so none can be asked."""
 
     version: Literal[1] = 1
-    challenge: ChallengeRules = ChallengeRules()
-    keys: KeyRules = KeyRules()
+    challenge: ChallengePolicy = ChallengePolicy()
+    keys: KeyPolicy = KeyPolicy()
     limits: Annotated[tuple[Limit, ...], BeforeValidator(_tuple)] = (Limit(per="key", signatures=100, seconds=3600),)
     approvals: Approvals = Approvals(closure=0, policy=0, roles=0, keys=0, finality=0)
     people: dict[str, Person] = Field(default_factory=dict)
@@ -237,3 +238,63 @@ def _problems(error: ValidationError) -> str:
         unknown = problem["type"] == "extra_forbidden"
         found.append(f"{place}: {'no such member' if unknown else problem['msg'].removeprefix('Value error, ')}")
     return "; ".join(found)
+
+
+# --- for whoever writes or reviews one --------------------------------------------------------------------------------
+
+
+def remarks(policy: Policy) -> list[str]:
+    """What the policy allows beyond the strictest reading: a sentence for each thing that a careful reviewer would ask
+    about. A remark refuses nothing."""
+    challenge, keys, approvals = policy.challenge, policy.keys, policy.approvals
+    number = {name: getattr(approvals, name) for name in ("closure", "policy", "roles", "keys", "finality")}
+    asked = [name for name, people in number.items() if people == 0]
+    alone = [name for name, people in number.items() if people == 1 and approvals.asker == "any"]
+    found = {
+        f"opaque challenges of up to {challenge.opaque_max_bytes} bytes are signed: nobody can tell what they say": (
+            "opaque" in challenge.kinds
+        ),
+        "no kind of challenge is allowed: nothing will be signed": not challenge.kinds,
+        "domains of the settings hold, because challenge.domains names none": not challenge.domains,
+        "any chain is allowed, because challenge.chains names none": not challenge.chains,
+        "a message may state anything, because challenge.statements names nothing": (
+            "eip4361" in challenge.kinds and not challenge.statements
+        ),
+        f"max_age {challenge.max_age} s leaves less than 60 s of the hour that a challenge lives": (
+            challenge.max_age > 3540
+        ),
+        "a key without a wallet is bound to the first one that it signs for (keys.binding)": keys.binding
+        == "first_use",
+        "keys that another journal has used are accepted (keys.new_journal)": keys.new_journal == "allow",
+        "no limit on the number of signatures": not policy.limits,
+        f"nobody is asked about {', '.join(asked)} (approvals)": bool(asked),
+        f"who asks for {', '.join(alone)} without a person's key may approve it herself (approvals.asker)": bool(alone),
+        "no people are known: whoever runs a command is taken for the system's user": not policy.people,
+    }
+    return [sentence for sentence, applies in found.items() if applies]
+
+
+def to_toml(policy: Policy) -> str:
+    """The document as TOML, with every default spelt out and a line feed at its end: reading it again gives the same
+    policy."""
+    whole = policy.model_dump(mode="json")
+    lines = [f"version = {_value(whole['version'])}"]
+    for section in ("challenge", "keys"):
+        lines += ["", f"[{section}]", *_members(whole[section])]
+    if not whole["limits"]:
+        lines.insert(1, "limits = []")
+    for limit in whole["limits"]:
+        lines += ["", "[[limits]]", *_members(limit)]
+    lines += ["", "[approvals]", *_members(whole["approvals"])]
+    for name, person in whole["people"].items():
+        lines += ["", f"[people.{name}]", *_members(person)]
+    return "\n".join(lines) + "\n"
+
+
+def _members(table: dict[str, Any]) -> list[str]:
+    return [f"{name} = {_value(value)}" for name, value in table.items()]
+
+
+def _value(value: Any) -> str:
+    """JSON's strings, whole numbers and arrays of them are TOML's too; the document's texts are ASCII."""
+    return json.dumps(value)

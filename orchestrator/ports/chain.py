@@ -82,7 +82,7 @@ class UnreadableToken:
 @dataclass(frozen=True, slots=True)
 class Holdings:
     """What a wallet holds at a block: wei, ERC-20 tokens (found by Transfer logs to it, and the named ones), and what
-    could not be told."""
+    could not be read."""
 
     wei: Wei
     tokens: tuple[TokenBalance, ...]

@@ -212,7 +212,7 @@ class Worker:
             return None
         if not is_account(name):
             return None  # a creation that was settled since it was scheduled
-        report = await self._orchestrator.hint(name)
+        report = await self._orchestrator.poll(name)
         self._tell_report(name, report)
         if report.outcome is Outcome.OPERATOR:
             return self._interval * _LONGEST

@@ -1,4 +1,4 @@
-"""Proves a closure again, against the chain of now, and looks at its certificate. Nothing is written here."""
+"""Proves a closure again, against the chain of now, and checks its certificate. Nothing is written here."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orchestrator.errors import ChainError
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.models import AccountId, Address, BlockHash, BlockNumber, BlockRef, OperationKind
 from orchestrator.ports.chain import Examined
-from orchestrator.steps.world import Checked, World
+from orchestrator.session import Checked, Services
 
-Holds = Literal["holds", "fails", "untold"]
+Holds = Literal["holds", "fails", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Audited:
     certified: BlockRef | None
     """The block that the certificate rests on."""
     canonical: bool | None
-    """Whether that block is in the canonical chain; None if there is no certificate, or it could not be told."""
+    """Whether that block is in the canonical chain; None if there is no certificate, or it is not known."""
 
     @property
     def needs_certificate(self) -> bool:
@@ -44,7 +44,7 @@ class Audited:
 
 
 def closed(states: Mapping[AccountId, AccountState]) -> list[AccountId]:
-    """The accounts whose closure is over and has a contract: what an audit looks at."""
+    """The accounts whose closure is over and has a contract: what an audit checks."""
     return [account for account, state in states.items() if _is_closure(state)]
 
 
@@ -57,24 +57,24 @@ def _is_closure(state: AccountState) -> bool:
     return op is not None and op.kind is OperationKind.CLOSE and op.ended is not None and op.ended.outcome == "done"
 
 
-async def audit(world: World, account_id: AccountId, state: AccountState) -> Audited:
+async def audit(services: Services, account_id: AccountId, state: AccountState) -> Audited:
     """Examines the account's contract at today's finalized block, and checks the stored certificate and its block.
 
-    Raises JournalError only: trouble with the node is ``untold``.
+    Raises JournalError only: trouble with the node is ``unknown``.
     """
     place = _place(state)
     if place is None:
         raise AssertionError("an audit is of closures whose contract is known: see closed()")
     chain_id, address = place
-    examined = await world.prover.examine(Address(address))
+    examined = await services.prover.examine(Address(address))
     proof = state.closure
-    body = None if proof is None else await world.journal.certificate(proof.certificate_sha256)
-    checked = None if body is None else world.certifier.check(body)
+    body = None if proof is None else await services.journal.certificate(proof.certificate_sha256)
+    checked = None if body is None else services.certifier.check(body)
     certified = None if proof is None else BlockRef(BlockNumber(proof.block.number), BlockHash(proof.block.hash))
     canonical: bool | None = None
     if certified is not None:
         try:
-            canonical = await world.chain.is_canonical(certified)
+            canonical = await services.chain.is_canonical(certified)
         except ChainError:
             canonical = None
     result, reason, detail = _judge(state, chain_id, examined, checked, certified, canonical)
@@ -108,9 +108,9 @@ def _judge(
     certified: BlockRef | None,
     canonical: bool | None,
 ) -> tuple[Holds, str, str]:
-    """Result, reason and sentence: what fails comes first, then what cannot be told."""
+    """Result, reason and sentence: what fails comes first, then what is unknown."""
     if examined.chain is not None and str(examined.chain) != chain_id:
-        return "untold", "wrong_chain", f"the closure is on {chain_id}, the node serves {examined.chain}"
+        return "unknown", "wrong_chain", f"the closure is on {chain_id}, the node serves {examined.chain}"
     if examined.verdict == "reversible" and not _behind(examined, certified):
         return "fails", examined.reason, examined.detail
     if canonical is False and certified is not None:
@@ -123,15 +123,15 @@ def _judge(
         return "fails", checked.reason, f"the journal's certificate: {checked.detail}"
     if _behind(examined, certified) and certified is not None and examined.block is not None:
         behind = f"the node's finalized block is {examined.block.number}, the certificate's {certified.number}"
-        return "untold", "chain_behind", behind
+        return "unknown", "chain_behind", behind
     if examined.verdict != "irreversible":
-        return "untold", examined.reason, examined.detail
+        return "unknown", examined.reason, examined.detail
     if state.closure is None or checked is None:
-        return "untold", "no_certificate", "proven now, and no certificate of it is kept"
+        return "unknown", "no_certificate", "proven now, and no certificate of it is kept"
     if checked.verdict != "irreversible":
-        return "untold", checked.reason, checked.detail
+        return "unknown", checked.reason, checked.detail
     if canonical is None:
-        return "untold", "canonical_unknown", "proven now; whether the certificate's block is canonical was not told"
+        return "unknown", "canonical_unknown", "proven now; whether the certificate's block is canonical is not known"
     return "holds", examined.reason, examined.detail
 
 

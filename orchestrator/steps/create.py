@@ -17,9 +17,10 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.events import creation_stream
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId
+from orchestrator.ports.journal import retry_on_conflict
 from orchestrator.ports.platform import PlatformAccount
+from orchestrator.session import Services, new_key
 from orchestrator.steps.submit import says_nothing
-from orchestrator.steps.world import World, new_key, reading_again
 
 _CLOCK_MARGIN = timedelta(minutes=5)
 """How far the platform's clock may be behind ours for its ``createdAt`` still to count as after our intent."""
@@ -27,7 +28,7 @@ _PAUSES = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 60, 300))
 """How long after an uncertain request the next is made at the earliest; after as many as this and one, none is."""
 
 
-async def create_account(world: World, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
+async def create_account(services: Services, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
     """The account of this reference: found if it was created before, else created.
 
     Each request is journaled first, with its idempotency key. Where what became of one is not known, the customer's
@@ -38,52 +39,52 @@ async def create_account(world: World, customer: CustomerId, currency: str, refe
     Raises PlatformError's subclasses, SettingsError ``reference_taken``, JournalError ``creation_ambiguous`` and
     ``creation_unsettled`` (retry). SIDE EFFECTS: journals intent and answer; ``POST /customers/{id}/accounts``.
     """
-    return await reading_again(lambda: _create(world, customer, currency, reference), creation_stream(reference))
+    return await retry_on_conflict(lambda: _create(services, customer, currency, reference), creation_stream(reference))
 
 
-async def _create(world: World, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
+async def _create(services: Services, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
     stream = creation_stream(reference)
-    recorded = await world.journal.read(stream)
+    recorded = await services.journal.read(stream)
     for item in recorded:
         _same(item.event, customer, currency, reference)
     last = recorded[-1].event if recorded else None
     if isinstance(last, e.CreationAnswered):
-        return await world.platform.account(AccountId(last.account_id))
+        return await services.platform.account(AccountId(last.account_id))
     length = len(recorded)
     doubtful = _doubtful(recorded)
-    key = _live_key(world, doubtful) if isinstance(last, e.CreationIntended) else None
+    key = _live_key(services, doubtful) if isinstance(last, e.CreationIntended) else None
     # Journaled, and by this process' own word not processed: its intent is the one of the next request.
-    unsent = doubtful.pop() if key is not None and key in world.unsent else None
+    unsent = doubtful.pop() if key is not None and key in services.unsent else None
     if doubtful:
         try:
-            found = await _adopt(world, customer, currency, doubtful, stream, length)
+            found = await _adopt(services, customer, currency, doubtful, stream, length)
         except JournalError as error:
             if error.code != "creation_unsettled" or key is None:
                 raise
-            found = None  # it may be another reference's: our own key tells
+            found = None  # it may be another reference's: our own key decides
         if found is not None:
             return found
     repeated = key is not None and bool(doubtful)
     if unsent is None:
-        _require_another(world, doubtful, stream)
+        _require_another(services, doubtful, stream)
         key = key or new_key()
         intent = e.CreationIntended(reference=reference, customer_id=customer, currency=currency, key=key)
-        await world.journal.append(stream, [intent], after=length, at=world.clock())
+        await services.journal.append(stream, [intent], after=length, at=services.clock())
         length += 1
     assert key is not None, f"{stream}: a request without a key"
     try:
-        world.unsent.discard(key)
-        account, _challenge = await world.platform.create_account(customer, currency, key=key)
+        services.unsent.discard(key)
+        account, _challenge = await services.platform.create_account(customer, currency, key=key)
     except (PlatformUnreachable, SettingsError, KeyUnavailable):
-        world.unsent.add(key)
+        services.unsent.add(key)
         raise
     except PlatformRefused as refused:
         if says_nothing(refused):
-            world.unsent.add(key)  # an earlier request under this key may have made the account: it is not given up
+            services.unsent.add(key)  # an earlier request under this key may have made the account: it is not given up
             raise
         if repeated:
             # The refusal of a repeat says nothing of the first request.
-            found = await _adopt(world, customer, currency, doubtful, stream, length)
+            found = await _adopt(services, customer, currency, doubtful, stream, length)
             if found is not None:
                 return found
             if refused.status == 409:
@@ -94,9 +95,9 @@ async def _create(world: World, customer: CustomerId, currency: str, reference: 
                 raise
         # The key before may be in doubt too: then this refusal does not settle that.
         refusal = e.CreationRefused(code=refused.code, message=refused.message, repeated=bool(doubtful))
-        await world.journal.append(stream, [refusal], after=length, at=world.clock())
+        await services.journal.append(stream, [refusal], after=length, at=services.clock())
         raise
-    await _answered(world, stream, account, length)
+    await _answered(services, stream, account, length)
     return account
 
 
@@ -114,18 +115,18 @@ def _doubtful(recorded: Sequence[Recorded]) -> list[Recorded]:
     return doubtful
 
 
-def _live_key(world: World, intents: Sequence[Recorded]) -> str | None:
+def _live_key(services: Services, intents: Sequence[Recorded]) -> str | None:
     """The last intent's key, as long as the platform remembers it since its first use."""
     key = _key(intents[-1])
     first = next(item for item in intents if _key(item) == key)
-    return key if world.rules.is_young(first.at, world.clock(), world.rules.key_life) else None
+    return key if services.parameters.is_young(first.at, services.clock(), services.parameters.key_life) else None
 
 
 def _key(item: Recorded) -> str | None:
     return item.event.key if isinstance(item.event, e.CreationIntended) else None
 
 
-def _require_another(world: World, doubtful: Sequence[Recorded], stream: str) -> None:
+def _require_another(services: Services, doubtful: Sequence[Recorded], stream: str) -> None:
     """Raises JournalError: ``creation_ambiguous`` after the last request, ``creation_unsettled`` (retry) while it is
     too early for the next. No account has been found by then."""
     if not doubtful:
@@ -137,7 +138,7 @@ def _require_another(world: World, doubtful: Sequence[Recorded], stream: str) ->
             "what became of it, and no account is shown that could be it: none more is asked for",
             code="creation_ambiguous",
         )
-    if world.rules.is_young(last, world.clock(), _PAUSES[asked - 1]):
+    if services.parameters.is_young(last, services.clock(), _PAUSES[asked - 1]):
         raise JournalError(
             f"{stream}: what became of the request of {last:%Y-%m-%dT%H:%M:%SZ} is not known yet, and no account is "
             f"shown that could be it; it is made again {_PAUSES[asked - 1].total_seconds():.0f} s after that",
@@ -146,7 +147,7 @@ def _require_another(world: World, doubtful: Sequence[Recorded], stream: str) ->
         )
 
 
-async def _answered(world: World, stream: str, account: PlatformAccount, length: int) -> None:
+async def _answered(services: Services, stream: str, account: PlatformAccount, length: int) -> None:
     """SIDE EFFECTS: journals the answer, whatever another process has written meanwhile.
 
     Raises JournalError ``creation_ambiguous`` where that was another answer.
@@ -154,13 +155,13 @@ async def _answered(world: World, stream: str, account: PlatformAccount, length:
     while True:
         try:
             answer = e.CreationAnswered(account_id=account.id)
-            await world.journal.append(stream, [answer], after=length, at=world.clock())
+            await services.journal.append(stream, [answer], after=length, at=services.clock())
         except JournalError as error:
             if error.code != "journal_conflict":
                 raise
         else:
             return
-        recorded = await world.journal.read(stream)
+        recorded = await services.journal.read(stream)
         length = len(recorded)
         others = {item.event.account_id for item in recorded if isinstance(item.event, e.CreationAnswered)}
         if others == {account.id}:
@@ -174,14 +175,14 @@ async def _answered(world: World, stream: str, account: PlatformAccount, length:
 
 
 async def _adopt(
-    world: World, customer: CustomerId, currency: str, intents: Sequence[Recorded], stream: str, length: int
+    services: Services, customer: CustomerId, currency: str, intents: Sequence[Recorded], stream: str, length: int
 ) -> PlatformAccount | None:
     """``_read_back``. SIDE EFFECTS: journals an account that it finds as this reference's."""
-    found = await _read_back(world, customer, currency, intents, stream)
+    found = await _read_back(services, customer, currency, intents, stream)
     if found is not None:
         answered = e.CreationAnswered(account_id=found.id, found="read_back")
         try:
-            await world.journal.append(stream, [answered], after=length, at=world.clock())
+            await services.journal.append(stream, [answered], after=length, at=services.clock())
         except JournalError as error:
             if error.code != "account_claimed":
                 raise
@@ -202,7 +203,7 @@ def _same(intent: Event, customer: CustomerId, currency: str, reference: str) ->
 
 
 async def _read_back(
-    world: World, customer: CustomerId, currency: str, intents: Sequence[Recorded], stream: str
+    services: Services, customer: CustomerId, currency: str, intents: Sequence[Recorded], stream: str
 ) -> PlatformAccount | None:
     """The one account that an uncertain request of ours may have made, or None if it made none.
 
@@ -210,19 +211,19 @@ async def _read_back(
     then or belongs to a creation that is still open.
     """
     since = intents[0].at - _CLOCK_MARGIN
-    if intents[0].at > world.clock() + world.rules.clock_skew:
-        since = datetime.min.replace(tzinfo=UTC)  # the clock was set back: when we asked cannot be told
+    if intents[0].at > services.clock() + services.parameters.clock_skew:
+        since = datetime.min.replace(tzinfo=UTC)  # the clock was set back: when we asked is unknown
     found = [
         account
-        for account in await world.platform.customer_accounts(customer)
+        for account in await services.platform.customer_accounts(customer)
         if account.created_at >= since and account.currencies == (currency,)
     ]
     rivals = [
         item.stream
-        for item in await world.journal.open_creations()
-        if item.stream != stream and _may_have_made(item, customer, currency, world)
+        for item in await services.journal.open_creations()
+        if item.stream != stream and _may_have_made(item, customer, currency, services)
     ]
-    claimed = await world.journal.claimed_accounts()
+    claimed = await services.journal.claimed_accounts()
     candidates = [account for account in found if account.id not in claimed]
     if candidates and rivals:
         raise JournalError(
@@ -240,9 +241,9 @@ async def _read_back(
     return candidates[0] if candidates else None
 
 
-def _may_have_made(item: Recorded, customer: CustomerId, currency: str, world: World) -> bool:
+def _may_have_made(item: Recorded, customer: CustomerId, currency: str, services: Services) -> bool:
     """Whether another reference's open creation may still learn, by its own key, that an account is its own."""
     intent = item.event
     if not isinstance(intent, e.CreationIntended) or (intent.customer_id, intent.currency) != (customer, currency):
         return False
-    return world.rules.is_young(item.at, world.clock(), world.rules.key_life)
+    return services.parameters.is_young(item.at, services.clock(), services.parameters.key_life)

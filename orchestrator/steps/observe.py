@@ -6,6 +6,7 @@ only mean that the chain is to be waited for.
 
 from __future__ import annotations
 
+from orchestrator.authorization.gate import confirmations_in_force
 from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
@@ -22,20 +23,19 @@ from orchestrator.models import (
 )
 from orchestrator.ports.chain import ChainView
 from orchestrator.ports.platform import PlatformAccount
-from orchestrator.steps.gate import confirmations
+from orchestrator.session import AccountSession
 from orchestrator.steps.submit import offered_challenge
-from orchestrator.steps.world import Working
 
 
-async def observe(working: Working) -> None:
+async def observe(session: AccountSession) -> None:
     """SIDE EFFECTS: journals changed facts, those taken back by a reorg included.
 
     Raises SettingsError ``wrong_chain`` if the node serves another chain than the customer's wallet is on.
     """
-    chain_id = await working.world.chain.chain_id()
-    view = await working.world.chain.view(working.account_id)
-    account = await working.world.platform.account(working.account_id)
-    customer = await working.world.customer(account.customer_id)
+    chain_id = await session.services.chain.chain_id()
+    view = await session.services.chain.view(session.account_id)
+    account = await session.services.platform.account(session.account_id)
+    customer = await session.services.customer(account.customer_id)
     if customer.wallet.chain != chain_id:
         raise SettingsError(
             f"wrong chain: customer {customer.id} has its wallet on {customer.wallet.chain}, the node at "
@@ -48,20 +48,20 @@ async def observe(working: Working) -> None:
             "be seen to be deployed by it",
             code="wrong_factory",
         )
-    await _withdraw_reorged(working, view)
+    await _withdraw_reorged(session, view)
     news: list[Event] = []
     platform = _word(account, str(customer.wallet))
-    known = working.state.platform
-    if known is not None and _older(platform, known, working):
-        again = _word(await working.world.platform.account(working.account_id), str(customer.wallet))
+    known = session.state.platform
+    if known is not None and _older(platform, known, session):
+        again = _word(await session.services.platform.account(session.account_id), str(customer.wallet))
         # An old answer is a replica's that lags, unless it is given twice: then it is the truth, whatever its time.
-        platform = again if again == platform or not _older(again, known, working) else known
+        platform = again if again == platform or not _older(again, known, session) else known
     if platform != known:
         news.append(platform)
-    news += _chain_news(working, view, chain_id, await confirmations(working.world))
+    news += _chain_news(session, view, chain_id, await confirmations_in_force(session.services))
     if news:
-        await working.record(*news)
-    await _notice_reissue(working)
+        await session.record(*news)
+    await _notice_reissue(session)
 
 
 def _word(account: PlatformAccount, owner: str) -> e.PlatformObserved:
@@ -74,14 +74,14 @@ def _word(account: PlatformAccount, owner: str) -> e.PlatformObserved:
     )
 
 
-def _older(answer: e.PlatformObserved, known: e.PlatformObserved, working: Working) -> bool:
-    """Whether an answer is older than what is known. A known time that is yet to come tells nothing: measured by it,
+def _older(answer: e.PlatformObserved, known: e.PlatformObserved, session: AccountSession) -> bool:
+    """Whether an answer is older than what is known. A known time that is yet to come means nothing: measured by it,
     every later answer would be an old one."""
-    latest = working.now() + working.world.rules.clock_skew
+    latest = session.now() + session.services.parameters.clock_skew
     return known.updated_at <= latest and answer.updated_at < known.updated_at
 
 
-def _chain_news(working: Working, view: ChainView, chain_id: ChainId, depth: int) -> list[Event]:
+def _chain_news(session: AccountSession, view: ChainView, chain_id: ChainId, depth: int) -> list[Event]:
     news: list[Event] = []
     if view.deployment is not None:
         found = view.deployment
@@ -97,7 +97,7 @@ def _chain_news(working: Working, view: ChainView, chain_id: ChainId, depth: int
             block=_block(found.block),
             tx_hash=found.tx_hash,
         )
-        if deployed != working.state.deployed:
+        if deployed != session.state.deployed:
             news.append(deployed)
     if view.change is not None:
         block = view.change.block
@@ -108,14 +108,14 @@ def _chain_news(working: Working, view: ChainView, chain_id: ChainId, depth: int
             finality=view.finality(block).value,
             final=view.is_final(block, depth),
         )
-        if seen != working.state.wallet:
+        if seen != session.state.wallet:
             news.append(seen)
     return news
 
 
-async def _withdraw_reorged(working: Working, view: ChainView) -> None:
+async def _withdraw_reorged(session: AccountSession, view: ChainView) -> None:
     """Takes back facts whose block is no longer canonical. Costs nothing while the view confirms what is known."""
-    state = working.state
+    state = session.state
     confirmed = {view.deployment.block if view.deployment else None, view.change.block if view.change else None}
     resting: list[tuple[e.BlockFact, bool]] = []
     if state.deployed is not None:
@@ -136,19 +136,19 @@ async def _withdraw_reorged(working: Working, view: ChainView) -> None:
                 f"the node is behind: its head is block {view.head.number}, block {fact.number} was seen before",
                 code="chain_behind",
             )
-        if not await working.world.chain.is_canonical(block):
+        if not await session.services.chain.is_canonical(block):
             # Later blocks are children of this one or gone with it: one withdrawal takes back all above it.
             lost_final = any(final for later, final in resting if later.number >= fact.number)
-            await _take_back(working, e.ChainFactsWithdrawn(block=fact, was_final=lost_final))
+            await _take_back(session, e.ChainFactsWithdrawn(block=fact, was_final=lost_final))
             return
 
 
-async def _take_back(working: Working, withdrawn: e.ChainFactsWithdrawn) -> None:
+async def _take_back(session: AccountSession, withdrawn: e.ChainFactsWithdrawn) -> None:
     """SIDE EFFECTS: journals the withdrawal, and a certificate that rested on the block as revoked; then marks its
     file."""
-    closure, deployed = working.state.closure, working.state.deployed
+    closure, deployed = session.state.closure, session.state.deployed
     if closure is None or closure.block.number < withdrawn.block.number:
-        await working.record(withdrawn)
+        await session.record(withdrawn)
         return
     revoked = e.CertificateRevoked(
         certificate_sha256=closure.certificate_sha256,
@@ -157,34 +157,34 @@ async def _take_back(working: Working, withdrawn: e.ChainFactsWithdrawn) -> None
         chain_id=closure.chain_id or (deployed.chain_id if deployed else None),
         address=closure.address or (deployed.wallet if deployed else None),
     )
-    await working.record(withdrawn, revoked)
-    working.world.certifier.revoke(revoked.certificate, revoked.certificate_sha256)
+    await session.record(withdrawn, revoked)
+    session.services.certifier.revoke(revoked.certificate, revoked.certificate_sha256)
 
 
-async def _notice_reissue(working: Working) -> None:
+async def _notice_reissue(session: AccountSession) -> None:
     """A platform that took a signature with 202 may refuse it later: it then offers another challenge (API page). One
     that goes on offering the same has perhaps lost the signature: after a while it is submitted anew.
 
-    Only looked at while the account still stands where the signature should have moved it from.
+    Checked only while the account still stands where the signature should have moved it from.
     """
-    op = working.state.operation
+    op = session.state.operation
     if op is None or op.ended is not None or op.signed is None or op.signed.accepted_at is None or op.challenge is None:
         return
-    if not await _still_unmoved(working):
+    if not await _still_unmoved(session):
         return
-    offered = await offered_challenge(working)
-    if offered is None or offered.digest in working.state.dead_digests:
+    offered = await offered_challenge(session)
+    if offered is None or offered.digest in session.state.dead_digests:
         return
     lost = offered.digest == op.signed.digest
-    if lost and working.now() - op.signed.accepted_at < working.world.rules.effect:
+    if lost and session.now() - op.signed.accepted_at < session.services.parameters.effect:
         return
-    again = await working.world.platform.account(working.account_id)
-    if working.state.platform is None or again.status is not working.state.platform.status:
+    again = await session.services.platform.account(session.account_id)
+    if session.state.platform is None or again.status is not session.state.platform.status:
         return
     if lost:
-        await working.record(e.SubmissionIneffective(digest=op.signed.digest))
+        await session.record(e.SubmissionIneffective(digest=op.signed.digest))
         return
-    await working.record(
+    await session.record(
         e.SubmissionRefused(
             digest=op.signed.digest,
             code="challenge_reissued",
@@ -193,8 +193,8 @@ async def _notice_reissue(working: Working) -> None:
     )
 
 
-async def _still_unmoved(working: Working) -> bool:
-    op, status, wallet = working.op, working.state.status, working.state.wallet
+async def _still_unmoved(session: AccountSession) -> bool:
+    op, status, wallet = session.op, session.state.status, session.state.wallet
     if op.kind not in PURPOSE:
         return False
     if op.kind is OperationKind.CLOSE:
@@ -206,11 +206,11 @@ async def _still_unmoved(working: Working) -> bool:
     return status is AccountStatus.INITIATING and wallet is None
 
 
-def owner_of(working: Working) -> ChainAccount:
+def owner_of(session: AccountSession) -> ChainAccount:
     """The wallet of the account's customer: the owner of its smart wallet, and the only one who may sign for it."""
-    if working.state.platform is None:
+    if session.state.platform is None:
         raise AssertionError("the platform's word is read before anything is signed")
-    return ChainAccount.parse(working.state.platform.owner)
+    return ChainAccount.parse(session.state.platform.owner)
 
 
 def _block(block: BlockRef) -> e.BlockFact:

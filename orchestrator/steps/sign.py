@@ -10,78 +10,79 @@ same challenge is then signed again, or lapses. A signature that is made after a
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import append_as_seen, count_limits, read_oversight, stop_wait
+from orchestrator.authorization.permission import (
+    bound_wallets,
+    decision_on,
+    key_policy_for,
+    require_enabled,
+    require_in_force,
+)
+from orchestrator.authorization.restore_guard import note_decisions, restore_finding
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
-from orchestrator.lifecycle.oversight import STREAM, Oversight
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
 from orchestrator.ports.signers import KeyInfo, LogEntry
-from orchestrator.steps.gate import (
-    count_limits,
-    note_decisions,
-    oversight,
-    record,
-    restored,
-    stopped,
-)
+from orchestrator.session import AccountSession
 from orchestrator.steps.observe import owner_of
-from orchestrator.steps.permission import binding_rules, bindings, decision_on, require_enabled, require_in_force
-from orchestrator.steps.world import Working
 
 
-async def sign(working: Working) -> Action | None:
+async def sign(session: AccountSession) -> Action | None:
     """SIDE EFFECTS: journals the intent, notes it beside the keystore, journals the signature before it goes anywhere.
 
     Raises KeyUnavailable, SigningError and JournalError (``journal_moved``, ``signing_limit``: passing;
     ``signature_conflict``: another process signs for this account).
     """
-    op, world = working.op, working.world
+    op, services = session.op, session.services
     if op.challenge is None or op.challenge_at is None:
         raise AssertionError("a challenge is fetched before it is signed")
     challenge = Challenge.parse(op.challenge.challenge)
-    owner = owner_of(working)
-    seen = await oversight(world)
-    require_in_force(world, seen)
-    finding = await restored(world.journal, world.signing_log, world.keyring.id, world.ruleset.policy.keys)
+    owner = owner_of(session)
+    seen = await read_oversight(services.journal)
+    require_in_force(services, seen)
+    finding = await restore_finding(
+        services.journal, services.signing_log, services.keyring.id, services.ruleset.policy.keys
+    )
     if finding is not None:
         return Halt(
             "journal_restored",
-            f"{finding}. Nothing is signed before a reconciliation: orchestrator resolve {working.account_id} --retry "
+            f"{finding}. Nothing is signed before a reconciliation: orchestrator resolve {session.account_id} --retry "
             "reads every account back and takes over what the log knows",
         )
-    await note_decisions(world.journal, world.signing_log)
+    await note_decisions(services.journal, services.signing_log)
     # Before keys, so that a stop needs none to be there.
     stop = seen.stop_for(key="", address=owner.address, chain=str(owner.chain))
     if stop is not None:
-        return stopped(stop, working.now(), world.rules.patience)
-    key = await asyncio.to_thread(world.keyring.key_for, owner.address)
+        return stop_wait(stop, session.now(), services.parameters.patience)
+    key = await asyncio.to_thread(services.keyring.key_for, owner.address)
     require_enabled(key, seen)
     stop = seen.stop_for(key=key.name, address=key.address, chain=str(owner.chain))
     if stop is not None:
-        return stopped(stop, working.now(), world.rules.patience)
-    bound = bindings(key, seen, world.ruleset)
+        return stop_wait(stop, session.now(), services.parameters.patience)
+    bound = bound_wallets(key, seen, services.ruleset)
     decision = await decision_on(
-        working,
+        session,
         challenge,
         owner,
         bound,
-        binding_rules(key, seen, world.ruleset),
-        now=working.now(),
+        key_policy_for(key, seen, services.ruleset),
+        now=session.now(),
         fetched_at=op.challenge_at,
         intended=op.intended is not None and op.intended.digest == challenge.digest,
     )
     if not decision.allowed:
-        return Halt("policy_refused", f"{decision}{_hint(decision, key, owner, world.ruleset)}")
+        return Halt("policy_refused", f"{decision}{_hint(decision, key, owner, services.ruleset)}")
     if owner not in bound or owner not in key.wallets:
-        await _bind(working, seen, key, owner, bound)
-        return await sign(working)  # what was decided meanwhile counts
+        await _bind(session, seen, key, owner, bound)
+        return await sign(session)  # what was decided meanwhile counts
     unchanged = {STREAM: seen.length}
     if op.intended is None or op.intended.digest != challenge.digest:
         intent = e.SigningIntended(
@@ -90,21 +91,21 @@ async def sign(working: Working) -> Action | None:
             signer=str(owner),
             key=key.name,
             backend=key.backend,
-            keystore=world.keyring.id,
-            policy=world.ruleset.hash,
+            keystore=services.keyring.id,
+            policy=services.ruleset.hash,
             rule=decision.rule,
-            by=world.actor,
+            by=services.actor,
         )
-        await working.record(intent, unchanged=unchanged, limits=count_limits(world.ruleset, key, world.clock()))
-    signature = await asyncio.to_thread(_signature, working, await _entry(working, owner, key), challenge, owner)
-    await working.record(
+        await session.record(intent, unchanged=unchanged, limits=count_limits(services.ruleset, key, services.clock()))
+    signature = await asyncio.to_thread(_signature, session, await _entry(session, owner, key), challenge, owner)
+    await session.record(
         e.ChallengeSigned(
             purpose=PURPOSE[op.kind],
             digest=challenge.digest,
             signer=str(owner),
             signature="0x" + signature.hex(),
             key=key.name,
-            policy=world.ruleset.hash,
+            policy=services.ruleset.hash,
         ),
         unchanged=unchanged,
     )
@@ -119,10 +120,10 @@ def _hint(decision: Decision, key: KeyInfo, owner: ChainAccount, ruleset: Rulese
 
 
 async def _bind(
-    working: Working, seen: Oversight, key: KeyInfo, owner: ChainAccount, before: tuple[ChainAccount, ...]
+    session: AccountSession, seen: Oversight, key: KeyInfo, owner: ChainAccount, before: tuple[ChainAccount, ...]
 ) -> None:
     """The binding of first use. SIDE EFFECTS: journals it unless it is, then writes it to the key's file."""
-    world = working.world
+    services = session.services
     if owner not in before:
         bound = o.KeyChanged(
             action="bound",
@@ -131,39 +132,39 @@ async def _bind(
             backend=key.backend,
             wallets=tuple(str(wallet) for wallet in (*before, owner)),
             disabled=False,
-            keystore=world.keyring.id,
-            by=world.actor,
+            keystore=services.keyring.id,
+            by=services.actor,
         )
-        await record(world, seen, bound)
-    await asyncio.to_thread(world.keyring.bind, key.name, owner)
+        await append_as_seen(services, seen, bound)
+    await asyncio.to_thread(services.keyring.bind, key.name, owner)
 
 
-async def _entry(working: Working, owner: ChainAccount, key: KeyInfo) -> tuple[str, LogEntry]:
+async def _entry(session: AccountSession, owner: ChainAccount, key: KeyInfo) -> tuple[str, LogEntry]:
     """The journal's id and the line for the intent that is journaled."""
-    op, journal = working.op, working.world.journal
+    op, journal = session.op, session.services.journal
     if op.intended is None:
         raise AssertionError("an intent is journaled before it is noted")
-    recorded = await journal.read(working.account_id)
+    recorded = await journal.read(session.account_id)
     intent = next(item for item in reversed(recorded) if item.event == op.intended)
     identity = await journal.identity()
-    last = await asyncio.to_thread(working.world.signing_log.last, identity)
-    return identity, LogEntry(
-        epoch=last.epoch if last is not None else 0,
-        seq=intent.seq,
-        hash=intent.hash,
-        account_id=working.account_id,
+    last = await asyncio.to_thread(session.services.signing_log.last, identity)
+    return identity, LogEntry.of(
+        intent,
+        last.epoch if last is not None else 0,
         purpose=op.intended.purpose,
+        account_id=session.account_id,
         digest=op.intended.digest,
         signer=str(owner),
         key=key.name,
-        at=intent.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
     )
 
 
-def _signature(working: Working, entry: tuple[str, LogEntry], challenge: Challenge, owner: ChainAccount) -> bytes:
+def _signature(
+    session: AccountSession, entry: tuple[str, LogEntry], challenge: Challenge, owner: ChainAccount
+) -> bytes:
     """Blocks: a write to disk, perhaps a key derivation, perhaps a call to another machine."""
-    world = working.world
-    world.signing_log.note(*entry)
-    signature = world.keyring.signer_for(owner.address).sign_message(challenge.decoded)
+    services = session.services
+    services.signing_log.note(*entry)
+    signature = services.keyring.signer_for(owner.address).sign_message(challenge.decoded)
     eip191.require(challenge.decoded, signature, owner.address)
     return signature

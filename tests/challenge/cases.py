@@ -15,7 +15,7 @@ from typing import Any
 
 from orchestrator.challenge import Challenge, ChallengeHistory, Expectation, SigningOperation
 from orchestrator.models import AccountId, ChainAccount
-from orchestrator.policy import ChallengeRules, KeyRules
+from orchestrator.policy import ChallengePolicy, KeyPolicy
 
 VECTORS = Path(__file__).parent / "vectors"
 
@@ -64,8 +64,8 @@ def expected(written: dict[str, Any]) -> Expectation:
         operation=SigningOperation(written["operation"]),
         signer=ChainAccount.parse(written["signer"]),
         wallets=tuple(ChainAccount.parse(wallet) for wallet in written["wallets"]),
-        rules=ChallengeRules.model_validate(written["rules"]),
-        keys=KeyRules(binding=written["binding"]),
+        policy=ChallengePolicy.model_validate(written["rules"]),
+        key_policy=KeyPolicy(binding=written["binding"]),
         allowed_domains=frozenset(written["domains"]),
         now=datetime.fromisoformat(written["now"]),
         fetched_at=datetime.fromisoformat(written["fetchedAt"]),

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from orchestrator.challenge import decide
 from orchestrator.challenge.decode import MAX_ISSUED
 from orchestrator.challenge.forms import MAX_FORMS, forms_of
-from orchestrator.policy import ChallengeRules
+from orchestrator.policy import ChallengePolicy
 from tests.challenge.cases import cases, challenge
 
 PERMISSIVE = dataclasses.replace(
     next(case.expectation for case in cases("honest") if case.name == "message with all fields"),
-    rules=ChallengeRules(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024),
+    policy=ChallengePolicy(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024),
 )
 IN_ANY_CONTEXT = {"transaction", "authorization", "eip191", "eip712", "digest", "signature", "abi", "characters"}
 

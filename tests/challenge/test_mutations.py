@@ -45,7 +45,7 @@ def means_the_same(case: Case, data: bytes) -> None:
     found = FORM.fullmatch(data.decode("ascii"))
     assert found is not None, data
     given = case.expectation
-    domains = set(given.rules.domains) or given.allowed_domains
+    domains = set(given.policy.domains) or given.allowed_domains
     assert found["domain"] in domains
     assert found["scheme"] in (None, found["uri"].split(":")[0].lower())
     assert found["address"] == given.signer.address
@@ -57,15 +57,15 @@ def means_the_same(case: Case, data: bytes) -> None:
         assert authority in domains
         assert scheme.lower() == "https" or (scheme.lower() == "http" and authority.startswith("127.0.0.1:"))
     issued = _moment(found["issued"])
-    assert given.now - timedelta(seconds=given.rules.max_age + 1) <= issued
+    assert given.now - timedelta(seconds=given.policy.max_age + 1) <= issued
     assert issued <= min(given.now, given.fetched_at) + given.clock_skew + timedelta(seconds=1)
     if found["expires"] is None:
-        assert given.rules.expiration == "optional"
+        assert given.policy.expiration == "optional"
     else:
         assert _moment(found["expires"]) > max(given.now, issued) - timedelta(seconds=1)
     if found["starts"] is not None:
         assert _moment(found["starts"]) <= given.now + given.clock_skew + timedelta(seconds=1)
-    assert given.rules.resources == "platform" or found["resources"] is None
+    assert given.policy.resources == "platform" or found["resources"] is None
     named = re.findall(rf"(?i)account[s/ ]{{1,2}}({'-?'.join(['[0-9a-f]{4}'] * 8)})", data.decode("ascii"))
     assert {name.lower().replace("-", "") for name in named} <= {str(given.account_id).replace("-", "")}
 
@@ -187,7 +187,7 @@ def test_no_honest_challenge_is_signed_in_another_context(data, case):
     changed = dataclasses.replace(given_, **changes)
     decision = decide(case.challenge, changed)
     if decision.allowed:  # a key that is bound to nothing may be bound to any wallet, by first_use
-        assert given_.keys.binding == "first_use"
+        assert given_.key_policy.binding == "first_use"
         assert changes.keys() == {"signer"}
 
 

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 
 from orchestrator.challenge import Challenge, ChallengeHistory, ChallengeKind, Expectation, decide, decide_all
 from orchestrator.challenge.policy import GRAMMAR, RULES, SIGN_IN_RULES
-from orchestrator.policy import ChallengeRules
+from orchestrator.policy import ChallengePolicy
 from tests.challenge.cases import cases, challenge
 from tests.challenge.vector_parts import FULL, UUID
 
 HOSTILE, HONEST = cases("hostile"), cases("honest")
 EXPECTED = next(case.expectation for case in HONEST if case.name == "message with all fields")
 MESSAGE = "\n".join(FULL)
-OPAQUE = dataclasses.replace(EXPECTED, rules=ChallengeRules(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024))
+OPAQUE = dataclasses.replace(
+    EXPECTED, policy=ChallengePolicy(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024)
+)
 EXPECTATIONS = st.sampled_from([EXPECTED, OPAQUE])
 PREFIXES = [b"", b"0x", b"\x19\x01", b"\x02", b"\x05", b"\xf8", b"\xc0", b'{"', b"[", b"\xef\xbb\xbf", UUID.encode()]
 
@@ -65,8 +67,8 @@ def test_an_expectation_leaves_nothing_out():
         {"allowed_domains": {"api.sandbox.offblocks.xyz"}},
         {"wallets": str(EXPECTED.signer)},
         {"wallets": [EXPECTED.signer]},
-        {"rules": {"kinds": ["uuid"]}},
-        {"keys": None},
+        {"policy": {"kinds": ["uuid"]}},
+        {"key_policy": None},
         {"history": None},
         {"history": (None, None)},
         {"known_accounts": None},
@@ -149,7 +151,7 @@ def test_nested_lists_do_not_break_the_decision():
 def test_an_oracle_for_sizes():
     """Opaque bytes: as many as the policy says, and not one more."""
     for most in (1, 31, 33, 1024):
-        expectation = dataclasses.replace(EXPECTED, rules=ChallengeRules(kinds=("opaque",), opaque_max_bytes=most))
+        expectation = dataclasses.replace(EXPECTED, policy=ChallengePolicy(kinds=("opaque",), opaque_max_bytes=most))
         for size in {1, most - 1, most, most + 1} - {0, 32}:
             assert decide(challenge(b"?" * size), expectation).allowed is (size <= most), (most, size)
 

@@ -11,9 +11,9 @@ from orchestrator.errors import SettingsError
 from orchestrator.models import Address, checksum
 from orchestrator.policy import (
     Approvals,
-    ChallengeRules,
+    ChallengePolicy,
     Change,
-    KeyRules,
+    KeyPolicy,
     Limit,
     Person,
     Policy,
@@ -21,8 +21,7 @@ from orchestrator.policy import (
     Ruleset,
     parse_policy,
 )
-from orchestrator.policy.remarks import remarks
-from orchestrator.policy.toml import to_toml
+from orchestrator.policy.document import remarks, to_toml
 
 ALICE = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
@@ -58,7 +57,7 @@ def policies(draw):
         return draw(st.integers(0, max(0, able - 1) if asker == "person" and able == len(people) else able))
 
     return Policy(
-        challenge=ChallengeRules(
+        challenge=ChallengePolicy(
             kinds=tuple(kinds),
             opaque_max_bytes=opaque,
             domains=tuple(draw(st.lists(domains, max_size=3))),
@@ -68,7 +67,7 @@ def policies(draw):
             resources=draw(st.sampled_from(["platform", "none"])),
             statements=tuple(draw(st.lists(st.text("aZ09 '-._~:/?#[]@!$&()*+,;=", max_size=20), max_size=3))),
         ),
-        keys=KeyRules(
+        keys=KeyPolicy(
             binding=draw(st.sampled_from(["required", "first_use"])),
             new_journal=draw(st.sampled_from(["refuse", "allow"])),
         ),
@@ -185,8 +184,8 @@ def test_any_text_is_a_policy_or_a_settings_error(text):
 def test_remarks_tell_what_is_loose():
     assert not any("opaque" in remark or "keys.binding" in remark for remark in remarks(Policy()))
     loose = Policy(
-        challenge=ChallengeRules(kinds=("opaque",), opaque_max_bytes=64, max_age=3600),
-        keys=KeyRules(binding="first_use", new_journal="allow"),
+        challenge=ChallengePolicy(kinds=("opaque",), opaque_max_bytes=64, max_age=3600),
+        keys=KeyPolicy(binding="first_use", new_journal="allow"),
         limits=(),
     )
     told = " ".join(remarks(loose))

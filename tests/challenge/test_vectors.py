@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from orchestrator.challenge import ChallengeKind, decide
-from orchestrator.policy import ChallengeRules
+from orchestrator.policy import ChallengePolicy
 from tests.challenge.build_vectors import FILES, content
 from tests.challenge.cases import VECTORS, Case, cases
 
@@ -17,7 +17,7 @@ IN_ANY_CONTEXT = {
     "eip4361.form",
 }  # fmt: skip
 """Rules that hold whatever the policy's document allows."""
-PERMISSIVE = ChallengeRules(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024)
+PERMISSIVE = ChallengePolicy(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024)
 
 
 def named(case: Case) -> str:
@@ -53,7 +53,7 @@ DANGEROUS = [case for case in HOSTILE if case.rule in IN_ANY_CONTEXT]
 
 @pytest.mark.parametrize("case", DANGEROUS, ids=named)
 def test_what_has_another_meaning_is_refused_where_opaque_bytes_are_allowed_too(case):
-    assert decide(case.challenge, dataclasses.replace(case.expectation, rules=PERMISSIVE)).rule == case.rule
+    assert decide(case.challenge, dataclasses.replace(case.expectation, policy=PERMISSIVE)).rule == case.rule
 
 
 def test_each_rule_has_hostile_vectors():
@@ -81,8 +81,8 @@ def test_an_honest_challenge_is_refused_once_it_does_not_fit(case):
         ("signed_before", {"history": dataclasses.replace(given.history, signed_for=someone)}),
         ("fetched", {"fetched_at": given.now - given.max_age * 1.01}),
         ("binding", {"wallets": (other,)}),
-        ("kind", {"rules": ChallengeRules(kinds=kinds)}),
-        ("chain", {"rules": given.rules.model_copy(update={"chains": ("eip155:999",)})}),
+        ("kind", {"policy": ChallengePolicy(kinds=kinds)}),
+        ("chain", {"policy": given.policy.model_copy(update={"chains": ("eip155:999",)})}),
     ):
         assert decide(case.challenge, dataclasses.replace(given, **changes)).rule == rule
     assert case.challenge.kind in ChallengeKind

@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 
 from orchestrator import eip191, schemas
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from tests.e2e.commands import CommandLine

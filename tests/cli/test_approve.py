@@ -12,8 +12,8 @@ import rfc8785
 from orchestrator import eip191
 from orchestrator.connect import open_ruleset
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import request_approval
-from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.lifecycle.oversight_state import request_approval
+from orchestrator.lifecycle.person_signatures import approval_text
 from tests.cli.people import Desk, address_of, key_of
 from tests.e2e.commands import COMMAND
 

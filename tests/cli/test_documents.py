@@ -53,7 +53,7 @@ def test_the_whole_table_on_one_account(devnet, cli, tmp_path):
     assert cli.here("certificate", "verify", str(file), "--format", "html").stdout == page.read_text()
     assert cli.here("certificate", "verify", str(file)).stdout.startswith("IRREVERSIBLE ")
     audited = keeps(cli.json("audit"), "audit")
-    assert (audited["holds"], audited["fails"], audited["untold"]) == (1, 0, 0)
+    assert (audited["holds"], audited["fails"], audited["unknown"], audited["untold"]) == (1, 0, 0, 0)
     assert (audited["closures"][0]["accountId"], audited["closures"][0]["result"]) == (identifier, "holds")
 
     assert keeps(cli.json("accounts", "show", identifier), "account")["status"] == "closed"

@@ -140,8 +140,8 @@ def end_stops(cli):
     from datetime import UTC, datetime
 
     from orchestrator.journal.store import Journal
-    from orchestrator.lifecycle.oversight import STREAM
     from orchestrator.lifecycle.oversight_events import SigningResumed
+    from orchestrator.lifecycle.oversight_state import STREAM
 
     ends = [SigningResumed(stop=stop["stop"], people=("alice", "bob")) for stop in cli.json("stops")["stops"]]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from coincurve import PrivateKey
 from eth_hash.auto import keccak
+from orchestrator.signers.log import FileSigningLog
 
 from orchestrator import eip191
 from orchestrator.errors import Disposition, PlatformRefused, PlatformUnreachable, UncertainAnswer
@@ -22,8 +23,8 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt
-from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import BlockRef, ChainAccount, ChainId, OperationKind, WalletState, to_address
 from orchestrator.policy import Policy, Ruleset
@@ -31,10 +32,9 @@ from orchestrator.ports.chain import ChainView, Deployment, Examined, Holdings, 
 from orchestrator.ports.platform import PlatformAccount, PlatformCustomer
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runner import Runner
-from orchestrator.signers.signing_log import FileSigningLog
+from orchestrator.session import AccountSession, Services
 from orchestrator.steps.create import create_account
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working, World
 
 OWNER_KEY = PrivateKey(b"\x1a" * 32)
 OWNER = ChainAccount(ChainId.parse("eip155:31337"), eip191.address_of(OWNER_KEY.public_key))
@@ -501,7 +501,7 @@ class FaultyJournal:
 class Lab:
     """A world with one process at a time. Synchronous: every method runs its own steps to their end."""
 
-    def __init__(self, template: Path, rules: Rules | None = None, policy: Policy = POLICY) -> None:
+    def __init__(self, template: Path, parameters: Parameters | None = None, policy: Policy = POLICY) -> None:
         # In memory where that is possible: what is tried here is order, not the disk.
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
         path = Path(self.folder.name) / "journal.db"
@@ -517,7 +517,7 @@ class Lab:
         self.certifier = ModelCertifier()
         self.keys = ModelKeys()
         self.keystore = Path(self.folder.name) / "keystore"
-        self.world = World(
+        self.services = Services(
             platform=self.platform,
             chain=self.chain,
             prover=self.prover,
@@ -525,12 +525,12 @@ class Lab:
             journal=FaultyJournal(self.journal, self.faults),
             certifier=self.certifier,
             clock=lambda: self.now + self.skew,
-            rules=rules or Rules(),
+            parameters=parameters or Parameters(),
             ruleset=Ruleset(policy=policy, domains=("platform.example",), confirmations=1),
             signing_log=FileSigningLog(self.keystore),
             actor="os:model",
         )
-        self.runner = Runner(self.world)
+        self.runner = Runner(self.services)
         if policy.approvals.keys:  # then a key is one that the command line has made, and the journal heard of
             made = o.KeyChanged(
                 action="imported", name=self.keys.name, address=self.keys.address, backend="keystore",
@@ -555,16 +555,16 @@ class Lab:
         self.stop()
 
     def create(self, reference: str = "order-1"):
-        return self.run(create_account(self.world, CUSTOMER, "EUR", reference))
+        return self.run(create_account(self.services, CUSTOMER, "EUR", reference))
 
     def account(self, account_id: str) -> Account:
         return self.platform.accounts_[account_id]
 
-    async def _working(self, account_id: str) -> Working:
-        return await Working.load(account_id, self.world)
+    async def _session(self, account_id: str) -> AccountSession:
+        return await AccountSession.load(account_id, self.services)
 
     def state(self, account_id: str):
-        return self.run(self._working(account_id)).state
+        return self.run(self._session(account_id)).state
 
     def events(self, account_id: str, kind=None):
         recorded = self.run(self.journal.read(account_id))
@@ -574,10 +574,10 @@ class Lab:
         """What a command does before it drives: a fresh look, then the operation, unless one is unfinished."""
 
         async def begin():
-            working = await self._working(account_id)
-            if not working.state.unfinished:
-                await observe(working)
-                await working.record(e.OperationStarted(operation=kind))
+            session = await self._session(account_id)
+            if not session.state.unfinished:
+                await observe(session)
+                await session.record(e.OperationStarted(operation=kind))
 
         self.run(begin())
 
@@ -590,11 +590,11 @@ class Lab:
 
     def resolve(self, account_id: str, decision: str) -> None:
         async def resolve():
-            working = await self._working(account_id)
+            session = await self._session(account_id)
             decided = [e.OperatorResolved(decision=decision, reason="test", by="test")]
             if decision == "abandon":
                 decided.append(e.OperationEnded(outcome="failed", code="abandoned", message="test"))
-            await working.record(*decided)
+            await session.record(*decided)
 
         self.run(resolve())
 

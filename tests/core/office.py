@@ -8,12 +8,12 @@ from coincurve import PrivateKey
 from orchestrator import eip191
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Oversight, fold_oversight
-from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.person_signatures import approval_text
 from orchestrator.oversight.reconcile import Reconciliation, reconcile
 from orchestrator.policy import Person, Role
+from orchestrator.session import AccountSession
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working
 
 KEYS = {name: PrivateKey(digit * 32) for name, digit in (("alice", b"\x0a"), ("bob", b"\x0b"))}
 PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Role)) for name, key in KEYS.items()}
@@ -65,11 +65,11 @@ def approved(here, asked: o.ApprovalRequested, person: str, key: PrivateKey | No
     )
 
 
-def under(here, *, rules=None, **changes) -> None:
+def under(here, *, parameters=None, **changes) -> None:
     """The same process, started with other settings."""
-    ruleset = here.world.ruleset.model_copy(update=changes)
-    here.world = replace(here.world, ruleset=ruleset, rules=rules or here.world.rules)
-    here.runner = type(here.runner)(here.world)
+    ruleset = here.services.ruleset.model_copy(update=changes)
+    here.services = replace(here.services, ruleset=ruleset, parameters=parameters or here.services.parameters)
+    here.runner = type(here.runner)(here.services)
 
 
 # --- backups ---------------------------------------------------------------------------------------------------------
@@ -79,9 +79,9 @@ def restart(here, url: str | None = None) -> None:
     """The process starts again on whatever lies on the disk now."""
     here.run(here.journal.close())
     here.journal = here.run(Journal.open(url or f"sqlite:///{here.folder.name}/journal.db"))
-    log = type(here.world.signing_log)(here.keystore)
-    here.world = replace(here.world, journal=here.journal, signing_log=log)
-    here.runner = type(here.runner)(here.world)
+    log = type(here.services.signing_log)(here.keystore)
+    here.services = replace(here.services, journal=here.journal, signing_log=log)
+    here.runner = type(here.runner)(here.services)
 
 
 def backup(here, what: str = "journal.db") -> None:
@@ -106,10 +106,10 @@ def restore(here, what: str = "journal.db") -> None:
 
 def reconciled(here, reason: str = "restored from last night") -> Reconciliation | None:
     async def look_back(account_id):
-        await observe(await Working.load(account_id, here.world))
+        await observe(await AccountSession.load(account_id, here.services))
 
     async def run():
         known = [stream for stream in await here.journal.streams() if stream != STREAM and ":" not in stream]
-        return await reconcile(here.world, known, look_back, here.journal.import_signatures, reason=reason, by="os:eve")
+        return await reconcile(here.services, known, look_back, reason=reason, by="os:eve")
 
     return here.run(run())

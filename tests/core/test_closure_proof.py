@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.dispatch.audit import AT_ONCE, Auditor
+from orchestrator.dispatch.audit import CONCURRENT_PROOFS, Auditor
 from orchestrator.errors import ChainUnreachable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
@@ -44,8 +44,8 @@ def of_the_first_release(here, account: str) -> None:
 
     async def rewrite():
         sha256 = await here.journal.keep_certificate(account, body)
-        working = await here._working(account)
-        await working.record(
+        session = await here._session(account)
+        await session.record(
             e.ClosureProven(
                 claim="state_proven",
                 block=state.closure.block,
@@ -59,7 +59,7 @@ def of_the_first_release(here, account: str) -> None:
 
 
 def audited(here, account: str):
-    return here.run(audit(here.world, account, here.state(account)))
+    return here.run(audit(here.services, account, here.state(account)))
 
 
 # --- the closing step --------------------------------------------------------------------------------------------
@@ -209,8 +209,8 @@ def test_status_says_that_the_certificate_of_a_closed_account_is_revoked(here, a
     proof = here.state(active).closure
 
     async def revoke():
-        working = await here._working(active)
-        await working.record(
+        session = await here._session(active)
+        await session.record(
             e.ChainFactsWithdrawn(block=proof.block, was_final=True),
             e.CertificateRevoked(
                 certificate_sha256=proof.certificate_sha256, certificate=proof.certificate, block=proof.block
@@ -245,8 +245,8 @@ def test_a_closure_that_holds(here, active):
     ("verdict", "result"),
     [
         (("reversible", "acting", "acting"), "fails"),
-        (("inconclusive", "undecided", "step_limit"), "untold"),
-        (("inconclusive", "not_run", "chain_unreachable"), "untold"),
+        (("inconclusive", "undecided", "step_limit"), "unknown"),
+        (("inconclusive", "not_run", "chain_unreachable"), "unknown"),
     ],
     ids=str,
 )
@@ -278,7 +278,7 @@ def test_a_node_that_lags_is_no_failure(here, active, monkeypatch):
     for verdict in (None, ("reversible", "acting", "acting")):
         here.prover.verdict = verdict
         found = audited(here, active)
-        assert (found.result, found.reason) == ("untold", "chain_behind")
+        assert (found.result, found.reason) == ("unknown", "chain_behind")
 
 
 def test_a_node_that_cannot_say_what_is_canonical(here, active, monkeypatch):
@@ -289,14 +289,14 @@ def test_a_node_that_cannot_say_what_is_canonical(here, active, monkeypatch):
 
     monkeypatch.setattr(here.chain, "is_canonical", away)
     found = audited(here, active)
-    assert (found.result, found.reason, found.canonical) == ("untold", "canonical_unknown", None)
+    assert (found.result, found.reason, found.canonical) == ("unknown", "canonical_unknown", None)
 
 
 def test_closures_without_a_certificate_of_this_release_need_one(here, active):
     here.complete(active, CLOSE)
     of_the_first_release(here, active)
     found = audited(here, active)
-    assert (found.result, found.reason, found.needs_certificate) == ("untold", "analysis_not_run", True)
+    assert (found.result, found.reason, found.needs_certificate) == ("unknown", "analysis_not_run", True)
     here.prover.verdict = ("inconclusive", "undecided", "step_limit")
     assert not audited(here, active).needs_certificate
 
@@ -306,15 +306,15 @@ def test_a_closure_on_an_operators_word_is_audited_too(here, active):
     assert here.complete(active, CLOSE).code == "closure_not_proven"
 
     async def accept():
-        working = await here._working(active)
-        await working.record(
+        session = await here._session(active)
+        await session.record(
             e.OperatorResolved(decision="accept", reason="test", by="test"),
             e.OperationEnded(outcome="done", code="accepted_by_operator", message="test"),
         )
 
     here.run(accept())
     assert closed({active: here.state(active)}) == [active]
-    assert audited(here, active).result == "untold"
+    assert audited(here, active).result == "unknown"
     here.prover.verdict = None
     found = audited(here, active)
     assert (found.reason, found.needs_certificate) == ("no_certificate", True)
@@ -343,14 +343,14 @@ def test_an_audit_of_many_is_bounded_and_one_that_cannot_be_mended_does_not_keep
         raise ChainUnreachable("no answer")
 
     told: list[tuple[str, str]] = []
-    world = here.world
+    services = here.services
 
     async def read(_account):
         return old
 
-    auditor = Auditor(world, read, refuse, refuse, lambda who, what: told.append((who, what)))
+    auditor = Auditor(services, read, refuse, refuse, lambda who, what: told.append((who, what)))
     report = here.run(auditor.audit({str(n): old if n == 7 else state for n in range(50)}))
-    assert (report.holds, report.fails, report.untold) == (49, 0, 1)
+    assert (report.holds, report.fails, report.unknown) == (49, 0, 1)
     assert report.closures[7].reason == "analysis_not_run"
-    assert 1 < most <= AT_ONCE
+    assert 1 < most <= CONCURRENT_PROOFS
     assert ("7", "audit: chain_unreachable: no answer") in told

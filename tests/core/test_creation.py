@@ -183,7 +183,7 @@ def test_a_process_that_dies_in_each_request_makes_no_more_either(here, monkeypa
     for _ in range(20):
         with pytest.raises((UncertainAnswer, JournalError)):
             here.create()
-        here.world.unsent.clear()  # another process knows the journal only
+        here.services.unsent.clear()  # another process knows the journal only
         here.pass_time(minutes=10)
     assert len(asked) == 5
 
@@ -224,7 +224,7 @@ def test_a_creation_that_another_machine_settles_is_read_again(here, moment):
         wanted = e.CreationAnswered if moment == "before the answer" else e.CreationIntended
         if not other and isinstance(new[0], wanted):
             other.append(True)
-            settled = await create_account(here.world, CUSTOMER, "EUR", "order-1")
+            settled = await create_account(here.services, CUSTOMER, "EUR", "order-1")
             other.append(settled.id)
         return await append(stream, new, **conditions)
 
@@ -289,7 +289,7 @@ def test_an_account_that_another_reference_takes_meanwhile_is_not_an_operator_s(
     here.pass_time(minutes=70)
 
     async def both():
-        return await asyncio.gather(*(create_account(here.world, CUSTOMER, "EUR", one) for one in "AB"))
+        return await asyncio.gather(*(create_account(here.services, CUSTOMER, "EUR", one) for one in "AB"))
 
     found = {account.id for account in here.run(both())}
     assert found == set(here.platform.accounts_)
@@ -300,11 +300,11 @@ def test_two_machines_that_share_a_server_settle_one_creation_as_one(here, postg
     """No lock is between them. Whoever is outrun reads again, so that nothing but passing trouble comes of it."""
     url, number = postgres_server.new_schema(), 30 if FULL else 6
 
-    async def settle(world, reference, start) -> str:
+    async def settle(services, reference, start) -> str:
         await start.wait()
         while True:
             try:
-                return (await create_account(world, CUSTOMER, "EUR", reference)).id
+                return (await create_account(services, CUSTOMER, "EUR", reference)).id
             except OrchestratorError as error:
                 if error.disposition is not Disposition.RETRY:
                     raise
@@ -312,10 +312,10 @@ def test_two_machines_that_share_a_server_settle_one_creation_as_one(here, postg
 
     async def race() -> None:
         async with await Journal.open(url) as mine, await Journal.open(url) as other:
-            worlds = [replace(here.world, journal=journal, unsent=set()) for journal in (mine, other)]
+            worlds = [replace(here.services, journal=journal, unsent=set()) for journal in (mine, other)]
             for reference in map(str, range(number)):
                 start = asyncio.Event()
-                tasks = [asyncio.create_task(settle(world, reference, start)) for world in worlds * 2]
+                tasks = [asyncio.create_task(settle(services, reference, start)) for services in worlds * 2]
                 start.set()
                 assert len(set(await asyncio.gather(*tasks))) == 1
 

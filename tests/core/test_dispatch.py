@@ -157,7 +157,7 @@ async def test_a_timeout_reports_what_is_waited_for_since_when_until_when():
 
 @pytest.mark.parametrize("wake", [lambda wakes: wakes.wake(ACCOUNT), lambda wakes: wakes.wake_all()])
 async def test_a_wake_up_cuts_the_wait_short(wake, monkeypatch):
-    monkeypatch.setattr("orchestrator.dispatch.embedded._FIRST_LOOK", 3600)
+    monkeypatch.setattr("orchestrator.dispatch.embedded._FIRST_POLL", 3600)
     runner, wakes = Scripted(WAIT, End("done")), Wakes()
     driving = asyncio.create_task(dispatch(runner, wakes).drive(ACCOUNT, time.monotonic() + 3600))
     await runner.called.wait()
@@ -169,7 +169,7 @@ async def test_a_wake_up_cuts_the_wait_short(wake, monkeypatch):
 
 
 async def test_a_wake_up_during_an_advance_is_not_lost(monkeypatch):
-    monkeypatch.setattr("orchestrator.dispatch.embedded._FIRST_LOOK", 3600)
+    monkeypatch.setattr("orchestrator.dispatch.embedded._FIRST_POLL", 3600)
     wakes = Wakes()
 
     class Woken(Scripted):
@@ -191,7 +191,8 @@ async def test_nothing_is_left_of_accounts_that_nobody_drives():
     assert wakes._events == {}
 
 
-async def test_no_more_than_so_many_at_once():
+async def test_no_more_than_so_many_at_once(monkeypatch):
+    monkeypatch.setattr("orchestrator.dispatch.embedded._MOST_ADVANCING", 3)
     now = most = 0
 
     class Counted(Scripted):
@@ -203,7 +204,7 @@ async def test_no_more_than_so_many_at_once():
             now -= 1
             return await super().advance(account_id)
 
-    driver = dispatch(Counted(End("done")), Wakes(), at_once=3)
+    driver = dispatch(Counted(End("done")), Wakes())
     await asyncio.gather(*(driver.drive(f"account-{number}", time.monotonic() + 60) for number in range(20)))
     assert most == 3
 
@@ -256,7 +257,7 @@ async def test_what_hangs_is_cut_off_after_its_deadline(monkeypatch):
 # --- where another machine writes first ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", ["run", "look", "read_back", "resolve"])
+@pytest.mark.parametrize("call", ["run", "poll", "read_back", "resolve"])
 def test_who_is_outrun_by_another_machine_reads_again(lab, tmp_path, call):
     """A lock is one machine's; of two that share a server both may observe an account at the same moment."""
     here = lab()
@@ -279,7 +280,7 @@ def test_who_is_outrun_by_another_machine_reads_again(lab, tmp_path, call):
 
     here.journal.append = late
     locks = AccountLocks(tmp_path / "locks")
-    operations = Operations(here.world, locks, Wakes(), poll_interval=0.1, watch=lambda *_: None)
+    operations = Operations(here.services, locks, Wakes(), poll_interval=0.1, watch=lambda *_: None)
     match call:
         case "run":
             here.run(operations.run(account, OperationKind.ACTIVATE, time.monotonic()))

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.approval import closure_content
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, fold
-from orchestrator.lifecycle.oversight import request_approval
+from orchestrator.lifecycle.oversight_state import request_approval
 from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.lifecycle.stages import STAGES, Rules, Step
+from orchestrator.lifecycle.stages import STAGES, Parameters, Step, closure_content
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import OperationKind, WalletState, to_address
 
@@ -23,7 +22,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 OWNER, WALLET, OTHER = (to_address("0x" + digit * 40) for digit in "123")
 CHAIN = "eip155:31337"
 ACCOUNT = "a0000000-0000-4000-8000-000000000001"
-RULES = Rules()
+RULES = Parameters()
 
 
 def digest(number: int) -> str:
@@ -110,8 +109,8 @@ def state_of(*events, every: timedelta = timedelta(0)) -> AccountState:
     return fold(recorded(events, every=every))
 
 
-def action(*events, after: timedelta = timedelta(minutes=1), rules: Rules = RULES):
-    return next_action(ACCOUNT, state_of(*events), START + after, rules)
+def action(*events, after: timedelta = timedelta(minutes=1), parameters: Parameters = RULES):
+    return next_action(ACCOUNT, state_of(*events), START + after, parameters)
 
 
 # --- a row for each stage -------------------------------------------------
@@ -187,7 +186,7 @@ def test_the_table_has_a_row_for_every_stage():
 
 # --- approvals ------------------------------------------------------------
 
-ASKING = Rules(closure_approvals=2, approval_life=timedelta(hours=3))
+ASKING = Parameters(closure_approvals=2, approval_life=timedelta(hours=3))
 TO_APPROVE = [platform(S.ACTIVE), C, *ON_CHAIN, PREFLIGHT]
 
 
@@ -201,42 +200,42 @@ def approval(events, *people: str, needed: int = 2, life: timedelta = timedelta(
 
 
 def test_a_closure_is_asked_for_once_waits_and_goes_on_when_enough_people_approved():
-    assert action(*TO_APPROVE, rules=ASKING) == Act(Step.ASK_APPROVAL)
+    assert action(*TO_APPROVE, parameters=ASKING) == Act(Step.ASK_APPROVAL)
     for people in ([], ["alice"], ["alice", "alice"]):
-        waits = action(*TO_APPROVE, *approval(TO_APPROVE, *people), rules=ASKING)
+        waits = action(*TO_APPROVE, *approval(TO_APPROVE, *people), parameters=ASKING)
         assert isinstance(waits, Wait)
         assert "approval" in waits.waits_for
         assert waits.until == START + ASKING.approval_life
     granted = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
-    assert action(*granted, rules=ASKING) == Act(Step.TAKE_APPROVAL)
-    assert action(*granted, o.ApprovalUsed(request=granted[-1].request), rules=ASKING) == Act(Step.REQUEST)
+    assert action(*granted, parameters=ASKING) == Act(Step.TAKE_APPROVAL)
+    assert action(*granted, o.ApprovalUsed(request=granted[-1].request), parameters=ASKING) == Act(Step.REQUEST)
 
 
 def test_an_approval_is_bound_to_what_preflight_found_and_to_the_wallet():
     granted = approval(TO_APPROVE, "alice", "bob")
     more = e.PreflightTaken(wei="1", tokens={}, cards={})
-    assert action(*TO_APPROVE, *granted, more, rules=ASKING) == Act(Step.ASK_APPROVAL)
+    assert action(*TO_APPROVE, *granted, more, parameters=ASKING) == Act(Step.ASK_APPROVAL)
     other = [platform(S.ACTIVE), C, deployed(chain_id="eip155:1"), wallet(_W.ACTIVE), PREFLIGHT]
-    assert action(*other, *granted, rules=ASKING) == Act(Step.ASK_APPROVAL)
+    assert action(*other, *granted, parameters=ASKING) == Act(Step.ASK_APPROVAL)
 
 
 def test_an_approval_expires_and_is_asked_for_again_only_by_a_person():
     asked = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
-    halted = action(*asked, after=timedelta(hours=3), rules=ASKING)
+    halted = action(*asked, after=timedelta(hours=3), parameters=ASKING)
     assert isinstance(halted, Halt)
     assert halted.code == "approval_expired"
     assert "os:eve" in halted.message
     retried = [*asked, e.OperatorResolved(decision="retry", reason="r", by="b")]
-    assert action(*retried, after=timedelta(hours=3), rules=ASKING) == Act(Step.ASK_APPROVAL)
+    assert action(*retried, after=timedelta(hours=3), parameters=ASKING) == Act(Step.ASK_APPROVAL)
 
 
 def test_an_approval_is_good_for_one_closure():
     granted = [*TO_APPROVE, *approval(TO_APPROVE, "alice", "bob")]
     used = [*granted, o.ApprovalUsed(request=granted[-1].request), *asked(CLOSE)]
-    assert action(*used, rules=ASKING) == Act(Step.FETCH_CHALLENGE), "once it is asked for, it goes on"
+    assert action(*used, parameters=ASKING) == Act(Step.FETCH_CHALLENGE), "once it is asked for, it goes on"
     for outcome in ("done", "failed"):
         again = [*used, e.OperationEnded(outcome=outcome), C, PREFLIGHT]
-        assert action(*again, rules=ASKING) == Act(Step.ASK_APPROVAL), outcome
+        assert action(*again, parameters=ASKING) == Act(Step.ASK_APPROVAL), outcome
 
 
 def test_a_request_written_again_makes_no_used_approval_good_again():
@@ -250,15 +249,15 @@ def test_a_request_that_asks_for_fewer_people_or_shows_another_matter_is_none():
     asked, *given = approval(TO_APPROVE, "alice", "bob")
     for forged in ({"needed": 0}, {"needed": 1}, {"content": "{}"}):
         events = [*TO_APPROVE, asked.model_copy(update=forged), *given]
-        assert action(*events, rules=ASKING) == Act(Step.ASK_APPROVAL), forged
+        assert action(*events, parameters=ASKING) == Act(Step.ASK_APPROVAL), forged
 
 
 def test_a_deletion_that_the_platform_began_alone_takes_an_approval_too():
-    assert action(platform(S.CLOSED), C, *ON_CHAIN, rules=ASKING) == Act(Step.ASK_APPROVAL)
+    assert action(platform(S.CLOSED), C, *ON_CHAIN, parameters=ASKING) == Act(Step.ASK_APPROVAL)
 
 
 def test_nobody_is_asked_where_nothing_is_left_to_approve():
-    assert action(platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED), rules=ASKING) == Act(Step.PROVE)
+    assert action(platform(S.CLOSED), C, deployed(), wallet(_W.CLOSED), parameters=ASKING) == Act(Step.PROVE)
 
 
 TRIED = (fetched, signed, refusal)

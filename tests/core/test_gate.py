@@ -14,10 +14,10 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind, to_address
-from orchestrator.policy import Approvals, ChallengeRules, KeyRules, Limit, Person, Policy, Role, Ruleset
+from orchestrator.policy import Approvals, ChallengePolicy, KeyPolicy, Limit, Person, Policy, Role, Ruleset
 from tests.core.office import (
     PEOPLE,
     approved,
@@ -53,7 +53,7 @@ def signatures(here, account):
 
 def log(here):
     """The lines of signatures; those of decisions have no digest."""
-    lines = here.world.signing_log.entries(here.run(here.journal.identity()))
+    lines = here.services.signing_log.entries(here.run(here.journal.identity()))
     return [line for line in lines if line.digest]
 
 
@@ -67,7 +67,7 @@ def test_a_signature_says_who_which_key_which_policy_and_is_noted_beside_the_key
     signed = next(item for item in recorded if isinstance(item.event, e.ChallengeSigned))
     assert intent.seq < signed.seq
     assert (intent.event.key, intent.event.by, intent.event.rule) == ("model", "os:model", "uuid")
-    assert intent.event.policy == signed.event.policy == here.world.ruleset.hash == oversight(here).ruleset_hash
+    assert intent.event.policy == signed.event.policy == here.services.ruleset.hash == oversight(here).ruleset_hash
     assert intent.event.keystore == here.keys.id
     (line,) = log(here)
     assert (line.seq, line.hash, line.digest) == (intent.seq, intent.hash, signed.event.digest)
@@ -121,8 +121,10 @@ async def stopped_elsewhere(here) -> None:
 def test_only_the_rulesets_domains_are_signed_for(lab):
     """A sign-in message of another domain, offered by the platform itself."""
     here = lab()
-    here.world = replace(here.world, ruleset=here.world.ruleset.model_copy(update={"domains": ("elsewhere.example",)}))
-    here.runner = type(here.runner)(here.world)
+    here.services = replace(
+        here.services, ruleset=here.services.ruleset.model_copy(update={"domains": ("elsewhere.example",)})
+    )
+    here.runner = type(here.runner)(here.services)
     account = here.create().id
     text = (
         f"platform.example wants you to sign in with your Ethereum account:\n{here.keys.address}\n\n\n"
@@ -197,8 +199,8 @@ def test_a_signature_of_a_key_that_was_disabled_since_is_not_sent(here, account,
 def test_a_signature_that_the_policy_of_now_forbids_is_not_sent(here, account):
     here.faults.queue.append(("submit", "unreachable"))
     here.start(account, ACTIVATE)
-    before = here.world.ruleset.policy
-    under(here, policy=before.model_copy(update={"challenge": ChallengeRules(kinds=("eip4361",))}))
+    before = here.services.ruleset.policy
+    under(here, policy=before.model_copy(update={"challenge": ChallengePolicy(kinds=("eip4361",))}))
     halted = here.advance(account).action
     assert isinstance(halted, Halt)
     assert halted.code == "policy_refused"
@@ -212,7 +214,7 @@ def test_a_signature_that_the_policy_of_now_forbids_is_not_sent(here, account):
 def test_waiting_alone_does_not_forbid_a_signature(here, account):
     """A challenge too old to be signed now may have been signed in time; what the platform says of it counts."""
     here.faults.queue.append(("submit", "unreachable"))
-    under(here, policy=here.world.ruleset.policy.model_copy(update={"challenge": ChallengeRules(max_age=60)}))
+    under(here, policy=here.services.ruleset.policy.model_copy(update={"challenge": ChallengePolicy(max_age=60)}))
     here.start(account, ACTIVATE)
     here.pass_time(minutes=20)
     here.advance(account)
@@ -322,7 +324,7 @@ def test_a_key_of_the_same_address_on_another_chain_is_refused(here, account):
 
 
 def test_first_use_binds_once_and_for_good(lab):
-    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here = lab(policy=Policy(limits=(), keys=KeyPolicy(binding="first_use")))
     here.keys.wallets = ()
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
@@ -387,7 +389,7 @@ def test_a_changed_ruleset_waits_for_approval_by_the_one_in_force_and_is_asked_f
     account = here.create().id
     assert isinstance(here.start(account, ACTIVATE).action, Wait)
     before = len(here.run(here.journal.read(account)))
-    old = here.world.ruleset
+    old = here.services.ruleset
     under(here, **changes)
     for _ in range(3):
         waits = here.advance(account).action
@@ -400,7 +402,7 @@ def test_a_changed_ruleset_waits_for_approval_by_the_one_in_force_and_is_asked_f
     decide(here, approved(here, request.asked, "alice"))
     assert here.settle(account) == End("done")
     seen = oversight(here)
-    assert seen.ruleset_hash == here.world.ruleset.hash != old.hash
+    assert seen.ruleset_hash == here.services.ruleset.hash != old.hash
     assert seen.approvals[request.asked.request].used
 
 
@@ -421,7 +423,7 @@ def test_an_approval_that_only_the_database_says_is_none(lab):
 def test_a_closure_goes_by_signed_approvals_only(lab):
     here = lab(
         policy=ASKING.model_copy(update={"approvals": ASKING.approvals.model_copy(update={"closure": 1})}),
-        rules=Rules(closure_approvals=1),
+        parameters=Parameters(closure_approvals=1),
     )
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
@@ -472,8 +474,8 @@ def test_an_expired_approval_of_a_ruleset_counts_for_nothing(lab):
 
 def test_a_journal_without_rules_adopts_the_first_ones_and_says_so(here, account):
     here.start(account, ACTIVATE)
-    assert oversight(here).ruleset == here.world.ruleset
-    assert oversight(here).ruleset == Ruleset.model_validate(here.world.ruleset.document)
+    assert oversight(here).ruleset == here.services.ruleset
+    assert oversight(here).ruleset == Ruleset.model_validate(here.services.ruleset.document)
 
 
 # --- restored backups ------------------------------------------------------------------------------------------------
@@ -558,15 +560,17 @@ def test_two_histories_of_one_journal_cannot_both_sign(here, lab, account):
 
 @pytest.mark.parametrize(("rule", "signs"), [("refuse", False), ("allow", True)])
 def test_a_used_keystore_and_another_journal(lab, migrated, tmp_path, rule, signs):
-    policy = Policy(limits=(), keys=KeyRules(new_journal=rule))
+    policy = Policy(limits=(), keys=KeyPolicy(new_journal=rule))
     first = lab(policy=policy)
     assert first.complete(first.create().id, ACTIVATE) == End("done")
     second = lab(policy=policy)
     fresh = second.run(Journal.open(f"sqlite:///{tmp_path}/fresh.db"))
     second.run(second.journal.close())
     second.journal = fresh
-    second.world = replace(second.world, journal=fresh, signing_log=type(first.world.signing_log)(first.keystore))
-    second.runner = type(second.runner)(second.world)
+    second.services = replace(
+        second.services, journal=fresh, signing_log=type(first.services.signing_log)(first.keystore)
+    )
+    second.runner = type(second.runner)(second.services)
     account = second.create().id
     ended = second.complete(account, ACTIVATE)
     assert (ended == End("done")) is signs

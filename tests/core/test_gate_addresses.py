@@ -10,9 +10,9 @@ from orchestrator.errors import KeyUnavailable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.models import ChainId, OperationKind, to_address
-from orchestrator.policy import Approvals, KeyRules, Limit, Person, Policy, Role
+from orchestrator.policy import Approvals, KeyPolicy, Limit, Person, Policy, Role
 from tests.core.office import changed, decide, stop
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
@@ -23,7 +23,7 @@ ASKING = Policy(
     people={"alice": Person(address=to_address("0x" + "a" * 40), roles=tuple(Role))},
     approvals=Approvals(closure=0, policy=0, roles=0, keys=1, finality=0),
 )
-FIRST_USE = ASKING.model_copy(update={"keys": KeyRules(binding="first_use")})
+FIRST_USE = ASKING.model_copy(update={"keys": KeyPolicy(binding="first_use")})
 
 
 # --- stops -----------------------------------------------------------------------------------------------------------

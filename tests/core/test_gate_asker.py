@@ -12,9 +12,9 @@ from orchestrator import eip191
 from orchestrator.errors import KeyUnavailable, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Wait
-from orchestrator.lifecycle.oversight import STREAM, fold_oversight, request_approval
-from orchestrator.lifecycle.proofs import approval_text, is_asker_proven
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM, fold_oversight, request_approval
+from orchestrator.lifecycle.person_signatures import approval_text, is_asker_proven
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind
 from orchestrator.oversight.approvals import approve
 from orchestrator.oversight.requests import find
@@ -53,22 +53,22 @@ def asking(**changed) -> Policy:
     return Policy(limits=(), people=PEOPLE, approvals=Approvals(**numbers))
 
 
-def world(lab, *, signatory=ANONYMOUS, **approvals):
+def services(lab, *, signatory=ANONYMOUS, **approvals):
     policy = asking(**approvals)
-    here = lab(policy=policy, rules=rules_of(policy))
+    here = lab(policy=policy, parameters=parameters_of(policy))
     run_by(here, signatory)
     return here
 
 
-def rules_of(policy: Policy) -> Rules:
-    return Rules(closure_approvals=policy.approvals.closure, asker=policy.approvals.asker)
+def parameters_of(policy: Policy) -> Parameters:
+    return Parameters(closure_approvals=policy.approvals.closure, asker=policy.approvals.asker)
 
 
 def run_by(here, signatory, **ruleset) -> None:
     """Another process: run by somebody else, or with other settings."""
-    after = here.world.ruleset.model_copy(update=ruleset)
-    here.world = replace(here.world, signatory=signatory, ruleset=after, rules=rules_of(after.policy))
-    here.runner = type(here.runner)(here.world)
+    after = here.services.ruleset.model_copy(update=ruleset)
+    here.services = replace(here.services, signatory=signatory, ruleset=after, parameters=parameters_of(after.policy))
+    here.runner = type(here.runner)(here.services)
 
 
 def identity(here) -> str:
@@ -83,7 +83,7 @@ def write(here, stream, *events) -> None:
 
 def say(here, what, person):
     """A person's approval, as the command gives it."""
-    rules = {"settings": here.world.ruleset, "clock": here.world.clock}
+    rules = {"settings": here.services.ruleset, "clock": here.services.clock}
     request = here.run(find(here.journal, what, **rules))
     signature = KEYS[person].sign_message(approval_text(request.approval.asked, identity(here)).encode())
     return here.run(approve(here.journal, request, Signatory(signature="0x" + signature.hex()), **rules))
@@ -110,7 +110,7 @@ def changing(here) -> str:
     """The account that a changed ruleset keeps waiting."""
     account = here.create().id
     here.start(account, ACTIVATE)
-    run_by(here, here.world.signatory, confirmations=2)
+    run_by(here, here.services.signatory, confirmations=2)
     assert isinstance(here.advance(account).action, Wait)
     return account
 
@@ -121,7 +121,7 @@ def change_of(here):
 
 
 def test_a_closure_is_asked_for_by_the_person_who_runs_the_process_and_she_does_not_approve_it(lab):
-    here = world(lab, signatory=Signatory(key=KEYS["alice"]))
+    here = services(lab, signatory=Signatory(key=KEYS["alice"]))
     account = closing(here)
     asked = asked_for(here, account)
     assert (asked.by, asked.address) == ("alice", PEOPLE["alice"].address)
@@ -138,7 +138,7 @@ def test_a_closure_is_asked_for_by_the_person_who_runs_the_process_and_she_does_
 
 
 def test_a_changed_ruleset_is_asked_for_by_the_person_who_runs_the_process_and_she_does_not_approve_it(lab):
-    here = world(lab, signatory=Signatory(key=KEYS["bob"]))
+    here = services(lab, signatory=Signatory(key=KEYS["bob"]))
     account = changing(here)
     asked = change_of(here)
     assert (asked.by, asked.address) == ("bob", PEOPLE["bob"].address)
@@ -154,7 +154,7 @@ def test_a_changed_ruleset_is_asked_for_by_the_person_who_runs_the_process_and_s
 
 
 def test_nobody_signs_for_what_was_asked_for_before(lab):
-    here = world(lab)
+    here = services(lab)
     account = closing(here)
     run_by(here, Signatory(key=KEYS["carol"]))
     before = len(KEYS["carol"].asked)
@@ -166,7 +166,7 @@ def test_nobody_signs_for_what_was_asked_for_before(lab):
 
 
 def test_without_a_voice_the_systems_user_asks_and_one_of_the_people_approves(lab):
-    here = world(lab)
+    here = services(lab)
     account = closing(here)
     assert (asked_for(here, account).by, asked_for(here, account).signature) == ("os:model", None)
     say(here, account, "alice")
@@ -181,7 +181,7 @@ def test_whoever_cannot_prove_who_she_is_asks_for_nothing_and_the_operation_stay
         def sign_message(self, _message):
             raise KeyUnavailable("no", code="wrong_password")
 
-    here = world(lab)
+    here = services(lab)
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
     run_by(here, Signatory(key=key or Locked()))
@@ -221,7 +221,7 @@ def forged(here, account, *, by, signer=None, text_by=None) -> o.ApprovalRequest
 )
 def test_a_name_that_no_signature_supports_keeps_that_person_out_and_whoever_signed(lab, signer, text_by, out):
     """Neither whom a request names nor who has signed it approves it."""
-    here = world(lab)
+    here = services(lab)
     account = closing(here)
     asked = forged(here, account, by="bob", signer=signer, text_by=text_by)
     for name in NAMES:
@@ -244,7 +244,7 @@ def test_a_name_that_no_signature_supports_keeps_that_person_out_and_whoever_sig
 
 def test_a_person_who_bears_another_name_since_has_still_asked(lab):
     """The same key is the same person: her signature under the request is not another person's approval."""
-    here = world(lab, signatory=Signatory(key=KEYS["alice"]))
+    here = services(lab, signatory=Signatory(key=KEYS["alice"]))
     account = closing(here)
     asked = asked_for(here, account)
     renamed = {name.replace("alice", "alicia"): person for name, person in PEOPLE.items()}
@@ -261,7 +261,7 @@ def test_a_person_who_bears_another_name_since_has_still_asked(lab):
 
 
 def test_a_request_of_another_journal_does_not_bear_its_signature(lab):
-    here = world(lab)
+    here = services(lab)
     asked = request_approval(
         "closure", "approver", {"a": 1}, needed=1, by="alice", now=here.now, expires_at=here.now + timedelta(hours=1)
     )
@@ -281,7 +281,7 @@ def in_force(here):
 
 def test_a_closure_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
     """Whoever of them asked, another one has approved it too."""
-    here = world(lab, asker="person")
+    here = services(lab, asker="person")
     account = closing(here)
     told = say(here, account, "alice")
     assert (told.by, told.needed, told.is_granted, told.by_proven) == (("alice",), 2, False, False)
@@ -294,7 +294,7 @@ def test_a_closure_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
 
 
 def test_a_closure_that_a_person_asks_for_takes_as_many_others_as_the_policy_says(lab):
-    here = world(lab, signatory=Signatory(key=KEYS["alice"]), asker="person")
+    here = services(lab, signatory=Signatory(key=KEYS["alice"]), asker="person")
     account = closing(here)
     assert refused(here, account, "alice") == "approval_by_requester"
     told = say(here, account, "bob")
@@ -304,7 +304,7 @@ def test_a_closure_that_a_person_asks_for_takes_as_many_others_as_the_policy_say
 
 @pytest.mark.parametrize("signer", [None, MALLORY, KEYS["alice"]], ids=["no", "a stranger's", "another person's"])
 def test_a_persons_name_with_no_signature_of_hers_takes_one_more(lab, signer):
-    here = world(lab, asker="person")
+    here = services(lab, asker="person")
     account = closing(here)
     asked = forged(here, account, by="bob", signer=signer)
     told = say(here, asked.request, "carol")
@@ -321,7 +321,7 @@ def test_a_persons_name_with_no_signature_of_hers_takes_one_more(lab, signer):
 
 
 def test_a_changed_ruleset_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
-    here = world(lab, asker="person")
+    here = services(lab, asker="person")
     account = changing(here)
     assert say(here, "policy", "alice").needed == 2
     waits = here.advance(account).action
@@ -333,7 +333,7 @@ def test_a_changed_ruleset_that_no_person_is_proven_to_ask_for_takes_one_more(la
 
 
 def test_a_changed_ruleset_that_a_person_asks_for_takes_as_many_others_as_the_policy_says(lab):
-    here = world(lab, signatory=Signatory(key=KEYS["carol"]), asker="person")
+    here = services(lab, signatory=Signatory(key=KEYS["carol"]), asker="person")
     account = changing(here)
     assert here.advance(account).action.waits_for.startswith("one person to approve")
     assert say(here, "policy", "alice").is_granted
@@ -341,7 +341,7 @@ def test_a_changed_ruleset_that_a_person_asks_for_takes_as_many_others_as_the_po
 
 
 def test_the_ruleset_in_force_says_who_may_ask_for_its_own_change(lab):
-    here = world(lab, asker="person")
+    here = services(lab, asker="person")
     account = here.create().id
     here.start(account, ACTIVATE)
     run_by(here, ANONYMOUS, policy=asking())
@@ -355,7 +355,7 @@ def test_the_ruleset_in_force_says_who_may_ask_for_its_own_change(lab):
 
 
 def test_what_was_asked_for_before_takes_what_the_ruleset_in_force_says_now(lab):
-    here = world(lab)
+    here = services(lab)
     account = closing(here)
     assert say(here, account, "alice").is_granted
     run_by(here, ANONYMOUS, policy=asking(asker="person"))
@@ -380,7 +380,7 @@ BEFORE = (
 
 
 def test_a_new_release_asks_nobody_to_approve_what_was_in_force(lab):
-    here = world(lab)
+    here = services(lab)
     document = BEFORE % tuple(PEOPLE[name].address for name in NAMES)
     digest = hashlib.sha256(document.encode()).hexdigest()
     write(here, STREAM, o.RulesetAdopted(ruleset=digest, document=document, by="os:model"))

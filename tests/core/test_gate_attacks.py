@@ -12,13 +12,13 @@ from orchestrator.errors import OrchestratorError, PlatformRefused, SettingsErro
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight import STREAM, Stop, request_approval
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.oversight_state import STREAM, Stop, request_approval
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.oversight.reconcile import reconcile
-from orchestrator.policy import Approvals, KeyRules, Policy, Role
+from orchestrator.policy import Approvals, KeyPolicy, Policy, Role
+from orchestrator.session import AccountSession
 from orchestrator.steps.observe import observe
-from orchestrator.steps.world import Working
 from tests.core.office import PEOPLE, approved, backup, oversight, restore, say, stop, under
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
@@ -41,7 +41,7 @@ def active(here):
 
 
 def test_a_stop_during_the_binding_of_first_use_holds(lab):
-    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here = lab(policy=Policy(limits=(), keys=KeyPolicy(binding="first_use")))
     here.keys.wallets = ()
     bind = here.keys.bind
 
@@ -60,7 +60,7 @@ def test_a_ruleset_adopted_between_the_gate_and_the_signature_holds(lab):
     here = lab()
     account = here.create().id
     messages_only = Policy().challenge.model_copy(update={"kinds": ("eip4361",)})
-    strict = here.world.ruleset.model_copy(update={"policy": Policy(limits=(), challenge=messages_only)})
+    strict = here.services.ruleset.model_copy(update={"policy": Policy(limits=(), challenge=messages_only)})
     adopted = o.RulesetAdopted(ruleset=strict.hash, document=rfc8785.dumps(strict.document).decode(), by="os:eve")
     challenge, done = here.platform.challenge, []
 
@@ -76,7 +76,7 @@ def test_a_ruleset_adopted_between_the_gate_and_the_signature_holds(lab):
 
 
 def test_an_approval_of_a_closure_that_failed_is_not_good_for_the_next_one(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
@@ -98,7 +98,7 @@ def test_an_approval_of_a_closure_that_failed_is_not_good_for_the_next_one(lab):
 
 
 def test_a_platform_that_says_closed_gets_no_deletion_signature_without_approval(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     model = here.account(account)
     here.platform.set_status(model, AccountStatus.CLOSED)
@@ -109,12 +109,12 @@ def test_a_platform_that_says_closed_gets_no_deletion_signature_without_approval
 
 
 def test_more_approvals_asked_by_a_new_ruleset_are_more_approvals(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
     two = ASKING.model_copy(update={"approvals": ASKING.approvals.model_copy(update={"closure": 2})})
-    under(here, policy=two, rules=Rules(closure_approvals=2))
+    under(here, policy=two, parameters=Parameters(closure_approvals=2))
     here.advance(account)
     (change,) = oversight(here).approvals.values()
     say(here, STREAM, approved(here, change.asked, "alice"))
@@ -138,7 +138,7 @@ def test_confirmations_take_effect_after_their_approval_only(lab):
     under(here, confirmations=1)
 
     async def look():
-        await observe(await Working.load(account, here.world))
+        await observe(await AccountSession.load(account, here.services))
 
     here.run(look())
     assert oversight(here).ruleset.confirmations == 50
@@ -146,7 +146,7 @@ def test_confirmations_take_effect_after_their_approval_only(lab):
 
 
 def test_one_failure_after_a_long_wait_for_people_is_not_trouble_of_a_day(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1, approval_life=timedelta(days=7)))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1, approval_life=timedelta(days=7)))
     account = active(here)
     here.start(account, CLOSE)
     here.pass_time(hours=25)
@@ -161,8 +161,8 @@ def test_a_restored_journal_is_still_told_after_a_stop(lab):
     here = lab()
     account = active(here)
     shutil.rmtree(here.keystore)
-    here.world = replace(here.world, signing_log=type(here.world.signing_log)(here.keystore))
-    here.runner = type(here.runner)(here.world)
+    here.services = replace(here.services, signing_log=type(here.services.signing_log)(here.keystore))
+    here.runner = type(here.runner)(here.services)
     second = here.create("two").id
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
     say(here, STREAM, stop())
@@ -176,17 +176,17 @@ def test_one_account_that_cannot_be_read_does_not_keep_all_signing_off(lab):
     account = active(here)
     second = here.create("two").id
     shutil.rmtree(here.keystore)
-    here.world = replace(here.world, signing_log=type(here.world.signing_log)(here.keystore))
-    here.runner = type(here.runner)(here.world)
+    here.services = replace(here.services, signing_log=type(here.services.signing_log)(here.keystore))
+    here.runner = type(here.runner)(here.services)
     here.create("not ours, and its customer's wallet is on another chain")
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
 
     async def look_back(account_id):
         if account_id not in (account, second):
             raise SettingsError("wrong chain: …", code="wrong_chain")  # as `observe` raises it
-        await observe(await Working.load(account_id, here.world))
+        await observe(await AccountSession.load(account_id, here.services))
 
-    here.run(reconcile(here.world, [account, second], look_back, here.journal.import_signatures, reason="x", by="os:e"))
+    here.run(reconcile(here.services, [account, second], look_back, reason="x", by="os:e"))
     assert not isinstance(here.advance(second).action, Halt)
 
 
@@ -226,8 +226,8 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
     processes = []
     for number in (1, 2):
         under(here, confirmations=number)
-        here.world = replace(here.world, adopted=set())
-        processes.append(type(here.runner)(here.world))
+        here.services = replace(here.services, adopted=set())
+        processes.append(type(here.runner)(here.services))
 
     def adopted():
         return sum(isinstance(item.event, o.RulesetAdopted) for item in here.run(here.journal.read(STREAM)))
@@ -243,7 +243,7 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
 
 
 def test_a_binding_that_a_kill_left_in_the_journal_only_is_a_binding(lab):
-    here = lab(policy=Policy(limits=(), keys=KeyRules(binding="first_use")))
+    here = lab(policy=Policy(limits=(), keys=KeyPolicy(binding="first_use")))
     here.keys.wallets = ()
 
     def killed(name, wallet):
@@ -314,7 +314,7 @@ def test_a_certificate_is_not_signed_with_a_key_that_the_journal_disabled(lab):
 
 def test_an_approval_of_an_abandoned_closure_is_not_good_for_the_next_one(lab):
     """Whoever approved it could otherwise close the account alone, after the one who asked has thought better of it."""
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
@@ -345,7 +345,7 @@ def test_an_approval_is_of_the_content_that_its_text_shows(lab):
 
 
 def test_a_request_does_not_say_itself_how_many_people_it_takes(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)
@@ -366,7 +366,7 @@ def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
     here = lab()
     account = here.create().id
     here.begin(account, ACTIVATE)
-    document = {**here.world.ruleset.document, "newer": 1}
+    document = {**here.services.ruleset.document, "newer": 1}
     say(here, STREAM, o.RulesetAdopted(ruleset="0" * 64, document=rfc8785.dumps(document).decode(), by="os:eve"))
     with pytest.raises(OrchestratorError):
         here.advance(account)
@@ -374,7 +374,7 @@ def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
 
 def test_an_approver_who_has_left_is_no_break_in(lab):
     """Her approval holds no longer under the ruleset in force: another is waited for, and no alarm is raised."""
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = active(here)
     here.start(account, CLOSE)
     (asked,) = here.events(account, o.ApprovalRequested)

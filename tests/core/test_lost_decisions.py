@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.authorization.restore_guard import is_decision
 from orchestrator.errors import KeyUnavailable
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.decisions import is_decision
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.models import OperationKind
 from orchestrator.policy import Approvals, Person, Policy, Role, Ruleset
 from tests.core.office import backup, decide, oversight, reconciled, restart, restore, stop
@@ -97,10 +97,10 @@ def test_what_people_have_looked_at_is_not_told_to_them_again(here):
 def test_a_lost_decision_is_told_where_signatures_were_lost_behind_it(here):
     """The log's last line is that of a signature then, and of a change that nobody was asked about."""
     decide(here, stop(), o.SigningResumed(stop=stop().stop, people=("alice", "bob")))
-    here.world = replace(
-        here.world, ruleset=here.world.ruleset.model_copy(update={"domains": ("platform.example", "x")})
+    here.services = replace(
+        here.services, ruleset=here.services.ruleset.model_copy(update={"domains": ("platform.example", "x")})
     )
-    here.runner = type(here.runner)(here.world)
+    here.runner = type(here.runner)(here.services)
     assert here.complete(here.second, ACTIVATE) == End("done")
     restore(here)
     assert isinstance(here.start(here.create("three").id, ACTIVATE).action, Halt)

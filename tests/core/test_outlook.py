@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.lifecycle.decide import End, Wait
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.policy import Approvals, Policy
@@ -17,8 +17,8 @@ ASKING = Policy(limits=(), people=PEOPLE, approvals=Approvals(closure=1, policy=
 def outlook(here) -> Outlook:
     return Outlook(
         seen=oversight(here),
-        mine=here.world.ruleset,
-        rules=here.world.rules,
+        mine=here.services.ruleset,
+        parameters=here.services.parameters,
         journal=here.run(here.journal.identity()),
         now=here.now,
     )
@@ -89,7 +89,7 @@ def test_a_stop_of_a_signature_that_is_made(lab):
 
 
 def test_people_who_are_to_approve(lab):
-    here = lab(policy=ASKING, rules=Rules(closure_approvals=1))
+    here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1))
     account = here.create().id
     here.complete(account, ACTIVATE)
     asked = here.start(account, CLOSE).action

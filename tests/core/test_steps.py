@@ -126,9 +126,9 @@ def answers(here, account, monkeypatch, *statuses_and_times):
 
 def observed(here, account):
     async def observing():
-        working = await here._working(account)
-        await observe(working)
-        return working.state.status
+        session = await here._session(account)
+        await observe(session)
+        return session.state.status
 
     return here.run(observing())
 
@@ -358,8 +358,8 @@ def test_a_look_that_leads_nowhere_asks_for_an_operator(here, account, monkeypat
     """As when a side takes back, at each look, what a step has just done."""
     taken = []
 
-    async def in_vain(working):
-        taken.append(working.account_id)
+    async def in_vain(session):
+        taken.append(session.account_id)
 
     monkeypatch.setitem(STEPS, Step.FETCH_CHALLENGE, in_vain)
     advanced = here.start(account, ACTIVATE)

@@ -63,7 +63,7 @@ async def as_of_the_first_release(orchestrator, account: str) -> e.ClosureProven
 
 async def test_a_closure_holds_in_the_audit(orchestrator, closed):
     told = await orchestrator.audit()
-    assert (told.holds, told.fails, told.untold) == (1, 0, 0), told
+    assert (told.holds, told.fails, told.unknown) == (1, 0, 0), told
     (closure,) = told.closures
     assert (closure.account_id, closure.result, closure.verdict, closure.reason) == (
         closed,
@@ -79,7 +79,10 @@ async def test_a_closure_holds_in_the_audit(orchestrator, closed):
 async def test_an_audit_of_nothing(orchestrator, devnet):
     account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
     await orchestrator.activate(account.account_id, timeout=60)
-    assert (await orchestrator.audit()).document() == {"closures": [], "holds": 0, "fails": 0, "untold": 0}
+    assert (await orchestrator.audit()).document() == {
+        "closures": [],
+        **dict.fromkeys(("holds", "fails", "unknown", "untold"), 0),
+    }
 
 
 @pytest.mark.parametrize("way", ["close", "resume", "audit"])
@@ -92,7 +95,7 @@ async def test_a_closure_of_the_first_release_is_reissued(orchestrator, closed, 
             assert [told.outcome for told in await orchestrator.resume(timeout=60)] == ["done"]
         case _:
             told = await orchestrator.audit()
-            assert (told.holds, told.fails, told.untold) == (1, 0, 0), told
+            assert (told.holds, told.fails, told.unknown) == (1, 0, 0), told
     new = await proof_of(orchestrator, closed)
     assert (new.verdict, new.claim) == ("irreversible", "irreversible")
     assert verify(Path(new.certificate).read_bytes()).verdict == "irreversible"
@@ -157,13 +160,13 @@ async def test_a_wallet_that_can_still_act_is_not_done(orchestrator, devnet, mon
     account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
     active = await orchestrator.activate(account.account_id, timeout=60)
     wallet = ChainAccount.parse(active.address).address
-    world = await orchestrator._connected()
-    honest = world.prover.examine
+    services = await orchestrator._connected()
+    honest = services.prover.examine
 
     async def of_another_contract(_wallet):
         return await honest(devnet.contracts.token)
 
-    monkeypatch.setattr(world.prover, "examine", of_another_contract)
+    monkeypatch.setattr(services.prover, "examine", of_another_contract)
     told = await orchestrator.close(account.account_id, timeout=60)
     assert (told.outcome, told.error.code, told.certificate) == ("operator", "closure_not_proven", None)
     assert f"{wallet}" in told.error.message
@@ -192,7 +195,7 @@ def test_the_audits_exit_codes(devnet, reorg_to, cli):
         assert [closure.result for closure in orchestrator.audit().closures] == ["holds"]
     assert cli.json("audit")["holds"] == 1
     dead = cli.json("audit", "--rpc-url", "http://127.0.0.1:1", expect=3)
-    assert (dead["untold"], dead["closures"][0]["reason"]) == (1, "chain_unreachable")
+    assert (dead["unknown"], dead["closures"][0]["reason"]) == (1, "chain_unreachable")
     assert cli.here("audit").stdout.startswith(f"holds {account}")
     Path(closed.certificate).write_bytes(b"somebody's")  # the journal's copy is what counts
     assert cli.json("audit")["holds"] == 1

@@ -22,7 +22,7 @@ from orchestrator.chain import frames, parse, pinned
 from orchestrator.chain.rpc import _read as read_rpc
 from orchestrator.chain.rpc import _Unreadable
 from orchestrator.challenge import Challenge, decide, decide_all
-from orchestrator.challenge.accounts import named_accounts
+from orchestrator.challenge.account_mentions import named_accounts
 from orchestrator.challenge.decode import MAX_ISSUED
 from orchestrator.challenge.eip4361 import SignInMessage
 from orchestrator.closure import envelope, evidence

@@ -7,13 +7,13 @@ from contextlib import closing
 
 import pytest
 
+from orchestrator.authorization.restore_guard import restore_finding
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.journal.store import Journal
-from orchestrator.policy import KeyRules
+from orchestrator.policy import KeyPolicy
 from orchestrator.ports.signers import LogEntry
 from orchestrator.runbook import advice
 from orchestrator.signers.signing_log import FileSigningLog
-from orchestrator.steps.gate import restored
 from tests.profile import FULL
 
 from .facts import KEYSTORE, NOW, STARTED, fetched, intended, signed
@@ -66,7 +66,7 @@ async def test_nothing_is_signed_on_a_damaged_file(whole, tmp_path, cut):
 
     async def sign() -> None:
         async with await Journal.open(f"sqlite:///{path}") as journal:
-            await restored(journal, FileSigningLog(tmp_path), KEYSTORE, KeyRules())
+            await restore_finding(journal, FileSigningLog(tmp_path), KEYSTORE, KeyPolicy())
 
     async def verify() -> None:
         async with await Journal.open(f"sqlite:///{path}") as journal:
@@ -129,9 +129,9 @@ async def test_a_cut_log_of_sqlite_loses_what_was_signed_and_the_keystore_s_log_
             ),
         )  # fmt: skip
         await journal.append("a", [signed("d")], after=3, at=NOW)
-        assert await restored(journal, log, KEYSTORE, KeyRules()) is None
+        assert await restore_finding(journal, log, KEYSTORE, KeyPolicy()) is None
         shutil.copy(path, copy)
         copy.with_name("copy.db-wal").write_bytes(path.with_name("journal.db-wal").read_bytes()[: before + 100])
     async with await Journal.open(f"sqlite:///{copy}") as journal:
         assert len(await journal.read("a")) == 2
-        assert "restored from an older backup" in (await restored(journal, log, KEYSTORE, KeyRules()) or "")
+        assert "restored from an older backup" in (await restore_finding(journal, log, KEYSTORE, KeyPolicy()) or "")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import JournalError, SettingsError
 from orchestrator.journal.store import Journal
 

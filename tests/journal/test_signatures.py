@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.challenge.history import ChallengeHistory
+from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.ports.journal import CountLimit, SignatureRow
 
 from .facts import KEYSTORE, NOW, STARTED, fetched, intended, lapsed, refused, signed, stopped

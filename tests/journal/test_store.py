@@ -39,6 +39,14 @@ async def test_facts_come_back_as_they_were(journal):
     assert await journal.append("a", [], after=2, at=at) == []
 
 
+async def test_a_closed_journal_says_so(journal):
+    await journal.close()
+    for call in (journal.read("a"), journal.append("a", [STARTED], after=0, at=NOW)):
+        with pytest.raises(SettingsError, match="is closed") as raised:
+            await call
+        assert raised.value.code == "not_open"
+
+
 async def test_streams_are_apart_and_the_chain_is_one(journal):
     await journal.append("a", [STARTED], after=0, at=NOW)
     await journal.append("b", [STARTED], after=0, at=NOW)

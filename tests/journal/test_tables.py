@@ -5,7 +5,7 @@ import pytest
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.ports.journal import SignatureRow
 
 from .facts import NOW, STARTED, fetched, intended, lapsed, refused, signed

@@ -9,11 +9,11 @@ import pytest
 from coincurve import PrivateKey
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, Oversight
+from orchestrator.lifecycle.oversight_state import STREAM, Oversight
 from orchestrator.models import Address
-from orchestrator.oversight.records import read_oversight
 from orchestrator.people import Signatory
 from orchestrator.policy import Policy, Ruleset
 from tests.journal.databases import database, postgres_server  # noqa: F401

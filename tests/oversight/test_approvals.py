@@ -9,14 +9,14 @@ from datetime import timedelta
 import pytest
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import JournalError, OrchestratorError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, request_approval
-from orchestrator.lifecycle.proofs import approval_text
+from orchestrator.lifecycle.oversight_state import STREAM, request_approval
+from orchestrator.lifecycle.person_signatures import approval_text
 from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise
-from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import find, pending
 from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role

@@ -10,16 +10,15 @@ import pytest
 from coincurve import PrivateKey
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import is_disabled, read_oversight
 from orchestrator.errors import JournalError, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, content_hash, request_approval
+from orchestrator.lifecycle.oversight_state import STREAM, content_hash, request_approval
 from orchestrator.models import ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, approve
 from orchestrator.oversight.key_changes import KeyChange, KeyChanges, as_seen
-from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import find
 from orchestrator.signers import FixedPassword, Keyring, Secret
-from orchestrator.steps.gate import disabled
 from tests.oversight.conftest import BOB, NOBODY, adopt, happened, ruleset, signatory
 
 CHAIN = ChainId(31337)
@@ -178,7 +177,7 @@ async def test_disabling_takes_one_person_and_enabling_two(asking, keyring, jour
     assert keyring.get("alice").disabled
     await say_yes(asking, waiting)
     assert not (await asking.make(change, lambda: keyring.enable("alice"))).key.disabled
-    assert not disabled(keyring.get("alice"), await read_oversight(journal))
+    assert not is_disabled(keyring.get("alice"), await read_oversight(journal))
 
 
 async def test_what_somebody_has_written_to_a_file_gets_into_the_journal_by_no_other_change(asking, keyring, journal):
@@ -235,13 +234,13 @@ async def test_a_restored_keystore_does_not_bring_a_disabled_key_back(key_change
     shutil.copytree(tmp_path / "backup", keyring.path)
     restored = keyring.get("alice")
     assert not restored.disabled
-    assert disabled(restored, await read_oversight(journal))
+    assert is_disabled(restored, await read_oversight(journal))
     file = keyring.path / "alice.json"
     file.write_text(file.read_text().replace('"alice"', '"bob"'))
     file.rename(keyring.path / "bob.json")
-    assert disabled(keyring.get("bob"), await read_oversight(journal)), "a copied file is the same key"
+    assert is_disabled(keyring.get("bob"), await read_oversight(journal)), "a copied file is the same key"
     assert (await key_changes.make(KeyChange("enabled", "bob", ADDRESS), lambda: keyring.enable("bob"))).journaled
-    assert not disabled(keyring.get("bob"), await read_oversight(journal))
+    assert not is_disabled(keyring.get("bob"), await read_oversight(journal))
 
 
 async def test_a_disabled_key_that_is_imported_again_stays_disabled(key_changes, keyring, journal):
@@ -315,7 +314,7 @@ async def test_the_same_command_again_finishes_what_a_kill_cut_off(journal, keyr
     before = await changes(key_changes)
     key = keyring.get("alice")
     if action == "enabled":
-        assert disabled(key, await read_oversight(journal)), "not before the journal says so"
+        assert is_disabled(key, await read_oversight(journal)), "not before the journal says so"
     done = await key_changes.make(change, act)
     assert done.key.address == key.address, "the same key, not a second one"
     assert done.journaled
@@ -392,7 +391,7 @@ async def test_a_key_is_disabled_by_the_journal_where_its_file_cannot_be_marked(
         await key_changes.disable("alice")
     assert caught.value.code == "keystore_unreadable"
     (keyring.path / "alice.json").write_bytes(good)
-    assert disabled(keyring.get("alice"), await read_oversight(journal))
+    assert is_disabled(keyring.get("alice"), await read_oversight(journal))
 
 
 async def test_a_key_of_another_machine_is_disabled_by_the_journal(key_changes, keyring, journal, tmp_path, clock):
@@ -401,7 +400,7 @@ async def test_a_key_of_another_machine_is_disabled_by_the_journal(key_changes, 
     there = KeyChanges(journal, elsewhere, NOBODY, "os:other", clock)
     told = await there.disable("alice")
     assert (told.key.address, told.key.disabled, told.journaled) == (ADDRESS, True, True)
-    assert disabled(keyring.get("alice"), await read_oversight(journal))
+    assert is_disabled(keyring.get("alice"), await read_oversight(journal))
     assert not (await there.disable("alice")).journaled
     with pytest.raises(KeyUnavailable) as caught:
         await there.disable("nobody")

@@ -10,13 +10,13 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from orchestrator import eip191
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import JournalError, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM, fold_oversight, request_approval
-from orchestrator.lifecycle.proofs import approval_text, supporters
+from orchestrator.lifecycle.oversight_state import STREAM, fold_oversight, request_approval
+from orchestrator.lifecycle.person_signatures import approval_text, supporters
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.oversight.approvals import Granted, approve, authorise
-from orchestrator.oversight.records import read_oversight
 from orchestrator.oversight.requests import pending
 from orchestrator.oversight.stops import resume, stop
 from orchestrator.people import ANONYMOUS

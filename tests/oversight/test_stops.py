@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
+from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM
-from orchestrator.lifecycle.proofs import resume_text
-from orchestrator.oversight.records import read_oversight
+from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.person_signatures import resume_text
 from orchestrator.oversight.stops import resume, stop, to_scope
 from orchestrator.people import ANONYMOUS, Signatory, system_user
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, adopt, happened, ruleset, signatory

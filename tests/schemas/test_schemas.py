@@ -208,6 +208,7 @@ GOOD: dict[str, dict[str, Any]] = {
         ],
         "holds": 1,
         "fails": 0,
+        "unknown": 0,
         "untold": 0,
     },
     "certificate-verify": {

@@ -203,8 +203,8 @@ async def test_signed_deliveries_are_demanded_where_a_key_is_set(
             answer = await service.post(account_event())
             assert (answer.status_code, answer.json()["error"]["code"]) == (401, "webhook_signature_invalid")
             assert service.inbox() == {}
-            world = await opened._connected()
-            await world.platform.put_webhook(service.hook, ["account.updated"], key=str(uuid.uuid4()))  # type: ignore[attr-defined]
+            services = await opened._connected()
+            await services.platform.put_webhook(service.hook, ["account.updated"], key=str(uuid.uuid4()))  # type: ignore[attr-defined]
             account = await opened.create_account(made.programme.customer_id, "EUR")
             await at_once(opened.activate, account.account_id)
             await eventually(lambda: any(service.inbox().values()), "a signed delivery is taken and handled")

@@ -57,8 +57,8 @@ async def test_a_webhook_wakes_an_account_that_waits_for_the_platform(
 ) -> None:
     settings = _slow(service_settings)
     async with Orchestrator.open(settings) as opened, running(opened, settings) as service:
-        world = await opened._connected()
-        await world.platform.put_webhook(service.hook, ["account.updated"], key=str(uuid.uuid4()))  # type: ignore[attr-defined]
+        services = await opened._connected()
+        await services.platform.put_webhook(service.hook, ["account.updated"], key=str(uuid.uuid4()))  # type: ignore[attr-defined]
         account = await opened.create_account(devnet.programme.customer_id, "EUR")
         await at_once(opened.activate, account.account_id)
 

@@ -19,19 +19,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestrator.signers.log import FileSigningLog
+
+from orchestrator.authorization.gate import ruleset_wait
 from orchestrator.challenge import Challenge
 from orchestrator.errors import JournalError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Halt
 from orchestrator.lifecycle.fold import fold
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.policy import Limit, Policy, Ruleset
+from orchestrator.session import AccountSession, Services
 from orchestrator.signers import FixedPassword, Keyring, Secret
-from orchestrator.signers.signing_log import FileSigningLog
-from orchestrator.steps.gate import ruleset_wait
 from orchestrator.steps.sign import sign
-from orchestrator.steps.world import Working, World
 
 PASSWORD = "of the race"
 _AGAIN = {"journal_conflict", "journal_moved", "journal_busy", "journal_uncertain"}
@@ -65,9 +66,9 @@ class WatchedSigner:
         return signature
 
 
-def world_of(journal: Journal, keystore: Path, file: Path) -> World:
+def world_of(journal: Journal, keystore: Path, file: Path) -> Services:
     """Neither platform nor chain: the step asks neither."""
-    return World(
+    return Services(
         platform=None,
         chain=None,
         prover=None,
@@ -75,18 +76,18 @@ def world_of(journal: Journal, keystore: Path, file: Path) -> World:
         keyring=WatchedKeyring(keystore, file),
         journal=journal,
         clock=lambda: datetime.now(UTC),
-        rules=Rules(),
+        parameters=Parameters(),
         ruleset=Ruleset(policy=Policy(limits=()), domains=(), confirmations=1),
         signing_log=FileSigningLog(keystore),
         actor="os:racer",
     )
 
 
-async def adopted(world: World) -> None:
+async def adopted(services: Services) -> None:
     """Puts the world's ruleset in force, whoever of the racers comes first."""
     while True:
         try:
-            waits = await ruleset_wait(world)
+            waits = await ruleset_wait(services)
         except JournalError as error:
             if error.code not in _AGAIN:
                 raise
@@ -95,17 +96,17 @@ async def adopted(world: World) -> None:
             return
 
 
-async def work(world: World, account: str, name: str) -> str:
+async def work(services: Services, account: str, name: str) -> str:
     """``signed``, or the code or the kind of what kept it from that."""
     own = challenge_of(account, name).digest
     while True:
-        recorded = await world.journal.read(account)
+        recorded = await services.journal.read(account)
         seen = [item for item in recorded if not isinstance(item.event, e.ChallengeFetched) or item.event.digest == own]
-        working = Working(account, fold(seen), len(recorded), world)
-        if working.op.signed is not None and working.op.signed.digest == own:
+        session = AccountSession(account, fold(seen), len(recorded), services)
+        if session.op.signed is not None and session.op.signed.digest == own:
             return "signed"  # in an earlier life
         try:
-            action = await sign(working)
+            action = await sign(session)
         except JournalError as error:
             if error.code not in _AGAIN:
                 return error.code
@@ -122,21 +123,23 @@ def tell(text: str) -> None:
 
 async def main(url: str, keystore: Path, name: str, file: Path) -> None:
     async with await Journal.open(url) as journal:
-        world = world_of(journal, keystore, file)
-        for key in world.keyring.list():
-            world.keyring.signer(key.name).unlock()
-        await adopted(world)
+        services = world_of(journal, keystore, file)
+        for key in services.keyring.list():
+            services.keyring.signer(key.name).unlock()
+        await adopted(services)
         tell("ready")
         for line in sys.stdin:
             told = json.loads(line)
             if "most" in told:
                 limits = (Limit(per="all", signatures=told["most"], seconds=3600),)
-                world = replace(world, ruleset=world.ruleset.model_copy(update={"policy": Policy(limits=limits)}))
-                await adopted(world)
+                services = replace(
+                    services, ruleset=services.ruleset.model_copy(update={"policy": Policy(limits=limits)})
+                )
+                await adopted(services)
             begin = time.perf_counter() + random.random() * told.get("jitter", 0.0)
             while time.perf_counter() < begin:
                 pass
-            tell(json.dumps([await work(world, account, name) for account in told["accounts"]]))
+            tell(json.dumps([await work(services, account, name) for account in told["accounts"]]))
 
 
 if __name__ == "__main__":

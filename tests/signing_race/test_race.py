@@ -24,7 +24,7 @@ from orchestrator import eip191
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountStatus, ChainId, OperationKind
 from orchestrator.ports.signers import KeyInfo

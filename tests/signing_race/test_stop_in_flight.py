@@ -20,18 +20,18 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.oversight import STREAM
+from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.oversight.key_changes import KeyChanges
 from orchestrator.oversight.records import Drain
 from orchestrator.oversight.stops import stop
 from orchestrator.platform import PlatformClient
 from orchestrator.platform.clock import SystemClock
 from orchestrator.policy import Policy
-from orchestrator.policy.document import ChallengeRules
+from orchestrator.policy.document import ChallengePolicy
+from orchestrator.session import AccountSession
 from orchestrator.signers import FixedPassword, Keyring, Secret
 from orchestrator.steps.sign import sign
 from orchestrator.steps.submit import submit
-from orchestrator.steps.world import Working
 from tests.platform.conftest import LoopbackPlatform, Reply
 from tests.profile import FULL
 
@@ -84,7 +84,7 @@ class Elsewhere:
     async def narrow(self) -> None:
         """Another process is started with a policy that allows no UUID."""
         ruleset = world_of(self.journal, self.scene.keystore, Path("unused")).ruleset
-        policy = Policy(limits=(), challenge=ChallengeRules(kinds=("eip4361",)))
+        policy = Policy(limits=(), challenge=ChallengePolicy(kinds=("eip4361",)))
         narrower = ruleset.model_copy(update={"policy": policy})
         document = rfc8785.dumps(narrower.document).decode()
         event = o.RulesetAdopted(ruleset=narrower.hash, document=document, by="os:eve")
@@ -100,14 +100,14 @@ SOME = FORBIDS if FULL else ["stop_key", "narrow"]
 class Sending:
     """A signature that is made and not sent yet, and who sends it."""
 
-    working: Working
+    session: AccountSession
     server: LoopbackPlatform
     clock: Pauses
     elsewhere: Elsewhere
 
     @property
     def path(self) -> str:
-        return f"/accounts/{self.working.account_id}/challenge/sign"
+        return f"/accounts/{self.session.account_id}/challenge/sign"
 
     @property
     def sent(self) -> int:
@@ -116,7 +116,7 @@ class Sending:
     async def outcome(self) -> object:
         """What the step says, or raises."""
         try:
-            return await submit(self.working)
+            return await submit(self.session)
         except OrchestratorError as error:
             return error
 
@@ -131,7 +131,7 @@ class Sending:
             case _:
                 assert isinstance(outcome, Wait)
                 assert "resume-signing" in outcome.waits_for
-        assert self.working.op.signed.accepted_at is None
+        assert self.session.op.signed.accepted_at is None
 
 
 @pytest.fixture
@@ -142,14 +142,14 @@ async def sending(database, tmp_path, server, settings) -> AsyncIterator[Sending
         await Journal.open(database.url) as other,
         PlatformClient(settings(), clock=(clock := Pauses())) as client,
     ):
-        world = replace(world_of(journal, scene.keystore, tmp_path / "signatures"), platform=client)
-        await adopted(world)
+        services = replace(world_of(journal, scene.keystore, tmp_path / "signatures"), platform=client)
+        await adopted(services)
         account = "5df359f0-d299-40a1-8023-17c77a50144c"
         await journal.append(account, scene._begun(account, 1), after=0, at=now())
-        working = await Working.load(account, world)
-        assert await sign(working) is None
+        session = await AccountSession.load(account, services)
+        assert await sign(session) is None
         await client.login()
-        yield Sending(working, server, clock, Elsewhere(scene, other))
+        yield Sending(session, server, clock, Elsewhere(scene, other))
 
 
 @pytest.mark.parametrize("how", FORBIDS)
@@ -206,31 +206,31 @@ async def test_none_is_repeated_where_the_first_was_not_sent(sending, how, serve
 async def test_none_is_sent_when_it_comes_between_the_intent_and_the_request(sending, how):
     """What used to be asked once, before the intent."""
     sending.server.on("POST", sending.path, TAKEN)
-    append = sending.working.world.journal.append
+    append = sending.session.services.journal.append
 
     async def then(*args, **conditions):
         done = await append(*args, **conditions)
         await getattr(sending.elsewhere, how)()
         return done
 
-    sending.working.world.journal.append = then
+    sending.session.services.journal.append = then
     sending.require_kept(await sending.outcome(), how)
     assert sending.sent == 0
 
 
 @pytest.mark.parametrize("how", SOME)
 async def test_the_intent_is_not_journaled_past_a_decision(sending, how):
-    append = sending.working.world.journal.append
+    append = sending.session.services.journal.append
 
     async def late(*args, **conditions):
         await getattr(sending.elsewhere, how)()
         return await append(*args, **conditions)
 
-    sending.working.world.journal.append = late
+    sending.session.services.journal.append = late
     outcome = await sending.outcome()
     assert isinstance(outcome, JournalError)
     assert outcome.code == "journal_moved"
-    recorded = await sending.working.world.journal.read(sending.working.account_id)
+    recorded = await sending.session.services.journal.read(sending.session.account_id)
     assert not any(isinstance(item.event, e.SubmissionIntended) for item in recorded)
     assert sending.sent == 0
 
@@ -262,7 +262,7 @@ async def test_who_stops_waits_for_the_request_that_is_out(sending, how):
 async def test_a_request_that_does_not_end_is_told(sending):
     """A process that hangs between the question and the sending: nobody says that signing is stopped then."""
     sending.elsewhere.drain = Drain(patience=0.05)
-    async with sending.working.world.journal.in_flight():
+    async with sending.session.services.journal.in_flight():
         with pytest.raises(JournalError) as caught:
             await sending.elsewhere.stop_all()
     assert caught.value.code == "signature_in_flight"
@@ -274,7 +274,7 @@ async def test_a_request_that_does_not_end_is_told(sending):
 @pytest.mark.both_databases
 async def test_flights_share_and_what_comes_after_a_stop_waits_for_it(sending):
     """So that a busy service cannot keep a stop of something else waiting for ever."""
-    mine, other = sending.working.world.journal, sending.elsewhere.journal
+    mine, other = sending.session.services.journal, sending.elsewhere.journal
     begun: list[str] = []
 
     async def late() -> None:
@@ -300,7 +300,7 @@ async def test_a_flight_that_loses_its_lock_is_cut_off(sending):
         pytest.skip("a file's lock ends with its process alone")
 
     async def flight() -> None:
-        async with sending.working.world.journal.in_flight():
+        async with sending.session.services.journal.in_flight():
             server.run("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'")
             await asyncio.Event().wait()
 

@@ -32,7 +32,7 @@ _HYPHENS: Final = re.compile("[\u2010-\u2015\u2212]")
 
 
 def forms_for(challenge: Challenge) -> tuple[Form, ...]:
-    """What the rules look at. Sign-in messages and UUIDs are read strictly as what they are and stand for nothing else:
+    """What the rules read. Sign-in messages and UUIDs are read strictly as what they are and stand for nothing else:
     a nonce may be any letters and digits, and a UUID could be read as Base64."""
     if challenge.kind is ChallengeKind.OPAQUE:
         return forms_of(challenge.decoded)

@@ -1,4 +1,4 @@
-"""What stands between a challenge and a key: the ruleset in force, stops, the restore guard.
+"""What people have decided, asked before anything is signed: the ruleset in force, approvals, stops, keys out of use.
 
 Every check reads the journal's stream ``signing`` once, and what is then recorded is recorded only if that stream has
 not grown meanwhile (``unchanged``): a stop or a new ruleset, whichever process it comes from, takes effect with the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import rfc8785
@@ -18,64 +18,40 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.decisions import is_decision
-from orchestrator.lifecycle.oversight import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
-from orchestrator.lifecycle.proofs import approvals_needed, supporters
+from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
+from orchestrator.lifecycle.person_signatures import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.people import signed_request
-from orchestrator.policy import KeyRules, Role, Ruleset
-from orchestrator.ports.journal import CountLimit, Facts
-from orchestrator.ports.signers import KeyInfo, LogEntry, SigningLog
-from orchestrator.steps.world import World
+from orchestrator.policy import Role, Ruleset
+from orchestrator.ports.journal import CountLimit, Journal
+from orchestrator.ports.signers import KeyInfo
+from orchestrator.session import Services
 
 _TURN = timedelta(minutes=10)
 """How long a process leaves a ruleset in force that another process has put in the place of its own."""
 
 
-async def oversight(world: World) -> Oversight:
-    """What people have decided so far. Reads only."""
-    return fold_oversight(await world.journal.read(STREAM))
+async def read_oversight(journal: Journal) -> Oversight:
+    """What people have decided so far: what the stream ``signing`` says now."""
+    return fold_oversight(await journal.read(STREAM))
 
 
-async def confirmations(world: World) -> int:
+async def confirmations_in_force(services: Services) -> int:
     """Those of the ruleset in force: what the settings say counts once it was adopted. Reads only."""
-    seen = await oversight(world)
-    return (seen.ruleset or world.ruleset).confirmations
+    seen = await read_oversight(services.journal)
+    return (seen.ruleset or services.ruleset).confirmations
 
 
-async def note_decisions(journal: Facts, log: SigningLog) -> None:
-    """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen (a
-    stop, say), and one for the last change if that came later: an older database that lacks one is recognised, and
-    whether people's word was lost with it. Call behind ``restored`` only."""
-    journaled, identity = await journal.read(STREAM), await journal.identity()
-    last = await asyncio.to_thread(log.last, identity)
-    fresh = [item for item in journaled if last is None or item.seq > last.seq]
-    decided = [item for item in fresh if is_decision(item.event)]
-    for item in (*decided[-1:], *fresh[-1:]):  # one that is both has one line: what is there already is not noted again
-        entry = LogEntry(
-            epoch=last.epoch if last is not None else 0,
-            seq=item.seq,
-            hash=item.hash,
-            account_id="",
-            purpose="decision" if is_decision(item.event) else "change",
-            digest="",
-            signer="",
-            key="",
-            at=item.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        )
-        await asyncio.to_thread(log.note, identity, entry)
-
-
-async def ruleset_wait(world: World) -> Wait | None:
+async def ruleset_wait(services: Services) -> Wait | None:
     """None if the ruleset of this process' settings is the one in force; else what is waited for.
 
     SIDE EFFECTS: adopts the ruleset where the one in force asks nobody about the change (or where there is none yet);
     else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError, and as
     ``people.prove`` where the person who runs this process cannot be proven to be one of the people in force.
     """
-    seen, mine, now = await oversight(world), world.ruleset, world.clock()
+    seen, mine, now = await read_oversight(services.journal), services.ruleset, services.clock()
     if seen.ruleset_hash == mine.hash:
-        world.adopted.add(mine.hash)
+        services.adopted.add(mine.hash)
         return None
     if seen.ruleset_hash is not None and seen.ruleset is None:
         raise SettingsError(
@@ -83,7 +59,7 @@ async def ruleset_wait(world: World) -> Wait | None:
             code="ruleset_newer",
         )
     turn = (seen.ruleset_at or now) + _TURN
-    if seen.ruleset_hash is not None and mine.hash in world.adopted and now < turn:
+    if seen.ruleset_hash is not None and mine.hash in services.adopted and now < turn:
         return Wait(
             f"another process to end, or to be started with the same settings: it has put ruleset "
             f"{(seen.ruleset_hash or '')[:12]} in force, this one works under {mine.hash[:12]}",
@@ -91,10 +67,10 @@ async def ruleset_wait(world: World) -> Wait | None:
             turn,
         )
     needed = seen.ruleset.approvals_for(mine) if seen.ruleset is not None else 0
-    adopted = o.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=world.actor)
+    adopted = o.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=services.actor)
     if needed == 0 or seen.ruleset is None:
-        await record(world, seen, adopted)
-        world.adopted.add(mine.hash)
+        await append_as_seen(services, seen, adopted)
+        services.adopted.add(mine.hash)
         return None
     content = change_of(seen.ruleset_hash, seen.ruleset, mine)
     found = seen.request_for("ruleset", content_hash(content), needed, now)
@@ -105,20 +81,20 @@ async def ruleset_wait(world: World) -> Wait | None:
             Role.ADMINISTRATOR,
             content,
             needed=needed,
-            by=world.actor,
-            signatory=world.signatory,
+            by=services.actor,
+            signatory=services.signatory,
             people=seen.ruleset.policy.people,
-            journal=await world.journal.identity(),
+            journal=await services.journal.identity(),
             now=now,
             expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
         )
-        await record(world, seen, asked)
+        await append_as_seen(services, seen, asked)
         found = Approval(asked, now)
-    approved, takes = await standing(world, seen, found)
-    if approved >= takes and found.is_live(world.clock()):
+    approved, takes = await count_approvals(services, seen, found)
+    if approved >= takes and found.is_live(services.clock()):
         used = adopted.model_copy(update={"request": found.asked.request})
-        await record(world, seen, used, o.ApprovalUsed(request=found.asked.request))
-        world.adopted.add(mine.hash)
+        await append_as_seen(services, seen, used, o.ApprovalUsed(request=found.asked.request))
+        services.adopted.add(mine.hash)
         return None
     return change_wait(found, takes, content)
 
@@ -140,7 +116,7 @@ def change_wait(asked: Approval, takes: int, change: Mapping[str, Any]) -> Wait:
     )
 
 
-def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
+def stop_wait(stop: Stop, now: datetime, patience: timedelta) -> Wait:
     """The wait that an emergency stop is."""
     scope = "all signing" if stop.scope == "all" else f"signing of {stop.scope}"
     return Wait(
@@ -150,84 +126,38 @@ def stopped(stop: Stop, now: datetime, patience: timedelta) -> Wait:
     )
 
 
-async def standing(world: World, seen: Oversight, approval: Approval) -> tuple[int, int]:
+async def count_approvals(services: Services, seen: Oversight, approval: Approval) -> tuple[int, int]:
     """How many people have approved a request, and how many must: by signatures, and not by what the events say. Reads
     only."""
-    policy, journal = (seen.ruleset or world.ruleset).policy, await world.journal.identity()
+    policy, journal = (seen.ruleset or services.ruleset).policy, await services.journal.identity()
     said = supporters(approval, policy.people, journal, eip191.recover)
     return len(said), approvals_needed(approval.asked, policy, journal, eip191.recover)
 
 
-async def restored(journal: Facts, log: SigningLog, keystore: str, rules: KeyRules) -> str | None:
-    """Why nothing may be signed before a reconciliation, or None: either the journal or the keystore is older than what
-    was signed, or they do not belong together. ``keystore``: its id. Reads only. Raises JournalError
-    ``journal_damaged``.
-    """
-    await journal.require_whole()
-    identity = await journal.identity()
-    # In this order: another process writes its line after its intent and before its signature.
-    signed, mine = await journal.last_signed_seq(None), await journal.last_signed_seq(keystore)
-    last = await asyncio.to_thread(log.last, identity)
-    if last is None:
-        if signed is not None:
-            return (
-                f"the journal has a signature at event {signed}, and the log beside the keystore has none for this "
-                "journal: the keystore was restored from an older copy, or is another one"
-            )
-        return await unrelated(log, identity, rules)
-    found = await journal.event_hash(last.seq)
-    if found != last.hash:
-        actual = "no such event" if found is None else "another event there"
-        return (
-            f"the log beside the keystore ends with event {last.seq} of the journal (signed at {last.at}), and the "
-            f"journal has {actual}: the database was restored from an older backup"
-        )
-    if mine is not None and mine > last.seq:
-        return (
-            f"the journal has a signature of this keystore at event {mine}, and the log beside the keystore ends with "
-            f"event {last.seq}: the keystore was restored from an older copy"
-        )
-    return None
-
-
-async def unrelated(log: SigningLog, identity: str | None, rules: KeyRules) -> str | None:
-    """Why keys that have signed for another journal may not sign for one that has no signature, or None. ``identity``:
-    that journal's; None where it is not there yet. Reads only."""
-    # Without this one: another process may just be writing its first line, or was killed before that.
-    others = await asyncio.to_thread(log.journals) - {identity}
-    if not others or rules.new_journal != "refuse":
-        return None
-    this = "this one" if identity is None else f"this one ({identity})"
-    return (
-        f"the keystore has signed for another journal ({', '.join(sorted(others)[:3])}), and {this} has no signature: "
-        "expected the journal that belongs to the keystore (policy keys.new_journal)"
-    )
-
-
-async def certificate_wait(world: World, chain: str) -> Wait | None:
+async def certificate_wait(services: Services, chain: str) -> Wait | None:
     """None if the certificate's key may sign for this chain (CAIP-2) now; else the wait that a stop is. Reads only.
 
     Raises JournalError ``journal_damaged``, and KeyUnavailable: ``key_disabled`` where the journal's last word on the
     key is that it is out of use, and where the key is not there.
     """
-    name = world.certifier.key
+    name = services.certifier.key
     if name is None:
         return None
-    await world.journal.require_whole()
-    seen = await oversight(world)
+    await services.journal.require_whole()
+    seen = await read_oversight(services.journal)
     stop = seen.stop_for(key=name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
     if stop is not None:
-        return stopped(stop, world.clock(), world.rules.patience)
+        return stop_wait(stop, services.clock(), services.parameters.patience)
     last = seen.keys.get(name)
     if last is not None and last.disabled:
         raise KeyUnavailable(
             f"key {name!r}, which is to sign certificates, was disabled by {last.by}: orchestrator keys enable {name}",
             code="key_disabled",
         )
-    address = await asyncio.to_thread(world.certifier.address)
+    address = await asyncio.to_thread(services.certifier.address)
     stop = seen.stop_for(key=name, address=address, chain=chain)
     if stop is not None:
-        return stopped(stop, world.clock(), world.rules.patience)
+        return stop_wait(stop, services.clock(), services.parameters.patience)
     if address in seen.out_of_use:
         raise KeyUnavailable(
             f"key {name!r}, which is to sign certificates, has address {address}, and that is disabled",
@@ -236,7 +166,7 @@ async def certificate_wait(world: World, chain: str) -> Wait | None:
     return None
 
 
-def disabled(key: KeyInfo, seen: Oversight) -> bool:
+def is_disabled(key: KeyInfo, seen: Oversight) -> bool:
     """By its file or by the journal's last word on its address: neither a keystore from an older backup nor a copy of
     the file under another name puts a key back into use."""
     return key.disabled or key.address in seen.out_of_use
@@ -257,13 +187,13 @@ def count_limits(ruleset: Ruleset, key: KeyInfo, now: datetime) -> tuple[CountLi
     )
 
 
-async def record(world: World, seen: Oversight, *new: Event) -> None:
+async def append_as_seen(services: Services, seen: Oversight, *new: Event) -> None:
     """SIDE EFFECTS: appends to the stream ``signing``, if it is still as it was seen.
 
     Raises JournalError, passing: ``journal_moved`` where it has grown meanwhile.
     """
     try:
-        await world.journal.append(STREAM, list(new), after=seen.length, at=world.clock())
+        await services.journal.append(STREAM, list(new), after=seen.length, at=services.clock())
     except JournalError as error:
         if error.code != "journal_conflict":
             raise

@@ -42,7 +42,7 @@ class Approval:
         return (asked.subject, asked.needed) == (subject, needed) and asked.content_hash == shown == content_hash
 
     def is_granted(self, now: datetime, asker: Asker) -> bool:
-        """As the events say it; ``proofs`` says which of them a signature supports. Not counting the one who asked."""
+        """As the events say it, proven or not (``person_signatures``). The one who asked does not count."""
         people = {given.person for given in self.given} - {self.asked.by}
         needed = self.asked.needed if asker == "any" or self.asked.signature is not None else self.asked.needed + 1
         return self.is_live(now) and len(people) >= needed

@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator.errors import SigningError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import Approval, Stop
+from orchestrator.lifecycle.oversight_state import Approval, Stop
 from orchestrator.policy import Person, Policy
 
 SYSTEM_USER: Final = "os:"

@@ -3,26 +3,17 @@ is done."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
+from orchestrator.authorization.gate import count_limits, is_disabled
+from orchestrator.authorization.restore_guard import foreign_keystore_finding, restore_finding
 from orchestrator.errors import JournalError
-from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
-from orchestrator.ports.journal import CountLimit, Facts
+from orchestrator.ports.journal import Journal
 from orchestrator.ports.signers import KeyInfo, SigningLog
-from orchestrator.steps.gate import count_limits, disabled, restored, unrelated
-
-
-class FactsWithLimits(Facts, Protocol):
-    """A journal that can be asked of a limit without a signature."""
-
-    async def require_room(self, limits: Sequence[CountLimit], at: datetime) -> None:
-        """Raises JournalError ``signing_limit`` if one more signature at ``at`` exceeds a limit."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +25,7 @@ class Obstacle:
 
 
 async def obstacles(
-    journal: FactsWithLimits | None,
+    journal: Journal | None,
     log: SigningLog,
     keystore: str,
     ruleset: Ruleset,
@@ -51,7 +42,7 @@ async def obstacles(
     signature is intended already, and counted. Raises KeyUnavailable and JournalError where something cannot be read.
     """
     found: list[Obstacle] = []
-    if key is not None and disabled(key, seen):
+    if key is not None and is_disabled(key, seen):
         found.append(Obstacle("key_disabled", f"key {key.name} is disabled"))
     stop = seen.stop_for(key=None if key is None else key.name, address=owner.address, chain=str(owner.chain))
     if stop is not None:
@@ -66,8 +57,12 @@ async def obstacles(
                 "the change is to be adopted first",
             )
         )
-    rules = ruleset.policy.keys
-    older = await unrelated(log, None, rules) if journal is None else await restored(journal, log, keystore, rules)
+    policy = ruleset.policy.keys
+    older = (
+        await foreign_keystore_finding(log, None, policy)
+        if journal is None
+        else await restore_finding(journal, log, keystore, policy)
+    )
     if older is not None:
         found.append(Obstacle("journal_restored", older))
     if journal is not None and key is not None and not resuming:

@@ -12,39 +12,39 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from orchestrator.challenge.accounts import named_accounts
+from orchestrator.authorization.gate import is_disabled, read_oversight, stop_wait
+from orchestrator.challenge.account_mentions import named_accounts
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable
 from orchestrator.lifecycle.decide import Halt, Wait
 from orchestrator.lifecycle.fold import PURPOSE, Signed
-from orchestrator.lifecycle.oversight import Oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.models import ChainAccount
-from orchestrator.policy import KeyRules, Ruleset
+from orchestrator.policy import KeyPolicy, Ruleset
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.steps.gate import disabled, oversight, stopped
-from orchestrator.steps.world import Working, World
+from orchestrator.session import AccountSession, Services
 
 
 @asynccontextmanager
-async def permitted(working: Working) -> AsyncIterator[None]:
+async def permitted(session: AccountSession) -> AsyncIterator[None]:
     """Held while the live signature is sent once: a stop that is written meanwhile returns after that.
 
     Raises JournalError ``journal_moved`` where it may not be sent any more, and as ``forbidden``: nothing is sent then.
     """
-    async with working.world.journal.in_flight():
-        found = await forbidden(working, await oversight(working.world))
+    async with session.services.journal.in_flight():
+        found = await forbidden(session, await read_oversight(session.services.journal))
         if found is not None:
-            told = found.waits_for if isinstance(found, Wait) else found.message
+            reason = found.waits_for if isinstance(found, Wait) else found.message
             raise JournalError(
-                f"decided meanwhile, so the signature is not sent: {told}",
+                f"decided meanwhile, so the signature is not sent: {reason}",
                 code="journal_moved",
                 disposition=Disposition.RETRY,
             )
         yield
 
 
-async def forbidden(working: Working, seen: Oversight) -> Wait | Halt | None:
+async def forbidden(session: AccountSession, seen: Oversight) -> Wait | Halt | None:
     """What keeps the live signature from being sent, or None. Reads only.
 
     The policy's times are those of when it was signed: a signature does not become forbidden by waiting.
@@ -52,23 +52,23 @@ async def forbidden(working: Working, seen: Oversight) -> Wait | Halt | None:
     Raises JournalError ``journal_moved`` where another ruleset came into force, and KeyUnavailable: ``key_disabled``,
     and where the keystore cannot be read (a key that is not in it may be another machine's).
     """
-    op, world = working.op, working.world
+    op, services = session.op, session.services
     if op.signed is None or op.challenge is None or op.challenge_at is None:
         raise AssertionError("a signature is made before it is submitted")
-    require_in_force(world, seen)
+    require_in_force(services, seen)
     signer = ChainAccount.parse(op.signed.signer)
     # Before keys, so that a stop needs none to be there.
     stop = seen.stop_for(key=op.signed.by_key, address=signer.address, chain=str(signer.chain))
     if stop is not None:
-        return stopped(stop, working.now(), world.rules.patience)
-    key = await asyncio.to_thread(_signed_by, world, op.signed, signer)
+        return stop_wait(stop, session.now(), services.parameters.patience)
+    key = await asyncio.to_thread(_signed_by, services, op.signed, signer)
     require_enabled(key, seen)
     decision = await decision_on(
-        working,
+        session,
         Challenge.parse(op.challenge.challenge),
         signer,
-        bindings(key, seen, world.ruleset),
-        binding_rules(key, seen, world.ruleset),
+        bound_wallets(key, seen, services.ruleset),
+        key_policy_for(key, seen, services.ruleset),
         now=op.signed.at,
         fetched_at=min(op.challenge_at, op.signed.at),
         intended=True,
@@ -78,9 +78,9 @@ async def forbidden(working: Working, seen: Oversight) -> Wait | Halt | None:
     return None
 
 
-def require_in_force(world: World, seen: Oversight) -> None:
+def require_in_force(services: Services, seen: Oversight) -> None:
     """Raises JournalError ``journal_moved`` (retry) unless the ruleset of this process is in force."""
-    if seen.ruleset_hash != world.ruleset.hash:
+    if seen.ruleset_hash != services.ruleset.hash:
         raise JournalError(
             "another ruleset came into force meanwhile: it is read first",
             code="journal_moved",
@@ -90,7 +90,7 @@ def require_in_force(world: World, seen: Oversight) -> None:
 
 def require_enabled(key: KeyInfo, seen: Oversight) -> None:
     """Raises KeyUnavailable ``key_disabled``."""
-    if disabled(key, seen):
+    if is_disabled(key, seen):
         raise KeyUnavailable(
             f"key {key.name!r} with address {key.address} is disabled: "
             f"type orchestrator keys enable {key.name} if it may sign again",
@@ -98,7 +98,7 @@ def require_enabled(key: KeyInfo, seen: Oversight) -> None:
         )
 
 
-def bindings(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
+def bound_wallets(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
     """The wallets that the key may sign for under the ruleset in force (None: none is).
 
     Where changes of keys take approval, they are what the journal last said of the key with this name and address:
@@ -111,21 +111,21 @@ def bindings(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[Ch
     return tuple(dict.fromkeys((*key.wallets, *journaled)))  # a kill between the two leaves the journal's
 
 
-def binding_rules(key: KeyInfo, seen: Oversight, ruleset: Ruleset) -> KeyRules:
+def key_policy_for(key: KeyInfo, seen: Oversight, ruleset: Ruleset) -> KeyPolicy:
     """The ruleset's ``keys`` as they hold for this key: where changes of keys take approval, the first use binds no key
     that the journal has not heard of, since nobody has approved that it is there."""
-    rules = ruleset.policy.keys
+    policy = ruleset.policy.keys
     if ruleset.policy.approvals.keys == 0 or (key.name, key.address) in seen.key_changes:
-        return rules
-    return rules.model_copy(update={"binding": "required"})
+        return policy
+    return policy.model_copy(update={"binding": "required"})
 
 
 async def decision_on(
-    working: Working,
+    session: AccountSession,
     challenge: Challenge,
     owner: ChainAccount,
     wallets: tuple[ChainAccount, ...],
-    keys: KeyRules,
+    key_policy: KeyPolicy,
     *,
     now: datetime,
     fetched_at: datetime,
@@ -133,31 +133,31 @@ async def decision_on(
 ) -> Decision:
     """What the policy says of the operation's challenge. ``intended``: whether its signature is in the journal already,
     as an intent or made. Reads only."""
-    op, world = working.op, working.world
+    op, services = session.op, session.services
     return decide(
         challenge,
         Expectation(
-            account_id=working.account_id,
+            account_id=session.account_id,
             operation=SigningOperation(PURPOSE[op.kind]),
             signer=owner,
             wallets=wallets,
-            rules=world.ruleset.policy.challenge,
-            keys=keys,
-            allowed_domains=frozenset(world.ruleset.domains),
+            policy=services.ruleset.policy.challenge,
+            key_policy=key_policy,
+            allowed_domains=frozenset(services.ruleset.domains),
             now=now,
             fetched_at=fetched_at,
-            clock_skew=world.rules.clock_skew,
-            history=await world.journal.challenge_history(challenge.digest),
-            known_accounts=await world.journal.known_accounts(named_accounts(challenge)),
+            clock_skew=services.parameters.clock_skew,
+            history=await services.journal.challenge_history(challenge.digest),
+            known_accounts=await services.journal.known_accounts(named_accounts(challenge)),
             resuming=intended,
         ),
     )
 
 
-def _signed_by(world: World, signed: Signed, signer: ChainAccount) -> KeyInfo:
+def _signed_by(services: Services, signed: Signed, signer: ChainAccount) -> KeyInfo:
     """The key that made the signature, under the name that it had then. Blocks."""
     try:
-        key = world.keyring.key_for(signer.address)
+        key = services.keyring.key_for(signer.address)
     except KeyUnavailable as error:
         if error.code != "key_not_found":
             raise

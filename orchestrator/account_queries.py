@@ -1,4 +1,4 @@
-"""What is told of accounts: the platform's word beside the journal's. Reads only."""
+"""Reads of accounts: what the platform says beside what the journal says. Nothing is written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId, CustomerId, Outcome, to_uuid
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.report import AccountReport, OperationReport, StatusReport, StopNote, account_report, report
-from orchestrator.steps.world import World
+from orchestrator.session import Services
 
 _UNNAMED = re.compile(r"unnamed-[0-9a-f-]{36}")
 _SHORTEST_PREFIX = 6
 _MOST_NAMED = 10
-"""Accounts that an ambiguous beginning is told to be of."""
+"""Accounts that are listed for an ambiguous beginning."""
 _IN_ONE_TURN = 500
-"""Accounts that are looked at before the event loop gets its turn: some 10 ms."""
+"""Accounts that are reported before the event loop gets its turn: some 10 ms."""
 
 Ask = Literal["never", "if_unknown", "always"]
 """Whether the platform is asked, too, which accounts begin so."""
@@ -54,14 +54,14 @@ def beginning(text: str) -> str | None:
     return text if fits else None
 
 
-class Accounts:
+class AccountQueries:
     """Reads journal, platform and chain. ``connected`` connects the last two when they are first needed, and may raise;
     ``outlook``: what people have decided and the settings ask for, now."""
 
     def __init__(
         self,
         journal: Journal,
-        connected: Callable[[], Awaitable[World]],
+        connected: Callable[[], Awaitable[Services]],
         outlook: Callable[[], Awaitable[Outlook]],
     ) -> None:
         self._journal = journal
@@ -70,12 +70,12 @@ class Accounts:
 
     async def every(self, customer_id: str | None) -> list[AccountReport]:
         """All accounts of the programme, or of one customer. Raises PlatformError's subclasses."""
-        world = await self._connected()
+        services = await self._connected()
         if customer_id is None:
-            found = await world.platform.accounts()
+            found = await services.platform.accounts()
         else:
-            found = await world.platform.customer_accounts(CustomerId(to_uuid(customer_id, "the customer's id")))
-        known = {told.account_id: told for told in (await self.status(())).accounts}
+            found = await services.platform.customer_accounts(CustomerId(to_uuid(customer_id, "the customer's id")))
+        known = {one.account_id: one for one in (await self.status(())).accounts}
         references = await self._references()
         reports = []
         for number, account in enumerate(found):
@@ -86,23 +86,23 @@ class Accounts:
 
     async def one(self, account_id: AccountId) -> AccountReport:
         """One account. Raises PlatformRefused ``account_not_found``."""
-        world = await self._connected()
-        account = await world.platform.account(account_id)
+        services = await self._connected()
+        account = await services.platform.account(account_id)
         recorded = await self._journal.read(account_id)
-        told = await self.report(account_id, fold(recorded)) if recorded else None
-        return account_report(account, told, reference=await self.reference(account_id))
+        journaled = await self.report(account_id, fold(recorded)) if recorded else None
+        return account_report(account, journaled, reference=await self.reference(account_id))
 
     async def preflight(self, account_id: AccountId) -> tuple[AccountReport, dict[str, str]]:
         """The account, and what is left of it, by name: wei, tokens (each in its smallest unit), cards' status."""
-        world = await self._connected()
-        account = await world.platform.account(account_id)
-        view = await world.chain.view(account_id)
+        services = await self._connected()
+        account = await services.platform.account(account_id)
+        view = await services.chain.view(account_id)
         left: dict[str, str] = {}
         if view.deployment is not None:
-            holdings = await world.chain.holdings(view.deployment.wallet, world.tokens)
+            holdings = await services.chain.holdings(view.deployment.wallet, services.tokens)
             left["wei"] = str(holdings.wei)
             left |= {f"token {balance.token}": str(balance.amount) for balance in holdings.tokens}
-        cards = await world.platform.cards(account_id)
+        cards = await services.platform.cards(account_id)
         left |= {f"card {card.id}": card.status for card in cards}
         return account_report(account), left
 
@@ -115,17 +115,17 @@ class Accounts:
         else:
             states = await self.states()
         references = await self._references()
-        told: dict[AccountId, OperationReport] = {}
+        reports: dict[AccountId, OperationReport] = {}
         for account_id, state in states.items():
             one = report(account_id, state, wait=outlook.wait(account_id, state))
             if state == AccountState():
                 account = await (await self._connected()).platform.account(account_id)
                 one = one.model_copy(update={"status": account.status})
-            told[account_id] = one.model_copy(update={"reference": references.get(account_id)})
+            reports[account_id] = one.model_copy(update={"reference": references.get(account_id)})
         requests = [request for account_id, state in states.items() for request in outlook.requests(account_id, state)]
         return StatusReport(
-            accounts=[told[account_id] for account_id in account_ids or told],
-            decisions=[account_id for account_id, one in told.items() if one.outcome is Outcome.OPERATOR],
+            accounts=[reports[account_id] for account_id in account_ids or reports],
+            decisions=[account_id for account_id, one in reports.items() if one.outcome is Outcome.OPERATOR],
             approvals=[request.id for request in (*outlook.changes(), *requests) if not request.is_granted],
             stops=[StopNote.of(stop) for stop in outlook.seen.stops],
         )
@@ -134,8 +134,8 @@ class Accounts:
         """By the journal alone; ``wait``: what the operation is known to wait for."""
         if wait is None:
             wait = (await self._outlook()).wait(account_id, state)
-        told = report(account_id, state, wait=wait)
-        return told.model_copy(update={"reference": await self.reference(account_id)})
+        found = report(account_id, state, wait=wait)
+        return found.model_copy(update={"reference": await self.reference(account_id)})
 
     # --- names of accounts ---------------------------------------------------------------------------------------
 

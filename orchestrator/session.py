@@ -1,22 +1,21 @@
-"""What a step works with: the outside systems (``World``) and one account's journaled state (``Working``)."""
+"""What steps work with: the outside systems (``Services``), and one account with its state (``AccountSession``)."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
-from orchestrator.errors import Disposition, JournalError
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.lifecycle.stages import Rules
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
 from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Ruleset
 from orchestrator.ports.chain import Chain, ChainView, Examined, Holdings, Prover
-from orchestrator.ports.journal import CountLimit, Facts
+from orchestrator.ports.journal import CountLimit, Journal
 from orchestrator.ports.platform import Platform, PlatformAccount, PlatformCard, PlatformCustomer
 from orchestrator.ports.signers import Keyring, SigningLog
 
@@ -80,17 +79,17 @@ class Certifier(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """The outside, the clock and the rules. One per process."""
+class Services:
+    """The outside systems, the clock and the parameters. One per process."""
 
     platform: Platform
     chain: Chain
     prover: Prover
     keyring: Keyring
-    journal: Facts
+    journal: Journal
     certifier: Certifier
     clock: Callable[[], datetime]
-    rules: Rules
+    parameters: Parameters
     ruleset: Ruleset
     """What this process' settings ask for; nothing is done before it is the one in force."""
     signing_log: SigningLog
@@ -113,18 +112,18 @@ class World:
 
 
 @dataclass(slots=True)
-class Working:
+class AccountSession:
     """One account while it is worked on: its state is always the fold of what is in the journal."""
 
     account_id: AccountId
     state: AccountState
     length: int
-    world: World
+    services: Services
 
     @classmethod
-    async def load(cls, account_id: AccountId, world: World) -> Working:
-        recorded = await world.journal.read(account_id)
-        return cls(account_id, fold(recorded), len(recorded), world)
+    async def load(cls, account_id: AccountId, services: Services) -> AccountSession:
+        recorded = await services.journal.read(account_id)
+        return cls(account_id, fold(recorded), len(recorded), services)
 
     @property
     def op(self) -> Operation:
@@ -133,7 +132,7 @@ class Working:
         return self.state.operation
 
     def now(self) -> datetime:
-        return self.world.clock()
+        return self.services.clock()
 
     async def record(
         self, *events: Event, unchanged: Mapping[str, int] | None = None, limits: Sequence[CountLimit] = ()
@@ -142,35 +141,11 @@ class Working:
 
         ``unchanged``: other streams and the length that each must still have. Raises JournalError.
         """
-        recorded = await self.world.journal.append(
+        recorded = await self.services.journal.append(
             self.account_id, list(events), after=self.length, at=self.now(), unchanged=unchanged or {}, limits=limits
         )
         self.length += len(recorded)
         self.state = fold(recorded, self.state)
-
-
-_Result = TypeVar("_Result")
-_TRIES = 50
-"""More processes than ever write to one stream at the same moment."""
-
-
-async def reading_again(attempt: Callable[[], Awaitable[_Result]], stream: str) -> _Result:
-    """``attempt``, which reads the stream and then writes to it; again where another process wrote first. Locks are one
-    machine's, and people need none.
-
-    Raises JournalError ``journal_busy`` (retry) where that happens each time.
-    """
-    for _ in range(_TRIES):
-        try:
-            return await attempt()
-        except JournalError as error:
-            if error.code != "journal_conflict":
-                raise
-    raise JournalError(
-        f"the journal of {stream} grew at each of {_TRIES} tries",
-        code="journal_busy",
-        disposition=Disposition.RETRY,
-    )
 
 
 def new_key() -> str:
