@@ -104,8 +104,9 @@ OWN_JSON = {
     "lifecycle/oversight.py": "the journal's own events",
     "challenge/forms.py": "looks for JSON in any text, counts its depth itself, never raises",
     "devnet/simulator/accounts.py": "the simulator's own rows",
-    "devnet/simulator/worker.py": "the simulator's own rows",
+    "devnet/simulator/jobs.py": "the simulator's own rows",
     "devnet/simulator/webhooks.py": "the simulator's own rows",
+    "devnet/simulator/deliveries.py": "the simulator's own rows",
     "devnet/simulator/server.py": "the simulator's own answer",
 }
 """Modules that parse JSON without ``foreign_json``, and whose JSON it is."""

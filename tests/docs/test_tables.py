@@ -14,7 +14,7 @@ import typer
 
 from orchestrator.cli.main import app
 from orchestrator.devnet import pytest_plugin
-from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS
+from orchestrator.devnet.simulator.faults import IMMEDIATE, KINDS
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION
 from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PREFIX, Settings, load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, codes, table, text
@@ -125,7 +125,7 @@ def test_the_table_of_fixtures_is_the_plugin():
 
 
 def test_the_table_of_faults_is_whole():
-    assert {name for row in table("README.md", "faults") for name in codes(row[0])} == KINDS.keys() | AT_ONCE.keys()
+    assert {name for row in table("README.md", "faults") for name in codes(row[0])} == KINDS.keys() | IMMEDIATE.keys()
 
 
 def test_every_code_of_the_runbook_occurs():

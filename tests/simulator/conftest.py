@@ -173,7 +173,9 @@ async def crash_simulator(simulator: Simulator) -> None:
     simulator._server.should_exit = True
     for transport in list(simulator._transports.values()):
         transport.abort()
-    await asyncio.gather(platform.worker.stop(), platform.webhooks.stop(), serving, return_exceptions=True)
+    await asyncio.gather(platform.worker.stop(), platform.deliveries.stop(), serving, return_exceptions=True)
+    if platform.chain is not None:
+        await platform.chain.stop()
 
 
 async def eventually(

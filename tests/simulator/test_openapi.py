@@ -131,7 +131,7 @@ def _furnish(thread):
 
 
 def _load():
-    loaded = schemathesis.openapi.from_dict(document(Schemas(31337), "127.0.0.1"))
+    loaded = schemathesis.openapi.from_dict(document(API, Schemas(31337), "127.0.0.1"))
     loaded.config.generation.update(
         modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE], with_security_parameters=False
     )

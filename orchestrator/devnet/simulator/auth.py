@@ -8,7 +8,6 @@ import hmac
 import secrets
 import uuid
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,9 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from .answers import Answer, ApiError
 from .clock import NANOSECONDS
 from .http_signatures import Message, SignatureRefused, verify_content_digest, verify_message
-
-if TYPE_CHECKING:
-    from .platform import Call, Platform
+from .platform import Call, Platform
 
 __all__ = [
     "delete_credentials",
