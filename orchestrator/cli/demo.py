@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.certificate import show
-from orchestrator.cli.context import options
-from orchestrator.cli.output import DONE, EXIT_CODES, FAILED, clean, emit, err, out
+from orchestrator.cli.output import DONE, EXIT_CODES, FAILED, clean, emit, err, options, out
 from orchestrator.cli.run import progress
 from orchestrator.cli.streams import require_reader
 from orchestrator.models import Outcome

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.context import settings
-from orchestrator.cli.output import clean, emit, err
+from orchestrator.cli.output import clean, emit, err, settings
 from orchestrator.cli.streams import require_reader
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.foreign_json import read_json

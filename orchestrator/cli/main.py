@@ -31,8 +31,7 @@ from orchestrator.cli import (
     streams,
     verify_closure,
 )
-from orchestrator.cli.context import options
-from orchestrator.cli.output import INTERRUPTED, OPERATOR, USAGE, debugging, err, fail
+from orchestrator.cli.output import INTERRUPTED, OPERATOR, USAGE, debugging, err, fail, options
 from orchestrator.errors import OrchestratorError, SettingsError
 
 app = typer.Typer(

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import options, settings
 from orchestrator.cli.office import show_stops, warn_if_new
-from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, out, worst
+from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, options, out, settings, worst
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import AccountId, Outcome

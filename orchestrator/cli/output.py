@@ -1,4 +1,5 @@
-"""Where output goes: on stdout the document or what a person reads, on stderr everything else."""
+"""What a run's options say (JSON or text, the settings), and where its output goes: on stdout the document or what a
+person reads, on stderr everything else."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from orchestrator.cli.context import options
+import typer
+
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Outcome
 from orchestrator.shown import shown
@@ -17,6 +21,9 @@ from orchestrator.shown import shown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.settings import Settings
+
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
 DONE, FAILED, USAGE, OPERATOR, IN_PROGRESS = 0, 1, 2, 3, 75
 INTERRUPTED = 130
 """What shells give a process that Ctrl-C ended."""
@@ -32,6 +39,32 @@ _GAP = 2
 """Columns between two columns, and before what is indented."""
 _UNBROKEN = 1000
 """Columns: lines of a log are not broken."""
+
+
+@dataclass(slots=True)
+class Options:
+    """The options that may stand before or after any command. One per process, filled by the root command."""
+
+    json: bool = False
+    config: Path | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    warned: bool = False
+    """Whether this run has named the variables that set nothing."""
+
+
+options = Options()
+
+
+def settings() -> Settings:
+    """The settings of this run. Raises SettingsError. SIDE EFFECTS: a line on stderr for each variable that only looks
+    like a setting, once."""
+    from orchestrator.settings import load_settings, unknown_variables
+
+    if not options.warned:
+        options.warned = True
+        for unknown in unknown_variables(os.environ):
+            err().print(f"[yellow]warning[/]: {clean(str(unknown))}", soft_wrap=True)
+    return load_settings(os.environ, options.config, options.overrides)
 
 
 def worst(codes: list[int]) -> int:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import options, settings
 from orchestrator.cli.key_views import emit_waiting
 from orchestrator.cli.office import now, with_journal
-from orchestrator.cli.output import DONE, IN_PROGRESS, emit, err
+from orchestrator.cli.output import DONE, IN_PROGRESS, emit, err, options, settings
 from orchestrator.cli.tables import show_rows
 from orchestrator.errors import SettingsError
 

@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.cli.context import options, settings
 from orchestrator.cli.office import note_if_missing
-from orchestrator.cli.output import clean, err
+from orchestrator.cli.output import clean, err, options, settings
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
