@@ -26,6 +26,7 @@ from orchestrator.cli import (
     keys,
     operations,
     policy,
+    probe,
     request_keys,
     stops,
     streams,
@@ -104,6 +105,7 @@ stops.register(app)
 audit.register(app)
 journal.register(app)
 checks.register(app)
+probe.register(app)
 verify_closure.register(app)
 devnet.register(app)
 
