@@ -253,7 +253,7 @@ class Orchestrator(Facade):
         auditor = Auditor(
             world=await self._connected(),
             state=self._accounts.state,
-            look=self.hint,
+            look=self.poll,
             certify=lambda account_id: self.close(account_id, timeout=_REISSUE_SECONDS),
             watch=self._watch,
         )
@@ -296,7 +296,7 @@ class Orchestrator(Facade):
         return await self._accounts.report(identifier, state, wait)
 
     @checked
-    async def hint(self, account_id: str) -> OperationReport:
+    async def poll(self, account_id: str) -> OperationReport:
         """One look at an account, without waiting: what a webhook, a new block or a due time asks for.
 
         An unfinished operation is moved on as far as it goes now; of any other account both sides are read back and

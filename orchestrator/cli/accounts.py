@@ -92,9 +92,9 @@ def show(
 
 def _row(account: AccountReport) -> tuple[str, ...]:
     journal = account.journal
-    told = f"{journal.operation} {journal.outcome}" if journal and journal.operation else "—"
+    operation = f"{journal.operation} {journal.outcome}" if journal and journal.operation else "—"
     currencies = ", ".join(account.currencies)
-    return account.account_id, account.status, currencies, account.reference or "—", account.address or "—", told
+    return account.account_id, account.status, currencies, account.reference or "—", account.address or "—", operation
 
 
 def _show(console: Console, account: AccountReport) -> None:

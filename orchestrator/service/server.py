@@ -29,9 +29,9 @@ LIMITS = Limits(always=frozenset({"/health"}))
 
 
 async def serve(settings: Settings, host: str, port: int, *, ready: Callable[[str], None]) -> None:
-    """Takes webhooks and drives accounts until SIGTERM or SIGINT; then the looks under way are finished.
+    """Takes webhooks and drives accounts until SIGTERM or SIGINT; then the polls under way are finished.
 
-    ``port`` 0 lets the system choose; ``ready`` is told the real URL as soon as requests are answered. Raises
+    ``port`` 0 lets the system choose; ``ready`` gets the real URL as soon as requests are answered. Raises
     SettingsError (settings, database, address), before anything is started. SIDE EFFECTS: logs to stderr; handles the
     two signals (in the main thread) until it returns.
     """
@@ -68,12 +68,12 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._tell_started = started
+        self._report_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._tell_started()
+            self._report_started()
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()

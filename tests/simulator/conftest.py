@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives import serialization
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import Contracts, deploy_contracts
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.devnet.simulator import Credentials, Options, Programme, Simulator, SimulatorConfig
 from orchestrator.devnet.simulator.http_signatures import Message, content_digest, sign_message
 

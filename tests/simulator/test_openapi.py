@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 
-from orchestrator.devnet.anvil import DEV_ACCOUNTS
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.devnet.simulator import Options, SimulatorConfig, SimulatorThread, auth, cards, challenges
 from orchestrator.devnet.simulator.http_signatures import Message, content_digest, sign_message
 from orchestrator.devnet.simulator.openapi import DIGEST, document

@@ -190,13 +190,9 @@ class Faults:
         self._all.append(fault)
         return fault
 
-    def remove(self, identifier: str | None = None, *, kind: str | None = None) -> int:
-        """Removes one fault, those of a kind, or all. Returns their number."""
-        kept = [
-            fault
-            for fault in self._all
-            if (identifier is not None and fault.id != identifier) or (kind is not None and fault.kind != kind)
-        ]
+    def remove(self, identifier: str | None = None) -> int:
+        """Removes one fault, or all. Returns their number."""
+        kept = [fault for fault in self._all if identifier is not None and fault.id != identifier]
         removed = len(self._all) - len(kept)
         self._all = kept
         return removed

@@ -1,7 +1,7 @@
 """Idempotency keys: remembered for an hour, with the answer stored in the transaction of the effect.
 
 A key is ``in_flight`` from the moment its request was let in. A key that is still in flight when the simulator starts
-belongs to a request that died with the process: it is forgotten, and the handlers, which look at the state first, make
+belongs to a request that died with the process: it is forgotten, and the handlers, which read the state first, make
 sure that the repeat finds what the first one has done.
 """
 

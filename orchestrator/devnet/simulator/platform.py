@@ -90,7 +90,7 @@ class Call:
 
     @property
     def print(self) -> str:
-        """What tells this payload from another."""
+        """The same for two requests with the same payload, and for no others."""
         return fingerprint(self.operation.method, self.path, self.query, self.body)
 
     @property

@@ -1,7 +1,7 @@
 """The HTTP server: one ASGI application that routes, authenticates, replays, performs, records and, on order, fails.
 
 The order of the checks is the platform's contract: path (404), method (405), size (413), token and signature (401),
-idempotency key (400, 409, 422), then the operation itself. Every request is written down before it is looked at.
+idempotency key (400, 409, 422), then the operation itself. Every request is recorded before anything else.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class QuietServer(uvicorn.Server):
 
 
 def protocol(transports: Transports) -> type[Connection]:
-    """The server's protocol, which also tells where each connection is, so that a fault can cut it."""
+    """The server's protocol, which also knows each connection's transport, so that a fault can cut it."""
 
     class Protocol(Connection):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

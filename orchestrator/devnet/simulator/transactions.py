@@ -108,7 +108,7 @@ class Transactions:
             )
 
     async def _follow(self, row: Row, step: Step) -> bool:
-        """Waits for one recorded transaction. False if it can never be mined, so that the chain is looked at again."""
+        """Waits for one recorded transaction. False if it can never be mined, so that the chain is to be read again."""
         chain, options = self._chain, self._options
         pause = options.poll_interval
         while True:
