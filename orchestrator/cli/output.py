@@ -116,6 +116,29 @@ def rows(console: Console, cells: Sequence[tuple[str, ...]]) -> None:
             console.print(Text(" " * left + part), soft_wrap=True)
 
 
+def table(console: Console, heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Prints rows beside each other where the terminal has room for them, else below each other; nothing is cut. The
+    first cell of a row names it. Cells are text of others, without markup."""
+    from rich.cells import cell_len, set_cell_size
+    from rich.text import Text
+
+    texts = [[Text.from_markup(clean(cell)).plain for cell in row] for row in cells]
+    widths = [max(map(cell_len, column)) for column in zip(heads, *texts, strict=True)]
+
+    def line(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+
+    if sum(widths) + _GAP * (len(widths) - 1) <= console.width:
+        for row, style in [(heads, "bold"), *((row, "") for row in texts)]:
+            padded = [set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)]
+            line((" " * _GAP).join(padded).rstrip(), style)
+        return
+    for first, *others in texts:
+        line(first, "bold")
+        for head, cell in zip(heads[1:], others, strict=True):
+            line(f"  {head:<12} {cell}")
+
+
 def _broken(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 

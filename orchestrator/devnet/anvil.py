@@ -1,9 +1,5 @@
-"""A real Anvil node as a child process: started on a port that the system chooses, ready when it answers, surely ended.
-
-The ending holds for a parent that is killed with -9 too: a watchdog (a shell that waits on a pipe) ends the node when
-the parent's end of the pipe closes. Linux's PR_SET_PDEATHSIG would be shorter, but it fires when the THREAD that forked
-ends, so a node started from a worker thread would die early; and it needs a preexec function, unsafe beside threads.
-"""
+"""A real Anvil node as a child process: started on a port that the system chooses, ready when it answers, surely ended
+(see :mod:`orchestrator.devnet.child`)."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ import contextlib
 import os
 import re
 import ssl
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +19,7 @@ from typing import IO, Any, Final, Self
 import httpx
 
 from orchestrator.devnet import toolchain
+from orchestrator.devnet.child import Child
 from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable
 from orchestrator.foreign_json import read_json
@@ -32,19 +28,8 @@ __all__ = ["Anvil"]
 
 _START_TIMEOUT: Final = 30.0
 """Seconds until the node answers: a tenth is usual, a busy machine takes longer."""
-_STOP_TIMEOUT: Final = 10.0
-"""Seconds between asking the node to end and killing it: it writes its state file first."""
 _RPC_TIMEOUT: Final = 30.0
 _POLL: Final = 0.01
-
-# Waits for the node's process id, then for a line (an orderly end) or for the end of the pipe (the parent is gone).
-_WATCHDOG: Final = """
-read -r pid || exit 0
-read -r line && exit 0
-kill "$pid" 2>/dev/null || exit 0
-for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; kill -0 "$pid" 2>/dev/null || exit 0; done
-kill -9 "$pid" 2>/dev/null
-"""
 
 
 class Anvil:
@@ -91,11 +76,11 @@ class Anvil:
     @property
     def pid(self) -> int:
         """The node's process id."""
-        return self._started().process.pid
+        return self._started().child.process.pid
 
     @property
     def running(self) -> bool:
-        return self._running is not None and self._running.process.poll() is None
+        return self._running is not None and self._running.child.process.poll() is None
 
     # ------------------------------------------------------------------------------------------------ start and end
 
@@ -110,12 +95,9 @@ class Anvil:
         binary = toolchain.ensure("anvil")
         with contextlib.ExitStack() as undo:
             log = undo.enter_context(_open_log(self._log_path))
-            watchdog = _start(["/bin/sh", "-c", _WATCHDOG], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-            undo.callback(_end_watchdog, watchdog)
-            process = _start([str(binary), *self._arguments()], stdin=subprocess.DEVNULL, stdout=log)
-            undo.callback(_end, process)
-            _write_line(watchdog, str(process.pid))
-            self._running = running = _Running(process, watchdog, log, undo)
+            child = Child([str(binary), *self._arguments()], log)
+            undo.callback(child.end)
+            self._running = running = _Running(child, log, undo)
             undo.callback(self._forget)
             self._wait_until_ready(running)
             running.undo = undo.pop_all()
@@ -251,8 +233,8 @@ class Anvil:
     def _wait_until_ready(self, running: _Running) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
-            if running.process.poll() is not None:
-                raise _no_start(f"ended with exit code {running.process.returncode}", running)
+            if running.child.process.poll() is not None:
+                raise _no_start(f"ended with exit code {running.child.process.returncode}", running)
             if running.port == 0 and (line := re.search(r"Listening on 127\.0\.0\.1:(\d+)", running.output())):
                 running.port = int(line[1])
             if running.port:
@@ -269,8 +251,7 @@ class Anvil:
 
 @dataclass(slots=True)
 class _Running:
-    process: subprocess.Popen[bytes]
-    watchdog: subprocess.Popen[bytes]
+    child: Child
     log: IO[bytes]
     undo: contextlib.ExitStack
     port: int = 0
@@ -283,38 +264,6 @@ class _Running:
 
 def _open_log(path: Path | None) -> IO[bytes]:
     return tempfile.TemporaryFile("w+b") if path is None else path.open("w+b")
-
-
-def _start(command: list[str], *, stdin: int, stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C in a terminal is for the parent, which then ends its node in order.
-    return subprocess.Popen(  # noqa: S603 - arguments of this module
-        command, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
-    )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _write_line(watchdog: subprocess.Popen[bytes], line: str) -> None:
-    assert watchdog.stdin is not None
-    watchdog.stdin.write(f"{line}\n".encode())
-    watchdog.stdin.flush()
-
-
-def _end_watchdog(watchdog: subprocess.Popen[bytes]) -> None:
-    """Runs after the node is gone: the line says to the watchdog that nothing is left to end."""
-    with contextlib.suppress(BrokenPipeError):
-        _write_line(watchdog, "ended")
-    assert watchdog.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        watchdog.stdin.close()
-    watchdog.wait()
 
 
 def _no_start(what: str, running: _Running) -> ChainUnreachable:

@@ -1,4 +1,4 @@
-"""One check: however it fails, it says what to do and keeps no other from being made."""
+"""One check. Whatever goes wrong in it becomes its result, so that the other checks still run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Check:
 
 
 class CheckFailed(Exception):
-    """A check that fails, with its detail and what to do."""
+    """Raised by a check that fails: what was found, and what to do."""
 
     def __init__(self, detail: str, fix: str) -> None:
         super().__init__(detail)

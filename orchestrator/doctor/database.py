@@ -28,7 +28,7 @@ _VERIFY_SECONDS = 20.0
 
 
 class Database:
-    """One journal for its checks; a database that is not there is not made."""
+    """One journal for its checks. A database that is missing is not created."""
 
     def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
         self._settings = settings
@@ -114,7 +114,7 @@ def _database_path(settings: Settings) -> Path | None:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """The folder, or the nearest existing one above it."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder

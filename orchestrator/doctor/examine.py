@@ -18,7 +18,7 @@ from orchestrator.settings import Settings, unknown_variables
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """All checks, in the order in which their failures are best mended. Raises nothing for what it finds."""
+    """Runs all checks. Raises nothing for what they find."""
     async with AsyncExitStack() as stack:
         platform = Platform(settings, stack)
         chain = Chain(settings, stack)

@@ -66,7 +66,7 @@ async def keys(settings: Settings) -> str:
 
 
 async def request_key(settings: Settings) -> str:
-    """The key that signs requests is there and opens; no change of it was left in the middle."""
+    """The key that signs requests exists and opens, and no change of it is unfinished."""
     from orchestrator.signers.request_keys import RequestKeyFolder
 
     files = RequestKeyFolder(settings.keystore, _quiet_password(settings))

@@ -25,7 +25,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _IN_FLIGHT_SECONDS = 10
 """How long requests under way may take when the service stops."""
 LIMITS = Limits(always=frozenset({"/health"}))
-"""What is refused with 503, or cut off, the platform sends again."""
+"""The platform sends again what is refused with 503 or cut off."""
 
 
 async def serve(settings: Settings, host: str, port: int, *, ready: Callable[[str], None]) -> None:
@@ -63,7 +63,7 @@ async def serve(settings: Settings, host: str, port: int, *, ready: Callable[[st
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready, and leaves signals to ``_until_signalled``: uvicorn's own way raises them again after the
+    """Reports when it is ready, and leaves signals to ``_until_signalled``: uvicorn's way raises them again after the
     orderly end, which would make that end look like a kill."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:

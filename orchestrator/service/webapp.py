@@ -164,7 +164,7 @@ class _Inbox:
 
 
 def _digest(text: str) -> bytes:
-    """Of equal length for every text, so that the comparison tells nothing of the token's either."""
+    """Of equal length for every text, so that the time of a comparison does not show the token's length."""
     return hashlib.sha256(text.encode(errors="replace")).digest()
 
 

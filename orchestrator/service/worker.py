@@ -26,8 +26,8 @@ from orchestrator.connect import open_platform
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
 from orchestrator.models import AccountId, Outcome
-from orchestrator.report import OperationReport
 from orchestrator.service.backlog import Backlog, Schedule
+from orchestrator.service.logs import ChangeLog
 from orchestrator.settings import Settings
 from orchestrator.signers.loading import KeyWatch
 
@@ -37,7 +37,7 @@ _CONCURRENCY = 16
 """Accounts polled at the same time."""
 _GROWTH = 1.5
 _BUSY = 0.5
-"""Seconds until the next poll of an account that another worker has: what woke us may have come too late for it."""
+"""Seconds until the next poll of an account that another worker has, which may have read it before what woke us."""
 _LONGEST = 15
 """The longest pause between two polls of one account, in poll intervals: 30 s by default."""
 _WOKEN_BY_A_BLOCK = 256
@@ -64,7 +64,7 @@ class Worker:
         self._interval = settings.poll_interval
         keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
         self._platform = open_platform(settings, keys.request)
-        self.keys = KeyWatch(keys.managed, None if own else keys.request, told=self._log_key_trouble)
+        self.keys = KeyWatch(keys.managed, None if own else keys.request, told=_log_key_trouble)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
         self._backlog = Backlog(orchestrator.journal)
@@ -76,7 +76,7 @@ class Worker:
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._pauses: dict[str, float] = {}
-        self._logged: dict[str, str] = {}
+        self._changes = ChangeLog()
         self._recheck = asyncio.Event()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -144,7 +144,7 @@ class Worker:
                     for stream in await self._backlog.follow():
                         self._poll_soon(stream)
                 except OrchestratorError as error:
-                    self._log_trouble("journal", "journal_trouble", error)
+                    self._changes.trouble("journal", "journal_trouble", error)
                 except Exception as surprise:  # noqa: BLE001  whatever the database does, the worker stays
                     _log.error("journal_trouble", error=type(surprise).__name__, exc_info=True)
             while len(self._polls) < _CONCURRENCY and (name := self._schedule.take(now)) is not None:
@@ -175,7 +175,7 @@ class Worker:
         try:
             pause = await self._poll_once(name)
         except OrchestratorError as error:
-            self._log_trouble(name, "poll_failed", error)
+            self._changes.trouble(name, "poll_failed", error)
             if error.disposition is Disposition.RETRY:
                 self._deliveries.setdefault(name, set()).update(deliveries)
                 deliveries = set()
@@ -195,8 +195,8 @@ class Worker:
         elif pause is None and self._deliveries.get(name):
             pause = self._interval
         if pause is None:
-            for known in (self._pauses, self._logged):
-                known.pop(name, None)
+            self._pauses.pop(name, None)
+            self._changes.forget(name)
         else:
             self._schedule.at(name, time.monotonic() + pause * random.uniform(0.8, 1.0))  # noqa: S311  jitter
         self._wake.set()
@@ -213,7 +213,7 @@ class Worker:
         if not is_account(name):
             return None  # a creation that was settled since it was scheduled
         report = await self._orchestrator.poll(name)
-        self._log_report(name, report)
+        self._changes.report(name, report)
         if report.outcome is Outcome.OPERATOR:
             return self._interval * _LONGEST
         if report.outcome is Outcome.WAITING:
@@ -227,7 +227,7 @@ class Worker:
                 await self._orchestrator.journal.handled(event_id, datetime.now(UTC))
             except OrchestratorError as error:
                 self._deliveries.setdefault(name, set()).add(event_id)
-                self._log_trouble(name, "inbox_trouble", error)
+                self._changes.trouble(name, "inbox_trouble", error)
 
     def _grown(self, name: str) -> float:
         pause = self._pauses.get(name, self._interval)
@@ -270,9 +270,9 @@ class Worker:
             try:
                 gone = set(await not_canonical(self._rpc, list(closures.values())) if closures else ())
             except OrchestratorError as error:
-                self._log_trouble("closures", "closures_unchecked", error)
+                self._changes.trouble("closures", "closures_unchecked", error)
                 continue
-            self._logged.pop("closures", None)
+            self._changes.forget("closures")
             for name, block in closures.items():
                 if block in gone:
                     _log.error("certificate_not_canonical", account=name, block=block.number, hash=block.hash)
@@ -294,28 +294,6 @@ class Worker:
             self.condition = Condition(platform, self.condition.chain)
             await asyncio.sleep(self._interval * _LONGEST)
 
-    # --- the log: each change once -------------------------------------------------------------------------------
 
-    def _log_trouble(self, name: str, event: str, error: OrchestratorError) -> None:
-        if self._logged.get(name) != error.code:
-            self._logged[name] = error.code
-            _log.warning(event, account=name, code=error.code, message=error.message)
-
-    @staticmethod
-    def _log_key_trouble(name: str, error: OrchestratorError) -> None:
-        _log.warning("key_trouble", key=name, code=error.code, message=error.message)
-
-    def _log_report(self, name: str, report: OperationReport) -> None:
-        code = report.error.code if report.error else None
-        summary = f"{report.operation} {report.outcome} {report.status} {report.waiting_for} {code}"
-        if self._logged.get(name) != summary:
-            self._logged[name] = summary
-            _log.info(
-                "account",
-                account=name,
-                operation=report.operation,
-                outcome=report.outcome,
-                status=report.status,
-                waiting_for=report.waiting_for,
-                code=code,
-            )
+def _log_key_trouble(name: str, error: OrchestratorError) -> None:
+    _log.warning("key_trouble", key=name, code=error.code, message=error.message)

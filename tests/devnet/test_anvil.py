@@ -341,7 +341,7 @@ def test_a_node_outlives_the_thread_that_started_it():
 def test_a_parent_that_is_gone_leaves_no_node(way):
     program = (
         "import os, sys; from orchestrator.devnet.anvil import Anvil; node = Anvil().start(); "
-        "print(node.pid, node._running.watchdog.pid, flush=True); sys.stdin.read(); os._exit(0)"
+        "print(node.pid, node._running.child.watchdog.pid, flush=True); sys.stdin.read(); os._exit(0)"
     )
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:

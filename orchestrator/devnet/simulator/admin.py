@@ -175,8 +175,8 @@ async def close(platform: Platform, call: Call) -> Answer:
 async def resubmit_lost(platform: Platform, only: str | None = None) -> list[str]:
     """Sends again what a reorg has taken from one account, or from all; returns the ids of those that lost something.
 
-    The simulator believes a transaction after its confirmations and does not watch it any longer; this is the hand of
-    the platform's operator. What still stands on the chain is left alone.
+    The simulator believes a transaction after its confirmations and does not watch it any longer; this call is what
+    the platform's operator would do. What still stands on the chain is left alone.
     """
     lost = [] if platform.transactions is None else await platform.transactions.lost()
     rows = [row for row in lost if only in (None, row["account_id"])]

@@ -203,7 +203,7 @@ def _repeats_upload(platform: Platform, call: Call) -> bool:
     """Whether this is the repeat of an upload, which may be signed as the upload was."""
     if not platform.options.replaced_key_repeats or not call.operation.first_key:
         return False
-    return platform.keys.is_repeat(call.message.values("idempotency-key"), call.print)
+    return platform.keys.is_repeat(call.message.values("idempotency-key"), call.fingerprint)
 
 
 def _first_key_again(platform: Platform, call: Call) -> bool:

@@ -1,4 +1,4 @@
-"""What all parts of the simulator share: one platform with its state and workers, and one call upon it."""
+"""What all parts of the simulator share: the platform with its state and workers, and one request to it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .config import Options, SimulatorConfig
 from .deliveries import Deliveries
 from .faults import Fault, Faults
 from .http_signatures import Message
-from .idempotency import IdempotencyKeys, fingerprint
+from .idempotency import IdempotencyKeys, request_fingerprint
 from .schemas import UUID, Schemas
 from .store import Store
 from .transactions import Transactions
@@ -89,9 +89,9 @@ class Call:
     faults: list[str] = field(default_factory=list)
 
     @property
-    def print(self) -> str:
+    def fingerprint(self) -> str:
         """The same for two requests with the same payload, and for no others."""
-        return fingerprint(self.operation.method, self.path, self.query, self.body)
+        return request_fingerprint(self.operation.method, self.path, self.query, self.body)
 
     @property
     def id(self) -> str:

@@ -159,7 +159,7 @@ class Application:
         if not operation.modifying:
             return await operation.handler(self._platform, call)
         key = keys.parse(call.message.values("idempotency-key"))
-        stored = keys.begin(key, call.print)
+        stored = keys.begin(key, call.fingerprint)
         if stored is not None:
             call.replayed = True
             return stored

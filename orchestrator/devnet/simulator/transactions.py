@@ -1,8 +1,8 @@
 """The transactions that the platform's operator sends: each is brought onto the chain once, whatever dies in between.
 
-A step goes: is the chain there already? then it is done; is a signed transaction of this step recorded? then its
-receipt is awaited, and the SAME bytes are sent again if the node has lost them; else a new transaction is signed,
-recorded, and only then sent. One lock is around nonce, signature and sending.
+Where the chain is in the wanted state already, nothing is sent. Where a signed transaction of this step is recorded,
+its receipt is awaited, and the SAME bytes are sent again if the node has lost them. Else a new transaction is signed,
+recorded, and only then sent. Nonce, signature and sending are one critical section.
 """
 
 from __future__ import annotations
