@@ -36,7 +36,7 @@ def probe(
 ) -> int:
     """Try the choices that the platform's documentation leaves open, and print the settings that work.
 
-    What it sends is said on stderr before. Without --yes-modify it only logs in and reads.
+    It says on stderr what it sends, before it sends it. Without --yes-modify it only logs in and reads.
 
     Example: orchestrator probe > platform.env
     """
