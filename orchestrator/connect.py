@@ -69,7 +69,7 @@ async def open_outlook(settings: Settings, journal: Journal) -> Outlook:
     seen = await read_oversight(journal)
     try:
         mine = open_ruleset(settings)
-    except SettingsError:  # a policy that cannot be read stops whoever acts, and not who looks
+    except SettingsError:  # a policy that cannot be read stops who acts, and not who reads
         mine = seen.ruleset or open_ruleset(settings.model_copy(update={"policy": None}))
     return Outlook(
         seen=seen,

@@ -82,14 +82,14 @@ class Settings(BaseModel):
     confirmations: int = Field(default=1, ge=1)
     """Blocks, the block itself counted."""
     tokens: Addresses = ()
-    """ERC-20 tokens that preflight looks at besides those that it finds by their Transfer logs."""
+    """ERC-20 tokens that preflight reads besides those that it finds by their Transfer logs."""
     challenge_domains: Words = ()
     """Domains that an EIP-4361 challenge may name. Default: the host of ``platform_url``, and no other."""
 
     request_timeout: float = Field(default=30, gt=0)
     """Seconds for one request to the platform or the node."""
     poll_interval: float = Field(default=2, gt=0)
-    """Seconds between two looks at what an account waits for: the safety net below webhooks and new blocks."""
+    """Seconds between two polls of what an account waits for: the safety net below webhooks and new blocks."""
     patience: float = Field(default=86_400, gt=0)
     """Seconds that one stage may be waited for before an operator is asked."""
     clock_tolerance: float = Field(default=60, gt=0, le=600)
@@ -124,7 +124,6 @@ class Settings(BaseModel):
     """The unguessable last part of the webhooks' path."""
     webhook_verification_key: str | None = None
     """PEM of the key that signs the platform's webhooks, where it signs them."""
-    webhook_verification_key_id: str | None = None
 
     def model_post_init(self, _context: Any) -> None:
         """SIDE EFFECTS: a process whose settings hold a secret leaves no core dump from then on (``core_dumps``)."""
@@ -144,10 +143,10 @@ class Settings(BaseModel):
 
 _MOST = 64 * 1024
 """Bytes of a secret's file."""
-SECRETS = frozenset({"api_secret", "signing_key", "rpc_url", "webhook_token"})
+SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
 """Settings that are never shown."""
-FROM_FILES = SECRETS | {"database_url"}
-"""Settings that may also be given as ``…_FILE``."""
+FROM_FILES = SECRETS - {"keystore_password"} | {"database_url"}
+"""Settings that may also be given as ``…_FILE``; ``keystore_password_file`` is a setting of its own, read later."""
 
 
 OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "TEST_PROFILE"})
@@ -259,7 +258,7 @@ def _from_toml(path: Path) -> dict[str, Any]:
 def _is_secret(name: str, value: Any) -> bool:
     """Whether a value in the file of settings is one: of URLs, those that hold a password, or a hosted node's key."""
     if name not in {"rpc_url", "database_url"}:
-        return name in SECRETS or name == "keystore_password"
+        return name in SECRETS
     try:
         url = urlsplit(str(value))
     except ValueError:

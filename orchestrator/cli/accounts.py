@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import clean, emit, fail
+from orchestrator.cli.output import clean, emit, fail, table
 from orchestrator.cli.run import progress, with_orchestrator
-from orchestrator.cli.tables import show_rows
 from orchestrator.errors import OrchestratorError, SettingsError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def list_accounts(
     def human(console: Console) -> None:
         if accounts:
             heads = ("account", "platform", "currency", "reference", "wallet", "journal")
-            show_rows(console, heads, [_row(account) for account in accounts])
+            table(console, heads, [_row(account) for account in accounts])
         else:
             console.print("no accounts")
 
@@ -92,9 +91,9 @@ def show(
 
 def _row(account: AccountReport) -> tuple[str, ...]:
     journal = account.journal
-    told = f"{journal.operation} {journal.outcome}" if journal and journal.operation else "—"
+    operation = f"{journal.operation} {journal.outcome}" if journal and journal.operation else "—"
     currencies = ", ".join(account.currencies)
-    return account.account_id, account.status, currencies, account.reference or "—", account.address or "—", told
+    return account.account_id, account.status, currencies, account.reference or "—", account.address or "—", operation
 
 
 def _show(console: Console, account: AccountReport) -> None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import options, settings
 from orchestrator.cli.journal_access import iso, now, with_journal
-from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, err
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, err, options, settings
 from orchestrator.cli.stops import show_stops
 from orchestrator.errors import SettingsError
 

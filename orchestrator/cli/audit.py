@@ -31,16 +31,16 @@ def audit() -> int:
     Example: orchestrator audit --json
     """
     with progress() as watch:
-        told = with_orchestrator(lambda o: o.audit(), watch=watch, create=False)
-    emit(told.document(), lambda console: _show(console, told))
-    if told.fails:
+        report = with_orchestrator(lambda o: o.audit(), watch=watch, create=False)
+    emit(report.document(), lambda console: _show(console, report))
+    if report.fails:
         return FAILED
-    return OPERATOR if told.unknown else DONE
+    return OPERATOR if report.unknown else DONE
 
 
-def _show(console: Console, told: AuditReport) -> None:
+def _show(console: Console, report: AuditReport) -> None:
     canonical = {True: "canonical", False: "NOT CANONICAL", None: "not known to be canonical"}
-    for closure in told.closures:
+    for closure in report.closures:
         console.print(
             f"{_MARKS[closure.result]} [bold]{closure.account_id}[/]  {clean(closure.address)}  {closure.verdict}"
         )
@@ -51,5 +51,5 @@ def _show(console: Console, told: AuditReport) -> None:
             console.print(f"  certificate  {clean(closure.certificate or 'none that holds')} ({certified})")
         else:
             console.print("  certificate  none")
-    closures = "1 closure" if len(told.closures) == 1 else f"{len(told.closures)} closures"
-    console.print(f"{closures}: {told.holds} hold, {told.fails} fail, {told.unknown} unknown")
+    closures = "1 closure" if len(report.closures) == 1 else f"{len(report.closures)} closures"
+    console.print(f"{closures}: {report.holds} hold, {report.fails} fail, {report.unknown} unknown")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator import files
-from orchestrator.cli.context import Force, options
-from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err, rows
+from orchestrator.cli.output import DONE, FAILED, OPERATOR, Force, clean, emit, err, options, rows
 from orchestrator.cli.streams import write_document
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_address

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.context import settings
-from orchestrator.cli.output import DONE, FAILED, clean, emit, err
+from orchestrator.cli.output import DONE, FAILED, clean, emit, err, settings
 from orchestrator.cli.streams import write_document
 from orchestrator.errors import SettingsError
 

@@ -1,4 +1,4 @@
-"""``orchestrator demo``: an account's whole life on a devnet of its own, told step by step."""
+"""``orchestrator demo``: an account's whole life on a devnet of its own, shown step by step."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.certificate import show
-from orchestrator.cli.context import options
-from orchestrator.cli.output import DONE, EXIT_CODES, FAILED, clean, emit, err, out
+from orchestrator.cli.output import DONE, EXIT_CODES, FAILED, clean, emit, err, options, out
 from orchestrator.cli.run import progress
 from orchestrator.cli.streams import require_reader
 from orchestrator.models import Outcome
@@ -28,7 +27,7 @@ _TIMEOUT = 120.0
 
 
 @dataclass(slots=True)
-class _Told:
+class _Transcript:
     """What the demo has shown so far."""
 
     started: float = field(default_factory=time.monotonic)
@@ -48,18 +47,18 @@ class _Told:
 
 def run(certificate: Path | None = None) -> int:
     """The demo. ``certificate``: a file for the closure's, else gone with the devnet. Returns the exit code."""
-    told = _Told()
+    transcript = _Transcript()
     err().print("starting a local chain, the contracts and the platform simulator …")
     from orchestrator.devnet.devnet import devnet
 
     with tempfile.TemporaryDirectory(prefix="orchestrator-demo-") as folder, devnet() as net:
-        told.step(
+        transcript.step(
             "Devnet",
             f"Anvil at {net.anvil.url} (eip155:{net.anvil.chain_id}), platform at {net.programme.url}, "
             f"factory {net.contracts.factory}",
-            time.monotonic() - told.started,
+            time.monotonic() - transcript.started,
         )
-        report = asyncio.run(_live(net, Path(folder), told, certificate))
+        report = asyncio.run(_live(net, Path(folder), transcript, certificate))
     if report is not None and not options.json:
         console = out()
         console.print()
@@ -71,15 +70,15 @@ def run(certificate: Path | None = None) -> int:
         )
         if certificate is not None:
             console.print(f"certificate kept in {clean(str(certificate))}", soft_wrap=True)
-        console.print(f"done in {time.monotonic() - told.started:.1f} s")
+        console.print(f"done in {time.monotonic() - transcript.started:.1f} s")
     if options.json:
-        document = {"steps": told.steps, "certificate": report.to_json() if report else None}
+        document = {"steps": transcript.steps, "certificate": report.to_json() if report else None}
         emit(document, lambda _console: None)
-    return told.failed
+    return transcript.failed
 
 
 class _Progress:
-    """Shows the progress of one step at a time, so that what a step tells at its end stands below it."""
+    """Shows the progress of one step at a time, so that a step's result stands below it."""
 
     def __init__(self) -> None:
         self._tell: Callable[[str, str], None] = lambda _who, _what: None
@@ -93,7 +92,9 @@ class _Progress:
             yield
 
 
-async def _live(net: Devnet, folder: Path, told: _Told, certificate: Path | None) -> CertificateReport | None:
+async def _live(
+    net: Devnet, folder: Path, transcript: _Transcript, certificate: Path | None
+) -> CertificateReport | None:
     from orchestrator.app import Orchestrator
     from orchestrator.closure.verifier import verify
     from orchestrator.settings import load_settings
@@ -106,7 +107,7 @@ async def _live(net: Devnet, folder: Path, told: _Told, certificate: Path | None
     async with Orchestrator.open(settings, watch=watch) as orchestrator:
         began = time.monotonic()
         account = await orchestrator.create_account(net.programme.customer_id, "EUR", reference="demo")
-        told.step("Create", f"account {account.account_id} is {account.status}", time.monotonic() - began)
+        transcript.step("Create", f"account {account.account_id} is {account.status}", time.monotonic() - began)
         identifier = account.account_id
         operations: tuple[tuple[str, Callable[[], Awaitable[OperationReport]]], ...] = (
             ("Activate: challenge, signature, deployment", lambda: orchestrator.activate(identifier, timeout=_TIMEOUT)),
@@ -122,18 +123,18 @@ async def _live(net: Devnet, folder: Path, told: _Told, certificate: Path | None
             with watch.shown():
                 report = await operation()
             if report.outcome is not Outcome.DONE:
-                told.failed = EXIT_CODES[report.outcome]
+                transcript.failed = EXIT_CODES[report.outcome]
                 why = f"{report.error.code}: {report.error.message}" if report.error else report.waiting_for
                 err().print(f"[red]{name}: {report.outcome}[/] {clean(str(why))}")
                 return None
-            told.step(name, _sides(report), time.monotonic() - began)
-        return await _verified(orchestrator, report, told, verify)
+            transcript.step(name, _sides(report), time.monotonic() - began)
+        return await _verified(orchestrator, report, transcript, verify)
 
 
 async def _verified(
     orchestrator: Orchestrator,
     report: OperationReport,
-    told: _Told,
+    transcript: _Transcript,
     verify: Callable[[bytes], CertificateReport],
 ) -> CertificateReport:
     began = time.monotonic()
@@ -146,9 +147,9 @@ async def _verified(
         f"{'valid' if certificate.valid else 'INVALID'}, {certificate.verdict}; "
         f"journal of {journal.events} events: {'whole' if journal.valid else 'BROKEN'}"
     )
-    told.step("Certificate verified offline", detail, time.monotonic() - began)
+    transcript.step("Certificate verified offline", detail, time.monotonic() - began)
     if not certificate.valid or certificate.verdict != "irreversible" or not journal.valid:
-        told.failed = FAILED
+        transcript.failed = FAILED
     return certificate
 
 

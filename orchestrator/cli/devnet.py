@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.context import settings
-from orchestrator.cli.output import clean, emit, err
+from orchestrator.cli.output import clean, emit, err, settings
 from orchestrator.cli.streams import require_reader
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.foreign_json import read_json
@@ -77,7 +76,7 @@ def env() -> int:
 
     Example: eval "$(orchestrator devnet env)"
     """
-    document = _announced()
+    document = _running()
     if document is None:
         raise SettingsError("no devnet is running: start one with orchestrator devnet up", code="settings_missing")
     emit({"env": document["env"]}, lambda console: _exports(console, document["env"]))
@@ -90,13 +89,13 @@ def status() -> int:
 
     Example: orchestrator devnet status --json
     """
-    document = _announced()
+    document = _running()
     if document is None:
-        return _told({"running": False})
+        return _show({"running": False})
     names = ("rpcUrl", "chainId", "platformUrl", "customerId", "owner", "factory", "token")
-    remote = _of(document["env"])
+    remote = _remote_of(document["env"])
     heads = remote.control.heads()
-    return _told({"running": True} | {name: document[name] for name in names} | heads | {"faults": remote.faults()})
+    return _show({"running": True} | {name: document[name] for name in names} | heads | {"faults": remote.faults()})
 
 
 @app.command()
@@ -105,7 +104,7 @@ def mine(blocks: Annotated[int, typer.Argument(min=1)] = 1) -> int:
 
     Example: orchestrator devnet mine 5
     """
-    return _told(_remote().control.mine(blocks))
+    return _show(_remote().control.mine(blocks))
 
 
 @app.command()
@@ -114,7 +113,7 @@ def finalize() -> int:
 
     Example: orchestrator devnet finalize
     """
-    return _told(_remote().control.finalize())
+    return _show(_remote().control.finalize())
 
 
 @app.command()
@@ -126,7 +125,7 @@ def reorg(
 
     Example: orchestrator devnet reorg 3
     """
-    return _told(_remote().control.reorg(depth, drop=drop))
+    return _show(_remote().control.reorg(depth, drop=drop))
 
 
 @app.command()
@@ -135,7 +134,7 @@ def resubmit() -> int:
 
     Example: orchestrator devnet resubmit
     """
-    return _told(_remote().resubmit())
+    return _show(_remote().resubmit())
 
 
 @app.command()
@@ -144,7 +143,7 @@ def warp(seconds: Annotated[int, typer.Argument(min=1)]) -> int:
 
     Example: orchestrator devnet warp 3600
     """
-    return _told(_remote().control.warp(seconds))
+    return _show(_remote().control.warp(seconds))
 
 
 @app.command()
@@ -162,7 +161,7 @@ def faults(
         remote.clear_faults()
     elif kind:
         remote.order_fault({"kind": kind} | _pairs(values or []))
-    return _told({"faults": remote.faults()})
+    return _show({"faults": remote.faults()})
 
 
 def demo(
@@ -179,15 +178,15 @@ def demo(
     return run(certificate)
 
 
-def _announced() -> dict[str, Any] | None:
+def _running() -> dict[str, Any] | None:
     """The document of the devnet that runs; None if none does."""
     from orchestrator.devnet.running import found
 
     document = found()
-    return document if document is not None and _of(document["env"]).runs() else None
+    return document if document is not None and _remote_of(document["env"]).runs() else None
 
 
-def _of(environment: dict[str, str]) -> RemoteDevnet:
+def _remote_of(environment: dict[str, str]) -> RemoteDevnet:
     from orchestrator.devnet.remote import RemoteDevnet
 
     return RemoteDevnet(
@@ -203,8 +202,8 @@ def _remote() -> RemoteDevnet:
     from orchestrator.devnet.remote import RemoteDevnet
 
     chosen = settings()
-    if chosen.rpc_url is None and (document := _announced()) is not None:
-        return _of(document["env"])
+    if chosen.rpc_url is None and (document := _running()) is not None:
+        return _remote_of(document["env"])
     chosen.need("rpc_url")
     if chosen.rpc_url is None:
         raise AssertionError("need() has seen to it")
@@ -237,6 +236,6 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
     return values
 
 
-def _told(document: dict[str, Any]) -> int:
+def _show(document: dict[str, Any]) -> int:
     emit(document, lambda console: console.print_json(data=document, ensure_ascii=True))
     return 0

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator import files
-from orchestrator.cli.context import Force
 from orchestrator.cli.journal_access import now, with_journal
-from orchestrator.cli.output import clean, emit
+from orchestrator.cli.output import Force, clean, emit
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator import files
-from orchestrator.cli.context import Force
-from orchestrator.cli.output import DONE, FAILED, clean, emit
+from orchestrator.cli.output import DONE, FAILED, Force, clean, emit
 from orchestrator.cli.run import with_orchestrator
 from orchestrator.errors import SettingsError
 

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.cli.context import options, settings
-from orchestrator.cli.output import clean, err, out
+from orchestrator.cli.output import clean, err, options, out, settings
 from orchestrator.errors import OrchestratorError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cli.context import settings
+from orchestrator.cli.output import settings
 
 if TYPE_CHECKING:
     from orchestrator.models import Address, ChainAccount

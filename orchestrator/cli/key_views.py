@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cli.journal_access import oversight_if_any
-from orchestrator.cli.output import clean, described, emit, err
-from orchestrator.cli.tables import show_rows
+from orchestrator.cli.output import clean, described, emit, err, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +52,7 @@ def emit_keys(
             for key in keys
         ]
         if rows:
-            show_rows(console, ("name", "address", "backend", "state", "may sign for"), rows)
+            table(console, ("name", "address", "backend", "state", "may sign for"), rows)
         else:
             console.print("no keys; make one with: orchestrator keys create NAME")
         for error in unreadable:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import settings
 from orchestrator.cli.journal_access import drain, now, with_journal
 from orchestrator.cli.key_sources import address_at, rotated, wallets_of
 from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
-from orchestrator.cli.output import DONE, IN_PROGRESS, clean, described, err
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, described, err, settings
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:

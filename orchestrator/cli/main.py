@@ -26,13 +26,13 @@ from orchestrator.cli import (
     keys,
     operations,
     policy,
+    probe,
     request_keys,
     stops,
     streams,
     verify_closure,
 )
-from orchestrator.cli.context import options
-from orchestrator.cli.output import INTERRUPTED, OPERATOR, USAGE, debugging, err, fail
+from orchestrator.cli.output import INTERRUPTED, OPERATOR, USAGE, debugging, err, fail, options
 from orchestrator.errors import OrchestratorError, SettingsError
 
 app = typer.Typer(
@@ -105,6 +105,7 @@ stops.register(app)
 audit.register(app)
 journal.register(app)
 checks.register(app)
+probe.register(app)
 verify_closure.register(app)
 devnet.register(app)
 

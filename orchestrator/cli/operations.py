@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import options
 from orchestrator.cli.journal_access import warn_if_new
-from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, out, worst
+from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, options, out, worst
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.cli.stops import show_stops
 from orchestrator.errors import OrchestratorError, SettingsError
@@ -97,14 +96,14 @@ def status(account_ids: OptionalIds = None) -> int:
     async def work(orchestrator: Orchestrator) -> StatusReport:
         return await orchestrator.overview(await orchestrator.named(ids, ask="if_unknown"))
 
-    told = with_orchestrator(work, create=False)
+    overview = with_orchestrator(work, create=False)
     if not ids:
-        emit(told.document(), lambda console: _show_all(console, told.accounts, told))
+        emit(overview.document(), lambda console: _show_all(console, overview.accounts, overview))
         return 0
     if not options.json:
-        _show_needs(out(), told)
-    for report in told.accounts:
-        emit(report.document(), lambda console, told=report: show(console, told))  # type: ignore[misc]
+        _show_needs(out(), overview)
+    for report in overview.accounts:
+        emit(report.document(), lambda console, report=report: show(console, report))  # type: ignore[misc]
     return 0
 
 
@@ -160,7 +159,7 @@ def _operate(account_ids: list[str], operation: Operation, signatory: Signatory 
 
     async def work(orchestrator: Orchestrator) -> list[int]:
         whole = dict.fromkeys(await orchestrator.named(ids, ask="always"))
-        return await asyncio.gather(*(_told(orchestrator, account, operation) for account in whole))
+        return await asyncio.gather(*(_operate_on(orchestrator, account, operation) for account in whole))
 
     with progress() as watch:
         return worst(with_orchestrator(work, watch=watch, signatory=signatory))
@@ -180,7 +179,7 @@ def _operate_one(account_id: str, operation: Operation, signatory: Signatory | N
     return EXIT_CODES[report.outcome]
 
 
-async def _told(orchestrator: Orchestrator, account_id: str, operation: Operation) -> int:
+async def _operate_on(orchestrator: Orchestrator, account_id: str, operation: Operation) -> int:
     """One of several accounts: its document on a line, also where it is an error."""
     try:
         report = await operation(orchestrator, account_id)
@@ -191,8 +190,8 @@ async def _told(orchestrator: Orchestrator, account_id: str, operation: Operatio
 
         message = f"[red]{clean(account_id)}: {error.code}: {clean(error.message)}[/]"
         message += f"\n  [yellow]→[/] {clean(advice(error))}"
-        told = troubled(AccountId(account_id), AccountState(), error)
-        emit(told.document(), lambda console: console.print(message))
+        report = troubled(AccountId(account_id), AccountState(), error)
+        emit(report.document(), lambda console: console.print(message))
         return exit_code(error, waiting=True)
     emit(report.document(), lambda console: show(console, report))
     return EXIT_CODES[report.outcome]
@@ -241,26 +240,26 @@ def _confirm(ids: list[str]) -> None:
         raise SettingsError("not closed: the answer was no, nothing was done", code="not_confirmed")
 
 
-def _show_all(console: Console, reports: list[OperationReport], told: StatusReport | None = None) -> None:
-    if told is not None:
-        _show_needs(console, told)
+def _show_all(console: Console, reports: list[OperationReport], overview: StatusReport | None = None) -> None:
+    if overview is not None:
+        _show_needs(console, overview)
     if not reports:
         console.print("no accounts in the journal")
     for report in reports:
         show(console, report)
 
 
-def _show_needs(console: Console, told: StatusReport) -> None:
+def _show_needs(console: Console, overview: StatusReport) -> None:
     """First what needs a person."""
-    show_stops(console, told.stops)
-    decisions, approvals = len(told.decisions), len(told.approvals)
+    show_stops(console, overview.stops)
+    decisions, approvals = len(overview.decisions), len(overview.approvals)
     needs = [
         *([f"{decisions} to decide (outcome operator, below)"] if decisions else []),
         *([f"{approvals} to approve (orchestrator approve)"] if approvals else []),
     ]
     if needs:
         console.print(f"[bold magenta]NEEDS A PERSON[/]: {', '.join(needs)}", soft_wrap=True)
-    elif told.accounts and not told.stops:
+    elif overview.accounts and not overview.stops:
         console.print("nothing needs a person")
 
 

@@ -1,4 +1,5 @@
-"""Where output goes: on stdout the document or what a person reads, on stderr everything else."""
+"""What a run's options say (JSON or text, the settings), and where its output goes: on stdout the document or what a
+person reads, on stderr everything else."""
 
 from __future__ import annotations
 
@@ -7,9 +8,12 @@ import os
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from orchestrator.cli.context import options
+import typer
+
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Outcome
 from orchestrator.shown import shown
@@ -17,6 +21,9 @@ from orchestrator.shown import shown
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.settings import Settings
+
+Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
 DONE, FAILED, USAGE, OPERATOR, IN_PROGRESS = 0, 1, 2, 3, 75
 INTERRUPTED = 130
 """What shells give a process that Ctrl-C ended."""
@@ -32,6 +39,32 @@ _GAP = 2
 """Columns between two columns, and before what is indented."""
 _UNBROKEN = 1000
 """Columns: lines of a log are not broken."""
+
+
+@dataclass(slots=True)
+class Options:
+    """The options that may stand before or after any command. One per process, filled by the root command."""
+
+    json: bool = False
+    config: Path | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    warned: bool = False
+    """Whether this run has named the variables that set nothing."""
+
+
+options = Options()
+
+
+def settings() -> Settings:
+    """The settings of this run. Raises SettingsError. SIDE EFFECTS: a line on stderr for each variable that only looks
+    like a setting, once."""
+    from orchestrator.settings import load_settings, unknown_variables
+
+    if not options.warned:
+        options.warned = True
+        for unknown in unknown_variables(os.environ):
+            err().print(f"[yellow]warning[/]: {clean(str(unknown))}", soft_wrap=True)
+    return load_settings(os.environ, options.config, options.overrides)
 
 
 def worst(codes: list[int]) -> int:
@@ -81,6 +114,29 @@ def rows(console: Console, cells: Sequence[tuple[str, ...]]) -> None:
             # A hash of 66 characters fits a terminal of 80 columns, but not behind the other columns.
             left = min(indent, max(_GAP, console.width - len(part)))
             console.print(Text(" " * left + part), soft_wrap=True)
+
+
+def table(console: Console, heads: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Prints rows beside each other where the terminal has room for them, else below each other; nothing is cut. The
+    first cell of a row names it. Cells are text of others, without markup."""
+    from rich.cells import cell_len, set_cell_size
+    from rich.text import Text
+
+    texts = [[Text.from_markup(clean(cell)).plain for cell in row] for row in cells]
+    widths = [max(map(cell_len, column)) for column in zip(heads, *texts, strict=True)]
+
+    def line(text: str, style: str = "") -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+
+    if sum(widths) + _GAP * (len(widths) - 1) <= console.width:
+        for row, style in [(heads, "bold"), *((row, "") for row in texts)]:
+            padded = [set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True)]
+            line((" " * _GAP).join(padded).rstrip(), style)
+        return
+    for first, *others in texts:
+        line(first, "bold")
+        for head, cell in zip(heads[1:], others, strict=True):
+            line(f"  {head:<12} {cell}")
 
 
 def _broken(text: str, width: int) -> list[str]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.context import settings as read_settings
 from orchestrator.cli.output import DONE, FAILED, clean, emit, err
+from orchestrator.cli.output import settings as read_settings
 from orchestrator.cli.run import with_orchestrator
 from orchestrator.errors import MalformedAnswer, SettingsError
 

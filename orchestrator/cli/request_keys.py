@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import options, settings
 from orchestrator.cli.journal_access import now, with_journal
 from orchestrator.cli.key_views import emit_waiting
-from orchestrator.cli.output import DONE, IN_PROGRESS, emit, err
-from orchestrator.cli.tables import show_rows
+from orchestrator.cli.output import DONE, IN_PROGRESS, emit, err, options, settings, table
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -228,6 +226,6 @@ def _emit(files: Sequence[RequestKeyFile]) -> None:
             console.print("no keys; make one with: orchestrator keys request create NAME")
             return
         rows = [(file.name, str(file.state), file.key_id or "-", file.changed_at, file.fingerprint) for file in files]
-        show_rows(console, ("name", "state", "key id", "changed", "SHA-256"), rows)
+        table(console, ("name", "state", "key id", "changed", "SHA-256"), rows)
 
     emit(document, human)

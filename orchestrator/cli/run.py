@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from orchestrator.cli.context import options, settings
 from orchestrator.cli.journal_access import note_if_missing
-from orchestrator.cli.output import clean, err
+from orchestrator.cli.output import clean, err, options, settings
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
@@ -20,16 +19,16 @@ _Result = TypeVar("_Result")
 
 
 class Changes:
-    """Tells what is new of one account. Each look at it tells its steps again, and then what it waits for: while they
-    are those of the look before, there is nothing to tell."""
+    """Finds what is new in one account's progress. Each poll reports its steps again, and then what it waits for: while
+    they are those of the poll before, nothing is new."""
 
     def __init__(self) -> None:
         self._now: list[str] = []
         self._before: list[str] | None = []
-        """What is left of the look before; None once this one has something new: all that follows is told."""
+        """What is left of the poll before; None once this one had something new: all that follows is shown."""
 
     def is_one(self, what: str) -> bool:
-        """Whether this has not been told already. Waiting is the end of a look."""
+        """Whether this has not been shown already. Waiting is the end of a poll."""
         if self._now[-1:] == [what]:
             return False
         self._now.append(what)
@@ -78,11 +77,11 @@ def progress() -> Iterator[Callable[[str, str], None]]:
     changes: dict[str, Changes] = {}
     if options.json or not sys.stderr.isatty():
 
-        def tell(who: str, what: str) -> None:
+        def show_line(who: str, what: str) -> None:
             if changes.setdefault(who, Changes()).is_one(what):
                 console.print(f"{clean(who)}: {clean(what)}", soft_wrap=True)
 
-        yield tell
+        yield show_line
         return
 
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli import person
-from orchestrator.cli.context import settings
 from orchestrator.cli.journal_access import drain, now, oversight_if_any, warn_if_new, with_journal
-from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit
+from orchestrator.cli.output import DONE, IN_PROGRESS, clean, emit, settings
 from orchestrator.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator import files
-from orchestrator.cli.context import Force, options
-from orchestrator.cli.output import DONE, FAILED, OPERATOR, clean, emit, err, rows
+from orchestrator.cli.output import DONE, FAILED, OPERATOR, Force, clean, emit, err, options, rows
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import to_address
 

@@ -1,54 +1,35 @@
-"""A real Anvil node as a child process: started on a port that the system chooses, ready when it answers, surely ended.
-
-The ending holds for a parent that is killed with -9 too: a watchdog (a shell that waits on a pipe) ends the node when
-the parent's end of the pipe closes. Linux's PR_SET_PDEATHSIG would be shorter, but it fires when the THREAD that forked
-ends, so a node started from a worker thread would die early; and it needs a preexec function, unsafe beside threads.
-"""
+"""A real Anvil node as a child process: started on a port that the system chooses, ready when it answers, surely ended
+(see :mod:`orchestrator.devnet.child`)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import os
 import re
 import ssl
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self, overload
+from typing import IO, Any, Final, Self
 
 import httpx
 
 from orchestrator.devnet import toolchain
+from orchestrator.devnet.child import Child
 from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable
 from orchestrator.foreign_json import read_json
-from orchestrator.models import checksum
 
-__all__ = ["DEV_ACCOUNTS", "Anvil", "DevAccount"]
+__all__ = ["Anvil"]
 
 _START_TIMEOUT: Final = 30.0
 """Seconds until the node answers: a tenth is usual, a busy machine takes longer."""
-_STOP_TIMEOUT: Final = 10.0
-"""Seconds between asking the node to end and killing it: it writes its state file first."""
 _RPC_TIMEOUT: Final = 30.0
 _POLL: Final = 0.01
-
-# Waits for the node's process id, then for a line (an orderly end) or for the end of the pipe (the parent is gone).
-_WATCHDOG: Final = """
-read -r pid || exit 0
-read -r line && exit 0
-kill "$pid" 2>/dev/null || exit 0
-for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; kill -0 "$pid" 2>/dev/null || exit 0; done
-kill -9 "$pid" 2>/dev/null
-"""
 
 
 class Anvil:
@@ -57,9 +38,8 @@ class Anvil:
     ``block_time``: seconds between blocks, or None for a block with each transaction (``finalized`` then stands still
     until :meth:`mine` or :meth:`finalize`). ``slots_in_an_epoch``: ``safe`` and ``finalized`` are one and two epochs
     behind ``latest``. ``state``: a file to start from, if it exists, and to write on an orderly end. ``log``: a file
-    that gets the node's output, overwritten. ``port``: 0 lets the system choose. ``binary``: default is
-    :func:`orchestrator.devnet.toolchain.ensure`, which may install it. ``states``: how many of the newest blocks keep
-    their state, for reads and reorganisations; each takes some 200 bytes for every block of the chain.
+    that gets the node's output, overwritten. ``port``: 0 lets the system choose. ``states``: how many of the newest
+    blocks keep their state, for reads and reorganisations; each takes some 200 bytes for every block of the chain.
 
     The helpers raise ChainUnreachable if the node does not answer, and ChainError (code ``rpc_error``) if it refuses.
     """
@@ -74,7 +54,6 @@ class Anvil:
         state: Path | None = None,
         log: Path | None = None,
         port: int = 0,
-        binary: Path | None = None,
     ) -> None:
         self.block_time = block_time
         self.slots_in_an_epoch = slots_in_an_epoch
@@ -85,7 +64,6 @@ class Anvil:
         self._state = state
         self._log_path = log
         self._wanted_port = port
-        self._binary = binary
         self._running: _Running | None = None
         # Without the system's certificates: the node is on loopback, and loading them takes longer than most calls.
         self._ssl = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -98,11 +76,11 @@ class Anvil:
     @property
     def pid(self) -> int:
         """The node's process id."""
-        return self._started().process.pid
+        return self._started().child.process.pid
 
     @property
     def running(self) -> bool:
-        return self._running is not None and self._running.process.poll() is None
+        return self._running is not None and self._running.child.process.poll() is None
 
     # ------------------------------------------------------------------------------------------------ start and end
 
@@ -114,15 +92,12 @@ class Anvil:
         if self._running is not None:
             raise AssertionError("this node has been started before and not been stopped")
         self.control = ChainControl(self.rpc_sync)
-        binary = self._binary or toolchain.ensure("anvil")
+        binary = toolchain.ensure("anvil")
         with contextlib.ExitStack() as undo:
             log = undo.enter_context(_open_log(self._log_path))
-            watchdog = _start(["/bin/sh", "-c", _WATCHDOG], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-            undo.callback(_end_watchdog, watchdog)
-            process = _start([str(binary), *self._arguments()], stdin=subprocess.DEVNULL, stdout=log)
-            undo.callback(_end, process)
-            _write_line(watchdog, str(process.pid))
-            self._running = running = _Running(process, watchdog, log, undo)
+            child = Child([str(binary), *self._arguments()], log)
+            undo.callback(child.end)
+            self._running = running = _Running(child, log, undo)
             undo.callback(self._forget)
             self._wait_until_ready(running)
             running.undo = undo.pop_all()
@@ -218,10 +193,6 @@ class Anvil:
         """:meth:`ChainControl.reorg`."""
         await asyncio.to_thread(self.control.reorg, depth, drop=drop)
 
-    async def rollback(self, depth: int = 1) -> None:
-        """Takes the newest ``depth`` blocks away, PAST ``finalized`` if so deep."""
-        await self.rpc("anvil_rollback", depth)
-
     async def warp(self, seconds: int) -> None:
         """:meth:`ChainControl.warp`."""
         await asyncio.to_thread(self.control.warp, seconds)
@@ -262,8 +233,8 @@ class Anvil:
     def _wait_until_ready(self, running: _Running) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
         while True:
-            if running.process.poll() is not None:
-                raise _no_start(f"ended with exit code {running.process.returncode}", running)
+            if running.child.process.poll() is not None:
+                raise _no_start(f"ended with exit code {running.child.process.returncode}", running)
             if running.port == 0 and (line := re.search(r"Listening on 127\.0\.0\.1:(\d+)", running.output())):
                 running.port = int(line[1])
             if running.port:
@@ -280,8 +251,7 @@ class Anvil:
 
 @dataclass(slots=True)
 class _Running:
-    process: subprocess.Popen[bytes]
-    watchdog: subprocess.Popen[bytes]
+    child: Child
     log: IO[bytes]
     undo: contextlib.ExitStack
     port: int = 0
@@ -294,38 +264,6 @@ class _Running:
 
 def _open_log(path: Path | None) -> IO[bytes]:
     return tempfile.TemporaryFile("w+b") if path is None else path.open("w+b")
-
-
-def _start(command: list[str], *, stdin: int, stdout: int | IO[bytes]) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C in a terminal is for the parent, which then ends its node in order.
-    return subprocess.Popen(  # noqa: S603 - arguments of this module
-        command, stdin=stdin, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
-    )
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _write_line(watchdog: subprocess.Popen[bytes], line: str) -> None:
-    assert watchdog.stdin is not None
-    watchdog.stdin.write(f"{line}\n".encode())
-    watchdog.stdin.flush()
-
-
-def _end_watchdog(watchdog: subprocess.Popen[bytes]) -> None:
-    """Runs after the node is gone: the line tells the watchdog that there is nothing left to end."""
-    with contextlib.suppress(BrokenPipeError):
-        _write_line(watchdog, "ended")
-    assert watchdog.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        watchdog.stdin.close()
-    watchdog.wait()
 
 
 def _no_start(what: str, running: _Running) -> ChainUnreachable:
@@ -344,66 +282,3 @@ def _result(method: str, answer: httpx.Response) -> Any:
         error = document["error"]
         raise ChainError(f"anvil refused {method}: {error.get('message')} ({error.get('code')})", code="rpc_error")
     return document["result"]
-
-
-# -------------------------------------------------------------------------------------------------- the dev accounts
-
-
-@dataclass(frozen=True, slots=True)
-class DevAccount:
-    """An account that Anvil funds at its start. The key is public knowledge: for local chains only."""
-
-    address: str
-    """EIP-55."""
-    private_key: str = field(repr=False)
-    """``0x`` and 64 hex digits."""
-
-
-class _DevAccounts(Sequence[DevAccount]):
-    """Anvil's ten accounts, derived on first use (BIP-39, BIP-32; path m/44'/60'/0'/0/i)."""
-
-    def __len__(self) -> int:
-        return 10
-
-    @overload
-    def __getitem__(self, index: int) -> DevAccount: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[DevAccount]: ...
-
-    def __getitem__(self, index: int | slice) -> DevAccount | Sequence[DevAccount]:
-        return _derive(len(self))[index]
-
-
-DEV_ACCOUNTS: Final[Sequence[DevAccount]] = _DevAccounts()
-"""Anvil's well-known accounts, each with 10,000 ether on a fresh node."""
-
-_MNEMONIC: Final = "test test test test test test test test test test test junk"
-_HARDENED: Final = 1 << 31
-
-
-@cache
-def _derive(count: int) -> tuple[DevAccount, ...]:
-    seed = hashlib.pbkdf2_hmac("sha512", _MNEMONIC.encode(), b"mnemonic", 2048)
-    node = hmac.digest(b"Bitcoin seed", seed, "sha512")
-    for index in (44 | _HARDENED, 60 | _HARDENED, _HARDENED, 0):
-        node = _child(node, index)
-    return tuple(_account(_child(node, index)[:32]) for index in range(count))
-
-
-def _child(node: bytes, index: int) -> bytes:
-    """BIP-32's private child key derivation; a node is the key and then the chain code, 32 bytes each."""
-    from coincurve import PrivateKey
-
-    key = PrivateKey(node[:32])
-    parent = b"\0" + node[:32] if index & _HARDENED else key.public_key.format(compressed=True)
-    digest = hmac.digest(node[32:], parent + index.to_bytes(4, "big"), "sha512")
-    return key.add(digest[:32]).secret + digest[32:]
-
-
-def _account(secret: bytes) -> DevAccount:
-    from coincurve import PrivateKey
-    from eth_hash.auto import keccak
-
-    public = PrivateKey(secret).public_key.format(compressed=False)
-    return DevAccount(checksum(keccak(public[1:])[-20:].hex()), f"0x{secret.hex()}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.artifacts import load
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import ChainError
 from orchestrator.models import Address, to_address
 

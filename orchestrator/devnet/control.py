@@ -18,7 +18,7 @@ from orchestrator.errors import ChainError, ChainUnreachable, SettingsError
 
 __all__ = ["ChainControl"]
 
-_AT_ONCE: Final = 100
+_BLOCKS_PER_CALL: Final = 100
 """Blocks mined by one call: thousands take longer than a call may."""
 _TRIES: Final = 20
 """A reorganisation is tried again where a block came in between."""
@@ -56,8 +56,8 @@ class ChainControl:
         """Mines ``blocks`` blocks now, whatever the node does by itself."""
         _whole("blocks", blocks)
         with self.lock:
-            for done in range(0, blocks, _AT_ONCE):
-                self._order("anvil_mine", hex(min(_AT_ONCE, blocks - done)))
+            for done in range(0, blocks, _BLOCKS_PER_CALL):
+                self._order("anvil_mine", hex(min(_BLOCKS_PER_CALL, blocks - done)))
             return self.heads()
 
     def finalize(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class ChainControl:
     @contextlib.contextmanager
     def _paused(self) -> Iterator[None]:
         """The node mines nothing by itself meanwhile. One that mines every fraction of a second cannot be paused: it
-        tells whole seconds only, so it could not be set going again; there a block may come in between."""
+        reports whole seconds only, so it could not be set going again; there a block may come in between."""
         stop: tuple[str, int]
         go: tuple[str, int]
         if self._rpc("anvil_getAutomine"):

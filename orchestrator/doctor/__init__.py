@@ -1,6 +1,6 @@
-"""``orchestrator doctor``: looks at everything that an operation will need, and says what to do about each.
+"""``orchestrator doctor``: checks everything that an operation will need, and says what to do about each.
 
-Each check stands alone: one that fails does not keep the others from being made. Nothing is changed anywhere, but for
+Each check stands alone: the others run although one fails. Nothing is changed anywhere, but for
 the migration of an existing database, which every command does. No secret is shown.
 """
 

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.doctor.check import Bad
+from orchestrator.doctor.check import CheckFailed
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ class Chain:
     async def _head(self) -> Header:
         head = await self._header("latest")
         if head is None:
-            raise Bad("the node has no latest block", "Wait until the node has synchronised, or use another one.")
+            raise CheckFailed(
+                "the node has no latest block", "Wait until the node has synchronised, or use another one."
+            )
         return head
 
     async def reachable(self) -> str:
@@ -68,7 +70,7 @@ class Chain:
             return f"the node serves {found}; the journal knows no customer's chain yet"
         if known != {found}:
             listed = ", ".join(sorted(map(str, known)))
-            raise Bad(
+            raise CheckFailed(
                 f"the node serves {found}, the journal's customers and wallets are on {listed}",
                 "Set ORCHESTRATOR_RPC_URL to a node of that chain, or ORCHESTRATOR_DATABASE_URL to this one's journal.",
             )
@@ -82,12 +84,12 @@ class Chain:
         if chain.number in DEVELOPMENT_CHAINS:
             return f"block {head.block.number} is {age.total_seconds():.0f} s old; not judged on a development chain"
         if age.total_seconds() < -tolerance:
-            raise Bad(
+            raise CheckFailed(
                 f"block {head.block.number} is {-age.total_seconds():.0f} s ahead of this machine's clock",
                 "Let NTP set this machine's clock; if it is right, the node's chain is not.",
             )
         if age > OLDEST_HEAD:
-            raise Bad(
+            raise CheckFailed(
                 f"the newest block, {head.block.number}, is {age.total_seconds() / 60:.0f} minutes old",
                 "Look whether the node still follows its chain, or use another one.",
             )
@@ -97,7 +99,7 @@ class Chain:
         finalized, head = await self._header("finalized"), await self._head()
         confirmations = self._settings.confirmations
         if finalized is None:
-            raise Bad(
+            raise CheckFailed(
                 f"the node does not know the tag finalized: only {confirmations} confirmations would count",
                 "Use a node that does (any node of Ethereum since 2022). Without the tag a block's end is a guess, and "
                 "a closure cannot be proven.",
@@ -126,13 +128,13 @@ class Chain:
         )
         code = parse.data(rpc.demand(code_hex), "eth_getCode")
         if not code:
-            raise Bad(f"there is no contract at {factory} on this chain", fix)
+            raise CheckFailed(f"there is no contract at {factory} on this chain", fix)
         word = b"" if isinstance(predicted, RpcFailure) else parse.data(predicted, "predictSmartWallet")
         if len(word) != 32 or any(word[:12]) or not any(word[12:]):
-            raise Bad(f"the contract at {factory} is not a factory: it cannot say where it would deploy", fix)
+            raise CheckFailed(f"the contract at {factory} is not a factory: it cannot say where it would deploy", fix)
         head = await self._head()
         if self._settings.factory_block > head.block.number:
-            raise Bad(
+            raise CheckFailed(
                 f"the setting factory_block is {self._settings.factory_block}, the chain's head is {head.block.number}",
                 "Set ORCHESTRATOR_FACTORY_BLOCK to the block of the factory's deployment, or leave it unset.",
             )

@@ -1,4 +1,4 @@
-"""One check: however it fails, it says what to do and keeps no other from being made."""
+"""One check. Whatever goes wrong in it becomes its result, so that the other checks still run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.runbook import advice
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. ``fix`` says what to do, and is None where there is nothing to do."""
+    """One thing that was checked. ``fix`` says what to do, and is None where there is nothing to do."""
 
     name: str
     ok: bool
@@ -19,8 +19,8 @@ class Check:
     fix: str | None = None
 
 
-class Bad(Exception):
-    """A check that fails, with its detail and what to do."""
+class CheckFailed(Exception):
+    """Raised by a check that fails: what was found, and what to do."""
 
     def __init__(self, detail: str, fix: str) -> None:
         super().__init__(detail)
@@ -28,11 +28,11 @@ class Bad(Exception):
         self.fix = fix
 
 
-async def made(name: str, check: Callable[[], Awaitable[str]]) -> Check:
+async def run_check(name: str, check: Callable[[], Awaitable[str]]) -> Check:
     try:
         return Check(name, True, await check())
-    except Bad as bad:
-        return Check(name, False, bad.detail, bad.fix)
+    except CheckFailed as failed:
+        return Check(name, False, failed.detail, failed.fix)
     except OrchestratorError as error:
         return Check(name, False, f"{error.code}: {error.message}", advice(error))
     except Exception as surprise:  # noqa: BLE001  a defect in one check must not hide what the others find

@@ -14,7 +14,7 @@ from orchestrator.connect import (
     lock_folder,
 )
 from orchestrator.dispatch.locks import AccountLocks
-from orchestrator.doctor.check import Bad
+from orchestrator.doctor.check import CheckFailed
 from orchestrator.doctor.files import require_private
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.journal.store import Journal
@@ -28,7 +28,7 @@ _VERIFY_SECONDS = 20.0
 
 
 class Database:
-    """One journal for its checks; a database that is not there is not made."""
+    """One journal for its checks. A database that is missing is not created."""
 
     def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
         self._settings = settings
@@ -59,7 +59,7 @@ class Database:
             return "the server is there, and has no journal yet; the first command that changes anything makes it"
         folder = _existing(path.parent)
         if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise Bad(
+            raise CheckFailed(
                 f"{path} is not there, and cannot be made: {folder} is not a folder that can be written to",
                 "Make the folder, or set ORCHESTRATOR_DATABASE_URL to a place that this user may write to.",
             )
@@ -75,12 +75,12 @@ class Database:
         except TimeoutError:
             return f"too long for a quick check ({_VERIFY_SECONDS:.0f} s): orchestrator journal --verify checks it all"
         if checked.tables is not None:
-            raise Bad(
+            raise CheckFailed(
                 f"the events are whole, and {checked.tables}",
                 "Stop all commands, keep a copy of the database, and restore it from a backup: somebody wrote to it.",
             )
         if not checked.valid:
-            raise Bad(
+            raise CheckFailed(
                 f"the hash chain breaks at event {checked.first_bad}; {checked.events} events before it are whole",
                 "Stop all commands, keep a copy of the database, and restore it from a backup: it was changed from "
                 "outside, or the disk is damaged.",
@@ -104,7 +104,7 @@ class Database:
                         case _:
                             pass
         except OrchestratorError:
-            return set()  # the checks of the database tell why
+            return set()  # the checks of the database say why
         return found
 
 
@@ -114,7 +114,7 @@ def _database_path(settings: Settings) -> Path | None:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
+    """The folder, or the nearest existing one above it."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return folder
@@ -126,7 +126,7 @@ async def disk(settings: Settings) -> str:
     free = shutil.disk_usage(folder).free
     detail = f"{free // 1024**2} MiB free at {folder}"
     if free < LEAST_SPACE:
-        raise Bad(
+        raise CheckFailed(
             f"{detail}, expected at least {LEAST_SPACE // 1024**2} MiB",
             "Free some space: nothing is done that cannot be journaled first.",
         )
@@ -144,7 +144,7 @@ async def locks(settings: Settings) -> str:
             pass
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise Bad(
+        raise CheckFailed(
             f"no lock can be taken in {folder}: {reason}",
             "Let this user write to the folder, and put the database on a file system that knows locks.",
         ) from error

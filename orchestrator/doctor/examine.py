@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
 from orchestrator.doctor.chain import Chain
-from orchestrator.doctor.check import Bad, Check, made
+from orchestrator.doctor.check import Check, CheckFailed, run_check
 from orchestrator.doctor.database import Database, disk, locks
 from orchestrator.doctor.files import require_files_private
 from orchestrator.doctor.keys import keys, request_key
@@ -18,7 +18,7 @@ from orchestrator.settings import Settings, unknown_variables
 
 
 async def examine(settings: Settings) -> list[Check]:
-    """All checks, in the order in which their failures are best mended. Raises nothing for what it finds."""
+    """Runs all checks. Raises nothing for what they find."""
     async with AsyncExitStack() as stack:
         platform = Platform(settings, stack)
         chain = Chain(settings, stack)
@@ -42,7 +42,7 @@ async def examine(settings: Settings) -> list[Check]:
             ("disk", lambda: disk(settings)),
             ("locks", lambda: locks(settings)),
         ]
-        return [await made(name, check) for name, check in checks]
+        return [await run_check(name, check) for name, check in checks]
 
 
 async def _settings(settings: Settings) -> str:
@@ -51,6 +51,6 @@ async def _settings(settings: Settings) -> str:
     unknown = unknown_variables(os.environ)
     misspelt = [str(variable) for variable in unknown if variable.meant is not None]
     if misspelt:
-        raise Bad("; ".join(misspelt), "Correct its name, or unset it: the setting has its default until then.")
+        raise CheckFailed("; ".join(misspelt), "Correct its name, or unset it: the setting has its default until then.")
     notes = [f"note: {variable}" for variable in unknown]
     return "; ".join(("all that are needed are set and can be read", *notes))

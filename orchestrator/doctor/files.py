@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator.doctor.check import Bad
+from orchestrator.doctor.check import CheckFailed
 from orchestrator.files import open_to_others
 from orchestrator.settings import Settings
 
@@ -16,15 +16,15 @@ _NAMED = 4
 
 
 def require_files_private(settings: Settings) -> None:
-    """Raises Bad for certificates and a person's files that others can open. Other checks look at the database and at
-    the keys with their password; the files of secrets are refused when the settings are read."""
+    """Raises CheckFailed for certificates and a person's files that others can open. The database, and the keys with
+    their password, have checks of their own; the files of secrets are refused when the settings are read."""
     handed = (settings.person_key, settings.person_password_file)
     require_private((path for path in handed if path is not None), handed_over=True)
     require_private(sorted(settings.certificates.glob("*.json")))
 
 
 def require_private(paths: Iterable[Path], *, handed_over: bool = False) -> None:
-    """Raises Bad naming those with the chmod to type. ``handed_over``: as ``orchestrator.files``."""
+    """Raises CheckFailed naming those with the chmod to type. ``handed_over``: as ``orchestrator.files``."""
     found: dict[Path, int] = {}
     for path in paths:
         try:
@@ -40,7 +40,7 @@ def require_private(paths: Iterable[Path], *, handed_over: bool = False) -> None
     if len(found) > _NAMED:
         named[_NAMED:] = [f"and {len(found) - _NAMED} more"]
         typed = " ".join(f"{shlex.quote(str(folder))}/*" for folder in sorted({path.parent for path in found}))
-    raise Bad(
+    raise CheckFailed(
         "open to other users: " + ", ".join(named),
         f"Type chmod 600 {typed}; umask 077 keeps copies from being made so.",
     )

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from orchestrator.connect import password_source
-from orchestrator.doctor.check import Bad
+from orchestrator.doctor.check import CheckFailed
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ async def keys(settings: Settings) -> str:
     enabled = [key for key in scan.keys if not key.disabled]
     if not enabled:
         disabled = f", {len(scan.keys)} disabled" if scan.keys else ""
-        raise Bad(
+        raise CheckFailed(
             f"keystore {settings.keystore}: no enabled key{disabled}",
             "Type orchestrator keys create NAME, or orchestrator keys import NAME, for the owner's key.",
         )
     named = settings.certificate_key
     if named is not None and named not in [key.name for key in enabled]:
-        raise Bad(
+        raise CheckFailed(
             f"keystore {settings.keystore}: no enabled key {named!r}, which is to sign certificates",
             f"Type orchestrator keys create {named}, or change ORCHESTRATOR_CERTIFICATE_KEY.",
         )
@@ -66,7 +66,7 @@ async def keys(settings: Settings) -> str:
 
 
 async def request_key(settings: Settings) -> str:
-    """The key that signs requests is there and opens; no change of it was left in the middle."""
+    """The key that signs requests exists and opens, and no change of it is unfinished."""
     from orchestrator.request_signing.key_folder import RequestKeyFolder
 
     files = RequestKeyFolder(settings.keystore, _quiet_password(settings))
@@ -74,21 +74,21 @@ async def request_key(settings: Settings) -> str:
     pending = next((file for file in found if file.state in ("uploading", "revoking")), None)
     if pending is not None:
         word = "upload" if pending.state == "uploading" else "revoke"
-        raise Bad(
+        raise CheckFailed(
             f"request-signing key {pending.name!r}: its {word} was begun at {pending.changed_at} and is not settled",
             f"Type orchestrator keys request {word} {pending.name}, which completes it.",
         )
     current = next((file for file in found if file.state == "current"), None)
     if settings.signing_key is not None and settings.signing_key_id:
         if current is not None:
-            raise Bad(
+            raise CheckFailed(
                 f"the settings name a request-signing key of their own, and {current.name!r}, uploaded at "
                 f"{current.changed_at}, took its place",
                 "Unset ORCHESTRATOR_SIGNING_KEY (or _FILE) and ORCHESTRATOR_SIGNING_KEY_ID.",
             )
         return "the settings have a key of their own; orchestrator keys request makes one that can be rotated"
     if current is None:
-        raise Bad(
+        raise CheckFailed(
             f"no request-signing key: the settings have none, and none in {files.path} was uploaded",
             "Type orchestrator keys request create NAME, then orchestrator keys request upload NAME.",
         )

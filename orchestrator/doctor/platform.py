@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator.connect import open_platform
-from orchestrator.doctor.check import Bad
+from orchestrator.doctor.check import CheckFailed
 from orchestrator.runbook import RUNBOOK
 from orchestrator.settings import Settings
 
@@ -44,12 +44,12 @@ class Platform:
             await client.login()
         offset: timedelta | None = client.clock_offset
         if offset is None:
-            return "the platform tells no time (no Date in its answers)"
+            return "the platform gives no time (no Date in its answers)"
         seconds, tolerance = offset.total_seconds(), self._settings.clock_tolerance
         direction = "behind" if seconds > 0 else "ahead of"
         detail = f"this machine is {abs(seconds):.0f} s {direction} the platform; {tolerance:.0f} s are tolerated"
         if abs(seconds) > tolerance:
-            raise Bad(detail, RUNBOOK["clock_skew"].advice)
+            raise CheckFailed(detail, RUNBOOK["clock_skew"].advice)
         return detail
 
 
@@ -63,8 +63,8 @@ def _require_p384(settings: Settings) -> None:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise Bad("the request-signing key is no PEM private key that can be read", fix) from None
+        raise CheckFailed("the request-signing key is no PEM private key that can be read", fix) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Bad(f"expected an EC key on P-384, got {type(key).__name__.strip('_')}", fix)
+        raise CheckFailed(f"expected an EC key on P-384, got {type(key).__name__.strip('_')}", fix)
     if not isinstance(key.curve, ec.SECP384R1):
-        raise Bad(f"expected an EC key on P-384 (secp384r1), got one on {key.curve.name}", fix)
+        raise CheckFailed(f"expected an EC key on P-384 (secp384r1), got one on {key.curve.name}", fix)

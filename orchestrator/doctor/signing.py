@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from orchestrator.authorization.restore_guard import foreign_keystore_finding, restore_finding
 from orchestrator.connect import open_ruleset
-from orchestrator.doctor.check import Bad
+from orchestrator.doctor.check import CheckFailed
 from orchestrator.doctor.database import Database
 from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
 from orchestrator.settings import Settings
@@ -23,7 +23,7 @@ async def policy(settings: Settings, database: Database) -> str:
         needed = seen.ruleset.approvals_for(mine)
         changed = " and ".join(sorted(seen.ruleset.changes(mine)))
         if needed:
-            raise Bad(
+            raise CheckFailed(
                 f"{where}: changes {changed} of the ruleset in force ({(seen.ruleset_hash or '')[:12]}), not approved",
                 f"{needed} to approve it: any operation asks for that, and orchestrator approve shows what waits.",
             )
@@ -43,7 +43,7 @@ async def signing(settings: Settings, database: Database) -> str:
         return "; ".join(("nothing has been signed yet", *_other_journals(log, None)))
     if seen.stops:
         stop = seen.stops[0]
-        raise Bad(
+        raise CheckFailed(
             f"stopped ({', '.join(stop.scope for stop in seen.stops)}) since {stop.since:%Y-%m-%dT%H:%M:%SZ} by "
             f"{stop.by}: {stop.reason}",
             "Two people end a stop, each with orchestrator resume-signing.",
@@ -54,13 +54,13 @@ async def signing(settings: Settings, database: Database) -> str:
     waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())
     requests = "1 request waits" if waiting == 1 else f"{waiting} requests wait"
     asked = f"; {requests} for approval (orchestrator approve)" if waiting else ""
-    found = f"allowed; journal, keystore and log belong together{asked}"
-    return "; ".join((found, *_other_journals(log, await journal.identity())))
+    finding = f"allowed; journal, keystore and log belong together{asked}"
+    return "; ".join((finding, *_other_journals(log, await journal.identity())))
 
 
 def _require_whole(finding: str | None) -> None:
     if finding is not None:
-        raise Bad(
+        raise CheckFailed(
             finding,
             "Put the newest database and keystore back; if there are none newer, start an operation and then type "
             "orchestrator resolve ACCOUNT_ID --retry --reason TEXT.",

@@ -94,7 +94,7 @@ class Refusal(PlatformRefused):
         return any(part in text for part in parts)
 
     def recoded(self, code: str, remark: str = "") -> Refusal:
-        """The same refusal under a more telling code."""
+        """The same refusal under a more exact code."""
         message = f"{self.message}; {remark}" if remark else self.message
         return Refusal(
             message,
@@ -235,14 +235,10 @@ def parsed(answer: Answer, call: Call) -> Answer | None:
         return None
 
 
-def in_flight(refusal: Refusal, call: Call, *, may_exist: bool) -> bool:
+def in_flight(refusal: Refusal, call: Call) -> bool:
     """Whether a 409 says that the idempotency key is in flight. The status alone says so, by the API's documentation,
     unless the platform names something else; and a repeat with the same key is always safe."""
-    if refusal.status != 409 or not call.modifying or refusal.platform_code in _KNOWN_CONFLICTS:
-        return False
-    if not may_exist or not refusal.words:
-        return True
-    return refusal.mentions("idempot", "in flight", "in_flight", "in-flight")
+    return refusal.status == 409 and call.modifying and refusal.platform_code not in _KNOWN_CONFLICTS
 
 
 def about_signature(refusal: Refusal) -> bool:

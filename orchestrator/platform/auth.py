@@ -26,7 +26,7 @@ class Token:
 def read_token(answer: Answer, call: Call) -> Token:
     """The token in a login's 2xx answer. Raises MalformedAnswer, also for one that has expired."""
     found = read(TokenWire, parse_json(answer, call), str(call))
-    # Life is counted by the platform's own clock where it tells it, so that ours may be wrong.
+    # Life is counted by the platform's own clock where it gives one, so that ours may be wrong.
     offset = clock_offset(answer)
     lifetime = found.expires_at - answer.received_at - (offset.total_seconds() if offset else 0.0)
     if lifetime <= 0:

@@ -1,7 +1,7 @@
 """The card platform's API, call by call: implements ``orchestrator.ports.Platform`` and the rest of the API.
 
 Stable codes of PlatformRefused: ``account_not_found``, ``customer_not_found``, ``customer_not_active``,
-``customer_exists``, ``webhook_not_found``, ``signature_refused``, ``challenge_expired``, ``idempotency_mismatch``,
+``webhook_not_found``, ``signature_refused``, ``challenge_expired``, ``idempotency_mismatch``,
 ``platform_login_refused``, ``platform_unauthorized``, ``request_signature_refused``, ``clock_skew``,
 ``platform_forbidden``, ``platform_rate_limited``; else the platform's own, where it is snake_case.
 """
@@ -9,10 +9,10 @@ Stable codes of PlatformRefused: ``account_not_found``, ``customer_not_found``, 
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from orchestrator.errors import PlatformError, SettingsError
-from orchestrator.models import AccountId, ChainAccount, CustomerId, to_uuid
+from orchestrator.models import AccountId, CustomerId, to_uuid
 from orchestrator.platform.answers import Refusal
 from orchestrator.platform.calls import missing_as
 from orchestrator.platform.lists import read_all
@@ -23,7 +23,6 @@ from orchestrator.platform.wire import (
     CardWire,
     ChallengeWire,
     CreatedAccountWire,
-    CreatedCustomerWire,
     CustomerWire,
     read,
 )
@@ -42,20 +41,6 @@ class PlatformClient(ProgrammeCalls):
 
     # --- customers -------------------------------------------------------------------------------------------------
 
-    async def create_customer(
-        self, wallet: ChainAccount, external_id: str, *, key: str
-    ) -> tuple[PlatformCustomer, str | None]:
-        """``POST /customers``: the customer, and its EIP-4361 challenge in Base64 where the answer carries one."""
-        body = {"chainId": str(wallet), "externalId": external_id}
-        try:
-            answer = await self._session.call("POST", ("customers",), body=body, key=key, may_exist=True)
-        except Refusal as refusal:
-            if refusal.status == 409:
-                raise refusal.recoded("customer_exists") from None
-            raise
-        created = self._taken(CreatedCustomerWire, answer, "POST", ("customers",))
-        return created.customer(), created.challenge
-
     async def customer(self, customer_id: CustomerId) -> PlatformCustomer:
         """``GET /customers/{id}``. An unknown one: code ``customer_not_found``."""
         segments = ("customers", _customer(customer_id))
@@ -63,27 +48,6 @@ class PlatformClient(ProgrammeCalls):
         found = read(CustomerWire, value, self._what("GET", segments)).customer()
         self._same(found.id, segments[1], "GET", segments)
         return found
-
-    async def customer_challenge(self, customer_id: CustomerId) -> str | None:
-        """``GET /customers/{id}/challenge``: Base64 as issued; None where none is offered."""
-        segments = ("customers", _customer(customer_id), "challenge")
-        return await self._challenge(segments, lambda: self.customer(customer_id))
-
-    async def sign_customer(
-        self, customer_id: CustomerId, submission: Submission, *, key: str, permit: Permit
-    ) -> PlatformCustomer | None:
-        """``POST /customers/{id}/challenge/sign``. None where the answer has no body."""
-        segments = ("customers", _customer(customer_id), "challenge", "sign")
-        answer = await self._submit(segments, submission, key, permit, "customer_not_found")
-        if not answer.body.strip():
-            return None
-        found = self._taken(CustomerWire, answer, "POST", segments).customer()
-        self._same(found.id, segments[1], "POST", segments)
-        return found
-
-    async def verify_simulator_customer(self, customer_id: CustomerId, *, key: str) -> None:
-        """``PATCH /simulator/customers/{id}/verify``, sandbox only."""
-        await self._modify("PATCH", ("simulator", "customers", _customer(customer_id), "verify"), key)
 
     # --- accounts --------------------------------------------------------------------------------------------------
 
@@ -145,7 +109,19 @@ class PlatformClient(ProgrammeCalls):
 
         An unknown account: code ``account_not_found``.
         """
-        return await self._challenge(("accounts", _account(account_id), "challenge"), lambda: self.account(account_id))
+        segments = ("accounts", _account(account_id), "challenge")
+        try:
+            answer = await self._session.call("GET", segments)
+        except Refusal as refusal:
+            if refusal.status == 404:
+                await self.account(account_id)  # raises where it is the account that is unknown
+                return None
+            if refusal.status == 409:
+                return None
+            raise
+        if not answer.body.strip():
+            return None
+        return read(ChallengeWire, *self._value(answer, "GET", segments)).challenge
 
     async def submit(
         self, account_id: AccountId, submission: Submission, *, key: str, permit: Permit
@@ -156,7 +132,23 @@ class PlatformClient(ProgrammeCalls):
         Raises what ``permit`` raises before a try, the first or a repeat.
         """
         segments = ("accounts", _account(account_id), "challenge", "sign")
-        answer = await self._submit(segments, submission, key, permit, "account_not_found")
+        signature = submission.signature
+        if len(signature) != 65 or signature[64] not in (27, 28):
+            raise AssertionError(f"a signature has 65 bytes and ends with 27 or 28, got {len(signature)} bytes")
+        body = {
+            "chainId": str(submission.signer),
+            "challenge": submission.challenge,
+            "signature": base64.b64encode(b"0x" + signature.hex().encode()).decode(),
+        }
+        try:
+            answer = await self._session.call("POST", segments, body=body, key=key, permit=permit)
+        except Refusal as refusal:
+            if refusal.status in (400, 403, 409, 410, 422) and refusal.code not in (
+                "idempotency_mismatch",
+                "clock_skew",
+            ):
+                raise await self._why_not_signed(refusal, segments[:-1], submission.challenge) from None
+            raise missing_as(refusal, "account_not_found") from None
         return self._account_in(answer, "POST", segments)
 
     async def deactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
@@ -189,41 +181,6 @@ class PlatformClient(ProgrammeCalls):
         found = self._taken(AccountWire, answer, method, segments).account()
         self._same(found.id, segments[1], method, segments)
         return found
-
-    async def _challenge(self, segments: Sequence[str], owner: Callable[[], Awaitable[object]]) -> str | None:
-        try:
-            answer = await self._session.call("GET", segments)
-        except Refusal as refusal:
-            if refusal.status == 404:
-                await owner()  # raises where it is the account or customer that is unknown
-                return None
-            if refusal.status == 409:
-                return None
-            raise
-        if not answer.body.strip():
-            return None
-        return read(ChallengeWire, *self._value(answer, "GET", segments)).challenge
-
-    async def _submit(
-        self, segments: Sequence[str], submission: Submission, key: str, permit: Permit, missing: str
-    ) -> Answer:
-        signature = submission.signature
-        if len(signature) != 65 or signature[64] not in (27, 28):
-            raise AssertionError(f"a signature has 65 bytes and ends with 27 or 28, got {len(signature)} bytes")
-        body = {
-            "chainId": str(submission.signer),
-            "challenge": submission.challenge,
-            "signature": base64.b64encode(b"0x" + signature.hex().encode()).decode(),
-        }
-        try:
-            return await self._session.call("POST", segments, body=body, key=key, permit=permit)
-        except Refusal as refusal:
-            if refusal.status in (400, 403, 409, 410, 422) and refusal.code not in (
-                "idempotency_mismatch",
-                "clock_skew",
-            ):
-                raise await self._why_not_signed(refusal, segments[:-1], submission.challenge) from None
-            raise missing_as(refusal, missing) from None
 
     async def _why_not_signed(self, refusal: Refusal, segments: Sequence[str], challenge: str) -> Refusal:
         """The platform does not say how it refuses a signature, only that it then issues a NEW challenge."""

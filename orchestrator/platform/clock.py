@@ -1,4 +1,4 @@
-"""The three things that the client asks of time, so that a test can answer them."""
+"""The client's clock: the time, and waiting. A test puts its own in its place."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ _TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.
 
 class ArrayReader:
     """A JSON array of objects, taken apart as its bytes arrive; each object is then parsed as strictly as a whole
-    answer. Linear in the bytes, however they are cut into pieces: what is not complete is looked at again only once
+    answer. Linear in the bytes, however they are cut into pieces: what is not complete is parsed again only once
     there is twice as much of it."""
 
     def __init__(self, head: Answer, call: Call, take: Callable[[object], Any], max_item_bytes: int) -> None:
@@ -100,7 +100,7 @@ class ArrayReader:
         self._max_item_bytes = max_item_bytes
         self._waiting = bytearray()
         self._enough = 1
-        """Bytes in ``_waiting`` that are worth a look."""
+        """Bytes in ``_waiting`` that are worth parsing."""
         self._next = b"["
         """What may come next, one of these bytes; empty after the end."""
         self._made: list[Any] = []

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from pydantic import SecretStr
-
 from orchestrator.errors import MalformedAnswer
 from orchestrator.models import to_uuid
 from orchestrator.platform.answers import Refusal, parse_json, uncertain
@@ -48,17 +46,11 @@ class ProgrammeCalls(Calls):
         return self._session.signing_key.key_id
 
     async def login(self) -> None:
-        """Gets a token if none is held: a check of the credentials.
+        """Gets a token if none is held, a check of the credentials.
 
         Raises PlatformRefused (``platform_login_refused``) or PlatformUnreachable.
         """
         await self._session.tokens.token()
-
-    async def replace_credentials(self, api_key: str, api_secret: SecretStr, *, key: str) -> None:
-        """``PUT /auth/credentials``. SIDE EFFECTS: invalidates every token; this client goes on with the new ones."""
-        body = {"apiKey": to_uuid(api_key, "the new API key"), "apiSecret": api_secret.get_secret_value()}
-        await self._session.call("PUT", ("auth", "credentials"), body=body, key=key)
-        self._session.use_credentials(api_key, api_secret)
 
     async def revoke_credentials(self, *, key: str) -> None:
         """``DELETE /auth/credentials``. SIDE EFFECTS: no further login is possible."""

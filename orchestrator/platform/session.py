@@ -22,8 +22,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pydantic import SecretStr
-
 from orchestrator.errors import (
     MalformedAnswer,
     PlatformRefused,
@@ -92,11 +90,6 @@ class Session:
         self._settings = settings
         self.signing_key.use_settings(settings)
 
-    def use_credentials(self, api_key: str, api_secret: SecretStr) -> None:
-        """Logs in with these from now on."""
-        self._api_key, self._api_secret = api_key, api_secret
-        self.tokens.forget()
-
     async def close(self) -> None:
         await self.tokens.close()
         await self.signing_key.close()
@@ -116,12 +109,11 @@ class Session:
         query: Sequence[tuple[str, str]] = (),
         body: Any = None,
         key: str | None = None,
-        may_exist: bool = False,
         permit: Permit = nullcontext,
         items: Callable[[Answer], ItemReader] | None = None,
     ) -> Answer:
         """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
-        ``may_exist``: this call's 409 is documented to say also that the thing exists. ``items``: see ``Call``.
+        ``items``: see ``Call``.
 
         Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer, and what
         ``permit`` raises.
@@ -138,7 +130,7 @@ class Session:
             content = json.dumps(body, separators=(",", ":")).encode()
         parts = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
         url = canonical_url(f"{self._base}{call.path[len(self._path) :]}" + (f"?{parts}" if parts else ""))
-        return await self._settled(call, url, headers, content, permit, may_exist=may_exist)
+        return await self._settled(call, url, headers, content, permit)
 
     async def json(
         self, method: str, segments: Sequence[str], *, query: Sequence[tuple[str, str]] = ()
@@ -148,7 +140,7 @@ class Session:
         return parse_json(answer, self.describe(method, segments)), answer
 
     async def _settled(
-        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit, *, may_exist: bool
+        self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit
     ) -> Answer:
         """Repeats a request whose idempotency key is in flight, with the same key, a bounded number of times."""
         for attempt in itertools.count(1):
@@ -158,14 +150,12 @@ class Session:
             if answer.status >= 500:
                 raise broken(answer, call)
             refusal = self._refusal(answer, call)
-            if not in_flight(refusal, call, may_exist=may_exist):
+            if not in_flight(refusal, call):
                 raise refusal
             if attempt >= self._settings.in_flight_attempts:
                 break
             wait = retry_after(answer, most=2.0)
             await self._clock.sleep(self._backoff(attempt) if wait is None else wait)
-        if may_exist and not refusal.words:
-            raise refusal  # a 409 that never said what it was about
         raise UncertainAnswer(
             f"{call}: the first request with this idempotency key is still in flight after {attempt} tries: "
             f"repeat it later with the SAME key ({refusal.words or 'HTTP 409'})",

@@ -1,7 +1,7 @@
 """How the platform is reached: its address, credentials, and every choice that its documentation leaves open.
 
-The open ("silent") choices carry the default that this project takes; ``scripts/probe_platform.py`` tries them against
-a given sandbox. Secrets are ``SecretStr``: they never show in a repr, a log line or an error.
+The open ("silent") choices carry the default that this project takes; ``orchestrator probe`` tries them against a
+given platform. Secrets are ``SecretStr``: they never show in a repr, a log line or an error.
 """
 
 from __future__ import annotations

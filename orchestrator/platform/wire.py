@@ -25,7 +25,6 @@ __all__ = [
     "CardWire",
     "ChallengeWire",
     "CreatedAccountWire",
-    "CreatedCustomerWire",
     "CustomerWire",
     "Instant",
     "TokenWire",
@@ -191,12 +190,6 @@ class CustomerWire(_Wire):
 
     def customer(self) -> PlatformCustomer:
         return PlatformCustomer(id=CustomerId(self.id), status=self.status, wallet=self.chain_id)
-
-
-class CreatedCustomerWire(CustomerWire):
-    """``POST /customers``."""
-
-    challenge: Challenge | None = None
 
 
 class CardWire(_Wire):

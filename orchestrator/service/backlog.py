@@ -1,5 +1,5 @@
 """What is unfinished in the journal, and what was proven lately, kept up to date by reading only what is new; and when
-to look at it next."""
+to poll it next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import BlockHash, BlockNumber, BlockRef
 
 RECENT = 100
-"""Closures whose certificates' blocks are looked at again and again: one round trip, whatever was closed before."""
+"""Closures whose certificates' blocks are checked again and again: one round trip, whatever was closed before."""
 
 
 class Backlog:

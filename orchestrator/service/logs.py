@@ -11,7 +11,11 @@ from typing import Any
 import structlog
 from pydantic import SecretStr
 
+from orchestrator.errors import OrchestratorError
+from orchestrator.report import OperationReport
 from orchestrator.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 _SHORTEST = 6
 """Characters: a shorter "secret" would be found in innocent words."""
@@ -69,6 +73,38 @@ class Scrubber:
                 return value
             case _:
                 return self._clean(str(value))
+
+
+class ChangeLog:
+    """Logs trouble, and where an account stands, when it has changed: what a poll finds again is not logged again."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def trouble(self, name: str, event: str, error: OrchestratorError) -> None:
+        if self._is_new(name, error.code):
+            _log.warning(event, account=name, code=error.code, message=error.message)
+
+    def report(self, name: str, report: OperationReport) -> None:
+        code = report.error.code if report.error else None
+        if self._is_new(name, f"{report.operation} {report.outcome} {report.status} {report.waiting_for} {code}"):
+            _log.info(
+                "account",
+                account=name,
+                operation=report.operation,
+                outcome=report.outcome,
+                status=report.status,
+                waiting_for=report.waiting_for,
+                code=code,
+            )
+
+    def forget(self, name: str) -> None:
+        """Whatever this name logs next is new."""
+        self._last.pop(name, None)
+
+    def _is_new(self, name: str, summary: str) -> bool:
+        known, self._last[name] = self._last.get(name), summary
+        return known != summary
 
 
 class _Forward(logging.Handler):

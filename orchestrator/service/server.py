@@ -25,13 +25,13 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _IN_FLIGHT_SECONDS = 10
 """How long requests under way may take when the service stops."""
 LIMITS = Limits(always=frozenset({"/health"}))
-"""What is refused with 503, or cut off, the platform sends again."""
+"""The platform sends again what is refused with 503 or cut off."""
 
 
 async def serve(settings: Settings, host: str, port: int, *, ready: Callable[[str], None]) -> None:
-    """Takes webhooks and drives accounts until SIGTERM or SIGINT; then the looks under way are finished.
+    """Takes webhooks and drives accounts until SIGTERM or SIGINT; then the polls under way are finished.
 
-    ``port`` 0 lets the system choose; ``ready`` is told the real URL as soon as requests are answered. Raises
+    ``port`` 0 lets the system choose; ``ready`` gets the real URL as soon as requests are answered. Raises
     SettingsError (settings, database, address), before anything is started. SIDE EFFECTS: logs to stderr; handles the
     two signals (in the main thread) until it returns.
     """
@@ -63,17 +63,17 @@ async def serve(settings: Settings, host: str, port: int, *, ready: Callable[[st
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready, and leaves signals to ``_until_signalled``: uvicorn's own way raises them again after the
+    """Reports when it is ready, and leaves signals to ``_until_signalled``: uvicorn's way raises them again after the
     orderly end, which would make that end look like a kill."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._tell_started = started
+        self._report_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            self._tell_started()
+            self._report_started()
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
         return nullcontext()

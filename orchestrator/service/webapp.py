@@ -1,7 +1,7 @@
 """The HTTP side of the service: webhooks in, and two pages for whoever watches over the process.
 
 A delivery is hostile until it is parsed, and a hint even then: it is kept, answered after the commit, and the account
-is read back from the platform before anything is done. Its claims are not looked at for anything else.
+is read back from the platform before anything is done. Its claims are used for nothing else.
 
 Other types than ``account.updated`` are answered 204 and NOT kept: nothing here follows from them, and cards' and
 transactions' data is not ours to collect.
@@ -159,12 +159,12 @@ class _Inbox:
             return _refused(503, error.code, "the delivery could not be kept; send it again later")
         _log.info("webhook", event_id=event.event_id, account=account_id, duplicate=not fresh)
         if fresh:
-            self._worker.hint(event.event_id, account_id)
+            self._worker.received(event.event_id, account_id)
         return Response(status_code=204)
 
 
 def _digest(text: str) -> bytes:
-    """Of equal length for every text, so that the comparison tells nothing of the token's either."""
+    """Of equal length for every text, so that the time of a comparison does not show the token's length."""
     return hashlib.sha256(text.encode(errors="replace")).digest()
 
 

@@ -1,7 +1,7 @@
-"""The background worker: looks at every account that a webhook, a new block or a due time speaks of.
+"""The background worker: polls every account that a webhook, a new block or a due time concerns.
 
-A look is short and never waits: an unfinished operation is moved on as far as it goes now, any other account is read
-back and what is new is journaled. Between two looks an account is a row in the journal and a line in the schedule, no
+A poll is short and never waits: an unfinished operation is moved on as far as it goes now, any other account is read
+back and what is new is journaled. Between two polls an account is a row in the journal and a line in the schedule, no
 task. Operations that another process has started, and left, are found in the journal and driven on.
 """
 
@@ -26,24 +26,24 @@ from orchestrator.connect import open_platform
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
 from orchestrator.models import AccountId, Outcome
-from orchestrator.report import OperationReport
 from orchestrator.service.backlog import Backlog, Schedule
+from orchestrator.service.logs import ChangeLog
 from orchestrator.settings import Settings
 from orchestrator.signers.loading import KeyMonitor
 
 _log = structlog.get_logger(__name__)
 
-_AT_ONCE = 16
-"""Looks at the same time."""
+_CONCURRENCY = 16
+"""Accounts polled at the same time."""
 _GROWTH = 1.5
 _BUSY = 0.5
-"""Seconds until the next look at an account that another worker has: what woke us may have come too late for it."""
+"""Seconds until the next poll of an account that another worker has, which may have read it before what woke us."""
 _LONGEST = 15
-"""The longest pause between two looks at one account, in poll intervals: 30 s by default."""
+"""The longest pause between two polls of one account, in poll intervals: 30 s by default."""
 _WOKEN_BY_A_BLOCK = 256
-"""Accounts that one new block wakes, the longest unseen first; the next block wakes the next ones."""
+"""Accounts that one new block wakes, the longest unpolled first; the next block wakes the next ones."""
 _STOP_SECONDS = 30.0
-"""How long looks under way may take to finish when the service stops. What is cut off later is resumed."""
+"""How long polls under way may take to finish when the service stops. What is cut off later is resumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +64,19 @@ class Worker:
         self._interval = settings.poll_interval
         keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
         self._platform = open_platform(settings, keys.request)
-        self.keys = KeyMonitor(keys.managed, None if own else keys.request, report=self._tell_key)
+        self.keys = KeyMonitor(keys.managed, None if own else keys.request, report=_log_key_trouble)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
         self._backlog = Backlog(orchestrator.journal)
         self._schedule = Schedule()
-        self._hints: dict[str, set[str]] = {}
-        """By account: webhooks in the inbox that have had no look yet."""
+        self._deliveries: dict[str, set[str]] = {}
+        """By account: webhooks in the inbox that have had no poll yet."""
         self._waiting: dict[str, None] = {}
-        """Accounts that a new block may move, the longest unseen first."""
-        self._looks: dict[str, asyncio.Task[None]] = {}
+        """Accounts that a new block may move, the longest unpolled first."""
+        self._polls: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._pauses: dict[str, float] = {}
-        self._told: dict[str, str] = {}
+        self._changes = ChangeLog()
         self._recheck = asyncio.Event()
         self._wake = asyncio.Event()
         self._stopping = False
@@ -85,13 +85,13 @@ class Worker:
 
     # --- from outside --------------------------------------------------------------------------------------------
 
-    def hint(self, event_id: str, account_id: AccountId) -> None:
+    def received(self, event_id: str, account_id: AccountId) -> None:
         """A webhook of this account has been committed to the inbox."""
-        self._hints.setdefault(account_id, set()).add(event_id)
+        self._deliveries.setdefault(account_id, set()).add(event_id)
         self._pauses.pop(account_id, None)
         if account_id in self._backlog:
             self._orchestrator.wakes.wake(account_id)  # a task of this process may hold the account and wait
-        self._look_soon(account_id)
+        self._poll_soon(account_id)
 
     async def __aenter__(self) -> Self:
         self._watcher.subscribe(self._chain_changed)
@@ -107,7 +107,7 @@ class Worker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Lets the looks under way finish; starts no further one."""
+        """Lets the polls under way finish; starts no further one."""
         self._stopping = True
         self._wake.set()
         run, *others = self._tasks
@@ -117,8 +117,8 @@ class Worker:
                 await task
         await self._watcher.stop()
         await run
-        if self._looks:
-            _done, late = await asyncio.wait(self._looks.values(), timeout=_STOP_SECONDS)
+        if self._polls:
+            _done, late = await asyncio.wait(self._polls.values(), timeout=_STOP_SECONDS)
             for task in late:
                 task.cancel()
             if late:
@@ -142,67 +142,67 @@ class Worker:
                         await self._recover()
                         recovered = True
                     for stream in await self._backlog.follow():
-                        self._look_soon(stream)
+                        self._poll_soon(stream)
                 except OrchestratorError as error:
-                    self._tell("journal", "journal_trouble", error)
+                    self._changes.trouble("journal", "journal_trouble", error)
                 except Exception as surprise:  # noqa: BLE001  whatever the database does, the worker stays
                     _log.error("journal_trouble", error=type(surprise).__name__, exc_info=True)
-            while len(self._looks) < _AT_ONCE and (name := self._schedule.take(now)) is not None:
-                self._looks[name] = asyncio.create_task(self._look(name), name=f"look-{name}")
-            due = self._schedule.next() if len(self._looks) < _AT_ONCE else None
+            while len(self._polls) < _CONCURRENCY and (name := self._schedule.take(now)) is not None:
+                self._polls[name] = asyncio.create_task(self._poll(name), name=f"poll-{name}")
+            due = self._schedule.next() if len(self._polls) < _CONCURRENCY else None
             until = follow_at if due is None else min(due, follow_at)
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
                     await self._wake.wait()
 
     async def _recover(self) -> None:
-        """Webhooks that were committed before a crash and have had no look."""
+        """Webhooks that were committed before a crash and have had no poll."""
         for event_id, account_id in await self._orchestrator.journal.unhandled():
             if account_id is not None:
-                self.hint(event_id, AccountId(account_id))
+                self.received(event_id, AccountId(account_id))
 
-    def _look_soon(self, name: str) -> None:
-        if name in self._looks:
+    def _poll_soon(self, name: str) -> None:
+        if name in self._polls:
             self._again.add(name)
         else:
             self._schedule.at(name, time.monotonic())
             self._wake.set()
 
-    async def _look(self, name: str) -> None:
+    async def _poll(self, name: str) -> None:
         self._waiting.pop(name, None)
-        hints = self._hints.pop(name, set())
+        deliveries = self._deliveries.pop(name, set())
         pause: float | None = None
         try:
-            pause = await self._looked_at(name)
+            pause = await self._poll_once(name)
         except OrchestratorError as error:
-            self._tell(name, "look_failed", error)
+            self._changes.trouble(name, "poll_failed", error)
             if error.disposition is Disposition.RETRY:
-                self._hints.setdefault(name, set()).update(hints)
-                hints = set()
+                self._deliveries.setdefault(name, set()).update(deliveries)
+                deliveries = set()
                 pause = min(_BUSY, self._interval) if error.code == "account_busy" else self._grown(name)
                 if name in self._backlog:
                     self._waiting[name] = None
             elif name in self._backlog:
                 pause = self._interval * _LONGEST  # somebody may mend the setting or the key meanwhile
         except Exception as surprise:  # noqa: BLE001  a broken invariant of one account must not stop the others
-            _log.error("look_broken", account=name, error=type(surprise).__name__, exc_info=True)
+            _log.error("poll_broken", account=name, error=type(surprise).__name__, exc_info=True)
             pause = self._interval * _LONGEST if name in self._backlog else None
-        await self._mark_handled(name, hints)
-        self._looks.pop(name, None)
+        await self._mark_handled(name, deliveries)
+        self._polls.pop(name, None)
         if name in self._again:
             self._again.discard(name)
             pause = 0.0
-        elif pause is None and self._hints.get(name):
+        elif pause is None and self._deliveries.get(name):
             pause = self._interval
         if pause is None:
-            for known in (self._pauses, self._told):
-                known.pop(name, None)
+            self._pauses.pop(name, None)
+            self._changes.forget(name)
         else:
             self._schedule.at(name, time.monotonic() + pause * random.uniform(0.8, 1.0))  # noqa: S311  jitter
         self._wake.set()
 
-    async def _looked_at(self, name: str) -> float | None:
-        """Seconds until the next look, or None where nothing is unfinished. Raises OrchestratorError."""
+    async def _poll_once(self, name: str) -> float | None:
+        """Seconds until the next poll, or None where nothing is unfinished. Raises OrchestratorError."""
         creation = self._backlog.creations.get(name)
         if creation is not None:
             account = await self._orchestrator.create_account(
@@ -213,7 +213,7 @@ class Worker:
         if not is_account(name):
             return None  # a creation that was settled since it was scheduled
         report = await self._orchestrator.poll(name)
-        self._tell_report(name, report)
+        self._changes.report(name, report)
         if report.outcome is Outcome.OPERATOR:
             return self._interval * _LONGEST
         if report.outcome is Outcome.WAITING:
@@ -221,13 +221,13 @@ class Worker:
             return self._grown(name)
         return None
 
-    async def _mark_handled(self, name: str, hints: set[str]) -> None:
-        for event_id in sorted(hints):
+    async def _mark_handled(self, name: str, deliveries: set[str]) -> None:
+        for event_id in sorted(deliveries):
             try:
                 await self._orchestrator.journal.handled(event_id, datetime.now(UTC))
             except OrchestratorError as error:
-                self._hints.setdefault(name, set()).add(event_id)
-                self._tell(name, "inbox_trouble", error)
+                self._deliveries.setdefault(name, set()).add(event_id)
+                self._changes.trouble(name, "inbox_trouble", error)
 
     def _grown(self, name: str) -> float:
         pause = self._pauses.get(name, self._interval)
@@ -242,7 +242,7 @@ class Worker:
                 self._chain_is("ok")
                 self._orchestrator.wakes.wake_all()
                 for name in list(self._waiting)[:_WOKEN_BY_A_BLOCK]:
-                    self._look_soon(name)
+                    self._poll_soon(name)
             case Reorg(dropped=dropped):
                 _log.warning("reorg", blocks=len(dropped), first=dropped[0].number)
                 self._recheck.set()
@@ -259,8 +259,8 @@ class Worker:
         self.condition = Condition(self.condition.platform, chain)
 
     async def _watch_closures(self) -> None:
-        """Looks again and again, and after every reorg, whether the last closures' certificates rest on canonical
-        blocks: one round trip. An account whose certificate does not is looked at, which revokes it."""
+        """Checks again and again, and after every reorg, whether the last closures' certificates rest on canonical
+        blocks: one round trip. An account whose certificate does not is polled, which revokes it."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._interval * _LONGEST if self._backlog.closures else self._interval):
@@ -270,13 +270,13 @@ class Worker:
             try:
                 gone = set(await not_canonical(self._rpc, list(closures.values())) if closures else ())
             except OrchestratorError as error:
-                self._tell("closures", "closures_unchecked", error)
+                self._changes.trouble("closures", "closures_unchecked", error)
                 continue
-            self._told.pop("closures", None)
+            self._changes.forget("closures")
             for name, block in closures.items():
                 if block in gone:
                     _log.error("certificate_not_canonical", account=name, block=block.number, hash=block.hash)
-                    self._look_soon(name)
+                    self._poll_soon(name)
 
     async def _probe(self) -> None:
         """Asks the platform for something small, again and again: login, signature and connection in one."""
@@ -294,28 +294,6 @@ class Worker:
             self.condition = Condition(platform, self.condition.chain)
             await asyncio.sleep(self._interval * _LONGEST)
 
-    # --- the log: each change once -------------------------------------------------------------------------------
 
-    def _tell(self, name: str, event: str, error: OrchestratorError) -> None:
-        if self._told.get(name) != error.code:
-            self._told[name] = error.code
-            _log.warning(event, account=name, code=error.code, message=error.message)
-
-    @staticmethod
-    def _tell_key(name: str, error: OrchestratorError) -> None:
-        _log.warning("key_trouble", key=name, code=error.code, message=error.message)
-
-    def _tell_report(self, name: str, report: OperationReport) -> None:
-        code = report.error.code if report.error else None
-        summary = f"{report.operation} {report.outcome} {report.status} {report.waiting_for} {code}"
-        if self._told.get(name) != summary:
-            self._told[name] = summary
-            _log.info(
-                "account",
-                account=name,
-                operation=report.operation,
-                outcome=report.outcome,
-                status=report.status,
-                waiting_for=report.waiting_for,
-                code=code,
-            )
+def _log_key_trouble(name: str, error: OrchestratorError) -> None:
+    _log.warning("key_trouble", key=name, code=error.code, message=error.message)

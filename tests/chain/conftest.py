@@ -18,7 +18,8 @@ from orchestrator.chain.examiner import examine
 from orchestrator.chain.reader import ChainReader
 from orchestrator.chain.rpc import Rpc
 from orchestrator.closure.certificate import AccountRecord, build_certificate
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.models import AccountId, AccountStatus, Address, ChainAccount, CustomerId, TxHash, to_address
 from orchestrator.ports.platform import PlatformAccount
 

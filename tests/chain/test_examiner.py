@@ -15,7 +15,7 @@ from orchestrator.chain.pinned import parse_block
 from orchestrator.chain.residue import ENTRY_POINTS
 from orchestrator.chain.rpc import Rpc
 from orchestrator.closure.evidence import prove
-from orchestrator.devnet.anvil import DEV_ACCOUNTS
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import checksum
 from tests.chain.lies import lie, refuse

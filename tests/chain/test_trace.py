@@ -8,7 +8,7 @@ from orchestrator.chain.frames import effects, last_return, visited
 from orchestrator.chain.trace import Attempt, confirm, unrealizable
 from orchestrator.closure.call import SYSTEM_ADDRESS, Call
 from orchestrator.closure.evm.facts import Authority, Finding
-from orchestrator.devnet.anvil import DEV_ACCOUNTS
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import BlockHash, BlockNumber, BlockRef
 from tests.closure.cases.assembler import assemble

@@ -117,7 +117,7 @@ async def test_a_head_that_goes_back_is_a_lagging_node_first_and_then_a_reorg(wa
     for _ in range(6):
         await anvil.mine()
         await watcher.poll()
-    await anvil.rollback(1)
+    await anvil.rpc("anvil_rollback", 1)
     await watcher.poll()
     await watcher.poll()
     assert len(seen) == 6
@@ -125,7 +125,7 @@ async def test_a_head_that_goes_back_is_a_lagging_node_first_and_then_a_reorg(wa
     assert isinstance(seen[6], Reorg)
     assert [block.number for block in seen[6].dropped] == [6]
     assert not any(isinstance(change, FinalityViolation) for change in seen)
-    await anvil.rollback(3)
+    await anvil.rpc("anvil_rollback", 3)
     for _ in range(3):
         await watcher.poll()
     assert any(isinstance(change, FinalityViolation) for change in seen)

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from orchestrator import schemas
-from orchestrator.cli.context import options
+from orchestrator.cli.output import options
 from orchestrator.cli.request_keys import app
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
 from orchestrator.errors import KeyUnavailable, PlatformRefused, SettingsError

@@ -12,7 +12,8 @@ from types import ModuleType
 import pytest
 
 from orchestrator.artifacts import NAMES, Artifact, load
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATOR, OWNER, ENTRY_POINT, ESCROW = (account.address for account in DEV_ACCOUNTS[:4])

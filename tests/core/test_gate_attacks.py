@@ -126,7 +126,7 @@ def test_more_approvals_asked_by_a_new_ruleset_are_more_approvals(lab):
 
 
 def test_confirmations_take_effect_after_their_approval_only(lab):
-    """A look (a webhook, `hint`, `audit`, an operation's start) journals finality by the settings' confirmations."""
+    """A look (a webhook, `poll`, `audit`, an operation's start) journals finality by the settings' confirmations."""
     here = lab(policy=ASKING)
     under(here, confirmations=50)
     account = here.create().id

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import deploy_contracts
 from orchestrator.devnet.control import ChainControl
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import ChainError, ChainUnreachable, SettingsError
 
 
@@ -231,7 +232,7 @@ def test_numbers_that_cannot_be_meant_are_refused(order, value):
 
 async def test_a_rollback_takes_blocks_away_past_finality(node):
     await node.mine(6)
-    await node.rollback(4)
+    await node.rpc("anvil_rollback", 4)
     assert await node.block_number() == 2
 
 
@@ -340,7 +341,7 @@ def test_a_node_outlives_the_thread_that_started_it():
 def test_a_parent_that_is_gone_leaves_no_node(way):
     program = (
         "import os, sys; from orchestrator.devnet.anvil import Anvil; node = Anvil().start(); "
-        "print(node.pid, node._running.watchdog.pid, flush=True); sys.stdin.read(); os._exit(0)"
+        "print(node.pid, node._running.child.watchdog.pid, flush=True); sys.stdin.read(); os._exit(0)"
     )
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:

@@ -52,7 +52,6 @@ def test_commands_on_a_devnet(document, devnet, tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))  # the reader's, where her commands look for the devnet
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    (folder / "scripts").symlink_to(ROOT / "scripts")
     found = [block for block in consoles("devnet") if block.document == document]
     with announced(devnet.document()):
         Shell(folder).run([command for block in found for command in block.commands()])

@@ -172,7 +172,6 @@ def _wires(value: Any) -> None:
         w.AccountWire,
         w.CreatedAccountWire,
         w.CustomerWire,
-        w.CreatedCustomerWire,
         w.CardWire,
         w.ChallengeWire,
         w.TokenWire,

@@ -83,23 +83,6 @@ async def client(made):
         yield one
 
 
-async def test_customer_from_creation_to_active(client):
-    owner = Owner()
-    customer, challenge = await client.create_customer(owner.account, "a-customer", key=key())
-    assert customer.wallet == owner.account
-    assert challenge == await client.customer_challenge(customer.id)
-    with pytest.raises(PlatformRefused) as caught:
-        await client.create_account(customer.id, "EUR", key=key())
-    assert caught.value.code == "customer_not_active"
-    with pytest.raises(PlatformRefused) as caught:
-        await client.create_customer(owner.account, "a-customer", key=key())
-    assert caught.value.code == "customer_exists"
-    await client.sign_customer(customer.id, owner.sign(challenge), key=key(), permit=nullcontext)
-    await client.verify_simulator_customer(customer.id, key=key())
-    assert (await client.customer(customer.id)).status == "active"
-    assert await client.customer_challenge(customer.id) is None
-
-
 async def test_account_to_pending(client, programme, owner):
     used = key()
     account, challenge = await client.create_account(programme.customer_id, "EUR", key=used)
@@ -141,7 +124,6 @@ async def test_what_is_unknown(client, owner):
         (client.close(UNKNOWN, key=key()), "account_not_found"),
         (client.customer(UNKNOWN), "customer_not_found"),
         (client.customer_accounts(UNKNOWN), "customer_not_found"),
-        (client.customer_challenge(UNKNOWN), "customer_not_found"),
         (client.create_account(UNKNOWN, "EUR", key=key()), "customer_not_found"),
         (client.webhook(UNKNOWN), "webhook_not_found"),
     ]
@@ -218,14 +200,12 @@ async def test_a_clock_that_differs(made, simulator):
     assert caught.value.code == "clock_skew"
 
 
-async def test_keys_and_credentials_replaced(client, made):
+async def test_a_key_replaced_and_credentials_revoked(client, made):
     private = ec.generate_private_key(ec.SECP384R1())
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     key_id = await client.upload_signing_key(public, key=key())
-    api_key, api_secret = key(), SecretStr("a-new-secret-of-some-length")
     async with PlatformClient(made(signing_key_pem=SecretStr(pem), signing_key_id=key_id)) as renewed:
-        await renewed.replace_credentials(api_key, api_secret, key=key())
         assert await renewed.accounts() == []
         await renewed.revoke_credentials(key=key())
         with pytest.raises(PlatformRefused):

@@ -217,15 +217,6 @@ async def test_login_that_is_down_leaves_a_modifying_call_unsent(server, client,
     assert not server.calls("DELETE", ACCOUNT)
 
 
-async def test_credentials_replaced(server, client, reply):
-    server.on("PUT", "/auth/credentials", reply(204))
-    await client.login()
-    await client.replace_credentials(str(uuid.uuid4()), SecretStr("new"), key=str(uuid.uuid4()))
-    with pytest.raises(PlatformRefused):  # the scripted platform does not know the new ones
-        await client.login()
-    assert len(server.calls("POST", "/auth/token")) == 2
-
-
 async def test_no_secret_in_any_text(server, settings, reply, caplog):
     caplog.set_level("DEBUG")
     secret = "s3cret-that-must-never-show"

@@ -417,28 +417,6 @@ async def test_cursors(server, settings, reply, account_json):
 # --- customers, webhooks, keys -------------------------------------------------------------------------------------
 
 
-async def test_customers(server, client, reply, challenge_text, submission):
-    value = {"id": CUSTOMER, "externalId": "me", "chainId": OWNER, "status": "initiating", "challenge": challenge_text}
-    server.on("POST", "/customers", reply(201, value))
-    customer, challenge = await client.create_customer(ChainAccount.parse(OWNER), "me", key=key())
-    assert (customer.id, str(customer.wallet), challenge) == (CUSTOMER, OWNER, challenge_text)
-    assert json.loads(server.calls("POST", "/customers")[0].body) == {"chainId": OWNER, "externalId": "me"}
-    server.on("POST", "/customers", reply(409, {"code": "exists", "message": "the customer exists"}))
-    with pytest.raises(PlatformRefused) as caught:
-        await client.create_customer(ChainAccount.parse(OWNER), "me", key=key())
-    assert caught.value.code == "customer_exists"
-    with pytest.raises(PlatformRefused) as caught:
-        await client.customer_challenge(CUSTOMER)
-    assert caught.value.code == "customer_not_found"
-    server.on("GET", f"/customers/{CUSTOMER}/challenge", reply(value={"challenge": challenge_text}))
-    assert await client.customer_challenge(CUSTOMER) == challenge_text
-    server.on("POST", f"/customers/{CUSTOMER}/challenge/sign", reply(202, value), reply(204))
-    assert (await client.sign_customer(CUSTOMER, submission, key=key(), permit=nullcontext)).id == CUSTOMER
-    assert await client.sign_customer(CUSTOMER, submission, key=key(), permit=nullcontext) is None
-    server.on("PATCH", f"/simulator/customers/{CUSTOMER}/verify", reply(202))
-    await client.verify_simulator_customer(CUSTOMER, key=key())
-
-
 async def test_a_customer_on_another_chain_is_refused_by_namespace(server, client, reply):
     value = {"id": CUSTOMER, "chainId": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:7S3P4", "status": "active"}
     server.on("GET", f"/customers/{CUSTOMER}", reply(value=value))

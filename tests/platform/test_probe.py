@@ -1,16 +1,17 @@
-"""The probe of the platform's open choices, as its user runs it: a process, against servers on loopback."""
+"""``orchestrator probe``, as its user runs it: a process, against servers on loopback."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-import sys
 import uuid
-from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "probe_platform.py"
+from orchestrator import schemas
+from tests.e2e.commands import COMMAND
 
 
 @pytest.fixture
@@ -28,8 +29,8 @@ def run(settings):
             "ORCHESTRATOR_SIGNING_KEY_ID": made.signing_key_id,
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(SCRIPT),
+            *COMMAND,
+            "probe",
             *arguments,
             env=given | environment,
             stdout=asyncio.subprocess.PIPE,
@@ -50,7 +51,7 @@ def lines_of(out):
 async def test_help(run):
     code, out, _ = await run("--help")
     assert code == 0
-    for word in ("--yes-modify", "exit codes", "example", "ORCHESTRATOR_API_KEY"):
+    for word in ("--yes-modify", "--account", "Example: orchestrator probe"):
         assert word in out
 
 
@@ -110,10 +111,13 @@ async def test_the_digest_is_tried_with_leave_only(server, run, reply, monkeypat
 async def test_its_exit_codes(server, run, reply):
     server.on("GET", "/accounts", reply(401, {"code": "signature_invalid"}))
     code, out, err = await run()
-    assert (code, out) == (1, "")
-    assert "no choice" in err
+    assert (code, out) == (2, "")
+    assert "request_signature_refused: no choice" in err
+    code, _, err = await run(ORCHESTRATOR_PLATFORM_URL="http://127.0.0.1:9/v1")
+    assert code == 1
+    assert "platform_unreachable" in err
     code, _, err = await run(ORCHESTRATOR_API_SECRET="other")
-    assert code == 3
+    assert code == 2
     assert "platform_login_refused" in err
     code, _, err = await run(ORCHESTRATOR_PLATFORM_URL="")
     assert code == 2
@@ -121,3 +125,16 @@ async def test_its_exit_codes(server, run, reply):
     assert code == 2
     assert "--yes-modify" in err
     assert "Traceback" not in err
+
+
+async def test_its_document(server, run, reply):
+    server.on("GET", "/accounts", reply(value=[]))
+    code, out, _ = await run("--json")
+    document = json.loads(out)
+    Draft202012Validator(json.loads(schemas.text("probe"))).validate(document)
+    assert code == 0
+    assert document["settings"]["ORCHESTRATOR_DIGEST_ALGORITHM"] == "sha-256"
+    assert any("--yes-modify" in remark for remark in document["remarks"])
+    server.on("GET", "/accounts", reply(401, {"code": "signature_invalid"}))
+    code, out, _ = await run("--json")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "request_signature_refused")

@@ -48,6 +48,7 @@ COMMANDS = {
     "keys",
     "operation",
     "operations",
+    "probe",
     "serve",
 }
 

@@ -92,7 +92,7 @@ async def test_a_creation_that_was_settled_beside_it_is_no_account_to_look_at(se
     async with Orchestrator.open(service_settings) as opened:
         worker = Worker(opened, service_settings)
         with capture_logs() as logs:
-            await worker._look("reference:order-1")
+            await worker._poll("reference:order-1")
     assert logs == []
 
 

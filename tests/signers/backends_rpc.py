@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.models import Address, to_address
 from orchestrator.passwords import NoPassword, PasswordSource
 

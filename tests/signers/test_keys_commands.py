@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from orchestrator.cli.context import options
 from orchestrator.cli.keys import app
+from orchestrator.cli.output import options
 from orchestrator.connect import open_keystore, password_source
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, recover

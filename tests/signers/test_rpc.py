@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import eip191
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import to_address
 from orchestrator.passwords import NoPassword

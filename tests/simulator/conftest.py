@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives import serialization
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
+from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import Contracts, deploy_contracts
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.devnet.simulator import Credentials, Options, Programme, Simulator, SimulatorConfig
 from orchestrator.devnet.simulator.http_signatures import Message, content_digest, sign_message
 
@@ -173,7 +174,9 @@ async def crash_simulator(simulator: Simulator) -> None:
     simulator._server.should_exit = True
     for transport in list(simulator._transports.values()):
         transport.abort()
-    await asyncio.gather(platform.worker.stop(), platform.webhooks.stop(), serving, return_exceptions=True)
+    await asyncio.gather(platform.worker.stop(), platform.deliveries.stop(), serving, return_exceptions=True)
+    if platform.chain is not None:
+        await platform.chain.stop()
 
 
 async def eventually(

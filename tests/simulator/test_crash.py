@@ -66,7 +66,7 @@ async def test_a_taken_nonce_is_replaced_after_a_look_at_the_chain(slow):
     await until(lambda: len(transactions(world)) == 1)
     row = transactions(world)[0]
     await anvil.rpc("anvil_dropTransaction", row["hash"])
-    sender = world.simulator.platform.worker._node.operator
+    sender = world.simulator.platform.chain.operator
     await anvil.rpc("anvil_setNonce", sender, hex(row["nonce"] + 1))
     await anvil.rpc("evm_setAutomine", True)
     await world.reach(account["id"], "active")

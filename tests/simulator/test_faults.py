@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from orchestrator.devnet.simulator.answers import ApiError
-from orchestrator.devnet.simulator.faults import AT_ONCE, KINDS, PARAMETERS
+from orchestrator.devnet.simulator.faults import IMMEDIATE, KINDS, PARAMETERS
 
 BODY = {"type": "card_account", "currencies": ["EUR"]}
 
@@ -152,4 +152,4 @@ def test_a_misspelt_parameter_is_named_with_those_that_there_are(world):
 
 
 def test_each_fault_says_what_it_takes():
-    assert PARAMETERS.keys() == KINDS.keys() | AT_ONCE.keys()
+    assert PARAMETERS.keys() == KINDS.keys() | IMMEDIATE.keys()

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.generation import GenerationMode
 
-from orchestrator.devnet.anvil import DEV_ACCOUNTS
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.devnet.simulator import Options, SimulatorConfig, SimulatorThread, auth, cards, challenges
 from orchestrator.devnet.simulator.http_signatures import Message, content_digest, sign_message
 from orchestrator.devnet.simulator.openapi import DIGEST, document
@@ -131,7 +131,7 @@ def _furnish(thread):
 
 
 def _load():
-    loaded = schemathesis.openapi.from_dict(document(Schemas(31337), "127.0.0.1"))
+    loaded = schemathesis.openapi.from_dict(document(API, Schemas(31337), "127.0.0.1"))
     loaded.config.generation.update(
         modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE], with_security_parameters=False
     )

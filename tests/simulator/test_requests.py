@@ -11,7 +11,7 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from orchestrator.devnet.anvil import DEV_ACCOUNTS
+from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 
 OTHER = DEV_ACCOUNTS[3]
 

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import cards, challenges, customers
 from .answers import Answer, ApiError
+from .platform import Call, Platform
 from .store import Row
 
-if TYPE_CHECKING:
-    from .platform import Call, Platform
-
-__all__ = ["activate", "challenge", "close", "create", "deactivate", "get", "listed", "of_customer", "require", "sign"]
+__all__ = [
+    "activate",
+    "challenge",
+    "close",
+    "create",
+    "deactivate",
+    "get",
+    "list_cards",
+    "listed",
+    "of_customer",
+    "require",
+    "sign",
+]
 
 
 def document(platform: Platform, row: Row) -> dict[str, Any]:
@@ -32,7 +42,7 @@ def document(platform: Platform, row: Row) -> dict[str, Any]:
         "createdAt": row["created_at"],
         "updatedAt": row["updated_at"],
     }
-    return value | platform.faults.lies_about(row["id"])
+    return value | platform.faults.shown_instead(row["id"])
 
 
 def require(platform: Platform, identifier: str) -> Row:
@@ -55,7 +65,7 @@ def set_status(platform: Platform, identifier: str, status: str, *, note: str | 
     if status in {"inactive", "closed", "failed"}:
         cards.deactivate_all(platform, identifier)
     row = require(platform, identifier)
-    platform.webhooks.enqueue("account.updated", document(platform, row))
+    platform.deliveries.enqueue("account.updated", document(platform, row))
     return row
 
 
@@ -127,7 +137,7 @@ async def create(platform: Platform, call: Call) -> Answer:
         )
         issued = challenges.issue(platform, identifier, "creation", challenges.account_text())
         row = require(platform, identifier)
-        platform.webhooks.enqueue("account.updated", document(platform, row))
+        platform.deliveries.enqueue("account.updated", document(platform, row))
         return call.answer(201, document(platform, row) | challenges.fields(platform, issued))
 
 
@@ -253,6 +263,13 @@ async def close(platform: Platform, call: Call) -> Answer:
         row = require(platform, row["id"])
         current = challenges.open_challenge(platform, row["id"])
         return call.answer(status, document(platform, row) | challenges.fields(platform, current))
+
+
+async def list_cards(platform: Platform, call: Call) -> Answer:
+    """GET /accounts/{id}/cards."""
+    account = require(platform, call.id)
+    rows = platform.store.all("SELECT * FROM cards WHERE account_id = ? ORDER BY rowid", account["id"])
+    return Answer.of(200, [cards.document(row) for row in rows])
 
 
 def close_alone(platform: Platform, account_id: str, note: str) -> Row:

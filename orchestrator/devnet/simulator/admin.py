@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.foreign_json import read_json
 
 from . import accounts, auth, cards, challenges, customers
 from .answers import Answer, ApiError
-from .faults import AT_ONCE, parsed
-
-if TYPE_CHECKING:
-    from .platform import Call, Platform
+from .faults import IMMEDIATE, parsed
+from .platform import Call, Platform
 
 __all__ = ["collect_records", "order_fault", "resubmit_lost"]
 
@@ -38,7 +36,7 @@ def order_fault(platform: Platform, order: dict[str, Any]) -> dict[str, Any]:
     given = dict(order)
     kind = given.pop("kind", None)
     values = parsed(kind, given)
-    if kind not in AT_ONCE:
+    if kind not in IMMEDIATE:
         return platform.faults.add(str(kind), **values).document()
     changed = 0
     if kind == "skew_clock":
@@ -66,7 +64,7 @@ async def clear_faults(platform: Platform, call: Call) -> Answer:  # noqa: ARG00
     """DELETE /simulator/faults: all faults, and the clock is right again."""
     platform.faults.remove()
     platform.clock.offset = 0.0
-    platform.webhooks.wake()
+    platform.deliveries.wake()
     return Answer.of(204)
 
 
@@ -74,7 +72,7 @@ async def remove_fault(platform: Platform, call: Call) -> Answer:
     """DELETE /simulator/faults/{id}."""
     if not platform.faults.remove(call.id):
         raise ApiError(404, "fault_not_found", f"there is no fault {call.id}")
-    platform.webhooks.wake()
+    platform.deliveries.wake()
     return Answer.of(204)
 
 
@@ -177,10 +175,11 @@ async def close(platform: Platform, call: Call) -> Answer:
 async def resubmit_lost(platform: Platform, only: str | None = None) -> list[str]:
     """Sends again what a reorg has taken from one account, or from all; returns the ids of those that lost something.
 
-    The simulator believes a transaction after its confirmations and does not watch it any longer; this is the hand of
-    the platform's operator. What still stands on the chain is left alone.
+    The simulator believes a transaction after its confirmations and does not watch it any longer; this call is what
+    the platform's operator would do. What still stands on the chain is left alone.
     """
-    rows = [row for row in await platform.worker.lost() if only in (None, row["account_id"])]
+    lost = [] if platform.transactions is None else await platform.transactions.lost()
+    rows = [row for row in lost if only in (None, row["account_id"])]
     accounts_of = list(dict.fromkeys(str(row["account_id"]) for row in rows))
     with platform.store.transaction():
         for row in rows:
@@ -207,10 +206,3 @@ async def resubmit_account(platform: Platform, call: Call) -> Answer:
     row = accounts.require(platform, call.id)
     await resubmit_lost(platform, row["id"])
     return Answer.of(200, accounts.document(platform, accounts.require(platform, row["id"])))
-
-
-async def openapi(platform: Platform, call: Call) -> Answer:
-    """GET /openapi.json."""
-    from .openapi import document
-
-    return Answer.of(200, document(platform.schemas, str(call.message.field("host") or "127.0.0.1")))

@@ -8,7 +8,6 @@ import hmac
 import secrets
 import uuid
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -18,9 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from .answers import Answer, ApiError
 from .clock import NANOSECONDS
 from .http_signatures import Message, SignatureRefused, verify_content_digest, verify_message
-
-if TYPE_CHECKING:
-    from .platform import Call, Platform
+from .platform import Call, Platform
 
 __all__ = [
     "delete_credentials",
@@ -206,7 +203,7 @@ def _repeats_upload(platform: Platform, call: Call) -> bool:
     """Whether this is the repeat of an upload, which may be signed as the upload was."""
     if not platform.options.replaced_key_repeats or not call.operation.first_key:
         return False
-    return platform.keys.is_repeat(call.message.values("idempotency-key"), call.print)
+    return platform.keys.is_repeat(call.message.values("idempotency-key"), call.fingerprint)
 
 
 def _first_key_again(platform: Platform, call: Call) -> bool:

@@ -6,15 +6,12 @@ Reactivating an account leaves its cards inactive: the documentation promises on
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .answers import Answer
+from .platform import Platform
 from .store import Row
 
-if TYPE_CHECKING:
-    from .platform import Call, Platform
-
-__all__ = ["add", "deactivate_all", "listed"]
+__all__ = ["add", "deactivate_all", "document"]
 
 
 def document(row: Row) -> dict[str, Any]:
@@ -50,14 +47,5 @@ def _announce(platform: Platform, identifier: str) -> dict[str, Any]:
     row = platform.store.one("SELECT * FROM cards WHERE id = ?", identifier)
     if row is None:
         raise AssertionError("cards are never deleted")
-    platform.webhooks.enqueue("card.updated", document(row))
+    platform.deliveries.enqueue("card.updated", document(row))
     return document(row)
-
-
-async def listed(platform: Platform, call: Call) -> Answer:
-    """GET /accounts/{id}/cards."""
-    from . import accounts
-
-    account = accounts.require(platform, call.id)
-    rows = platform.store.all("SELECT * FROM cards WHERE account_id = ? ORDER BY rowid", account["id"])
-    return Answer.of(200, [document(row) for row in rows])

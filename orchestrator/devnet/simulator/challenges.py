@@ -11,16 +11,13 @@ import binascii
 import re
 import secrets
 import uuid
-from typing import TYPE_CHECKING
 
 from orchestrator.recursion import kept_recursion_limit
 
 from .answers import Answer, ApiError
 from .clock import NANOSECONDS, iso
+from .platform import Call, Platform
 from .store import Row
-
-if TYPE_CHECKING:
-    from .platform import Call, Platform
 
 __all__ = [
     "account_text",
@@ -169,7 +166,7 @@ def check_signature(
         return ApiError(400, "challenge_mismatch", "challenge: this is not the current challenge, byte for byte")
     if expired(platform, row):
         return ApiError(400, "challenge_expired", "the challenge has expired; a new one has been issued")
-    if platform.faults.take("refuse_signature", call) is not None:
+    if call.fault("refuse_signature") is not None:
         return ApiError(400, "signature_invalid", "the signature was refused; a new challenge has been issued")
     owner = wallet_account.rpartition(":")[2].lower()
     signer = _signer(bytes(row["text"]), signature)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import challenges
 from .answers import Answer, ApiError
+from .platform import Call, Platform
 from .store import Row
-
-if TYPE_CHECKING:
-    from .platform import Call, Platform
 
 __all__ = ["challenge", "create", "get", "insert", "require", "sign", "verify"]
 
@@ -58,7 +56,7 @@ def set_status(platform: Platform, identifier: str, status: str) -> Row:
         "UPDATE customers SET status = ?, updated_at = ? WHERE id = ?", status, platform.clock.iso(), identifier
     )
     row = require(platform, identifier)
-    platform.webhooks.enqueue("customer.updated", document(row))
+    platform.deliveries.enqueue("customer.updated", document(row))
     return row
 
 

@@ -10,14 +10,11 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .answers import ApiError
 
-if TYPE_CHECKING:
-    from .platform import Call
-
-__all__ = ["AT_ONCE", "KINDS", "PARAMETERS", "Fault", "Faults", "parsed"]
+__all__ = ["IMMEDIATE", "KINDS", "PARAMETERS", "Fault", "Faults", "parsed"]
 
 KINDS = {
     "drop_before": "closes the connection before the request has any effect",
@@ -36,7 +33,7 @@ KINDS = {
 }
 """Faults that stay until they are used up or removed."""
 
-AT_ONCE = {
+IMMEDIATE = {
     "expire_tokens": "invalidates all tokens",
     "expire_challenges": "ends the hour of every open challenge",
     "skew_clock": "sets the platform's clock `seconds` ahead (negative: behind) of the true time; 0 ends it",
@@ -65,7 +62,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
 """What each fault takes."""
 _NEEDED = {"status": ("status",), "lie": ("accountId", "fields"), "skew_clock": ("seconds",)}
 _LONGEST = 10**9
-"""Seconds, some thirty years: beyond it no clock could be told."""
+"""Seconds, some thirty years: beyond it no date can be written."""
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 LASTING = {"lie", "hold_deployments", "hold_webhooks", "reorder_webhooks"}
@@ -193,13 +190,9 @@ class Faults:
         self._all.append(fault)
         return fault
 
-    def remove(self, identifier: str | None = None, *, kind: str | None = None) -> int:
-        """Removes one fault, those of a kind, or all. Returns their number."""
-        kept = [
-            fault
-            for fault in self._all
-            if (identifier is not None and fault.id != identifier) or (kind is not None and fault.kind != kind)
-        ]
+    def remove(self, identifier: str | None = None) -> int:
+        """Removes one fault, or all. Returns their number."""
+        kept = [fault for fault in self._all if identifier is not None and fault.id != identifier]
         removed = len(self._all) - len(kept)
         self._all = kept
         return removed
@@ -207,29 +200,25 @@ class Faults:
     def all(self) -> list[dict[str, Any]]:
         return [fault.document() for fault in self._all]
 
-    def take(self, kind: str, call: Call | None = None) -> Fault | None:
-        """The oldest fault of a kind that matches the call, counted down; noted in the call's record."""
+    def take(self, kind: str, request: tuple[str, str] | None = None) -> Fault | None:
+        """The oldest fault of a kind, counted down; of those that match ``request``, a method and a path, if given."""
         for fault in self._all:
-            if fault.kind != kind:
-                continue
-            if call is not None and not fault.matches(call.operation.method, call.path):
+            if fault.kind != kind or (request is not None and not fault.matches(*request)):
                 continue
             if kind not in LASTING:
                 fault.count -= 1
                 if fault.count <= 0:
                     self._all.remove(fault)
-            if call is not None:
-                call.faults.append(kind)
             return fault
         return None
 
     def active(self, kind: str) -> bool:
         return any(fault.kind == kind for fault in self._all)
 
-    def lies_about(self, account_id: str) -> dict[str, Any]:
+    def shown_instead(self, account_id: str) -> dict[str, Any]:
         """The members that are shown in place of the truth."""
-        told: dict[str, Any] = {}
+        shown: dict[str, Any] = {}
         for fault in self._all:
             if fault.kind == "lie" and fault.values["accountId"] == account_id:
-                told |= fault.values["fields"]
-        return told
+                shown |= fault.values["fields"]
+        return shown

@@ -283,12 +283,11 @@ def sign_message(
     key_id: str,
     created: int,
     covered: Sequence[str],
-    algorithm: Algorithm = P384,
 ) -> dict[str, str]:
     """The headers Signature-Input and Signature for ``message`` (used for webhooks, and for clients in tests)."""
     components: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in covered]
-    parameters: dict[str, Any] = {"created": created, "keyid": key_id, "alg": algorithm.name}
-    signature = algorithm.sign(key, signature_base(components, parameters, message))
+    parameters: dict[str, Any] = {"created": created, "keyid": key_id, "alg": P384.name}
+    signature = P384.sign(key, signature_base(components, parameters, message))
     return {
         "signature-input": f"sig1={_inner_list(components, parameters)}",
         "signature": f"sig1=:{b64encode(signature).decode()}:",

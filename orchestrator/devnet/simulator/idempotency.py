@@ -1,7 +1,7 @@
 """Idempotency keys: remembered for an hour, with the answer stored in the transaction of the effect.
 
 A key is ``in_flight`` from the moment its request was let in. A key that is still in flight when the simulator starts
-belongs to a request that died with the process: it is forgotten, and the handlers, which look at the state first, make
+belongs to a request that died with the process: it is forgotten, and the handlers, which read the state first, make
 sure that the repeat finds what the first one has done.
 """
 
@@ -14,10 +14,10 @@ from .clock import NANOSECONDS, Clock
 from .schemas import UUID
 from .store import Store
 
-__all__ = ["IdempotencyKeys", "fingerprint"]
+__all__ = ["IdempotencyKeys", "request_fingerprint"]
 
 
-def fingerprint(method: str, path: str, query: str, body: bytes) -> str:
+def request_fingerprint(method: str, path: str, query: str, body: bytes) -> str:
     """What "the same payload" means: method, path, query and the body's bytes."""
     return hashlib.sha256(b"\0".join((method.encode(), path.encode(), query.encode("latin-1"), body))).hexdigest()
 
@@ -43,16 +43,16 @@ class IdempotencyKeys:
             raise ApiError(400, "idempotency_key_malformed", "Idempotency-Key: expected one UUID")
         return values[0].lower()
 
-    def is_repeat(self, values: list[str], print_: str) -> bool:
+    def is_repeat(self, values: list[str], fingerprint: str) -> bool:
         """Whether a request is the repeat of one whose answer is stored. Takes nothing."""
         if len(values) != 1:
             return False
         row = self._store.one("SELECT * FROM idempotency WHERE key = ? AND state = 'done'", values[0].lower())
         if row is None or self._clock.ns() - row["created_ns"] > self._lifetime:
             return False
-        return bool(row["fingerprint"] == print_)
+        return bool(row["request_fingerprint"] == fingerprint)
 
-    def begin(self, key: str, print_: str) -> Answer | None:
+    def begin(self, key: str, fingerprint: str) -> Answer | None:
         """The stored answer of a repeat, or None after taking the key. Raises ApiError 409 (in flight) or 422."""
         now = self._clock.ns()
         with self._store.transaction():
@@ -61,9 +61,9 @@ class IdempotencyKeys:
                 self._store.write("DELETE FROM idempotency WHERE key = ?", key)
                 row = None
             if row is None:
-                self._store.insert("idempotency", key=key, fingerprint=print_, state="in_flight", created_ns=now)
+                self._store.insert("idempotency", key=key, fingerprint=fingerprint, state="in_flight", created_ns=now)
                 return None
-        if row["fingerprint"] != print_:
+        if row["request_fingerprint"] != fingerprint:
             raise ApiError(422, "idempotency_key_reused", "this Idempotency-Key was used with another request")
         if row["state"] == "in_flight":
             raise ApiError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from .platform import Operation
-    from .schemas import Schemas
+from .answers import Answer
+from .platform import Call, Operation, Platform
+from .schemas import Schemas
 
-__all__ = ["document"]
+__all__ = ["document", "serve"]
 
 BODIES = {
     "createToken": "ApiCredentials",
@@ -145,12 +146,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
     return value
 
 
-def document(schemas: Schemas, host: str) -> dict[str, Any]:
+def document(operations: Sequence[Operation], schemas: Schemas, host: str) -> dict[str, Any]:
     """The document for a server reached as ``host`` (name and port)."""
-    from .routes import API
-
     paths: dict[str, dict[str, Any]] = {}
-    for operation in API:
+    for operation in operations:
         if operation.name in ANSWERS:
             paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
     return {
@@ -164,3 +163,9 @@ def document(schemas: Schemas, host: str) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": schemas.all, "securitySchemes": SECURITY_SCHEMES},
     }
+
+
+async def serve(platform: Platform, call: Call) -> Answer:
+    """GET /openapi.json."""
+    host = str(call.message.field("host") or "127.0.0.1")
+    return Answer.of(200, document(platform.operations, platform.schemas, host))

@@ -1,52 +1,67 @@
-"""What all parts of the simulator share: one platform with its state and workers, and one call upon it."""
+"""What all parts of the simulator share: the platform with its state and workers, and one request to it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
 
 from .answers import Answer, ApiError
+from .chain import Chain
 from .clock import Clock
 from .config import Options, SimulatorConfig
-from .faults import Faults
+from .deliveries import Deliveries
+from .faults import Fault, Faults
 from .http_signatures import Message
-from .idempotency import IdempotencyKeys, fingerprint
+from .idempotency import IdempotencyKeys, request_fingerprint
 from .schemas import UUID, Schemas
 from .store import Store
-from .webhooks import WebhookQueue
-from .worker import Worker
+from .transactions import Transactions
+from .worker import Jobs, Worker
 
 __all__ = ["Access", "Call", "Handler", "Operation", "Platform"]
 
 
 class Platform:
-    """The simulated platform: state, clock, faults and background workers. Used from one event loop."""
+    """The simulated platform: state, clock, faults and background workers. Used from one event loop.
 
-    def __init__(self, config: SimulatorConfig) -> None:
+    ``operations`` is the API's table (see :mod:`routes`); ``jobs`` makes what the worker runs (see :mod:`jobs`).
+    """
+
+    def __init__(self, config: SimulatorConfig, operations: Sequence[Operation], jobs: MakeJobs) -> None:
         self.config = config
         self.options: Options = config.options
+        self.operations = operations
         self.clock = Clock()
         self.store = Store(config.database)
         self.schemas = Schemas(config.chain_id)
         self.faults = Faults()
         self.keys = IdempotencyKeys(self.store, self.clock, self.options.idempotency_lifetime)
-        self.webhooks = WebhookQueue(self)
-        self.worker = Worker(self)
+        self.deliveries = Deliveries(self.store, self.clock, self.options, self.faults)
+        self.worker = Worker(self.store)
+        self.chain: Chain | None = None
+        self.transactions: Transactions | None = None
+        self._jobs = jobs
         with self.store.transaction():
             for token in config.tokens:
                 self.store.write("INSERT OR IGNORE INTO tokens VALUES (?)", token)
-        self.store.after_commit += [self.webhooks.wake, self.worker.wake]
+        self.store.after_commit += [self.deliveries.wake, self.worker.wake]
 
     async def start(self) -> None:
         """Continues unfinished deployments and undelivered webhooks."""
-        await self.worker.start()
-        self.webhooks.start()
+        config = self.config
+        if config.rpc_url:
+            self.chain = Chain(config.rpc_url, config.operator_key, config.factory, config.escrow)
+            self.transactions = Transactions(self.store, self.clock, self.options, self.chain)
+            self.worker.start(self._jobs(self, self.chain, self.transactions))
+        self.deliveries.start()
 
     async def stop(self) -> None:
         await self.worker.stop()
-        await self.webhooks.stop()
+        if self.chain is not None:
+            await self.chain.stop()
+        await self.deliveries.stop()
         self.store.close()
 
 
@@ -74,9 +89,9 @@ class Call:
     faults: list[str] = field(default_factory=list)
 
     @property
-    def print(self) -> str:
-        """What tells this payload from another."""
-        return fingerprint(self.operation.method, self.path, self.query, self.body)
+    def fingerprint(self) -> str:
+        """The same for two requests with the same payload, and for no others."""
+        return request_fingerprint(self.operation.method, self.path, self.query, self.body)
 
     @property
     def id(self) -> str:
@@ -93,6 +108,13 @@ class Call:
             raise ApiError(415, "unsupported_media_type", f"expected application/json, got {kind or 'no content type'}")
         return self.platform.schemas.parse(schema, self.body)
 
+    def fault(self, kind: str) -> Fault | None:
+        """The ordered fault of a kind that strikes this request, if any; noted in the request's record."""
+        found = self.platform.faults.take(kind, (self.operation.method, self.path))
+        if found is not None:
+            self.faults.append(kind)
+        return found
+
     def answer(self, status: int, value: object = None) -> Answer:
         """The final answer of a modifying call, stored with its effect: inside the same transaction."""
         return self.keep(Answer.of(status, value))
@@ -106,6 +128,7 @@ class Call:
 
 
 Handler: TypeAlias = Callable[[Platform, Call], Awaitable[Answer]]
+MakeJobs: TypeAlias = Callable[[Platform, Chain, Transactions], Jobs]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from . import accounts, admin, auth, cards, customers, webhooks
+from . import accounts, admin, auth, customers, openapi, webhooks
 from .platform import Access, Operation
 
-__all__ = ["ADMIN", "API"]
+__all__ = ["ADMIN", "API", "OPERATIONS"]
 
 API: tuple[Operation, ...] = (
     Operation("POST", "/auth/token", "createToken", auth.token, Access.PUBLIC),
@@ -27,12 +27,12 @@ API: tuple[Operation, ...] = (
     Operation("POST", "/accounts/{id}/challenge/sign", "signAccountChallenge", accounts.sign),
     Operation("PATCH", "/accounts/{id}/deactivate", "deactivateAccount", accounts.deactivate),
     Operation("PATCH", "/accounts/{id}/activate", "activateAccount", accounts.activate),
-    Operation("GET", "/accounts/{id}/cards", "listCards", cards.listed),
+    Operation("GET", "/accounts/{id}/cards", "listCards", accounts.list_cards),
     Operation("PUT", "/webhooks", "putWebhook", webhooks.put),
     Operation("GET", "/webhooks", "listWebhooks", webhooks.listed),
     Operation("GET", "/webhooks/{id}", "getWebhook", webhooks.get),
     Operation("DELETE", "/webhooks/{id}", "deleteWebhook", webhooks.delete),
-    Operation("GET", "/openapi.json", "getOpenApi", admin.openapi, Access.PUBLIC),
+    Operation("GET", "/openapi.json", "getOpenApi", openapi.serve, Access.PUBLIC),
 )
 """Under /v1."""
 
@@ -52,3 +52,5 @@ ADMIN: tuple[Operation, ...] = (
     Operation("POST", "/simulator/resubmit", "resubmit", admin.resubmit, Access.ADMIN),
 )
 """Under the server's root: the devnet's own, no part of the documented API."""
+
+OPERATIONS = API + ADMIN

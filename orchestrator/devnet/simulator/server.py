@@ -1,7 +1,7 @@
 """The HTTP server: one ASGI application that routes, authenticates, replays, performs, records and, on order, fails.
 
 The order of the checks is the platform's contract: path (404), method (405), size (413), token and signature (401),
-idempotency key (400, 409, 422), then the operation itself. Every request is written down before it is looked at.
+idempotency key (400, 409, 422), then the operation itself. Every request is recorded before anything else.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from orchestrator.http_server import Connection
 from . import auth
 from .answers import Answer, ApiError
 from .platform import Access, Call, Operation, Platform
-from .routes import ADMIN, API
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -50,10 +49,9 @@ class Application:
         self._transports = transports
         self._admin_token = admin_token
         table: dict[str, dict[str, Operation]] = {}
-        for operation in API:
-            table.setdefault(f"/v1{operation.path}", {})[operation.method] = operation
-        for operation in ADMIN:
-            table.setdefault(operation.path, {})[operation.method] = operation
+        for operation in platform.operations:
+            path = operation.path if operation.access is Access.ADMIN else f"/v1{operation.path}"
+            table.setdefault(path, {})[operation.method] = operation
         self._table = [(_pattern(path), methods) for path, methods in table.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,13 +125,12 @@ class Application:
         """The answer with the ordered faults applied; None for a connection that is to be closed without one."""
         if call.operation.access is Access.ADMIN:
             return await self._perform(call)
-        faults = self._platform.faults
-        delay = faults.take("delay_before", call)
+        delay = call.fault("delay_before")
         if delay is not None:
             await asyncio.sleep(float(delay.values.get("seconds", 1)))
-        if faults.take("drop_before", call) is not None:
+        if call.fault("drop_before") is not None:
             return None
-        broken = faults.take("status", call)
+        broken = call.fault("status")
         if broken is not None:
             status = int(broken.values["status"])
             return ApiError(status, str(broken.values.get("code", "fault")), "ordered by a fault").answer()
@@ -141,12 +138,12 @@ class Application:
             answer = await self._perform(call)
         except ApiError as error:
             answer = error.answer()
-        delay = faults.take("delay_after", call)
+        delay = call.fault("delay_after")
         if delay is not None:
             await asyncio.sleep(float(delay.values.get("seconds", 1)))
-        if faults.take("drop_after", call) is not None:
+        if call.fault("drop_after") is not None:
             return None
-        if answer.body and faults.take("malformed_json", call) is not None:
+        if answer.body and call.fault("malformed_json") is not None:
             return Answer(answer.status, answer.body[: len(answer.body) // 2], answer.headers)
         return answer
 
@@ -162,7 +159,7 @@ class Application:
         if not operation.modifying:
             return await operation.handler(self._platform, call)
         key = keys.parse(call.message.values("idempotency-key"))
-        stored = keys.begin(key, call.print)
+        stored = keys.begin(key, call.fingerprint)
         if stored is not None:
             call.replayed = True
             return stored
@@ -229,7 +226,7 @@ class QuietServer(uvicorn.Server):
 
 
 def protocol(transports: Transports) -> type[Connection]:
-    """The server's protocol, which also tells where each connection is, so that a fault can cut it."""
+    """The server's protocol, which also knows each connection's transport, so that a fault can cut it."""
 
     class Protocol(Connection):
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -18,8 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestrator.http_server import Limits, configure
 
-from . import admin, auth, customers
+from . import admin, auth, customers, routes
 from .config import Credentials, Programme, SimulatorConfig
+from .jobs import ChainJobs
 from .platform import Platform
 from .server import Application, QuietServer, Transports, protocol
 
@@ -76,12 +77,12 @@ class Simulator:
     @property
     def webhook_public_key(self) -> str:
         """PEM of the key that verifies signed deliveries."""
-        public = self.platform.webhooks.signing_key().public_key()
+        public = self.platform.deliveries.signing_key().public_key()
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
     def webhook_key_id(self) -> str:
-        self.platform.webhooks.signing_key()
+        self.platform.deliveries.signing_key()
         return self.platform.store.setting("webhook_signing_key_id") or ""
 
     async def start(self) -> Self:
@@ -89,7 +90,7 @@ class Simulator:
         listener = socket.create_server((self.config.host, self.config.port))
         try:
             self._port = int(listener.getsockname()[1])
-            self._platform = Platform(self.config)
+            self._platform = Platform(self.config, routes.OPERATIONS, ChainJobs)
             application = Application(self._platform, self._transports, self.config.admin_token)
             self._server = QuietServer(
                 configure(
@@ -178,7 +179,7 @@ class Simulator:
         """Ends all faults, and sets the clock right."""
         self.platform.faults.remove()
         self.platform.clock.offset = 0.0
-        self.platform.webhooks.wake()
+        self.platform.deliveries.wake()
 
     async def resubmit(self) -> dict[str, Any]:
         """Sends again what the chain has lost, as POST /simulator/resubmit. Raises ChainDown if it does not answer."""

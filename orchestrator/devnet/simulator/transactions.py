@@ -1,0 +1,139 @@
+"""The transactions that the platform's operator sends: each is brought onto the chain once, whatever dies in between.
+
+Where the chain is in the wanted state already, nothing is sent. Where a signed transaction of this step is recorded,
+its receipt is awaited, and the SAME bytes are sent again if the node has lost them. Else a new transaction is signed,
+recorded, and only then sent. Nonce, signature and sending are one critical section.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from .chain import CallReverted, Chain, ChainDown, NonceUsed, Signed
+from .clock import Clock
+from .config import Options
+from .store import Row, Store
+
+__all__ = ["JobFailed", "Step", "Transactions"]
+
+
+class JobFailed(Exception):
+    """The chain refuses the work for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction of a job: how the chain looks when it is done, and how it is sent."""
+
+    name: str
+    done: Callable[[], Awaitable[bool]]
+    to: str
+    data: Callable[[], Awaitable[str]]
+
+
+class Transactions:
+    """Sends the steps of all jobs, and knows which transactions a reorganisation has taken."""
+
+    def __init__(self, store: Store, clock: Clock, options: Options, chain: Chain) -> None:
+        self._store = store
+        self._clock = clock
+        self._options = options
+        self._chain = chain
+        self._sending = asyncio.Lock()
+
+    async def lost(self) -> list[Row]:
+        """The transactions that were mined and that the chain has no longer: after a reorganisation, oldest first."""
+        rows = self._store.all("SELECT id, account_id, hash FROM transactions WHERE state = 'mined' ORDER BY id")
+        receipts = await asyncio.gather(*(self._chain.receipt(row["hash"]) for row in rows))
+        return [row for row, receipt in zip(rows, receipts, strict=True) if receipt is None]
+
+    async def perform(self, job: Row, step: Step) -> None:
+        """Brings one transaction onto the chain, exactly once.
+
+        Raises JobFailed where it was mined and reverted; CallReverted, ChainDown.
+        """
+        while True:
+            row = self._store.one(
+                "SELECT * FROM transactions WHERE job_id = ? AND step = ? AND state = 'signed'", job["id"], step.name
+            )
+            if row is None:
+                if await step.done():
+                    return
+                row = await self._sign(job, step)
+                if row is None:
+                    return
+            if await self._follow(row, step):
+                return
+
+    async def _sign(self, job: Row, step: Step) -> Row | None:
+        data = await step.data()
+        async with self._sending:
+            try:
+                signed = await self._chain.sign(step.to, data)
+            except CallReverted:
+                if await step.done():  # somebody else was faster
+                    return None
+                raise
+            identifier = self._keep(job, step, signed)
+            row = self._store.one("SELECT * FROM transactions WHERE id = ?", identifier)
+            with contextlib.suppress(NonceUsed, ChainDown):  # _follow sees it
+                await self._chain.send(signed.raw)
+        return row
+
+    def _keep(self, job: Row, step: Step, signed: Signed) -> int:
+        """Records a signed transaction. After a reorg the same one may be signed again, bit for bit: it has a row."""
+        with self._store.transaction():
+            known = self._store.one("SELECT id FROM transactions WHERE hash = ?", signed.hash)
+            if known is not None:
+                self._store.write(
+                    "UPDATE transactions SET job_id = ?, step = ?, state = 'signed', block_number = NULL WHERE id = ?",
+                    job["id"],
+                    step.name,
+                    known["id"],
+                )
+                return int(known["id"])
+            return self._store.insert(
+                "transactions",
+                job_id=job["id"],
+                account_id=job["account_id"],
+                step=step.name,
+                nonce=signed.nonce,
+                hash=signed.hash,
+                raw=signed.raw,
+                state="signed",
+                created_at=self._clock.iso(),
+            )
+
+    async def _follow(self, row: Row, step: Step) -> bool:
+        """Waits for one recorded transaction. False if it can never be mined, so that the chain is to be read again."""
+        chain, options = self._chain, self._options
+        pause = options.poll_interval
+        while True:
+            receipt = await chain.receipt(row["hash"])
+            if receipt is None:
+                if await chain.rpc("eth_getTransactionByHash", row["hash"]) is None:
+                    try:
+                        await chain.send(row["raw"])
+                    except NonceUsed:
+                        if await chain.receipt(row["hash"]) is None:  # not mined in this very moment either
+                            self._mark(row, "lost", None)
+                            return False
+            else:
+                block = int(receipt["blockNumber"], 16)
+                if int(receipt["status"], 16) != 1:
+                    self._mark(row, "reverted", block)
+                    raise JobFailed(f"{step.name} reverted in transaction {row['hash']}")
+                if options.confirmations <= 1 or await chain.block_number() - block + 1 >= options.confirmations:
+                    self._mark(row, "mined", block)
+                    return True
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.2, max(0.5, options.poll_interval))
+
+    def _mark(self, row: Row, state: str, block: int | None) -> None:
+        with self._store.transaction():
+            self._store.write(
+                "UPDATE transactions SET state = ?, block_number = ? WHERE id = ?", state, block, row["id"]
+            )
