@@ -22,8 +22,8 @@ from orchestrator.steps.people import SILENT, Voice, system_user
 from orchestrator.steps.world import World
 
 if TYPE_CHECKING:
-    from orchestrator.chain.prover import NodeProver
-    from orchestrator.chain.reader import ChainReader
+    from orchestrator.chain.examination.prover import NodeProver
+    from orchestrator.chain.node.reader import ChainReader
     from orchestrator.platform.client import PlatformClient
     from orchestrator.signers.keyring import Keyring
     from orchestrator.signers.passwords import PasswordSource
@@ -97,7 +97,7 @@ async def connect(
     ``voice``: the person who asks for what takes an approval; None: the one whom the settings name.
     """
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
-    from orchestrator.closure.certifier import ClosureCertifier
+    from orchestrator.certifier import ClosureCertifier
     from orchestrator.signers.log import FileSigningLog
 
     keys, ruleset = keys or open_keys(settings), open_ruleset(settings)
@@ -174,8 +174,8 @@ def open_request_keys(settings: Settings) -> RequestKeyFolder:
 def open_chain(settings: Settings) -> ChainReader:
     """The chain's reader on the node that the settings name."""
     settings.need(*CHAIN_SETTINGS)
-    from orchestrator.chain.reader import ChainReader
-    from orchestrator.chain.rpc import Rpc
+    from orchestrator.chain.node.reader import ChainReader
+    from orchestrator.chain.node.rpc import Rpc
 
     if settings.rpc_url is None or settings.factory is None:
         raise AssertionError("need() has seen to it")
@@ -189,8 +189,8 @@ def open_chain(settings: Settings) -> ChainReader:
 def open_prover(settings: Settings) -> NodeProver:
     """The prover of closures on the node that the settings name."""
     settings.need("rpc_url")
-    from orchestrator.chain.prover import NodeProver
-    from orchestrator.chain.rpc import Rpc
+    from orchestrator.chain.examination.prover import NodeProver
+    from orchestrator.chain.node.rpc import Rpc
 
     if settings.rpc_url is None:
         raise AssertionError("need() has seen to it")

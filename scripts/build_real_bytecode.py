@@ -188,12 +188,12 @@ def load() -> list[Contract]:
 def rows(contracts: Iterable[Contract]) -> Iterator[dict[str, Any]]:
     """Each contract analysed with all storage zero and no other account, as one that has just been made."""
     from orchestrator.closure.evm.analysis import analyse
-    from orchestrator.closure.evm.facts import Facts
+    from orchestrator.closure.evm.facts import AccountFacts
 
     for contract in contracts:
         code = bytes.fromhex(contract.code)
         started = time.thread_time()
-        analysis = analyse(Facts(address=0xC0DE << 100, code=code, complete=True))
+        analysis = analyse(AccountFacts(address=0xC0DE << 100, code=code, complete=True))
         yield {
             "contract": contract,
             "size": len(code),

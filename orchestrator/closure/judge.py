@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.closure.evidence import Check, CodeKind, Proven
 from orchestrator.closure.evm.facts import Analysis
+from orchestrator.closure.proof.evidence import Check, CodeKind, Proven
 from orchestrator.closure.verdict import ANSWER, Residue, Standing, Trouble, Verdict, VerdictName, Witness
 from orchestrator.closure.verdict_checks import verdict_checks
 from orchestrator.models import Address, BlockRef, ChainId

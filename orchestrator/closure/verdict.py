@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from orchestrator.closure.evidence import Check
+from orchestrator.closure.proof.evidence import Check
 from orchestrator.models import Address, BlockRef, ChainId
 
 VerdictName = Literal["irreversible", "reversible", "inconclusive"]

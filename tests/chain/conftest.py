@@ -14,10 +14,10 @@ from eth_abi import encode
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
-from orchestrator.chain.examiner import examine
-from orchestrator.chain.reader import ChainReader
-from orchestrator.chain.rpc import Rpc
-from orchestrator.closure.certificate import AccountRecord, build_certificate
+from orchestrator.chain.examination.examiner import examine
+from orchestrator.chain.node.reader import ChainReader
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.closure.certificate.builder import AccountRecord, build_certificate
 from orchestrator.devnet.anvil import DEV_ACCOUNTS, Anvil
 from orchestrator.models import AccountId, AccountStatus, Address, ChainAccount, CustomerId, TxHash, to_address
 from orchestrator.ports.platform import PlatformAccount

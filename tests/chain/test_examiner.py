@@ -10,11 +10,11 @@ import pytest
 from aiohttp import web
 
 from orchestrator import schemas
-from orchestrator.chain.examiner import examine
-from orchestrator.chain.pinned import parse_block
-from orchestrator.chain.residue import ENTRY_POINTS
-from orchestrator.chain.rpc import Rpc
-from orchestrator.closure.evidence import prove
+from orchestrator.chain.examination.examiner import examine
+from orchestrator.chain.examination.pinned import parse_block
+from orchestrator.chain.examination.residue import ENTRY_POINTS
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.closure.proof.evidence import prove
 from orchestrator.devnet.anvil import DEV_ACCOUNTS
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import checksum
@@ -31,9 +31,9 @@ GUARDED = "3 0 SLOAD EQ @closed JUMPI 9 1 SSTORE STOP closed: 0 0 REVERT"
 @pytest.fixture(autouse=True)
 def no_defects(caplog):
     """A defect ends as a verdict, and must be seen here all the same."""
-    with caplog.at_level(logging.DEBUG, "orchestrator.chain.examiner"):
+    with caplog.at_level(logging.DEBUG, "orchestrator.chain.examination.examiner"):
         yield
-    assert [record for record in caplog.records if record.name == "orchestrator.chain.examiner"] == []
+    assert [record for record in caplog.records if record.name == "orchestrator.chain.examination.examiner"] == []
 
 
 def keeps(verdict):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.chain.prover import NodeProver
-from orchestrator.chain.rpc import Rpc
+from orchestrator.chain.examination.prover import NodeProver
+from orchestrator.chain.node.rpc import Rpc
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
-from orchestrator.chain.reader import ChainReader
+from orchestrator.chain.node.reader import ChainReader
 from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, Finality, WalletState
 from orchestrator.ports.chain import Chain

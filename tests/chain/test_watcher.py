@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from orchestrator.chain.rpc import Rpc
-from orchestrator.chain.watcher import ChainWatcher, FinalityViolation, NewHead, Outage, Reorg, Restored
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node.watcher import ChainWatcher, FinalityViolation, NewHead, Outage, Reorg, Restored
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.errors import ChainNonsense
 

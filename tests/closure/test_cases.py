@@ -18,7 +18,7 @@ from types import ModuleType
 import pytest
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.facts import Analysis, Facts
+from orchestrator.closure.evm.facts import AccountFacts, Analysis
 from tests.closure.cases.adversaries import CASES as ADVERSARIES
 from tests.closure.cases.case import (
     CONFIGURATIONS,
@@ -56,7 +56,7 @@ def built(each: Case, configuration: str) -> Built:
 
 
 def analysed(case: Built) -> Analysis:
-    return analyse(Facts(case.address, case.subject.code, case.subject.storage, case.codes, complete=True))
+    return analyse(AccountFacts(case.address, case.subject.code, case.subject.storage, case.codes, complete=True))
 
 
 def told(analysis: Analysis) -> str:

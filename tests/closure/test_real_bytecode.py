@@ -17,7 +17,7 @@ import pytest
 from eth_hash.auto import keccak
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.facts import Facts
+from orchestrator.closure.evm.facts import AccountFacts
 from tests.profile import FULL, full_only
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +69,7 @@ SLICE = CONTRACTS if FULL else [contract for contract in CONTRACTS if small(cont
 
 @pytest.mark.parametrize("contract", SLICE, ids=label)
 def test_a_real_contract_is_analysed(contract):
-    analysis = analyse(Facts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
+    analysis = analyse(AccountFacts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
     assert not analysis.needs
     if label(contract) in UNDECIDED:
         assert (analysis.result, analysis.reason) == ("undecided", UNDECIDED[label(contract)])
@@ -97,7 +97,7 @@ def test_few_are_undecided_and_all_of_them_are_known():
 )
 def test_what_is_known_of_some(name, origin, result, opcodes):
     contract = next(each for each in CONTRACTS if (each["name"], each["origin"]) == (name, origin))
-    analysis = analyse(Facts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
+    analysis = analyse(AccountFacts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
     assert analysis.result == result
     assert opcodes <= {finding.opcode for finding in analysis.findings}
 
@@ -114,7 +114,7 @@ QUICK = (
 def test_what_is_made_to_be_hard_ends(name):
     code = WORST.ALL[name]
     started = time.thread_time()
-    analysis = analyse(Facts(ADDRESS, code, codes={ADDRESS: code}, complete=True))
+    analysis = analyse(AccountFacts(ADDRESS, code, codes={ADDRESS: code}, complete=True))
     took = time.thread_time() - started
     assert len(code) <= WORST.LIMIT
     assert analysis.result in ("inert", "acting", "undecided")

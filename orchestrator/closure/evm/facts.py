@@ -16,7 +16,7 @@ Result = Literal["inert", "acting", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AccountFacts:
     """One account at one block, as proven against the block's state root."""
 
     address: int

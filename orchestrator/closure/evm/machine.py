@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from orchestrator.closure.evm.buffer import Data, unknown_size
 from orchestrator.closure.evm.code import Code
-from orchestrator.closure.evm.facts import Facts, Limits
+from orchestrator.closure.evm.facts import AccountFacts, Limits
 from orchestrator.closure.evm.path import Site, Storage, Trail
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
 
@@ -53,7 +53,7 @@ class Inputs:
     ) -> Inputs:
         """Any call by anyone, from any origin. ``account`` itself makes no call that persists.
 
-        It may make one that does not persist: see ``Machine.stays``. ``zero_caller``: see ``Facts``.
+        It may make one that does not persist: see ``Machine.stays``. ``zero_caller``: see ``AccountFacts``.
         """
         high = ONES & ~ADDRESS_BITS
         everything = Data(b"", b"", unknown_size(name="CALLDATASIZE"), origin=0)
@@ -102,7 +102,7 @@ class Machine:
 
     def __init__(
         self,
-        facts: Facts,
+        facts: AccountFacts,
         inputs: Inputs,
         limits: Limits,
         *,
