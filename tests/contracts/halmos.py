@@ -4,6 +4,8 @@ A check named `check_*` must pass; every check of a contract named `*Found`, and
 a counterexample, so that a run shows too that it can fail. All that is less counts as a failure: an error, a warning, a
 timeout, a loop not unrolled to its end, a path that got stuck, a check that is written and was not run.
 
+    python -m tests.contracts.halmos --contract Closed
+
 halmos has an environment of its own (`.halmos`, from requirements/halmos.txt), and forge and node must be on PATH.
 """
 
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CONTRACTS_DIR = ROOT / "contracts"
 CHECKS_DIR = CONTRACTS_DIR / "test" / "halmos"
 BIN_DIR = ROOT / ".halmos" / "bin"

@@ -1,7 +1,7 @@
 """Mutation testing of the closure proof: each rule is broken on purpose, and a test has to notice.
 
-    .venv/bin/python scripts/mutate_engine.py --sample 100 --seed 1
-    .venv/bin/python scripts/mutate_engine.py --only frame.py --lines 380-460
+    python -m tests.closure.mutation --sample 100 --seed 1
+    python -m tests.closure.mutation --only frame.py --lines 380-460
 
 A mutant is one small change of the syntax tree: a comparison, a constant, a sign, a boolean, a statement left out. Each
 runs in a process of its own, on a copy of the sources taken at the start, against the tests that are quick. Prints the
@@ -26,14 +26,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "orchestrator/closure/evm").glob("*.py")),
     "orchestrator/closure/judge.py",
     "orchestrator/closure/verdict_checks.py",
-    "orchestrator/closure/call.py",
-    "orchestrator/closure/inversion.py",
-    "orchestrator/closure/witness.py",
+    "orchestrator/closure/witness/call.py",
+    "orchestrator/closure/witness/inversion.py",
+    "orchestrator/closure/witness/propose.py",
 )
 PASSED_OVER = ("__init__.py", "facts.py", "opcodes.py")
 """Types without rules; and the table of the instructions, a row of which is not a rule."""
@@ -275,7 +275,7 @@ def main() -> int:
         todo = [mutant for mutant in todo if first <= mutant.line <= last]
     everything = len(todo)
     if options.sample is not None:
-        chance = random.Random(options.seed)  # noqa: S311  (a sample, no secret)
+        chance = random.Random(options.seed)
         todo = chance.sample(todo, min(options.sample, len(todo)))
     tests = [test for test in options.tests if (ROOT / test.partition("::")[0]).exists()]
     import pyrevm  # noqa: F401  (before the children are made: what is slow to import, and no part of the project)

@@ -1,6 +1,8 @@
 """Collects runtime code of well-known contracts from the npm packages that ship it, for the closure proof's tests.
 
-Writes tests/closure/real/contracts.json: name, package@version, licence, compiler, keccak-256 and the code itself, one
+    python -m tests.closure.real.build --check
+
+Writes contracts.json beside this file: name, package@version, licence, compiler, keccak-256 and the code itself, one
 contract a line. `--check` writes nothing and compares byte for byte. `--table` analyses each contract as if its whole
 storage were zero, and prints what came out. The packages are those of tests/closure/real/package-lock.json, brought by
 `npm ci` into a temporary folder; nothing of them is run.
@@ -21,8 +23,7 @@ from typing import Any
 
 from eth_hash.auto import keccak
 
-ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "tests" / "closure" / "real"
+FOLDER = Path(__file__).resolve().parent
 FIXTURE = FOLDER / "contracts.json"
 SMALLEST = 60
 """Bytes. A library of internal functions compiles to less: it does nothing at all."""
@@ -235,16 +236,16 @@ def main() -> int:
                 install(Path(folder))
                 contracts = collect(Path(folder) / "node_modules")
     except BuildError as error:
-        print(f"build_real_bytecode: {error}", file=sys.stderr)
+        print(f"the fixture cannot be built: {error}", file=sys.stderr)
         return 1
     content = canonical(contracts)
     size = f"{len(contracts)} contracts, {len(content) / 1e6:.2f} MB"
     if arguments.check:
         same = FIXTURE.is_file() and FIXTURE.read_bytes() == content
-        print(f"{FIXTURE.relative_to(ROOT)}: {'as built' if same else 'differs from what is built'} ({size})")
+        print(f"{FIXTURE.name}: {'as built' if same else 'differs from what is built'} ({size})")
         return 0 if same else 1
     FIXTURE.write_bytes(content)
-    print(f"wrote {FIXTURE.relative_to(ROOT)}: {size}")
+    print(f"wrote {FIXTURE.name}: {size}")
     return 0
 
 
