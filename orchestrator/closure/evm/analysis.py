@@ -26,6 +26,7 @@ from typing import Final
 from orchestrator.closure.evm.buffer import Data, unknown_size
 from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import AccountFacts, Analysis, Authority, Finding, Limits, Needs
+from orchestrator.closure.evm.frame import run_frame
 from orchestrator.closure.evm.machine import ENOUGH, Exhausted, Inputs, Machine, Outcome, Start
 from orchestrator.closure.evm.opcodes import NAMES
 from orchestrator.closure.evm.path import Site, Storage, Trail
@@ -200,7 +201,7 @@ class _Run:
             enough=enough,
         )
         with contextlib.suppress(Exhausted):
-            machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), 0)
+            run_frame(machine, machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), depth=0)
         steps, states = self.left.steps - machine.steps, self.left.states - machine.states
         self.left = replace(self.left, steps=max(0, steps), states=max(0, states))
         self.steps += machine.steps
