@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from orchestrator import files
 from orchestrator.closure.certificate.builder import AccountRecord, build_certificate
 from orchestrator.closure.certificate.verifier import CertificateReport, verify
-from orchestrator.closure.verdict import Residue
+from orchestrator.closure.verdict import Certifiable, Residue
 from orchestrator.errors import SettingsError
 from orchestrator.models import AccountId, Address, ChainAccount
 from orchestrator.ports.chain import ChainView, Examined, Holdings
@@ -51,18 +50,20 @@ class ClosureCertifier:
         cards: Sequence[PlatformCard],
     ) -> bytes:
         """The canonical bytes of a certificate that verifies. Raises as ``build_certificate``."""
-        examination: Any = examined.examination
-        told = {item.kind for item in examination.verdict.residue}
+        if not isinstance(examined, Certifiable) or (evidence := examined.examination.evidence) is None:
+            raise AssertionError("what the prover found irreversible comes with its evidence")
+        verdict = examined.examination.verdict
+        listed = {item.kind for item in verdict.residue}
         residue = [Residue("token", f"{balance.amount} of {balance.token}") for balance in left.tokens]
-        if left.wei and "ether" not in told:
+        if left.wei and "ether" not in listed:
             residue.insert(0, Residue("ether", f"{left.wei} wei"))
         residue += [Residue("token", f"balance of {item.token} unknown: {item.reason}") for item in left.unreadable]
         if left.incomplete is not None:
             residue.append(Residue("token", f"there may be more tokens: {left.incomplete}"))
         residue += [Residue("card", f"{card.id} is {card.status}") for card in cards if card.status == "active"]
         return build_certificate(
-            examination.evidence,
-            examination.verdict,
+            evidence,
+            verdict,
             account=AccountRecord(account, owner, view),
             residue=residue,
             signer=self.signer(),

@@ -17,8 +17,7 @@ from orchestrator.models import to_address
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.chain.examination.record import Examination
-    from orchestrator.closure.verdict import Verdict, Witness
+    from orchestrator.closure.verdict import Examination, Verdict, Witness
     from orchestrator.models import Address
 
 EXIT_CODES = {"irreversible": DONE, "reversible": FAILED, "inconclusive": OPERATOR}

@@ -12,9 +12,9 @@ import logging
 import pytest
 
 from orchestrator.chain.examination.examiner import examine
-from orchestrator.chain.examination.record import Examination
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.closure.certificate.rerun import rerun
+from orchestrator.closure.verdict import Examination
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.models import checksum
 from tests.closure.cases import adversaries, honest

@@ -86,8 +86,7 @@ async def test_a_closed_wallet(rpc, closed):
     assert told(verdict) == ("irreversible", "inert", "inert")
     assert failed(verdict) == set()
     assert dict(verdict.slots)[0] == 3
-    assert found.round_trips <= 5
-    assert rpc.round_trips == found.round_trips
+    assert rpc.round_trips <= 5
     proven = prove(found.evidence, verdict.block.hash)
     assert set(proven.facts.storage) == {slot for slot, _ in verdict.slots}, "nothing that was only guessed"
     assert verdict.code_hash == proven.code_hash
@@ -104,7 +103,7 @@ async def test_an_open_wallet(rpc, wallets, anvil, account_id):
     assert verdict.witness.opcode == "SSTORE"
     assert verdict.witness.address == wallet
     assert verdict.witness.sender in verdict.witness.needs
-    assert found.round_trips <= 5
+    assert rpc.round_trips <= 5
 
 
 async def test_the_witness_really_works(anvil, rpc, put):
@@ -220,7 +219,7 @@ async def test_an_upgradeable_proxy(rpc, put, state):
     assert IMPLEMENTATION_SLOT in dict(verdict.slots)
     if state == 3:
         assert told(verdict) == ("irreversible", "inert", "inert")
-        assert found.round_trips <= 6
+        assert rpc.round_trips <= 6
     else:
         assert told(verdict) == ("reversible", "acting", "acting")
         assert verdict.witness.address == IMPLEMENTATION
@@ -457,7 +456,7 @@ async def test_a_node_without_block_hashes_is_asked_by_number(liar, liar_rpc, su
     )
     found = await examine(liar_rpc, subject)
     assert told(found.verdict) == ("irreversible", "inert", "inert")
-    assert found.round_trips <= 5
+    assert liar_rpc.round_trips <= 5
 
 
 async def test_a_block_that_is_replaced_while_it_is_read(liar, liar_rpc, subject):

@@ -14,12 +14,12 @@ from typing import Final
 
 from orchestrator.chain.examination.evidence import prove_and_analyse
 from orchestrator.chain.examination.pinned import TAGS, PinnedBlock, parse_block, pin_block
-from orchestrator.chain.examination.record import Ended, Examination, Found
+from orchestrator.chain.examination.record import Ended, Found
 from orchestrator.chain.examination.settling import settle
 from orchestrator.chain.examination.witnesses import Search
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.closure.evm.facts import AccountFacts, Analysis
-from orchestrator.closure.verdict import Standing, Trouble
+from orchestrator.closure.verdict import Examination, Standing, Trouble
 from orchestrator.errors import ChainError, OrchestratorError
 from orchestrator.models import Address
 
@@ -44,12 +44,11 @@ async def examine(
     ``block`` that is none. Reads only. ``progress`` is told what is being done, in a few words.
     """
     wanted = parse_block(block)
-    began = rpc.round_trips
     for attempt in range(_ATTEMPTS):
         found = await _run(rpc, address, wanted, progress or (lambda _: None))
         if found.standing is not Standing.NOT_CANONICAL or wanted not in TAGS or attempt == _ATTEMPTS - 1:
             break
-    return Examination(found.verdict(address), found.evidence, rpc.round_trips - began)
+    return Examination(found.verdict(address), found.evidence)
 
 
 async def _run(rpc: Rpc, address: Address, wanted: str, tell: Callable[[str], None]) -> Found:

@@ -6,12 +6,11 @@ from typing import Final
 
 from orchestrator.chain.examination.examiner import examine
 from orchestrator.chain.node.rpc import Rpc
-from orchestrator.closure.verdict import Verdict
+from orchestrator.closure.verdict import Certifiable, Verdict
 from orchestrator.errors import ChainError
 from orchestrator.models import Address
-from orchestrator.ports.chain import Examined
 
-PASSING: Final = frozenset(
+TRANSIENT: Final = frozenset(
     {"chain_unreachable", "rpc_overload", "chain_moving", "chain_behind", "latest_unknown", "not_canonical"}
 )
 """Reasons of an inconclusive verdict that the same question may not meet again: the node was away, or lagged, or its
@@ -24,33 +23,33 @@ class NodeProver:
     def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
 
-    async def examine(self, wallet: Address) -> Examined:
+    async def examine(self, wallet: Address) -> Certifiable:
         """As ``Prover.examine``; some 5 round trips."""
         examination = await examine(self._rpc, wallet, "finalized")
         verdict = examination.verdict
-        return Examined(
+        return Certifiable(
             verdict=verdict.verdict,
             analysis=verdict.analysis,
             reason=verdict.reason,
-            detail=_told(verdict),
+            detail=_sentence(verdict),
             chain=verdict.chain_id,
             block=verdict.block,
             code_hash=verdict.code_hash,
             states=verdict.states,
             steps=verdict.steps,
-            passing=verdict.verdict == "inconclusive" and await self._passing(verdict.reason),
+            transient=verdict.verdict == "inconclusive" and await self._is_transient(verdict.reason),
             examination=examination,
         )
 
-    async def _passing(self, reason: str) -> bool:
-        """``not_final`` passes where the node knows finality (another one behind the same address lagged), and is for
+    async def _is_transient(self, reason: str) -> bool:
+        """``not_final`` is transient where the node knows finality (another one behind the same address lagged), and for
         good where it does not."""
         if reason != "not_final":
-            return reason in PASSING
+            return reason in TRANSIENT
         try:
             finalized = await self._rpc.call_or_failure("eth_getBlockByNumber", ["finalized", False])
         except ChainError as error:
-            return error.code in PASSING
+            return error.code in TRANSIENT
         return isinstance(finalized, dict)
 
     async def close(self) -> None:
@@ -58,7 +57,7 @@ class NodeProver:
         await self._rpc.close()
 
 
-def _told(verdict: Verdict) -> str:
+def _sentence(verdict: Verdict) -> str:
     """The verdict's sentence, and the call that shows it."""
     witness = verdict.witness
     if witness is None or witness.calldata is None:

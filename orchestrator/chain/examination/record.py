@@ -1,4 +1,4 @@
-"""What an examination comes to, and the record from which it comes: all that was found until it ended.
+"""The record of an examination: all that was found until it ended, and the verdict on it.
 
 Each stage is handed what it needs, writes into the record what it finds, and reads nothing of it. Whatever stands there
 when a run ends, for whatever reason, is what the verdict is made of.
@@ -14,15 +14,6 @@ from orchestrator.closure.judge import judge
 from orchestrator.closure.proof.evidence import Check, Evidence, Proven
 from orchestrator.closure.verdict import Residue, Standing, Trouble, Verdict, Witness
 from orchestrator.models import Address, BlockRef, ChainId
-
-
-@dataclass(frozen=True, slots=True)
-class Examination:
-    """The verdict, and what it was made of: exactly what the analysis read. None if nothing could be proven."""
-
-    verdict: Verdict
-    evidence: Evidence | None
-    round_trips: int = 0
 
 
 class Ended(Exception):

@@ -18,7 +18,7 @@ from typing import Any, Final
 from orchestrator.artifacts import Artifact
 from orchestrator.closure.certificate import envelope
 from orchestrator.closure.certificate.attribution import contract, named
-from orchestrator.closure.certificate.rerun import rerun, rests_on, slots_of, summary_of
+from orchestrator.closure.certificate.rerun import rests_on, slots_of, summary_of
 from orchestrator.closure.certificate.verifier import verify
 from orchestrator.closure.proof.evidence import PROOF_FIELDS, Evidence, Target
 from orchestrator.closure.proof.state import header_fields
@@ -57,48 +57,43 @@ def build_certificate(
     issued_at: datetime | None = None,
     artifact: Artifact | None = None,
 ) -> bytes:
-    """The certificate's bytes, verified before they are returned.
+    """The certificate's bytes. Nothing is signed that does not verify: proof and analysis are run again from them.
 
-    Only for a ``verdict`` that is ``irreversible``. ``evidence`` may hold more than was read; what was not is left out.
-    ``residue`` is added to the verdict's. Raises ProofInvalid (``closure_not_proven`` for any other verdict),
-    Disagreement if platform or chain do not say closed, SigningError and KeyUnavailable from the signer.
+    Only for a ``verdict`` that is ``irreversible``, with exactly the ``evidence`` that its analysis read (as an
+    examination leaves it). ``residue`` is added to the verdict's. Raises ProofInvalid (``closure_not_proven`` for any
+    other verdict), Disagreement if platform or chain do not say closed, and the signer's SigningError, KeyUnavailable.
     """
     if verdict.verdict != "irreversible" or verdict.block is None:
         raise ProofInvalid(
             f"expected the verdict irreversible, got {verdict.verdict} ({verdict.reason}): {verdict.detail}",
             code="closure_not_proven",
         )
-    again = rerun(evidence, verdict.block)
-    if again.analysis is None or again.verdict.verdict != "irreversible":
-        raise ProofInvalid(f"no certificate was made: run again, {again.verdict.reason}: {again.verdict.detail}")
-    own = int(evidence.address, 16)
-    kept = evidence.narrowed(again.analysis.slots, [one for one in again.analysis.targets if one != own])
     document: dict[str, Any] = {
         "format": envelope.FORMAT,
         "version": VERSION,
-        "verdict": again.verdict.verdict,
-        "reason": again.verdict.reason,
-        "analysis": summary_of(again.verdict),
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+        "analysis": summary_of(verdict),
         "issuedAt": _time(issued_at or datetime.now(UTC)),
         "tool": {"name": TOOL, "version": importlib.metadata.version(TOOL)},
-        "chainId": str(kept.chain_id),
-        "address": kept.address,
+        "chainId": str(evidence.chain_id),
+        "address": evidence.address,
         "block": {"number": verdict.block.number, "hash": verdict.block.hash, "finality": "finalized"},
-        "header": _lower(header_fields(kept.header)),
-        "accountProof": _proof(kept.account_proof, storage=True),
-        "code": "0x" + kept.code.hex(),
-        "slots": slots_of(again.verdict),
-        "targets": [_target(address, target) for address, target in sorted(kept.targets.items())],
+        "header": _lower(header_fields(evidence.header)),
+        "accountProof": _proof(evidence.account_proof, storage=True),
+        "code": "0x" + evidence.code.hex(),
+        "slots": slots_of(verdict),
+        "targets": [_target(address, target) for address, target in sorted(evidence.targets.items())],
         "residue": _residue((*verdict.residue, *residue)),
     }
     if account is not None:
-        document["account"] = _account(account, kept, artifact)
+        document["account"] = _account(account, evidence, artifact)
     document["restsOn"] = rests_on(document)
-    data = envelope.seal(document, signer)
-    report = verify(data, signer=None if signer is None else signer.address, artifact=artifact)
+    unsigned = envelope.seal(document, None)
+    report = verify(unsigned, artifact=artifact)
     if not report.valid or report.verdict != "irreversible":
         raise ProofInvalid(f"no certificate was made: {report.detail}")
-    return data
+    return unsigned if signer is None else envelope.seal(document, signer)
 
 
 def _account(account: AccountRecord, evidence: Evidence, artifact: Artifact | None) -> dict[str, Any]:
