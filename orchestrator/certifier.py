@@ -83,7 +83,7 @@ class ClosureCertifier:
         """SIDE EFFECTS: renames the file to ``revoked_path``, if it is there and still that certificate.
 
         Its content stays as it was issued: what is void is the block that it rests on. A file that cannot be renamed
-        is left (the journal is what counts), and tried again at the next look.
+        is left (the journal is what counts), and tried again at the next examination.
         """
         file = Path(path)
         try:

@@ -40,7 +40,7 @@ def judge(
 
     ``witness``: the best one there is; only one that is ``confirmed`` makes a verdict ``reversible``. ``trouble``: what
     kept the examination from its end. ``code_at_latest``: for an account without code, whether the newest block has
-    some (None: could not be told). Raises nothing for whatever these hold together.
+    some (None: not known). Raises nothing for whatever these hold together.
     """
     if proven is None or proven.kind is not CodeKind.CONTRACT:
         analysis = None  # an analysis of what was not proven, or is no code, is none

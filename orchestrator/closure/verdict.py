@@ -100,7 +100,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Residue:
-    """Something that closing left behind, cannot prevent, or that nobody looked at. Never part of the verdict."""
+    """Something that closing left behind, cannot prevent, or that was not examined. Never part of the verdict."""
 
     kind: str
     detail: str

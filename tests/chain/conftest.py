@@ -120,7 +120,7 @@ async def rpc(anvil):
 
 @pytest.fixture
 def reader(rpc, wallets) -> ChainReader:
-    return ChainReader(rpc, wallets.factory, operator=OPERATOR.address, escrow=wallets.escrow)
+    return ChainReader(rpc, wallets.factory)
 
 
 class LyingNode:

@@ -12,7 +12,7 @@ from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.arithmetic import CONCRETE, SIGN, apply
 from orchestrator.closure.evm.buffer import unknown_size
 from orchestrator.closure.evm.facts import AccountFacts, Authority, Branch, Finding
-from orchestrator.closure.evm.machine import ADDRESS_BITS, LOWEST_TARGET
+from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
 from orchestrator.closure.witness.call import HELPER, HELPER_CODE, MAX_SIZE, MAX_WORK, SYSTEM_ADDRESS, Call, CallInputs
 from orchestrator.closure.witness.inversion import satisfy
@@ -72,7 +72,7 @@ def really(word: AnyWord, call: Call, inputs: CallInputs) -> int:
 
 def assert_possible(call: Call) -> None:
     """Somebody can make the call."""
-    assert LOWEST_TARGET < call.sender <= ADDRESS_BITS
+    assert LAST_SYSTEM_ADDRESS < call.sender <= ADDRESS_BITS
     assert call.sender not in (ACCOUNT, SYSTEM_ADDRESS)
     assert 0 <= call.value < 1 << 96
     assert len(call.calldata) <= MAX_SIZE
@@ -169,7 +169,7 @@ def _chain(word: AnyWord, steps: list[Any]) -> AnyWord:
 
 CHOSEN = {
     "calldata": (calldata(36), ints),
-    "caller": (caller(), st.integers(LOWEST_TARGET + 1, ADDRESS_BITS - 2).filter(lambda it: it != ACCOUNT)),
+    "caller": (caller(), st.integers(LAST_SYSTEM_ADDRESS + 1, ADDRESS_BITS - 2).filter(lambda it: it != ACCOUNT)),
     "value": (given_by("CALLVALUE"), st.integers(0, (1 << 96) - 1)),
     "timestamp": (given_by("TIMESTAMP"), st.integers(NOW, (1 << 63) - 1)),
     "number": (given_by("NUMBER"), st.integers(NUMBER, (1 << 63) - 1)),
@@ -267,7 +267,7 @@ def test_the_argument_that_a_condition_asks_for(word, wanted, argument):
         0,
         apply("EQ", caller(), ACCOUNT),
         apply("EQ", caller(), SYSTEM_ADDRESS),
-        apply("EQ", caller(), LOWEST_TARGET),
+        apply("EQ", caller(), LAST_SYSTEM_ADDRESS),
         apply("EQ", given_by("CALLVALUE"), 1 << 96),
         apply("EQ", given_by("TIMESTAMP"), NOW - 1),
         apply("LT", given_by("NUMBER"), NUMBER),

@@ -44,7 +44,7 @@ _ROUNDS: Final = 12
 
 
 async def prove_and_analyse(
-    pinned: PinnedBlock, address: Address, found: Found, tell: Callable[[str], None]
+    pinned: PinnedBlock, address: Address, found: Found, progress: Callable[[str], None]
 ) -> tuple[AccountFacts, Analysis] | None:
     """The proven facts about the account, and their analysis; None where there is no EVM code to analyse.
 
@@ -53,7 +53,7 @@ async def prove_and_analyse(
     ProofInvalid, ChainUnreachable, ChainNonsense.
     """
     first = await _first_evidence(pinned, address, found)
-    evidence, analysis = await _gather(pinned, first, found, tell)
+    evidence, analysis = await _gather(pinned, first, found, progress)
     read = ((), ()) if analysis is None else (analysis.slots, analysis.targets)
     facts = (await _prove(pinned, evidence.narrowed(*read), found)).facts
     return None if facts is None or analysis is None else (facts, analysis)
@@ -80,19 +80,19 @@ async def _first_evidence(pinned: PinnedBlock, address: Address, found: Found) -
 
 
 async def _gather(
-    pinned: PinnedBlock, evidence: Evidence, found: Found, tell: Callable[[str], None]
+    pinned: PinnedBlock, evidence: Evidence, found: Found, progress: Callable[[str], None]
 ) -> tuple[Evidence, Analysis | None]:
     """Proves, analyses, and asks for what was missing, until nothing is."""
     for _ in range(_ROUNDS):
         facts = (await _prove(pinned, evidence, found)).facts
         if facts is None:
             return evidence, None
-        tell(f"executing every path of {len(evidence.code)} bytes of code")
+        progress(f"executing every path of {len(evidence.code)} bytes of code")
         analysis = await _analyse(facts, found)
         slots, targets = _needed(facts, analysis)
         if not slots and not targets:
             return evidence, analysis
-        tell(f"proving {len(slots)} more slots and {len(targets)} more codes")
+        progress(f"proving {len(slots)} more slots and {len(targets)} more codes")
         evidence = await _more_evidence(pinned, evidence, slots, targets)
     raise Ended("missing_fact", f"after {_ROUNDS} rounds of proofs the analysis still asks for more")
 

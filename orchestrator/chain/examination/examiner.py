@@ -41,7 +41,7 @@ async def examine(
     """The verdict on the contract at ``address``, at ``finalized``, ``safe``, ``latest``, a number or a hash.
 
     Never raises for what a node does or says: that is ``inconclusive`` with its reason. Raises SettingsError for a
-    ``block`` that is none. Reads only. ``progress`` is told what is being done, in a few words.
+    ``block`` that is none. Reads only. ``progress`` is called with what is being done, in a few words.
     """
     wanted = parse_block(block)
     for attempt in range(_ATTEMPTS):
@@ -51,11 +51,11 @@ async def examine(
     return Examination(found.verdict(address), found.evidence)
 
 
-async def _run(rpc: Rpc, address: Address, wanted: str, tell: Callable[[str], None]) -> Found:
+async def _run(rpc: Rpc, address: Address, wanted: str, progress: Callable[[str], None]) -> Found:
     """What one run finds until it ends, for whatever reason."""
     found = Found()
     try:
-        await _stages(rpc, address, wanted, found, tell)
+        await _stages(rpc, address, wanted, found, progress)
     except Ended as error:
         found.trouble = error.trouble
     except OrchestratorError as error:
@@ -66,27 +66,27 @@ async def _run(rpc: Rpc, address: Address, wanted: str, tell: Callable[[str], No
     return found
 
 
-async def _stages(rpc: Rpc, address: Address, wanted: str, found: Found, tell: Callable[[str], None]) -> None:
-    tell("reading the block")
+async def _stages(rpc: Rpc, address: Address, wanted: str, found: Found, progress: Callable[[str], None]) -> None:
+    progress("reading the block")
     pinned = await pin_block(rpc, wanted, found)
-    tell(f"reading code and proofs at block {pinned.block.number}")
-    analysed = await prove_and_analyse(pinned, address, found, tell)
+    progress(f"reading code and proofs at block {pinned.block.number}")
+    analysed = await prove_and_analyse(pinned, address, found, progress)
     inert = False
     if analysed is not None:
         facts, analysis = analysed
         inert = analysis.result == "inert"
         if analysis.findings or analysis.authority:
-            tell("looking for a call that shows it")
-            await _look_for_witness(pinned, facts, analysis, found, tell)
-    tell("looking at the block again")
+            progress("searching for a call that shows it")
+            await _search_witness(pinned, facts, analysis, found, progress)
+    progress("reading the block again")
     await settle(pinned, address, found, inert=inert)
 
 
-async def _look_for_witness(
-    pinned: PinnedBlock, facts: AccountFacts, analysis: Analysis, found: Found, tell: Callable[[str], None]
+async def _search_witness(
+    pinned: PinnedBlock, facts: AccountFacts, analysis: Analysis, found: Found, progress: Callable[[str], None]
 ) -> None:
     """The first call that really does it; else the first finding, with the call that should have."""
-    search = Search(pinned.rpc, pinned.at, facts, analysis, pinned.block, pinned.verified.timestamp, tell)
+    search = Search(pinned.rpc, pinned.at, facts, analysis, pinned.block, pinned.verified.timestamp, progress)
     try:
         async with asyncio.timeout(_SEARCH_SECONDS):
             await search.run()

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.chain.node import parse
+from orchestrator.closure.evm.machine import ADDRESS_BITS
 from orchestrator.errors import ChainNonsense
 
-ADDRESS_MASK: Final = (1 << 160) - 1
 _NUMBER: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{1,64}")
 _OLD_NAMES: Final = {"SUICIDE": "SELFDESTRUCT", "SHA3": "KECCAK256", "DIFFICULTY": "PREVRANDAO"}
 
@@ -54,7 +54,7 @@ def visited(trace: Any) -> set[int]:
     try:
         for step in map(_step, logs if isinstance(logs, list) else []):
             if step.opcode in _CALLS:
-                found.add(step.word(1) & ADDRESS_MASK)
+                found.add(step.word(1) & ADDRESS_BITS)
     except ChainNonsense:
         return set()
     return found
@@ -143,10 +143,10 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
 def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None] | None:
     match step.opcode:
         case "CALL" | "STATICCALL":
-            target = step.word(1) & ADDRESS_MASK
+            target = step.word(1) & ADDRESS_BITS
             return target, target
         case "CALLCODE" | "DELEGATECALL":
-            return step.word(1) & ADDRESS_MASK, frame.own
+            return step.word(1) & ADDRESS_BITS, frame.own
         case "CREATE" | "CREATE2":
             return None, None
         case _:

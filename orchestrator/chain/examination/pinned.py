@@ -88,7 +88,7 @@ class PinnedBlock:
         return {"blockHash": self.block.hash} if self.by_hash else hex(self.block.number)
 
     async def ask(self, calls: Callable[[Any], list[Call]], demanded: int | None = None) -> list[Any]:
-        """The answers at the block. A node that does not take hashes is asked by number: the proofs tell if it moved.
+        """The answers at the block. A node that does not take hashes is asked by number: proofs show if it moved.
 
         The first ``demanded`` (default: all) must not be refused: else raises Ended with a code that says why. Raises
         ChainUnreachable, ChainNonsense.

@@ -42,8 +42,9 @@ class NodeProver:
         )
 
     async def _is_transient(self, reason: str) -> bool:
-        """``not_final`` is transient where the node knows finality (another one behind the same address lagged), and for
-        good where it does not."""
+        """``not_final`` is transient where the node knows finality: another node behind the same address lagged.
+
+        Where it does not, it stays."""
         if reason != "not_final":
             return reason in TRANSIENT
         try:

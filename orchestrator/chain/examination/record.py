@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from orchestrator.chain.examination.residue import NOT_LOOKED_AT, proven_residue
+from orchestrator.chain.examination.residue import NOT_EXAMINED, proven_residue
 from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.judge import judge
 from orchestrator.closure.proof.evidence import Check, Evidence, Proven
@@ -43,7 +43,7 @@ class Found:
     residue: list[Residue] = field(default_factory=list)
     """What the node was asked for; what follows from the proof is added in the end."""
     standing: Standing = Standing.UNKNOWN
-    standing_detail: str = "the block could not be looked at again"
+    standing_detail: str = "the block could not be read again"
     trouble: Trouble | None = None
 
     def verdict(self, address: Address) -> Verdict:
@@ -59,7 +59,7 @@ class Found:
             code_at_latest=self.code_at_latest,
             witness=self.witness,
             checks=self.checks,
-            residue=[*proven_residue(self.proven, self.analysis), *self.residue, NOT_LOOKED_AT],
+            residue=[*proven_residue(self.proven, self.analysis), *self.residue, NOT_EXAMINED],
             trouble=self.trouble,
             milliseconds=self.seconds * 1000,
         )

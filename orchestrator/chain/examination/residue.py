@@ -1,4 +1,4 @@
-"""What closing leaves behind, as far as one node can tell: beside a verdict, never part of it."""
+"""What closing leaves behind, as far as one node knows: beside a verdict, never part of it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BALANCE_OF: Final = keccak(b"balanceOf(address)")[:4]
 _MOST: Final = 50
 """Approvals that are listed one by one."""
 
-NOT_LOOKED_AT: Final = Residue(
+NOT_EXAMINED: Final = Residue(
     "not_looked_at",
     "tokens that it holds, roles and permissions that other contracts keep for it, signatures given earlier that "
     "others honour without asking it, and the same address on other chains, where CREATE2 can still deploy code",

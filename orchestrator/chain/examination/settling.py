@@ -1,6 +1,6 @@
-"""The end of an examination: the block is looked at again, after everything else was read, to see how settled it is.
+"""The end of an examination: the block is read again, after everything else, to see how settled it is.
 
-With it comes what closing left behind beside the account (residue), as far as the node can tell.
+With it comes what closing left behind beside the account (residue), as far as the node knows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def settle(pinned: PinnedBlock, address: Address, found: Found, *, inert: 
     if not inert:
         given, *answers = await pinned.rpc.batch([logs, *held, *finals])
     else:
-        # A search of the whole chain may take a node too long: it must not keep the block from being looked at.
+        # A search of the whole chain may take a node too long: it must not keep the block from being read.
         searching = asyncio.create_task(_search(pinned.rpc, logs))
         try:
             answers = await pinned.rpc.batch([*held, *finals])

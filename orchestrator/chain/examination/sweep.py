@@ -12,7 +12,7 @@ from typing import Final
 
 from orchestrator.chain.examination.trace import GAS, Attempt
 from orchestrator.closure.evm.facts import AccountFacts, Authority, Finding
-from orchestrator.closure.proof.evidence import LAST_SYSTEM_ADDRESS
+from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS
 from orchestrator.closure.witness.call import CALLER, Call
 
 MOST: Final = 400
@@ -27,7 +27,7 @@ GAS_LIMITS: Final = (
     30_000, 40_000, 50_000, 60_000, 75_000, 90_000, 110_000, 150_000, 200_000, 300_000, 450_000, 700_000,
     1_000_000, 1_500_000, 2_200_000, 3_300_000, 5_000_000, 7_500_000, 11_000_000,
 )  # fmt: skip
-"""An inner call that runs out leaves its caller a 64th: which limit does that, only trying tells."""
+"""An inner call that runs out leaves its caller a 64th: which limit does that, only trying shows."""
 
 
 SWEEP_GAS: Final = 2_000_000
@@ -93,7 +93,7 @@ def _shapes() -> Iterator[tuple[int, ...]]:
 _TRANSFER: Final = (CALLER, *(1,) * (_WORDS - 1))
 """To somebody, a little."""
 _MUCH: Final = 10**21
-"""Wei: for those who look at what comes with a call, or at the balance after it."""
+"""Wei: for code that tests what comes with a call, or the balance after it."""
 
 
 def _call(sender: int, selector: int, words: Sequence[int], value: int = 0) -> Call:

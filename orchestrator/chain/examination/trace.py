@@ -12,13 +12,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.chain.examination.frames import ADDRESS_MASK, Effects, effects, last_return, visited
+from orchestrator.chain.examination.frames import Effects, effects, last_return, visited
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.rpc import Call as RpcCall
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.closure.evm.facts import Authority, Finding
+from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.questions import QUESTIONS
-from orchestrator.closure.proof.evidence import LAST_SYSTEM_ADDRESS, to_eip55
+from orchestrator.closure.proof.evidence import to_eip55
 from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import BlockRef
@@ -55,7 +56,7 @@ def unrealizable(account: int, attempt: Attempt, block: BlockRef, timestamp: int
     sender, call = attempt.call.sender, attempt.call
     if sender == account:
         return "it would have to come from the account itself"
-    if sender <= LAST_SYSTEM_ADDRESS or sender == SYSTEM_ADDRESS or sender > ADDRESS_MASK:
+    if sender <= LAST_SYSTEM_ADDRESS or sender == SYSTEM_ADDRESS or sender > ADDRESS_BITS:
         return f"nobody can send from {sender:#042x}"
     if call.timestamp is not None and call.timestamp < timestamp:
         return "it would have to be sent in the past"
@@ -75,10 +76,10 @@ async def confirm(
     findings: Sequence[Finding] = (),
 ) -> list[Outcome]:
     """Tries the attempts at the block that ``at`` names (a block parameter): one round trip, two where code of fresh
-    addresses or slots that nobody proved must be looked at. Every attempt has been found realizable. A call that leads
+    addresses or slots that nobody proved must be read. Every attempt has been found realizable. A call that leads
     to another one of ``findings`` than its own is confirmed for that.
 
-    An attempt that could not be told (no such method, answer too large) is not confirmed, and says why. Raises
+    An attempt without a readable answer (no such method, too large) is not confirmed, and says why. Raises
     ChainUnreachable.
     """
     if not attempts:
@@ -234,7 +235,7 @@ def _answered(asked: Authority, answer: Any, trace: Any) -> Outcome:
 def _acted(
     findings: Sequence[Finding], trace: Any, account: int, storage: Mapping[int, int]
 ) -> tuple[Outcome, set[int]]:
-    """The outcome for the first finding that was done, else for the first of all; and slots that are needed to tell."""
+    """The outcome for the first finding that was done, else for the first of all; and slots that must be known."""
     try:
         done = effects(trace, account)
     except ChainError as error:

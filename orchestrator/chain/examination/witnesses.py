@@ -19,15 +19,17 @@ from orchestrator.closure.witness.propose import propose
 from orchestrator.models import BlockRef
 
 _MOST_FINDINGS: Final = 16
+"""Findings and answers that are searched for a call."""
 _MOST_CALLS: Final = 4
 """Derived calls that are tried for each finding."""
 _MOST_TRIED: Final = 64
 """Of a sweep's calls that succeed, those that are traced."""
-_AT_ONCE: Final = 16
-"""Traces in a round trip: each may have megabytes."""
+_TRACES_PER_BATCH: Final = 16
+"""Each may have megabytes."""
 _MOST_STARVED: Final = 4
-_LITTLE_GAS: Final = 300_000
-"""For a look at where a call goes that fails."""
+"""Calls that are tried again with less gas."""
+_PROBE_GAS: Final = 300_000
+"""Enough to see which code a call comes to that fails."""
 
 
 @dataclass(slots=True)
@@ -43,7 +45,7 @@ class Search:
     analysis: Analysis
     block: BlockRef
     timestamp: int
-    tell: Callable[[str], None]
+    progress: Callable[[str], None]
     witness: Witness | None = None
 
     async def run(self) -> None:
@@ -65,10 +67,10 @@ class Search:
         self, possible: Sequence[Attempt], working: Sequence[Attempt], targets: Sequence[Finding | Authority]
     ) -> None:
         """Where no derived call did it: every selector with usual arguments, then less gas for what succeeds."""
-        self.tell("trying many calls")
+        self.progress("trying many calls")
         account = self.facts.address
-        looks = [replace(attempt, gas=_LITTLE_GAS) for attempt in possible[:_MOST_STARVED]]
-        codes = await reached(self.rpc, self.at, account, looks)
+        probes = [replace(attempt, gas=_PROBE_GAS) for attempt in possible[:_MOST_STARVED]]
+        codes = await reached(self.rpc, self.at, account, probes)
         swept = await succeed(self.rpc, self.at, account, self._possible(sweep(self.facts, targets, codes)))
         if not await self._try(swept[:_MOST_TRIED]):
             base = [*working, *possible, *swept][:_MOST_STARVED]
@@ -95,8 +97,8 @@ class Search:
 
     async def _try(self, pending: Sequence[Attempt]) -> bool:
         """Executes them, a few at a time, until one is confirmed: whether one was."""
-        for start in range(0, len(pending), _AT_ONCE):
-            tried = pending[start : start + _AT_ONCE]
+        for start in range(0, len(pending), _TRACES_PER_BATCH):
+            tried = pending[start : start + _TRACES_PER_BATCH]
             findings = self.analysis.findings
             outcomes = await confirm(self.rpc, self.at, self.facts.address, tried, self.facts.storage, findings)
             for attempt, outcome in zip(tried, outcomes, strict=True):

@@ -21,29 +21,24 @@ CLOSED_TOPIC: Final = keccak(b"Closed(bytes32,uint256,address[])")
 """The event of a wallet's closing."""
 
 
-async def verify_canonical(
-    report: CertificateReport,
-    rpc_urls: Sequence[str],
-    *,
-    timeout: float = 10.0,
-) -> CertificateReport:
+async def verify_canonical(report: CertificateReport, rpc_urls: Sequence[str]) -> CertificateReport:
     """The report with ``canonical``, and the checks of each node: one round trip to each.
 
     ``canonical`` is False (and the certificate then not ``valid``: it is revoked) if a node of its chain has another
-    hash at the block's number; None if no node could tell (no answer, another chain, not that far yet); True if at
+    hash at the block's number; None if no node knows (no answer, another chain, not that far yet); True if at
     least one agrees and none disagrees. A node that has the closing transaction otherwise than the account section
-    says makes it invalid, too; one that does not have it says nothing. ``timeout`` is in seconds and for each node.
-    Raises SettingsError for a malformed URL.
+    says makes it invalid, too; one that does not have it says nothing. Raises
+    SettingsError for a malformed URL.
     """
     if report.block is None or report.chain_id is None:
         return report
-    rpcs = [Rpc(url, timeout=timeout) for url in rpc_urls]
+    rpcs = [Rpc(url) for url in rpc_urls]
     try:
-        told = await asyncio.gather(*(_ask(rpc, report) for rpc in rpcs))
+        answers = await asyncio.gather(*(_ask(rpc, report) for rpc in rpcs))
     finally:
         for rpc in rpcs:
             await rpc.close()
-    checks = [check for checks in told for check in checks]
+    checks = [check for checks in answers for check in checks]
     results = {check.result for check in checks if check.name == "canonical"}
     canonical = False if "fail" in results else True if "pass" in results else None
     asked = {check.name for check in checks}

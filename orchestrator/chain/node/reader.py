@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.artifacts import Artifact, load
+from orchestrator.artifacts import load
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, optional_header
 from orchestrator.chain.node.holdings import read_holdings
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change
-from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
+from orchestrator.errors import ChainUnreachable, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, ChainId
 from orchestrator.ports.chain import ChainView, Deployment, Holdings, StateChange
 from orchestrator.wallet.contract import STATE_SLOT, account_word
@@ -25,26 +25,13 @@ _STATE_WORD: Final = "0x" + STATE_SLOT.to_bytes(32, "big").hex()
 class ChainReader:
     """Implements ``orchestrator.ports.Chain`` for wallets of one factory.
 
-    ``from_block`` is the factory's block, where the search for its events begins. ``operator`` and ``escrow``, where
-    given, must be those in the wallet's code, else ``view`` raises Disagreement. ``expected_chain``, where given, is
-    compared with each view's node. Reads only.
+    ``from_block`` is the factory's block, where the search for its events begins. Reads only.
     """
 
-    def __init__(
-        self,
-        rpc: Rpc,
-        factory: Address,
-        *,
-        artifact: Artifact | None = None,
-        operator: Address | None = None,
-        escrow: Address | None = None,
-        from_block: int = 0,
-        expected_chain: ChainId | None = None,
-    ) -> None:
+    def __init__(self, rpc: Rpc, factory: Address, *, from_block: int = 0) -> None:
         self._rpc = rpc
         self._reads = HeadReads(rpc, from_block)
-        self._factory = WalletFactory(factory, artifact or load("SmartWallet"), operator, escrow)
-        self._expected_chain = expected_chain
+        self._factory = WalletFactory(factory, load("SmartWallet"))
 
     async def chain_id(self) -> ChainId:
         """The node's chain. Raises ChainUnreachable or ChainNonsense."""
@@ -75,15 +62,13 @@ class ChainReader:
         raise disagreement or self._reads.moving()
 
     async def _view(self, account_id: AccountId) -> ChainView:
-        chain, *head_answers, created, factory_code = await self._rpc.batch(
+        *head_answers, created, factory_code = await self._rpc.batch(
             [
-                ("eth_chainId", []),
                 *HEAD_CALLS,
                 self._reads.logs(self._factory.address, _created_topics(account_id), "latest"),
                 ("eth_getCode", [self._factory.address, "latest"]),
             ]
         )
-        self._check_chain(chain)
         heads = self._reads.heads(head_answers)
         found = await self._created(created, account_id)
         if found is None:
@@ -124,18 +109,10 @@ class ChainReader:
         logs = await parse.many_logs(self._rpc.demand(answer), "SmartWalletCreated logs")
         return self._factory.created(logs, account_id)
 
-    def _check_chain(self, answer: Any) -> None:
-        actual = ChainId(parse.quantity(self._rpc.demand(answer), "eth_chainId"))
-        if self._expected_chain is not None and actual != self._expected_chain:
-            raise ChainNonsense(
-                f"{self._rpc.endpoint}: expected the chain {self._expected_chain}, the node is of {actual}",
-                code="wrong_chain",
-            )
-
     async def is_canonical(self, block: BlockRef) -> bool:
         """Whether the node's canonical chain has this hash at this number.
 
-        Raises ChainUnreachable ``chain_behind`` where the node has no block of that number: then nobody can tell.
+        Raises ChainUnreachable ``chain_behind`` where the node has no block of that number: then it is not known.
         """
         answer = await self._rpc.call("eth_getBlockByNumber", [hex(block.number), False])
         now = optional_header(answer, f"block {block.number}")

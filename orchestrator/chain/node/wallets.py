@@ -26,15 +26,10 @@ STATE_TOPIC: Final = keccak(b"StateChanged(uint8,uint8)")
 
 @dataclass(frozen=True, slots=True)
 class WalletFactory:
-    """A factory at ``address``, and what the code of the wallets that it makes must have.
-
-    ``operator`` and ``escrow``: None where any will do.
-    """
+    """A factory at ``address``, and the contract of the wallets that it makes."""
 
     address: Address
     artifact: Artifact
-    operator: Address | None
-    escrow: Address | None
 
     def created(self, logs: Sequence[parse.Log], account_id: AccountId) -> parse.Log | None:
         """The account's ``SmartWalletCreated`` among the logs that were asked for; None while there is no wallet.
@@ -64,7 +59,7 @@ class WalletFactory:
     def deployment(self, account_id: AccountId, wallet: Address, log: parse.Log, code: bytes) -> Deployment:
         """The deployment that ``created`` found, with the code that is at the wallet's address now.
 
-        Raises Disagreement (``wrong_factory``, ``wrong_escrow``, ``wrong_operator``), ChainNonsense.
+        Raises Disagreement (``wrong_factory``, ``wrong_escrow``), ChainNonsense.
         """
         event_owner = parse.word_address(log.topics[2], "SmartWalletCreated.owner")
         event_escrow = parse.word_address(log.data[:32], "SmartWalletCreated.escrow")
@@ -73,10 +68,8 @@ class WalletFactory:
             for name, expected, actual in (
                 ("factory", self.address, values.factory),
                 ("escrow", event_escrow, values.escrow),
-                ("operator", self.operator, values.operator),
-                ("escrow", self.escrow, values.escrow),
             ):
-                if expected is not None and expected != actual:
+                if expected != actual:
                     raise Disagreement(
                         f"wallet {wallet}: expected the {name} {expected}, its code has {actual}",
                         code=f"wrong_{name}",

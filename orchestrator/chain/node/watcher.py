@@ -9,24 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Self
 
 import structlog
 
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
+from orchestrator.chain.node.head import HEAD_CALLS, optional_header
+from orchestrator.chain.node.rpc import Rpc
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import BlockNumber, BlockRef
 
 _log = structlog.get_logger(__name__)
-_HEADS: Final[list[Call]] = [
-    ("eth_chainId", []),
-    ("eth_getBlockByNumber", ["finalized", False]),
-    ("eth_getBlockByNumber", ["safe", False]),
-    ("eth_getBlockByNumber", ["latest", False]),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +97,6 @@ class ChainWatcher:
         self._outage_since: float | None = None
         self._callbacks: list[Callable[[Change], None]] = []
         self._task: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
         self.head: NewHead | None = None
         """The last head that was read; None before the first."""
 
@@ -112,7 +106,7 @@ class ChainWatcher:
         """Starts following in the background. Does nothing if it runs."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="chain-watcher")
-            self._task.add_done_callback(_report_end)
+            self._task.add_done_callback(_log_end)
 
     async def stop(self) -> None:
         """Ends following. The Rpc stays open."""
@@ -129,41 +123,9 @@ class ChainWatcher:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
-    def subscribe(self, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Calls ``callback`` in the event loop with each change; the answer ends that. It must not block or raise."""
+    def subscribe(self, callback: Callable[[Change], None]) -> None:
+        """Calls ``callback`` in the event loop with each change. It must not block or raise."""
         self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-
-        return unsubscribe
-
-    async def changes(self) -> AsyncIterator[Change]:
-        """All changes from now on, the present head first. A slow reader skips heads, but never a reorg or outage."""
-        pending: list[Change] = [] if self.head is None else [self.head]
-        arrived = asyncio.Event()
-
-        def take(change: Change) -> None:
-            if isinstance(change, NewHead) and pending and isinstance(pending[-1], NewHead):
-                pending[-1] = change
-            else:
-                pending.append(change)
-            arrived.set()
-
-        unsubscribe = self.subscribe(take)
-        try:
-            while True:
-                while pending:
-                    yield pending.pop(0)
-                arrived.clear()
-                await arrived.wait()
-        finally:
-            unsubscribe()
-
-    def wake(self) -> None:
-        """Polls now instead of after the interval."""
-        self._wake.set()
 
     # --- following ----------------------------------------------------------------------------------------------
 
@@ -177,28 +139,25 @@ class ChainWatcher:
                 if self._outage_since is None:
                     self._outage_since = time.monotonic()
                     _log.warning("chain_outage", code=error.code, message=error.message)
-                    self._tell(Outage(error))
+                    self._report(Outage(error))
                 else:
                     pause = min(pause * 2, self._outage_interval)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            self._wake.clear()
+            await asyncio.sleep(pause)
 
     async def poll(self) -> None:
-        """Reads the node once and tells what changed. Raises ChainError; the next poll goes on from the same place."""
-        chain_id, finalized_raw, safe_raw, latest_raw = await self._rpc.batch(_HEADS)
+        """Reads the node once and reports changes. Raises ChainError; the next poll goes on from the same place."""
+        chain_id, finalized_raw, safe_raw, latest_raw = await self._rpc.batch([("eth_chainId", []), *HEAD_CALLS])
         self._check_chain(parse.quantity(self._rpc.demand(chain_id), "eth_chainId"))
         latest = parse.header(self._rpc.demand(latest_raw), "the latest block")
-        finalized = _optional(finalized_raw, "the finalized block")
-        safe = _optional(safe_raw, "the safe block")
+        finalized = optional_header(finalized_raw, "the finalized block")
+        safe = optional_header(safe_raw, "the safe block")
         if finalized is not None and finalized.block.number > latest.block.number:
             raise ChainNonsense(
                 f"{self._rpc.endpoint}: the finalized block {finalized.block.number} "
                 f"is above the latest {latest.block.number}"
             )
-        told: list[Change] = []
-        if self._known and not await self._follow(latest, finalized, told):
+        changes: list[Change] = []
+        if self._known and not await self._follow(latest, finalized, changes):
             return
         self._remember([latest])
         if finalized is not None and (self._finalized is None or finalized.block.number > self._finalized.number):
@@ -209,16 +168,16 @@ class ChainWatcher:
             None if finalized is None else finalized.block.number,
         )
         if self._outage_since is not None:
-            told.insert(0, Restored(time.monotonic() - self._outage_since))
+            changes.insert(0, Restored(time.monotonic() - self._outage_since))
             self._outage_since = None
         if head != self.head:
             self.head = head
-            told.append(head)
-        for change in told:
-            self._tell(change)
+            changes.append(head)
+        for change in changes:
+            self._report(change)
 
-    async def _follow(self, latest: parse.Header, finalized: parse.Header | None, told: list[Change]) -> bool:
-        """Joins the new head to the known blocks. False if the node only lags, so that nothing is to be told yet."""
+    async def _follow(self, latest: parse.Header, finalized: parse.Header | None, changes: list[Change]) -> bool:
+        """Joins the new head to the known blocks. False if the node only lags: nothing to report yet."""
         top = max(self._known)
         number = latest.block.number
         same = self._known.get(number)
@@ -230,12 +189,12 @@ class ChainWatcher:
             self._behind += 1
             if self._behind < self._patience:
                 return False
-            self._drop(number, told)
+            self._drop(number, changes)
             return True
         self._behind = 0
         if number == top + 1 and latest.parent == self._known[top].block.hash and not final_moved:
             return True
-        await self._compare(latest, told)
+        await self._compare(latest, changes)
         return True
 
     def _finality_moved(self, finalized: parse.Header | None) -> bool:
@@ -247,7 +206,7 @@ class ChainWatcher:
             and finalized.block.hash != self._finalized.hash
         )
 
-    async def _compare(self, latest: parse.Header, told: list[Change]) -> None:
+    async def _compare(self, latest: parse.Header, changes: list[Change]) -> None:
         """Joins a head that is not the child of the last one: a gap that fits, or else a reorg."""
         top = max(self._known)
         number = latest.block.number
@@ -272,7 +231,7 @@ class ChainWatcher:
         ]
         ancestor = max(stayed, default=None)
         final_stayed = final is not None and final.number in now and not final_lost
-        self._drop(ancestor, told, ancestor_block=final if final_stayed else None)
+        self._drop(ancestor, changes, ancestor_block=final if final_stayed else None)
         self._remember([now[n] for n in sorted(now) if ancestor is None or n > ancestor])
 
     async def _read(self, numbers: list[int], latest: parse.Header) -> dict[int, parse.Header]:
@@ -280,7 +239,7 @@ class ChainWatcher:
         answers = await self._rpc.batch([("eth_getBlockByNumber", [hex(n), False]) for n in numbers])
         now: dict[int, parse.Header] = {}
         for asked, answer in zip(numbers, answers, strict=True):
-            header = _optional(answer, f"block {asked}")
+            header = optional_header(answer, f"block {asked}")
             if header is not None:
                 if header.block.number != asked:
                     raise ChainNonsense(
@@ -290,18 +249,18 @@ class ChainWatcher:
         now[latest.block.number] = latest
         return now
 
-    def _drop(self, ancestor: int | None, told: list[Change], *, ancestor_block: BlockRef | None = None) -> None:
-        """Takes back all known blocks above ``ancestor`` (all, if None), and tells it."""
+    def _drop(self, ancestor: int | None, changes: list[Change], *, ancestor_block: BlockRef | None = None) -> None:
+        """Takes back all known blocks above ``ancestor`` (all, if None), and reports it."""
         kept = ancestor_block if ancestor is None else self._known[ancestor].block
         dropped = [n for n in sorted(self._known) if ancestor is None or n > ancestor]
         self._behind = 0
         if not dropped:
             return
-        told.append(Reorg(tuple(self._known.pop(n).block for n in dropped), kept))
+        changes.append(Reorg(tuple(self._known.pop(n).block for n in dropped), kept))
         final = self._finalized
         if final is not None and (kept is None or kept.number < final.number):
-            told.append(FinalityViolation(final, kept))
-            # What the node calls finalized from here on is a new promise; the broken one has been told.
+            changes.append(FinalityViolation(final, kept))
+            # What the node calls finalized from here on is a new promise; the broken one has been reported.
             self._finalized = None
 
     def _remember(self, headers: list[parse.Header]) -> None:
@@ -317,7 +276,7 @@ class ChainWatcher:
             )
         self._chain = chain
 
-    def _tell(self, change: Change) -> None:
+    def _report(self, change: Change) -> None:
         for callback in list(self._callbacks):
             try:
                 callback(change)
@@ -325,12 +284,7 @@ class ChainWatcher:
                 _log.exception("chain_subscriber_failed", change=type(change).__name__)
 
 
-def _report_end(task: asyncio.Task[None]) -> None:
+def _log_end(task: asyncio.Task[None]) -> None:
     """An end that is not a cancellation is a mistake in this module: say so at once, not when somebody waits."""
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("chain_watcher_died", exc_info=error)
-
-
-def _optional(answer: Any, what: str) -> parse.Header | None:
-    """None where the node refuses (it does not know the tag) or has no such block."""
-    return None if answer is None or isinstance(answer, RpcFailure) else parse.header(answer, what)

@@ -21,14 +21,12 @@ from orchestrator.wallet.releases import masked_hash, recognise, released
 class Attribution:
     """The checks of an account section; of a version 1 certificate, whose members stand at the top."""
 
-    def __init__(
-        self, account: Mapping[str, Any], chain_id: str, address: str, code: bytes, artifact: Artifact | None = None
-    ) -> None:
+    def __init__(self, account: Mapping[str, Any], chain_id: str, address: str, code: bytes) -> None:
         self._account = account
         self._chain_id = chain_id
         self._address = address
         self._code = code
-        self._artifact = artifact
+        self._artifact: Artifact | None = None
         self._values: Immutables | None = None
 
     def run(self, checks: Checklist, block: BlockRef | None, slots: Mapping[int, int] | None) -> None:
@@ -44,7 +42,7 @@ class Attribution:
         checks.skip("closing_transaction", "as reported by a node when this was made; --rpc-url asks one again")
 
     def _check_code(self) -> str:
-        artifact = self._artifact or recognise(self._code)
+        artifact = recognise(self._code)
         if artifact is None:
             raise Failed(f"the code, with immutables masked, is none of the {len(released())} released wallets'")
         stated = self._account.get("contract")

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from orchestrator.artifacts import Artifact
 from orchestrator.closure.certificate import envelope
 from orchestrator.closure.certificate.attribution import contract, named
-from orchestrator.closure.certificate.rerun import rests_on, slots_of, summary_of
+from orchestrator.closure.certificate.rerun import rests_on, slots_of, summary_of, word
 from orchestrator.closure.certificate.verifier import verify
 from orchestrator.closure.proof.evidence import PROOF_FIELDS, Evidence, Target
 from orchestrator.closure.proof.state import header_fields
@@ -55,7 +54,6 @@ def build_certificate(
     residue: Sequence[Residue] = (),
     signer: Signer | None = None,
     issued_at: datetime | None = None,
-    artifact: Artifact | None = None,
 ) -> bytes:
     """The certificate's bytes. Nothing is signed that does not verify: proof and analysis are run again from them.
 
@@ -87,16 +85,16 @@ def build_certificate(
         "residue": _residue((*verdict.residue, *residue)),
     }
     if account is not None:
-        document["account"] = _account(account, evidence, artifact)
+        document["account"] = _account(account, evidence)
     document["restsOn"] = rests_on(document)
     unsigned = envelope.seal(document, None)
-    report = verify(unsigned, artifact=artifact)
+    report = verify(unsigned)
     if not report.valid or report.verdict != "irreversible":
         raise ProofInvalid(f"no certificate was made: {report.detail}")
     return unsigned if signer is None else envelope.seal(document, signer)
 
 
-def _account(account: AccountRecord, evidence: Evidence, artifact: Artifact | None) -> dict[str, Any]:
+def _account(account: AccountRecord, evidence: Evidence) -> dict[str, Any]:
     platform, view = account.platform, account.view
     deployment, change = view.deployment, view.change
     if deployment is None or change is None or change.state is not WalletState.CLOSED:
@@ -106,7 +104,7 @@ def _account(account: AccountRecord, evidence: Evidence, artifact: Artifact | No
         raise Disagreement(
             f"a certificate needs a closed account, the platform says {platform.status.value}", code="not_closed"
         )
-    artifact = artifact or recognise(evidence.code)
+    artifact = recognise(evidence.code)
     values = None if artifact is None else wallet_immutables(artifact, evidence.code)
     if artifact is None or values is None:
         raise ProofInvalid("code: expected a released wallet's code with immutables masked, the proven code differs")
@@ -139,7 +137,7 @@ def _proof(answer: Mapping[str, Any], *, storage: bool) -> dict[str, Any]:
     if storage:
         entries = [
             {
-                "key": _word(int(entry["key"], 16)),
+                "key": word(int(entry["key"], 16)),
                 "value": hex(int(entry["value"], 16)),
                 "proof": [node.lower() for node in entry["proof"]],
             }
@@ -168,10 +166,6 @@ def _lower(fields: Mapping[str, str]) -> dict[str, str]:
 def _text(detail: str) -> str:
     """Residue may quote what a token said about itself: any text, of any length."""
     return shown(detail)[:2000] or "no detail"
-
-
-def _word(value: int) -> str:
-    return "0x" + value.to_bytes(32, "big").hex()
 
 
 def _time(moment: datetime) -> str:

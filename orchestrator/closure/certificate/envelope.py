@@ -56,7 +56,7 @@ def seal(document: Mapping[str, Any], signer: Signer | None) -> bytes:
 def parse(data: bytes) -> dict[str, Any]:
     """The JSON object in bytes of which anyone may be the author, if it says that it is a certificate. Raises Failed.
 
-    Only ``format``, ``version`` and ``signature`` have been looked at: see ``check_schema``.
+    Only ``format``, ``version`` and ``signature`` are checked here: see ``check_schema``.
     """
     try:
         document = read_json(data, max_bytes=MAX_BYTES, parse_float=_no_float, parse_int=_small_int)

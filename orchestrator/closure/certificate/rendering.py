@@ -117,14 +117,14 @@ def means(report: CertificateReport, document: Mapping[str, Any]) -> str:
 
 def canonical_words(report: CertificateReport) -> str:
     """Whether the block is canonical, and who said so."""
-    told = {
+    words = {
         True: "yes: a node that was asked has this block",
         False: "NO: a node that was asked has another block",
         None: "not known: no node that was asked could tell"
         if any(check.name == "canonical" for check in report.checks)
         else "not known: this was checked offline (--rpc-url asks a node)",
     }
-    return told[report.canonical]
+    return words[report.canonical]
 
 
 def signer_words(report: CertificateReport) -> str:

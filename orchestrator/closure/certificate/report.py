@@ -32,7 +32,7 @@ class CertificateReport:
     """Who signed it: known, not trusted, unless a signer was demanded."""
     signed: bool
     canonical: bool | None
-    """Whether the block is in the canonical chain; None if nobody was asked, or could tell."""
+    """Whether the block is in the canonical chain; None if no node was asked, or none knows."""
     checks: tuple[Check, ...]
     detail: str = ""
     """One sentence for people."""

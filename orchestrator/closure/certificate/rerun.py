@@ -35,7 +35,7 @@ _FORK_FIELDS: Final = (
     ("withdrawalsRoot", "Shanghai"),
     ("baseFeePerGas", "London"),
 )
-"""The header's newest field tells the least fork."""
+"""The newest field that the header has shows the oldest fork that it can be of."""
 _ALWAYS: Final = (
     "No irregular state change: no fork that edits storage or code by decree, no upgrade key of a layer 2 that does.",
     "The proof: this tool's verification and analysis are right. Both are run again by every verifier.",
@@ -139,7 +139,7 @@ def summary_of(verdict: Verdict) -> dict[str, Any]:
 
 def slots_of(verdict: Verdict) -> list[dict[str, str]]:
     """The storage that the analysis read, as a certificate states it."""
-    return [{"address": verdict.address, "slot": _word(slot), "value": _word(value)} for slot, value in verdict.slots]
+    return [{"address": verdict.address, "slot": word(slot), "value": word(value)} for slot, value in verdict.slots]
 
 
 _HASHES: Final = (
@@ -173,5 +173,6 @@ def rests_on(document: Mapping[str, Any]) -> list[str]:
     return assumptions
 
 
-def _word(value: int) -> str:
+def word(value: int) -> str:
+    """A storage slot or value as a certificate writes it: 32 bytes."""
     return "0x" + value.to_bytes(32, "big").hex()

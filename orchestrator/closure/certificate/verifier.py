@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.artifacts import Artifact
 from orchestrator.closure.certificate import envelope
 from orchestrator.closure.certificate.attribution import Attribution
 from orchestrator.closure.certificate.envelope import certificate_schema
@@ -33,12 +32,11 @@ from orchestrator.closure.certificate.verifier_v1 import check_v1
 from orchestrator.models import Address
 
 
-def verify(data: bytes, *, signer: Address | None = None, artifact: Artifact | None = None) -> CertificateReport:
+def verify(data: bytes, *, signer: Address | None = None) -> CertificateReport:
     """Checks a certificate's bytes, of which anyone may be the author. Raises nothing for any bytes.
 
     ``signer`` demands that signer; without it a certificate that somebody changed AND signed or hashed again is not
-    noticed, so the signer is only reported. ``artifact`` is the contract that an account's wallet must be; default:
-    any that this project has released.
+    noticed, so the signer is only reported.
     """
     checks = Checklist()
     document: dict[str, Any] = {}
@@ -51,12 +49,12 @@ def verify(data: bytes, *, signer: Address | None = None, artifact: Artifact | N
         return _report(checks)
     actual = _check_bytes(data, document, signer, checks)
     if not checks.whole:  # not the bytes that were issued: what they say about a chain is of no interest
-        checks.skip("proofs", "not looked at: these are not the bytes that were issued, or not by the demanded signer")
+        checks.skip("proofs", "not checked: these are not the bytes that were issued, or not by the demanded signer")
         return _report(checks)
     if not checks.check("schema", lambda: envelope.check_schema(document)):
         return _report(checks, signer=actual)
     if document["version"] == 1:
-        check_v1(document, checks, artifact)
+        check_v1(document, checks)
         return _report(checks, document, actual)
     again = _check_proof(document, checks)
     if "account" in document:
@@ -65,7 +63,6 @@ def verify(data: bytes, *, signer: Address | None = None, artifact: Artifact | N
             document["chainId"],
             document["address"],
             bytes.fromhex(document["code"][2:]),
-            artifact,
         )
         account.run(checks, None if again.proven is None else again.proven.block, dict(again.verdict.slots))
     else:

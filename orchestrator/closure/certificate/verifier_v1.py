@@ -8,23 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.artifacts import Artifact
 from orchestrator.closure.certificate.attribution import Attribution
 from orchestrator.closure.certificate.report import Checklist, Failed
+from orchestrator.closure.certificate.rerun import word
 from orchestrator.closure.proof.state import ProvenHeader, ProvenState, verify_account, verify_code, verify_header
 from orchestrator.wallet.contract import CLOSED_SLOTS
 
 
-def check_v1(document: Mapping[str, Any], checks: Checklist, artifact: Artifact | None = None) -> None:
+def check_v1(document: Mapping[str, Any], checks: Checklist) -> None:
     """Runs the checks of version 1, in their order."""
     proofs = _Proofs(document)
     header = checks.check("header", proofs.check_header)
     account = checks.check("account_proof", proofs.check_account, header)
     checks.check("code_hash", proofs.check_code_hash, account)
     checks.check("slots", proofs.check_slots, account)
-    Attribution(document, document["chainId"], document["address"], bytes.fromhex(document["code"][2:]), artifact).run(
-        checks, None if proofs.header is None else proofs.header.block, None
-    )
+    attribution = Attribution(document, document["chainId"], document["address"], bytes.fromhex(document["code"][2:]))
+    attribution.run(checks, None if proofs.header is None else proofs.header.block, None)
 
 
 class _Proofs:
@@ -64,7 +63,7 @@ class _Proofs:
     def check_slots(self) -> str:
         assert self.state is not None
         expected = [
-            {"address": self.document["address"], "slot": _word(slot), "value": _word(value), "meaning": meaning}
+            {"address": self.document["address"], "slot": word(slot), "value": word(value), "meaning": meaning}
             for slot, value, meaning in CLOSED_SLOTS
         ]
         if self.document["slots"] != expected:
@@ -73,7 +72,3 @@ class _Proofs:
             if self.state.slots[slot] != value:
                 raise Failed(f"slot {slot}: expected {value:#x} ({meaning}), proven is {self.state.slots[slot]:#x}")
         return "proven storage is that of a closed wallet: " + "; ".join(meaning for _, _, meaning in CLOSED_SLOTS)
-
-
-def _word(value: int) -> str:
-    return "0x" + value.to_bytes(32, "big").hex()

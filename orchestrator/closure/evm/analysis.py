@@ -39,7 +39,7 @@ MAX_FINDINGS: Final = 32
 def analyse(facts: AccountFacts, limits: Limits | None = None) -> Analysis:
     """Follows every path of the account's code from its proven storage. Pure, and ends for any code.
 
-    Raises nothing: what it cannot follow is ``undecided``, and what it was not told is in ``needs``.
+    Raises nothing: what it cannot follow is ``undecided``, and what it was not given is in ``needs``.
     """
     if facts.code == b"" or facts.code[0] == 0xEF:
         return Analysis("undecided", "no_code", "expected code that the EVM runs, got none or a reserved prefix")

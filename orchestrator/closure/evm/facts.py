@@ -95,7 +95,7 @@ class Authority:
 class Analysis:
     """``inert``: no call, by anyone, ever, changes the account's storage or makes it act.
 
-    ``acting``: some path may; the findings say where. ``undecided``: the analysis cannot tell, for ``reason``.
+    ``acting``: some path may; the findings say where. ``undecided``: the analysis does not know, for ``reason``.
     """
 
     result: Result

@@ -24,7 +24,7 @@ STACK: Final = 1024
 LOOP_ROUNDS: Final = 512
 """Rounds of loops without a decision that are executed as they are, at one place."""
 STORAGES: Final = 32
-"""Different contents of storage that are told apart at one place."""
+"""Different contents of storage that are kept apart at one place."""
 NEGATED: Final = 16
 """Results of ISZERO that are remembered between two JUMPDESTs."""
 OUTCOMES: Final = 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
@@ -19,12 +18,12 @@ STARTS: Final = 8
 """Starts of calls back that are followed by themselves."""
 ENOUGH: Final = 20_000
 """Instructions that are still executed once an acting one is found; half as many where a question is asked."""
-LOWEST_TARGET: Final = 0xFFFF
-"""Precompiles and system contracts of the chain are at or below: they run no code of the EVM's."""
+LAST_SYSTEM_ADDRESS: Final = 0xFFFF
+"""Precompiles and system contracts of chains are at or below: what they do is not in their code."""
 
 STUBS: Final = (b"\xfe", b"\x01", b"\x00", bytes.fromhex("60006000fd"))
 """Code that chains put where their own precompiles are (Arbitrum, Avalanche, Fantom and Sonic, Moonbeam), above
-``LOWEST_TARGET`` too: it is not what runs there."""
+``LAST_SYSTEM_ADDRESS`` too: it is not what runs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,6 @@ class Inputs:
     caller: AnyWord
     origin: AnyWord
     value: AnyWord = field(default_factory=lambda: Word(expression=("CALLVALUE",)))
-    others: Mapping[str, AnyWord] = field(default_factory=dict)
-    """Known answers by the instruction's name, where a single call is followed; else all unknown."""
 
     @classmethod
     def anything(
@@ -164,7 +161,7 @@ class Machine:
 
     def target(self, address: int) -> Code | None:
         """The code that a DELEGATECALL to ``address`` surely runs; None where that cannot be said. Raises Missing."""
-        if address <= LOWEST_TARGET:
+        if address <= LAST_SYSTEM_ADDRESS:
             return None
         code = self.facts.code if address == self.facts.address else self.facts.codes.get(address)
         if code is None:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from orchestrator.closure.chains import EIP_6780_SINCE, LOW_PRECOMPILES, NO_CALL_FROM_ZERO
 from orchestrator.closure.evm.facts import AccountFacts
-from orchestrator.closure.evm.machine import STUBS
+from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS, STUBS
 from orchestrator.closure.proof.state import (
     EMPTY_CODE_HASH,
     MAX_SLOTS,
@@ -31,15 +31,13 @@ Result = Literal["pass", "fail", "skipped"]
 _T = TypeVar("_T")
 _KEY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
-LAST_SYSTEM_ADDRESS: Final = 0xFFFF
-"""Precompiles and the system contracts of chains are at or below: what they do is not in their code."""
 MAX_TARGETS: Final = 256
 """More accounts than any contract of this world continues in."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at. ``pass`` speaks for the claim, ``fail`` against it, ``skipped`` not at all."""
+    """One thing that was checked. ``pass`` speaks for the claim, ``fail`` against it, ``skipped`` not at all."""
 
     name: str
     result: Result
@@ -52,7 +50,7 @@ class CodeKind(StrEnum):
     CONTRACT = "contract"
     """EVM code."""
     NONE = "none"
-    """An account of a key, one that is not there yet, or one that is gone: the three look the same."""
+    """An account of a key, one that is not there yet, or one that is gone: a state shows no difference."""
     DELEGATED = "delegated"
     """EIP-7702: 0xef0100 and an address; its key can replace it at any time."""
     UNSUPPORTED = "unsupported"
@@ -283,7 +281,6 @@ def _permanence(chain: ChainId, header: ProvenHeader) -> str | None:
 
 
 __all__ = [
-    "LAST_SYSTEM_ADDRESS",
     "MAX_SLOTS",
     "PROOF_FIELDS",
     "Check",

@@ -12,7 +12,7 @@ from typing import Final
 
 from orchestrator.closure.evm.arithmetic import CONCRETE
 from orchestrator.closure.evm.facts import Authority, Finding
-from orchestrator.closure.evm.machine import LOWEST_TARGET
+from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.words import ONES, AnyWord, Word, contains
 
 CALLER: Final = 0xCA11E4CA11E4CA11E4CA11E4CA11E4CA11E40001
@@ -183,7 +183,7 @@ class CallInputs:
     def _possible(self, name: str, value: int) -> bool:
         """Whether a call can have this input: no sender but an account, no more ether than there is, no past."""
         if name == "CALLER":
-            return LOWEST_TARGET < value < 1 << 160 and value not in (self.account, SYSTEM_ADDRESS)
+            return LAST_SYSTEM_ADDRESS < value < 1 << 160 and value not in (self.account, SYSTEM_ADDRESS)
         if name == "CALLDATASIZE":
             return value <= MAX_SIZE
         if name == "CALLVALUE":
