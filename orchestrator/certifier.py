@@ -1,4 +1,4 @@
-"""Makes, files, checks and revokes the certificates of closed accounts: what the closing step and the audit call."""
+"""The certificates of closed accounts and their files: made, written, checked, revoked. Implements ``Certifier``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from orchestrator import files
 from orchestrator.closure.certificate.builder import AccountRecord, build_certificate
-from orchestrator.closure.certificate.verifier import CertificateReport, verify
+from orchestrator.closure.certificate.report import CertificateReport
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.closure.verdict import Certifiable, Residue
 from orchestrator.errors import SettingsError
 from orchestrator.models import AccountId, Address, ChainAccount

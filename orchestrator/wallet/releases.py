@@ -76,6 +76,3 @@ def _read(text: str) -> Artifact:
         ),
         storage_layout=(),
     )
-
-
-__all__ = ["WALLET", "masked_hash", "recognise", "released", "to_released"]

@@ -1,4 +1,5 @@
-"""The closure certificate: one JSON file that proves a closure offline. Pure: bytes in and out, no file is written.
+"""The closure certificate: one JSON file that proves a closure offline. Bytes in and out: no file, no network.
 
-``builder`` makes it, ``verifier`` checks it (both by ``rerun``), ``rendering`` shows it.
+``builder`` makes it and has it signed, ``verifier`` checks it offline by ``rerun``, ``rendering`` shows it.
+``certifier``, outside of this package, keeps the files.
 """

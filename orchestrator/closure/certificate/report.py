@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from orchestrator.closure.proof.evidence import Check, Result
+from orchestrator.closure.proof.evidence import Check
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockRef
 
@@ -99,6 +99,3 @@ class Checklist:
     def first_failure(self) -> str:
         """The first failed check as a sentence, or an empty text."""
         return next((f"{c.name}: {c.detail}" for c in self.checks if c.result == "fail"), "")
-
-
-__all__ = ["REISSUE", "CertificateReport", "Check", "Checklist", "Failed", "Result"]

@@ -14,8 +14,7 @@ from typing import Any
 
 from orchestrator.closure.certificate import envelope
 from orchestrator.closure.certificate.attribution import Attribution
-from orchestrator.closure.certificate.envelope import certificate_schema
-from orchestrator.closure.certificate.report import REISSUE, CertificateReport, Check, Checklist, Failed
+from orchestrator.closure.certificate.report import REISSUE, CertificateReport, Checklist, Failed
 from orchestrator.closure.certificate.rerun import (
     RULES,
     Rerun,
@@ -205,6 +204,3 @@ def _report(
 def _brief(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 120 else text[:120] + "…"
-
-
-__all__ = ["CertificateReport", "Check", "certificate_schema", "verify"]

@@ -278,19 +278,3 @@ def _permanence(chain: ChainId, header: ProvenHeader) -> str | None:
     if since is not None and header.number >= since:
         return f"{chain} has EIP-6780 since block {since}"
     return None
-
-
-__all__ = [
-    "MAX_SLOTS",
-    "PROOF_FIELDS",
-    "Check",
-    "CodeKind",
-    "Evidence",
-    "Proven",
-    "Result",
-    "Target",
-    "code_kind",
-    "prove",
-    "storage_keys",
-    "to_eip55",
-]

@@ -14,12 +14,16 @@ from typing import Any, Final
 
 from eth_hash.auto import keccak
 
-from orchestrator.closure.proof.merkle import EMPTY_ROOT, MAX_NODE_BYTES, MAX_NODES, prove
+from orchestrator.closure.proof.merkle import EMPTY_ROOT, prove
 from orchestrator.closure.proof.rlp import Item, decode, encode
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef
 
 EMPTY_CODE_HASH: Final = keccak(b"")
+MAX_NODES: Final = 65
+"""A key has 64 nibbles, so a path has at most 64 branches and a leaf."""
+MAX_NODE_BYTES: Final = 1024
+"""A branch is at most 17 hashes, 532 bytes; a leaf holds an account, some 110 bytes, and its path."""
 MAX_SLOTS: Final = 1024
 """More storage slots than any question of this project has."""
 
