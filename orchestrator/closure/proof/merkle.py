@@ -23,7 +23,7 @@ _EMPTY_NODE: Final = b"\x80"
 def prove(root: bytes, key: bytes, nodes: Sequence[bytes], what: str) -> bytes | None:
     """The RLP value at ``keccak256(key)`` in the trie with this root, or None if the proof shows that there is none.
 
-    ``what`` names the proof in messages; ``state`` bounds the nodes where it reads them. Raises ProofInvalid for anything
+    ``what`` names the proof in messages; ``state`` bounds the nodes as it reads them. Raises ProofInvalid for anything
     but a complete proof without extra nodes.
     """
     if root == EMPTY_ROOT:
