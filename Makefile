@@ -38,7 +38,7 @@ artifacts: setup ## compile the contracts and rewrite the artifacts that the pac
 	$(BIN)/python scripts/build_artifacts.py
 
 halmos: setup .halmos/.ready ## check formally that the closed wallet can do nothing
-	$(BIN)/python scripts/halmos.py
+	$(BIN)/python -m tests.contracts.halmos
 
 benchmark: setup ## measure the closure proof, and signing with each back end
 	$(BIN)/python scripts/benchmark_closure.py

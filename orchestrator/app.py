@@ -212,7 +212,7 @@ class Orchestrator(Facade):
             return closed
         if body is None:
             raise SettingsError(f"the certificate {proof.certificate_sha256} is not in the journal's database")
-        from orchestrator.closure.certifier import file_certificate
+        from orchestrator.certifier import file_certificate
 
         path = Path(certificate or proof.certificate)
         file_certificate(path, body, force=certificate is None, older=older)

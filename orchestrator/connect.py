@@ -22,8 +22,8 @@ from orchestrator.session import Services
 from orchestrator.settings import Settings, state_directory
 
 if TYPE_CHECKING:
-    from orchestrator.chain.prover import NodeProver
-    from orchestrator.chain.reader import ChainReader
+    from orchestrator.chain.examination.prover import NodeProver
+    from orchestrator.chain.node.reader import ChainReader
     from orchestrator.passwords import PasswordSource
     from orchestrator.platform.client import PlatformClient
     from orchestrator.platform.settings import PlatformSettings
@@ -98,7 +98,7 @@ async def connect(
     ``signatory``: the person who asks for what takes an approval; None: the one whom the settings name.
     """
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
-    from orchestrator.closure.certifier import ClosureCertifier
+    from orchestrator.certifier import ClosureCertifier
     from orchestrator.signers.signing_log import FileSigningLog
 
     keys, ruleset = keys or open_keys(settings), open_ruleset(settings)
@@ -187,8 +187,8 @@ def open_request_keys(settings: Settings) -> RequestKeyFolder:
 def open_chain(settings: Settings) -> ChainReader:
     """The chain's reader on the node that the settings name."""
     settings.need(*CHAIN_SETTINGS)
-    from orchestrator.chain.reader import ChainReader
-    from orchestrator.chain.rpc import Rpc
+    from orchestrator.chain.node.reader import ChainReader
+    from orchestrator.chain.node.rpc import Rpc
 
     if settings.rpc_url is None or settings.factory is None:
         raise AssertionError("need() has seen to it")
@@ -202,8 +202,8 @@ def open_chain(settings: Settings) -> ChainReader:
 def open_prover(settings: Settings) -> NodeProver:
     """The prover of closures on the node that the settings name."""
     settings.need("rpc_url")
-    from orchestrator.chain.prover import NodeProver
-    from orchestrator.chain.rpc import Rpc
+    from orchestrator.chain.examination.prover import NodeProver
+    from orchestrator.chain.node.rpc import Rpc
 
     if settings.rpc_url is None:
         raise AssertionError("need() has seen to it")

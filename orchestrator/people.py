@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from orchestrator import eip191
 from orchestrator.errors import PolicyRefused, SettingsError, SigningError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight import request_approval
+from orchestrator.lifecycle.oversight_state import request_approval
 from orchestrator.lifecycle.person_signatures import SYSTEM_USER, approval_text
 from orchestrator.models import Address
 from orchestrator.policy import Person, Role

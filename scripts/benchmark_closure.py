@@ -26,7 +26,7 @@ from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.facts import Facts
+from orchestrator.closure.evm.facts import AccountFacts
 
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "closure"
@@ -34,7 +34,7 @@ ADDRESS = 0xC0DE << 100
 LIMIT = 24_576
 TARGET_MEDIAN, TARGET_MAXIMUM, TARGET_PROOFS = 10.0, 1000.0, 5.0
 """Milliseconds."""
-Subject = tuple[str, Facts]
+Subject = tuple[str, AccountFacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def real() -> Iterator[Subject]:
     """Real contracts, as if their storage were zero."""
     for each in json.loads((TESTS / "real" / "contracts.json").read_text(encoding="utf-8")):
         code = bytes.fromhex(each["code"])
-        yield f"{each['name']} of {each['origin']}", Facts(ADDRESS, code, complete=True)
+        yield f"{each['name']} of {each['origin']}", AccountFacts(ADDRESS, code, complete=True)
 
 
 def wallet() -> Iterator[Subject]:
@@ -62,8 +62,8 @@ def wallet() -> Iterator[Subject]:
     for number, places in enumerate(artifact.immutable_references.values()):
         for start, length in places:
             code[start : start + length] = (0xA1 + number).to_bytes(length, "big")
-    yield "SmartWallet, closed", Facts(ADDRESS, bytes(code), {0: 3}, complete=True)
-    yield "SmartWallet, active", Facts(ADDRESS, bytes(code), {0: 1}, complete=True)
+    yield "SmartWallet, closed", AccountFacts(ADDRESS, bytes(code), {0: 3}, complete=True)
+    yield "SmartWallet, active", AccountFacts(ADDRESS, bytes(code), {0: 1}, complete=True)
 
 
 def cases() -> Iterator[Subject]:
@@ -77,13 +77,13 @@ def cases() -> Iterator[Subject]:
                 continue
             slots = accounts[subject]["storage"].items()
             storage = {int(slot, 16): int(value, 16) for slot, value in slots}
-            yield f"{name} ({path.stem})", Facts(subject, codes[subject], storage, codes, complete=True)
+            yield f"{name} ({path.stem})", AccountFacts(subject, codes[subject], storage, codes, complete=True)
 
 
 def worst() -> Iterator[Subject]:
     """Programs made to be hard."""
     for name, code in imported("worst_cases", TESTS / "real" / "worst_cases.py").ALL.items():
-        yield name, Facts(ADDRESS, code, codes={ADDRESS: code}, complete=True)
+        yield name, AccountFacts(ADDRESS, code, codes={ADDRESS: code}, complete=True)
 
 
 def imported(name: str, path: Path) -> ModuleType:
@@ -124,7 +124,7 @@ def baseline() -> float:
 
 def proofs() -> float:
     """Milliseconds to check a certificate's header, account proof, code hash and three slots."""
-    from orchestrator.closure.evidence import prove
+    from orchestrator.closure.proof.evidence import prove
 
     world_maker = imported("closure_conftest", TESTS / "conftest.py")
     world = world_maker.closed_world()

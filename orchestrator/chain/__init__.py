@@ -1,4 +1,4 @@
 """The RPC node: the one package that talks JSON-RPC.
 
-``reader`` reads wallets, ``watcher`` follows blocks, ``examiner`` proves closures.
+``node`` reads wallets and follows blocks; ``examination`` proves closures with what it reads.
 """

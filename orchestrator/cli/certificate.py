@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from orchestrator.closure.report import CertificateReport
+    from orchestrator.closure.certificate.report import CertificateReport
 
 app = typer.Typer(no_args_is_help=True, help="Closure certificates.")
 
@@ -75,13 +75,13 @@ def verify(
         files.require_free(output, code="output_unwritable", force=force)
     asked = rpc_url or ([options.overrides["rpc_url"]] if options.overrides.get("rpc_url") else [])
     data = _read(file)
-    from orchestrator.closure.verifier import verify as check
+    from orchestrator.closure.certificate.verifier import verify as check
 
     report = check(data, signer=demanded)
     if asked:
         import asyncio
 
-        from orchestrator.chain.canonical import verify_canonical
+        from orchestrator.chain.node.canonical import verify_canonical
 
         report = asyncio.run(verify_canonical(report, asked))
     _tell(report, data, form, output, force=force)
@@ -100,7 +100,7 @@ def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | N
     if form is Format.HTML:
         import hashlib
 
-        from orchestrator.closure.rendering import render_html
+        from orchestrator.closure.certificate.rendering import render_html
 
         text = render_html(report, hashlib.sha256(data).hexdigest())
     else:
@@ -126,7 +126,7 @@ def _plain(report: CertificateReport) -> str:
 
 def show(console: Console, report: CertificateReport) -> None:
     """The report as a person reads it: verdict first, what it rests on, then every check."""
-    from orchestrator.closure.rendering import headline
+    from orchestrator.closure.certificate.rendering import headline
 
     tone, word, sentence = headline(report)
     console.print(f"[bold {_TONES[tone]}]{word}[/] {clean(sentence)}")
@@ -140,7 +140,7 @@ def show(console: Console, report: CertificateReport) -> None:
 
 
 def _glance(report: CertificateReport, document: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    from orchestrator.closure.rendering import canonical_words, means, signer_words
+    from orchestrator.closure.certificate.rendering import canonical_words, means, signer_words
 
     block = document["block"]
     account = document.get("account", document).get("platform")

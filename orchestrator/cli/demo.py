@@ -19,7 +19,7 @@ from orchestrator.models import Outcome
 
 if TYPE_CHECKING:
     from orchestrator.app import Orchestrator
-    from orchestrator.closure.report import CertificateReport
+    from orchestrator.closure.certificate.report import CertificateReport
     from orchestrator.devnet.devnet import Devnet
     from orchestrator.report import OperationReport
 
@@ -96,7 +96,7 @@ async def _live(
     net: Devnet, folder: Path, transcript: _Transcript, certificate: Path | None
 ) -> CertificateReport | None:
     from orchestrator.app import Orchestrator
-    from orchestrator.closure.verifier import verify
+    from orchestrator.closure.certificate.verifier import verify
     from orchestrator.settings import load_settings
 
     settings = load_settings(

@@ -16,8 +16,7 @@ from orchestrator.models import to_address
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.chain.examination import Examination
-    from orchestrator.closure.verdict import Verdict, Witness
+    from orchestrator.closure.verdict import Examination, Verdict, Witness
     from orchestrator.models import Address
 
 EXIT_CODES = {"irreversible": DONE, "reversible": FAILED, "inconclusive": OPERATOR}
@@ -87,9 +86,9 @@ def verify_closure(
 
 
 async def _examine(url: str, address: Address, block: str, timeout: float) -> Examination:
-    from orchestrator.chain.examiner import examine
-    from orchestrator.chain.pinned import parse_block
-    from orchestrator.chain.rpc import Rpc
+    from orchestrator.chain.examination.examiner import examine
+    from orchestrator.chain.examination.pinned import parse_block
+    from orchestrator.chain.node.rpc import Rpc
 
     parse_block(block)
     async with Rpc(url, timeout=timeout) as rpc:
@@ -107,7 +106,7 @@ def _write(examination: Examination, file: Path, *, force: bool) -> Path | None:
 
     SIDE EFFECTS: the file. Raises SettingsError if it cannot be written.
     """
-    from orchestrator.closure.certificate import build_certificate
+    from orchestrator.closure.certificate.builder import build_certificate
 
     verdict, evidence = examination.verdict, examination.evidence
     if verdict.verdict != "irreversible" or evidence is None:

@@ -47,5 +47,3 @@ LOW_PRECOMPILES: Final = frozenset(NO_CALL_FROM_ZERO)
 vm/precompiled_contracts/mapping.py), which Gnosis Chain and Anvil have too. Elsewhere an account whose code is a stub
 (``evm.machine.STUBS``) may be one: ArbOS has 0xa4b05, Avalanche's subnets 0x0200…, Fantom and Sonic 0xd100ec…,
 Moonbeam 0xffffffff…."""
-
-__all__ = ["EIP_6780_SINCE", "LOW_PRECOMPILES", "NO_CALL_FROM_ZERO"]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.closure.evidence import Check, CodeKind, Proven
 from orchestrator.closure.evm.facts import Analysis
+from orchestrator.closure.proof.evidence import Check, CodeKind, Proven
 from orchestrator.closure.verdict import ANSWER, Residue, Standing, Trouble, Verdict, VerdictName, Witness
 from orchestrator.closure.verdict_checks import verdict_checks
 from orchestrator.models import Address, BlockRef, ChainId
@@ -40,7 +40,7 @@ def judge(
 
     ``witness``: the best one there is; only one that is ``confirmed`` makes a verdict ``reversible``. ``trouble``: what
     kept the examination from its end. ``code_at_latest``: for an account without code, whether the newest block has
-    some (None: could not be told). Raises nothing for whatever these hold together.
+    some (None: not known). Raises nothing for whatever these hold together.
     """
     if proven is None or proven.kind is not CodeKind.CONTRACT:
         analysis = None  # an analysis of what was not proven, or is no code, is none

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from orchestrator.closure.evidence import Check
+from orchestrator.closure.proof.evidence import Check, Evidence
 from orchestrator.models import Address, BlockRef, ChainId
+from orchestrator.ports.chain import Examined
 
 VerdictName = Literal["irreversible", "reversible", "inconclusive"]
 AnalysisName = Literal["inert", "acting", "undecided", "not_run"]
@@ -99,7 +100,7 @@ class Witness:
 
 @dataclass(frozen=True, slots=True)
 class Residue:
-    """Something that closing left behind, cannot prevent, or that nobody looked at. Never part of the verdict."""
+    """Something that closing left behind, cannot prevent, or that was not examined. Never part of the verdict."""
 
     kind: str
     detail: str
@@ -161,3 +162,18 @@ class Verdict:
             "steps": self.steps,
             "milliseconds": round(self.milliseconds, 3),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """A verdict, and what it was made of: exactly what the analysis read. None if nothing could be proven."""
+
+    verdict: Verdict
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Certifiable(Examined):
+    """What an examination came to, as the steps see it, with all that a certificate is made of."""
+
+    examination: Examination

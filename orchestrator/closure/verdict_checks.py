@@ -5,9 +5,9 @@ They show a person what the verdict rests on, one by one; the verdict itself is 
 
 from __future__ import annotations
 
-from orchestrator.closure.evidence import Check, CodeKind, Proven
 from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.evm.questions import QUESTIONS
+from orchestrator.closure.proof.evidence import Check, CodeKind, Proven
 from orchestrator.closure.verdict import ANSWER, Standing, Witness
 
 

@@ -11,8 +11,8 @@ from orchestrator.doctor.check import CheckFailed
 from orchestrator.settings import Settings
 
 if TYPE_CHECKING:
-    from orchestrator.chain.parse import Header
-    from orchestrator.chain.rpc import Rpc
+    from orchestrator.chain.node.parse import Header
+    from orchestrator.chain.node.rpc import Rpc
     from orchestrator.doctor.database import Database
 
 OLDEST_HEAD = timedelta(minutes=15)
@@ -32,7 +32,7 @@ class Chain:
     def _rpc(self) -> Rpc:
         self._settings.need("rpc_url")
         if self._opened is None and self._settings.rpc_url is not None:
-            from orchestrator.chain.rpc import Rpc
+            from orchestrator.chain.node.rpc import Rpc
 
             url = self._settings.rpc_url.get_secret_value()
             self._opened = Rpc(url, timeout=min(10.0, self._settings.request_timeout))
@@ -42,8 +42,8 @@ class Chain:
 
     async def _header(self, tag: str) -> Header | None:
         """None where the node does not know the tag."""
-        from orchestrator.chain.parse import header
-        from orchestrator.chain.rpc import RpcFailure
+        from orchestrator.chain.node.parse import header
+        from orchestrator.chain.node.rpc import RpcFailure
 
         answer = await self._rpc().call_or_failure("eth_getBlockByNumber", [tag, False])
         return None if answer is None or isinstance(answer, RpcFailure) else header(answer, f"the {tag} block")
@@ -113,8 +113,8 @@ class Chain:
         from eth_hash.auto import keccak
 
         from orchestrator.artifacts import load
-        from orchestrator.chain import parse
-        from orchestrator.chain.rpc import RpcFailure
+        from orchestrator.chain.node import parse
+        from orchestrator.chain.node.rpc import RpcFailure
 
         factory = str(self._settings.factory)
         fix = "Set ORCHESTRATOR_FACTORY to the platform's wallet factory on this chain."

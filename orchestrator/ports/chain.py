@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId, Finality, TxHash, WalletState, Wei
 
@@ -110,7 +110,10 @@ class Chain(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the examination of a contract at a finalized block came to (``orchestrator verify-closure``)."""
+    """What the examination of a contract at a finalized block came to (``orchestrator verify-closure``).
+
+    The prover's own (``closure.verdict.Certifiable``) carries what a certificate is made of, too.
+    """
 
     verdict: Literal["irreversible", "reversible", "inconclusive"]
     analysis: Literal["inert", "acting", "undecided", "not_run"]
@@ -124,10 +127,8 @@ class Examined:
     code_hash: str | None
     states: int
     steps: int
-    passing: bool
+    transient: bool
     """Whether trouble with the node kept it from a verdict, so that asking again may bring one."""
-    examination: Any
-    """All of it, for whoever makes the certificate; opaque to steps."""
 
 
 class Prover(Protocol):

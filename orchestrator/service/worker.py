@@ -19,9 +19,9 @@ from typing import Self
 import structlog
 
 from orchestrator.app import Orchestrator
-from orchestrator.chain.canonical import not_canonical
-from orchestrator.chain.rpc import Rpc
-from orchestrator.chain.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
+from orchestrator.chain.node.canonical import not_canonical
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
 from orchestrator.connect import open_platform
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account

@@ -57,7 +57,7 @@ async def prove(session: AccountSession) -> Action | None:
         return stop
     wallet = Address(deployed.wallet)
     examined = await services.prover.examine(wallet)
-    if examined.passing:
+    if examined.transient:
         raise ChainUnreachable(f"proving the closure: {examined.detail}", code=examined.reason)
     if examined.block is not None and examined.block.number < seen.block.number:
         raise ChainUnreachable(

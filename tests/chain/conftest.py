@@ -14,10 +14,10 @@ from eth_abi import encode
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
-from orchestrator.chain.examiner import examine
-from orchestrator.chain.reader import ChainReader
-from orchestrator.chain.rpc import Rpc
-from orchestrator.closure.certificate import AccountRecord, build_certificate
+from orchestrator.chain.examination.examiner import examine
+from orchestrator.chain.node.reader import ChainReader
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.closure.certificate.builder import AccountRecord, build_certificate
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.models import AccountId, AccountStatus, Address, ChainAccount, CustomerId, TxHash, to_address
@@ -121,7 +121,7 @@ async def rpc(anvil):
 
 @pytest.fixture
 def reader(rpc, wallets) -> ChainReader:
-    return ChainReader(rpc, wallets.factory, operator=OPERATOR.address, escrow=wallets.escrow)
+    return ChainReader(rpc, wallets.factory)
 
 
 class LyingNode:

@@ -11,10 +11,10 @@ import logging
 
 import pytest
 
-from orchestrator.chain.examination import Examination
-from orchestrator.chain.examiner import examine
-from orchestrator.chain.rpc import Rpc
-from orchestrator.closure.rerun import rerun
+from orchestrator.chain.examination.examiner import examine
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.closure.certificate.rerun import rerun
+from orchestrator.closure.verdict import Examination
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.models import checksum
 from tests.closure.cases import adversaries, honest
@@ -28,9 +28,9 @@ CASES = {case.name: case for case in (*honest.CASES, *honest.LIMITS, *adversarie
 @pytest.fixture(autouse=True)
 def no_defects(caplog):
     """A defect ends as a verdict, and must be seen here all the same."""
-    with caplog.at_level(logging.DEBUG, "orchestrator.chain.examiner"):
+    with caplog.at_level(logging.DEBUG, "orchestrator.chain.examination.examiner"):
         yield
-    assert [record for record in caplog.records if record.name == "orchestrator.chain.examiner"] == []
+    assert [record for record in caplog.records if record.name == "orchestrator.chain.examination.examiner"] == []
 
 
 @pytest.fixture(scope="module")

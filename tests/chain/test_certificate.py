@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from orchestrator.chain.canonical import not_canonical, verify_canonical
-from orchestrator.chain.examiner import examine
-from orchestrator.closure.certificate import build_certificate
-from orchestrator.closure.verifier import verify
+from orchestrator.chain.examination.examiner import examine
+from orchestrator.chain.node.canonical import not_canonical, verify_canonical
+from orchestrator.closure.certificate.builder import build_certificate
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.models import BlockRef, to_address
 from tests.closure.forging import forge, put
 

@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 
-from orchestrator.chain.canonical import verify_canonical
-from orchestrator.chain.reader import ChainReader
-from orchestrator.chain.watcher import ChainWatcher
+from orchestrator.chain.node.canonical import verify_canonical
+from orchestrator.chain.node.reader import ChainReader
+from orchestrator.chain.node.watcher import ChainWatcher
 from orchestrator.errors import (
     ChainError,
     ChainNonsense,
@@ -239,6 +239,6 @@ async def test_canonical_is_none_where_a_node_cannot_tell(liar, closed_report, a
 
 @pytest.fixture
 async def closed_report(hearsay, wallet, account_id, certify):
-    from orchestrator.closure.verifier import verify
+    from orchestrator.closure.certificate.verifier import verify
 
     return verify(await certify(hearsay, wallet, account_id))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.chain.prover import NodeProver
-from orchestrator.chain.rpc import Rpc
+from orchestrator.chain.examination.prover import NodeProver
+from orchestrator.chain.node.rpc import Rpc
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ async def closed(wallets, anvil, wallet):
 async def test_a_closed_wallet(rpc, closed):
     examined = await NodeProver(rpc).examine(closed)
     assert (examined.verdict, examined.analysis, examined.reason) == ("irreversible", "inert", "inert")
-    assert (str(examined.chain), examined.passing) == ("eip155:31337", False)
+    assert (str(examined.chain), examined.transient) == ("eip155:31337", False)
     assert examined.states > 0
     assert examined.steps > examined.states
     assert examined.examination.evidence.address == closed
@@ -34,7 +34,7 @@ async def test_a_closed_wallet(rpc, closed):
 async def test_an_open_wallet_comes_with_its_witness(rpc, anvil, wallet):
     await anvil.finalize()
     examined = await NodeProver(rpc).examine(wallet)
-    assert (examined.verdict, examined.passing) == ("reversible", False)
+    assert (examined.verdict, examined.transient) == ("reversible", False)
     assert "witness (shown by executing it): from 0x" in examined.detail
     assert f"to {wallet}, value " in examined.detail
     assert "calldata 0x" in examined.detail
@@ -43,11 +43,11 @@ async def test_an_open_wallet_comes_with_its_witness(rpc, anvil, wallet):
 async def test_a_node_that_is_away_is_asked_again(closed):
     async with Rpc("http://127.0.0.1:1") as away:
         examined = await NodeProver(away).examine(closed)
-    assert (examined.verdict, examined.reason, examined.passing) == ("inconclusive", "chain_unreachable", True)
+    assert (examined.verdict, examined.reason, examined.transient) == ("inconclusive", "chain_unreachable", True)
     assert (examined.chain, examined.block) == (None, None)
 
 
-async def test_a_node_that_knows_no_finality_is_no_passing_trouble(liar, liar_rpc, closed):
+async def test_a_node_that_knows_no_finality_is_no_transient_trouble(liar, liar_rpc, closed):
     def change(request, answer):
         if request["method"] == "eth_getBlockByNumber" and request["params"][0] == "finalized":
             return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": -32602, "message": "unknown block"}}
@@ -55,7 +55,7 @@ async def test_a_node_that_knows_no_finality_is_no_passing_trouble(liar, liar_rp
 
     liar.change = change
     examined = await NodeProver(liar_rpc).examine(closed)
-    assert (examined.verdict, examined.reason, examined.passing) == ("inconclusive", "not_final", False)
+    assert (examined.verdict, examined.reason, examined.transient) == ("inconclusive", "not_final", False)
 
 
 async def test_a_node_whose_finality_lags_is_asked_again(liar, liar_rpc, anvil, closed):
@@ -72,7 +72,7 @@ async def test_a_node_whose_finality_lags_is_asked_again(liar, liar_rpc, anvil, 
 
     liar.change = change
     examined = await NodeProver(liar_rpc).examine(closed)
-    assert (examined.verdict, examined.reason, examined.passing) == ("inconclusive", "not_final", True)
+    assert (examined.verdict, examined.reason, examined.transient) == ("inconclusive", "not_final", True)
 
 
 async def test_a_node_that_changes_a_proof_is_an_operators_matter(liar, liar_rpc, closed):
@@ -83,4 +83,4 @@ async def test_a_node_that_changes_a_proof_is_an_operators_matter(liar, liar_rpc
 
     liar.change = change
     examined = await NodeProver(liar_rpc).examine(closed)
-    assert (examined.verdict, examined.reason, examined.passing) == ("inconclusive", "proof_invalid", False)
+    assert (examined.verdict, examined.reason, examined.transient) == ("inconclusive", "proof_invalid", False)

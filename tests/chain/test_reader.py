@@ -8,9 +8,8 @@ import pytest
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
-from orchestrator.chain.reader import ChainReader
-from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
-from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, Finality, WalletState
+from orchestrator.errors import ChainUnreachable, Disagreement
+from orchestrator.models import BlockHash, BlockNumber, BlockRef, Finality, WalletState
 from orchestrator.ports.chain import Chain
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -135,22 +134,6 @@ async def test_one_changed_copy_of_an_immutable_is_not_the_wallets_code(reader, 
     view = await reader.view(account_id)
     assert view.deployment is not None
     assert not view.deployment.code_matches
-
-
-@pytest.mark.parametrize("name", ["operator", "escrow"])
-async def test_another_operator_or_escrow_than_expected_is_a_disagreement(rpc, wallets, account_id, name):
-    await wallets.deploy(account_id)
-    reader = ChainReader(rpc, wallets.factory, **{name: OWNER})
-    with pytest.raises(Disagreement, match=f"expected the {name} {OWNER}, its code has 0x") as caught:
-        await reader.view(account_id)
-    assert caught.value.code == f"wrong_{name}"
-
-
-async def test_the_wrong_chain_is_named(rpc, wallets, account_id):
-    reader = ChainReader(rpc, wallets.factory, expected_chain=ChainId(1))
-    with pytest.raises(ChainNonsense, match="expected the chain eip155:1, the node is of eip155:31337"):
-        await reader.view(account_id)
-    assert await reader.chain_id() == ChainId(31337)
 
 
 async def test_holdings_find_tokens_by_their_logs_and_name_those_that_cannot_be_read(

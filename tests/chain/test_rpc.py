@@ -12,7 +12,7 @@ import traceback
 import pytest
 from aiohttp import web
 
-from orchestrator.chain.rpc import Rpc, RpcFailure
+from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.errors import ChainNonsense, ChainUnreachable, SettingsError
 from orchestrator.models import ChainId
 
@@ -237,7 +237,7 @@ async def test_the_urls_key_is_not_in_an_http_error(liar):
 async def test_web3_does_not_raise_the_recursion_limit_of_the_process(anvil):
     """In a process of its own: here, another test may have imported web3 already."""
     code = (
-        "import asyncio, sys; from orchestrator.chain.rpc import Rpc\n"
+        "import asyncio, sys; from orchestrator.chain.node.rpc import Rpc\n"
         "async def main():\n async with Rpc(sys.argv[1]) as rpc: await rpc.chain_id()\n"
         "before = sys.getrecursionlimit(); asyncio.run(main()); assert sys.getrecursionlimit() == before"
     )

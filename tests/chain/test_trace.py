@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.chain.frames import effects, last_return, visited
-from orchestrator.chain.trace import Attempt, confirm, unrealizable
-from orchestrator.closure.call import SYSTEM_ADDRESS, Call
+from orchestrator.chain.examination.frames import effects, last_return, visited
+from orchestrator.chain.examination.trace import Attempt, confirm, unrealizable
 from orchestrator.closure.evm.facts import Authority, Finding
+from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import BlockHash, BlockNumber, BlockRef

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from orchestrator.chain.rpc import Rpc
-from orchestrator.chain.watcher import ChainWatcher, FinalityViolation, NewHead, Outage, Reorg, Restored
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node.watcher import ChainWatcher, FinalityViolation, NewHead, Outage, Reorg, Restored
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.errors import ChainNonsense
 
@@ -131,7 +131,7 @@ async def test_a_head_that_goes_back_is_a_lagging_node_first_and_then_a_reorg(wa
     assert any(isinstance(change, FinalityViolation) for change in seen)
 
 
-async def test_an_outage_is_told_once_and_survived(liar, liar_rpc, anvil):
+async def test_an_outage_is_reported_once_and_survived(liar, liar_rpc, anvil):
     tried = asyncio.Event()
     times = 0
 
@@ -143,21 +143,21 @@ async def test_an_outage_is_told_once_and_survived(liar, liar_rpc, anvil):
         request.transport.abort()
         return web.Response()
 
-    async with ChainWatcher(liar_rpc, interval=0.01, outage_interval=0.02) as watcher, asyncio.timeout(30):
-        changes = watcher.changes()
-        assert isinstance(await anext(changes), NewHead)
+    watcher, changes = ChainWatcher(liar_rpc, interval=0.01, outage_interval=0.02), asyncio.Queue()
+    watcher.subscribe(changes.put_nowait)
+    async with watcher, asyncio.timeout(30):
+        assert isinstance(await changes.get(), NewHead)
         liar.raw = drop
-        outage = await anext(changes)
+        outage = await changes.get()
         assert isinstance(outage, Outage)
         assert "broke off" in outage.error.message
         await tried.wait()
         liar.raw = None
-        assert isinstance(await anext(changes), Restored)
+        assert isinstance(await changes.get(), Restored)
         await anvil.mine()
-        head = await anext(changes)
+        head = await changes.get()
         assert isinstance(head, NewHead)
         assert head.head.number == 1
-        await changes.aclose()
 
 
 async def test_another_chain_behind_the_same_url_is_named(watcher, anvil):

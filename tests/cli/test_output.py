@@ -17,7 +17,7 @@ from rich.console import Console
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.cli import streams
 from orchestrator.cli.certificate import show
-from orchestrator.closure.verifier import verify
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.journal.store import Journal
 from tests.cli.test_verify_closure import CLOSED, OPEN, node  # noqa: F401 - a fixture
 from tests.e2e.commands import COMMAND, CommandLine
@@ -180,7 +180,7 @@ _DESCRIPTORS = """
 import os, sys
 from orchestrator.cli import streams
 from orchestrator.cli.certificate import show
-from orchestrator.closure.verifier import verify
+from orchestrator.closure.certificate.verifier import verify
 streams.guard()
 opened = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
 print("into nothing \\udcff \\u2026")

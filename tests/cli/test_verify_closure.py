@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from orchestrator import schemas
-from orchestrator.closure.verifier import verify
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.models import checksum
 from tests.closure.cases.assembler import assemble

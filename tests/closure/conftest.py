@@ -17,12 +17,11 @@ from eth_hash.auto import keccak
 from trie import HexaryTrie
 
 from orchestrator.artifacts import load
-from orchestrator.closure.certificate import AccountRecord
-from orchestrator.closure.evidence import Evidence, Target
-from orchestrator.closure.proof import header_fields
-from orchestrator.closure.rerun import rerun
+from orchestrator.closure.certificate.builder import AccountRecord
+from orchestrator.closure.certificate.rerun import rerun
+from orchestrator.closure.proof.evidence import Evidence, Target
+from orchestrator.closure.proof.state import header_fields
 from orchestrator.closure.verdict import Verdict
-from orchestrator.closure.wallet import Immutables, address_word, wallet_address
 from orchestrator.models import (
     AccountId,
     AccountStatus,
@@ -39,6 +38,7 @@ from orchestrator.models import (
 )
 from orchestrator.ports.chain import ChainView, Deployment, StateChange
 from orchestrator.ports.platform import PlatformAccount
+from orchestrator.wallet.contract import Immutables, address_word, wallet_address
 
 ACCOUNT = AccountId("0b7c1a52-6f0e-4f43-9d55-6b1f0f5b7a01")
 CUSTOMER = CustomerId("7f1d1d2e-1111-4222-8333-444455556666")

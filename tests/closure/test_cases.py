@@ -1,24 +1,22 @@
 """The contract cases: each is analysed as it was built, in every configuration, and must come out as it says.
 
-Pure: nothing is compiled or executed (``scripts/build_cases.py`` did that), save in the full profile, which builds all
+Pure: nothing is compiled or executed (``cases/build.py`` did that), save in the full profile, which builds all
 again and compares.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.facts import Analysis, Facts
+from orchestrator.closure.evm.facts import AccountFacts, Analysis
+from tests.closure.cases import build as builder
 from tests.closure.cases.adversaries import CASES as ADVERSARIES
 from tests.closure.cases.case import (
     CONFIGURATIONS,
@@ -51,12 +49,12 @@ def parametrized(pairs: list[tuple[Case, str]]) -> pytest.MarkDecorator:
 
 def built(each: Case, configuration: str) -> Built:
     entries = load(configuration)
-    assert each.name in entries, f"{each.name} is not in built/{configuration}.json: run scripts/build_cases.py"
+    assert each.name in entries, f"{each.name} is not in built/{configuration}.json: run tests.closure.cases.build"
     return entries[each.name]
 
 
 def analysed(case: Built) -> Analysis:
-    return analyse(Facts(case.address, case.subject.code, case.subject.storage, case.codes, complete=True))
+    return analyse(AccountFacts(case.address, case.subject.code, case.subject.storage, case.codes, complete=True))
 
 
 def told(analysis: Analysis) -> str:
@@ -117,29 +115,17 @@ def test_names_are_used_once_and_every_case_says_what_it_shows() -> None:
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)
 def test_what_was_built_is_what_the_manifests_name(configuration: str) -> None:
     named = {each.name for each in ALL if configuration in each.configurations}
-    assert set(load(configuration)) == named, "run scripts/build_cases.py"
+    assert set(load(configuration)) == named, "run tests.closure.cases.build"
 
 
-@pytest.fixture
-def builder() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("build_cases", ROOT / "scripts" / "build_cases.py")
-    assert spec is not None
-    assert spec.loader is not None
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [*sys.path])
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
-
-
-def test_what_needs_no_compiler_is_built_again_to_the_same_bytes(builder: ModuleType) -> None:
+def test_what_needs_no_compiler_is_built_again_to_the_same_bytes() -> None:
     cases = [replace(each, configurations=RAW) for each in ALL if each.configurations == RAW]
     results, problems = builder.build(cases, fresh=True)
     assert problems == []
     assert builder.compare("raw", builder.rendered(results["raw"])) == []
 
 
-def test_a_step_that_does_not_do_what_it_says_is_a_problem(builder: ModuleType) -> None:
+def test_a_step_that_does_not_do_what_it_says_is_a_problem() -> None:
     def outcome(*setup: Step, subject: str = "account") -> str:
         _, problems = builder.build([Case("tried", "raw", "", setup, "", subject, configurations=RAW)], fresh=True)
         assert len(problems) == 1
@@ -153,9 +139,7 @@ def test_a_step_that_does_not_do_what_it_says_is_a_problem(builder: ModuleType) 
     assert "has no contract 'Absent'" in outcome(Deploy("account", "Absent", source="artifact:SmartWallet"))
 
 
-def test_the_comparison_names_the_cases_that_differ(
-    builder: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_comparison_names_the_cases_that_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builder, "BUILT", tmp_path)
     assert builder.compare("raw", b"{}") == ["raw.json: missing"]
     (tmp_path / "raw.json").write_bytes(builder.rendered({"one": {}, "two": {}}))
@@ -169,6 +153,6 @@ def test_the_comparison_names_the_cases_that_differ(
 def test_built_again_the_cases_are_the_same_bytes() -> None:
     if not FULL:
         pytest.skip("compiles all sources in all configurations, for minutes: ORCHESTRATOR_TEST_PROFILE=full")
-    command = [sys.executable, str(ROOT / "scripts" / "build_cases.py"), "--check"]
+    command = [sys.executable, "-m", "tests.closure.cases.build", "--check"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -14,14 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.artifacts import load
-from orchestrator.closure.certificate import build_certificate
-from orchestrator.closure.certifier import ClosureCertifier, revoked_path
-from orchestrator.closure.envelope import certificate_schema
-from orchestrator.closure.expected import masked_hash, recognise, released, to_released
-from orchestrator.closure.rendering import headline, render_html
-from orchestrator.closure.rerun import RULES, rerun, rests_on
+from orchestrator.certifier import ClosureCertifier, revoked_path
+from orchestrator.closure.certificate.builder import build_certificate
+from orchestrator.closure.certificate.envelope import certificate_schema
+from orchestrator.closure.certificate.rendering import headline, render_html
+from orchestrator.closure.certificate.rerun import RULES, rerun, rests_on
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.closure.verdict import Residue
-from orchestrator.closure.verifier import verify
 from orchestrator.errors import Disagreement, ProofInvalid
 from orchestrator.models import (
     AccountId,
@@ -34,6 +33,7 @@ from orchestrator.models import (
     WalletState,
     checksum,
 )
+from orchestrator.wallet.releases import masked_hash, recognise, released, to_released
 from tests.closure.forging import forge, put
 
 ISSUED = Path(__file__).parent / "certificates"
@@ -88,7 +88,9 @@ def test_another_signer_than_demanded(case, signer):
 
 def test_it_holds_exactly_what_was_read(case, hand_made):
     more = case.world.evidence(case.header, (0, 1, 2, 3, 7))
-    data = build_certificate(more, case.verdict, account=case.account)
+    with pytest.raises(ProofInvalid, match=r"exact_evidence: .* slot 0x3, slot 0x7"):
+        build_certificate(more, case.verdict, account=case.account)
+    data = build_certificate(more.narrowed([0, 1, 2], []), case.verdict, account=case.account)
     document = json.loads(data)
     read = [entry["key"] for entry in document["accountProof"]["storageProof"]]
     assert [int(key, 16) for key in read] == [0, 1, 2]
@@ -441,22 +443,22 @@ def test_certificates_of_the_first_release_are_recognised_and_prove_what_they_di
 
 def test_the_shipped_wallet_is_kept_with_the_released_ones():
     """If this fails the wallet contract has changed: write the file that the message has, and remove no other."""
-    from orchestrator.closure import expected
+    from orchestrator.wallet import releases
 
     shipped = load("SmartWallet")
-    file = Path(expected.__file__).parent / "wallets" / f"{masked_hash(shipped)[2:18]}.json"
+    file = Path(releases.__file__).parent / "released" / f"{masked_hash(shipped)[2:18]}.json"
     assert file.exists(), f"write to_released(load('SmartWallet')) to {file}"
     assert file.read_text() == to_released(shipped)
     assert next(iter(released())) == masked_hash(shipped)
 
 
 def test_a_certificate_stays_valid_when_the_shipped_wallet_changes(case, monkeypatch):
-    from orchestrator.closure import expected
+    from orchestrator.wallet import releases
 
     data = build(case)
     shipped = load("SmartWallet")
     later = dataclasses.replace(shipped, deployed_bytecode=shipped.deployed_bytecode + b"\x00")
-    monkeypatch.setattr(expected, "load", lambda _name: later)
+    monkeypatch.setattr(releases, "load", lambda _name: later)
     released.cache_clear()
     try:
         assert next(iter(released())) == masked_hash(later)

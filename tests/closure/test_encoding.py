@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.closure.encoding import decode, encode
+from orchestrator.closure.proof.rlp import decode, encode
 from orchestrator.errors import ProofInvalid
 from orchestrator.foreign_json import too_deep
 

@@ -11,8 +11,8 @@ from eth_hash.auto import keccak
 from trie import HexaryTrie
 
 from orchestrator.closure.chains import EIP_6780_SINCE, NO_CALL_FROM_ZERO
-from orchestrator.closure.evidence import CodeKind, Evidence, Target, code_kind, prove
 from orchestrator.closure.judge import PROOF_CHECKS
+from orchestrator.closure.proof.evidence import CodeKind, Evidence, Target, code_kind, prove
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import ChainId, checksum
 

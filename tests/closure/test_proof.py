@@ -11,8 +11,8 @@ from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.closure import merkle
-from orchestrator.closure.proof import header_fields, verify_account, verify_code, verify_header
+from orchestrator.closure.proof import merkle
+from orchestrator.closure.proof.state import header_fields, verify_account, verify_code, verify_header
 from orchestrator.errors import ProofInvalid
 
 # Ethereum's genesis block, and block 1: headers before London, from any archive of the chain.

@@ -1,9 +1,8 @@
 """The analysis over real contracts that npm packages ship, and over programs made to be hard: it always ends.
 
-The fixture is built by scripts/build_real_bytecode.py. A slice by default, all of it in the full profile.
+The fixture is built by real/build.py. A slice by default, all of it in the full profile.
 """
 
-import importlib.util
 import json
 import os
 import re
@@ -11,34 +10,20 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from eth_hash.auto import keccak
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.facts import Facts
+from orchestrator.closure.evm.facts import AccountFacts
+from tests.closure.real import build, worst_cases
 from tests.profile import FULL, full_only
 
-ROOT = Path(__file__).resolve().parents[2]
-REAL = ROOT / "tests" / "closure" / "real"
+REAL = Path(worst_cases.__file__).parent
 ADDRESS = 0xC0DE << 100
 CONTRACTS = json.loads((REAL / "contracts.json").read_text(encoding="utf-8"))
 # What the analysis cannot tell, and why. It must say exactly these.
 UNDECIDED: dict[str, str] = {}
-
-
-def imported(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-WORST = imported("worst_cases_of_the_closure_proof", REAL / "worst_cases.py")
 
 
 def label(contract: dict[str, str]) -> str:
@@ -69,7 +54,7 @@ SLICE = CONTRACTS if FULL else [contract for contract in CONTRACTS if small(cont
 
 @pytest.mark.parametrize("contract", SLICE, ids=label)
 def test_a_real_contract_is_analysed(contract):
-    analysis = analyse(Facts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
+    analysis = analyse(AccountFacts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
     assert not analysis.needs
     if label(contract) in UNDECIDED:
         assert (analysis.result, analysis.reason) == ("undecided", UNDECIDED[label(contract)])
@@ -97,7 +82,7 @@ def test_few_are_undecided_and_all_of_them_are_known():
 )
 def test_what_is_known_of_some(name, origin, result, opcodes):
     contract = next(each for each in CONTRACTS if (each["name"], each["origin"]) == (name, origin))
-    analysis = analyse(Facts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
+    analysis = analyse(AccountFacts(ADDRESS, bytes.fromhex(contract["code"]), complete=True))
     assert analysis.result == result
     assert opcodes <= {finding.opcode for finding in analysis.findings}
 
@@ -110,13 +95,13 @@ QUICK = (
 )
 
 
-@pytest.mark.parametrize("name", list(WORST.ALL) if FULL else QUICK)
+@pytest.mark.parametrize("name", list(worst_cases.ALL) if FULL else QUICK)
 def test_what_is_made_to_be_hard_ends(name):
-    code = WORST.ALL[name]
+    code = worst_cases.ALL[name]
     started = time.thread_time()
-    analysis = analyse(Facts(ADDRESS, code, codes={ADDRESS: code}, complete=True))
+    analysis = analyse(AccountFacts(ADDRESS, code, codes={ADDRESS: code}, complete=True))
     took = time.thread_time() - started
-    assert len(code) <= WORST.LIMIT
+    assert len(code) <= worst_cases.LIMIT
     assert analysis.result in ("inert", "acting", "undecided")
     # Meant to be about one second; generous, so that a slow machine does not fail.
     assert took < 10, f"{took:.1f} s, {analysis.steps} steps, {analysis.states} states"
@@ -125,10 +110,9 @@ def test_what_is_made_to_be_hard_ends(name):
 @full_only("asks the npm registry")
 @pytest.mark.timeout(900)
 def test_the_fixture_is_built_from_the_locked_packages(monkeypatch, capsys):
-    script = imported("build_real_bytecode", ROOT / "scripts" / "build_real_bytecode.py")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(sys, "argv", ["build_real_bytecode.py", "--check"])
-    assert script.main() == 0, capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["build.py", "--check"])
+    assert build.main() == 0, capsys.readouterr().out
 
 
 def test_the_lock_names_no_address_and_every_hash():

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.closure.certificate import build_certificate
-from orchestrator.closure.page_style import STYLE
-from orchestrator.closure.rendering import MOST, headline, render_html
+from orchestrator.closure.certificate.builder import build_certificate
+from orchestrator.closure.certificate.rendering import _STYLE, MOST, headline, render_html
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.closure.verdict import Residue
-from orchestrator.closure.verifier import verify
 from tests.closure.forging import forge, put
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -200,7 +199,7 @@ def contrast(one: str, two: str) -> float:
 def test_every_colour_can_be_read():
     palettes = [
         dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", part))
-        for part in re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
+        for part in re.findall(r":root \{(.*?)\}", _STYLE, re.DOTALL)
     ]
     assert len(palettes) == 3, "light, dark, paper"
     for palette in palettes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.closure.certificate import build_certificate
-from orchestrator.closure.verifier import verify
+from orchestrator.closure.certificate.builder import build_certificate
+from orchestrator.closure.certificate.verifier import verify
 from tests.profile import FULL
 
 SHARDS = 4

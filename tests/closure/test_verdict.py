@@ -10,16 +10,16 @@ import jsonschema
 import pytest
 
 from orchestrator import schemas
-from orchestrator.closure.evidence import Check, CodeKind, Proven
-from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding, Needs
+from orchestrator.closure.evm.facts import AccountFacts, Analysis, Authority, Finding, Needs
 from orchestrator.closure.judge import PROOF_CHECKS, judge
+from orchestrator.closure.proof.evidence import Check, CodeKind, Proven
 from orchestrator.closure.verdict import ANSWER, Residue, Standing, Step, Trouble, Witness
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainId, checksum
 
 NUMBER = 0xC0FFEE
 ADDRESS = checksum(f"{NUMBER:040x}")
 BLOCK = BlockRef(BlockNumber(100), BlockHash("0x" + "ab" * 32))
-FACTS = Facts(NUMBER, b"\x00", {0: 3}, {})
+FACTS = AccountFacts(NUMBER, b"\x00", {0: 3}, {})
 PROVEN = Proven(
     block=BLOCK,
     state_root="0x" + "01" * 32,

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.closure.call import HELPER, HELPER_CODE, MAX_SIZE, MAX_WORK, SYSTEM_ADDRESS, Call, CallInputs
 from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.arithmetic import CONCRETE, SIGN, apply
 from orchestrator.closure.evm.buffer import unknown_size
-from orchestrator.closure.evm.facts import Authority, Branch, Facts, Finding
-from orchestrator.closure.evm.machine import ADDRESS_BITS, LOWEST_TARGET
+from orchestrator.closure.evm.facts import AccountFacts, Authority, Branch, Finding
+from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
-from orchestrator.closure.inversion import satisfy
-from orchestrator.closure.witness import propose
+from orchestrator.closure.witness.call import HELPER, HELPER_CODE, MAX_SIZE, MAX_WORK, SYSTEM_ADDRESS, Call, CallInputs
+from orchestrator.closure.witness.inversion import satisfy
+from orchestrator.closure.witness.propose import propose
 
 from .soundness.asm import code
 from .soundness.test_opcodes import ARITY, ints
@@ -72,7 +72,7 @@ def really(word: AnyWord, call: Call, inputs: CallInputs) -> int:
 
 def assert_possible(call: Call) -> None:
     """Somebody can make the call."""
-    assert LOWEST_TARGET < call.sender <= ADDRESS_BITS
+    assert LAST_SYSTEM_ADDRESS < call.sender <= ADDRESS_BITS
     assert call.sender not in (ACCOUNT, SYSTEM_ADDRESS)
     assert 0 <= call.value < 1 << 96
     assert len(call.calldata) <= MAX_SIZE
@@ -169,7 +169,7 @@ def _chain(word: AnyWord, steps: list[Any]) -> AnyWord:
 
 CHOSEN = {
     "calldata": (calldata(36), ints),
-    "caller": (caller(), st.integers(LOWEST_TARGET + 1, ADDRESS_BITS - 2).filter(lambda it: it != ACCOUNT)),
+    "caller": (caller(), st.integers(LAST_SYSTEM_ADDRESS + 1, ADDRESS_BITS - 2).filter(lambda it: it != ACCOUNT)),
     "value": (given_by("CALLVALUE"), st.integers(0, (1 << 96) - 1)),
     "timestamp": (given_by("TIMESTAMP"), st.integers(NOW, (1 << 63) - 1)),
     "number": (given_by("NUMBER"), st.integers(NUMBER, (1 << 63) - 1)),
@@ -267,7 +267,7 @@ def test_the_argument_that_a_condition_asks_for(word, wanted, argument):
         0,
         apply("EQ", caller(), ACCOUNT),
         apply("EQ", caller(), SYSTEM_ADDRESS),
-        apply("EQ", caller(), LOWEST_TARGET),
+        apply("EQ", caller(), LAST_SYSTEM_ADDRESS),
         apply("EQ", given_by("CALLVALUE"), 1 << 96),
         apply("EQ", given_by("TIMESTAMP"), NOW - 1),
         apply("LT", given_by("NUMBER"), NUMBER),
@@ -333,7 +333,7 @@ def test_bits_that_are_settled_never_make_an_input_too_great():
 
 
 def calls_to(text: str) -> list[Call]:
-    facts = Facts(ACCOUNT, code(f"{text} @act JUMPI STOP act: 1 0 SSTORE STOP"), complete=True)
+    facts = AccountFacts(ACCOUNT, code(f"{text} @act JUMPI STOP act: 1 0 SSTORE STOP"), complete=True)
     return propose(facts, analyse(facts).findings[0], timestamp=NOW, number=NUMBER)
 
 
@@ -362,7 +362,7 @@ def test_the_call_that_a_path_asks_for(text, expected):
 
 
 def test_a_question_keeps_its_selector_and_no_call_is_proposed_twice():
-    facts = Facts(ACCOUNT, b"\0")
+    facts = AccountFacts(ACCOUNT, b"\0")
     calls = propose(facts, QUESTION, timestamp=NOW, number=NUMBER)
     assert {call.calldata[:4].hex() for call in calls} == {"1626ba7e"}
     assert all(calls.count(call) == 1 for call in calls)
@@ -370,7 +370,9 @@ def test_a_question_keeps_its_selector_and_no_call_is_proposed_twice():
 
 def test_nothing_is_proposed_where_no_decision_can_be_met():
     path = (Branch(ACCOUNT, 0, True, apply("EQ", caller(), ACCOUNT)),)
-    assert propose(Facts(ACCOUNT, b"\0"), Finding(ACCOUNT, 0, "SSTORE", path), timestamp=NOW, number=NUMBER) == []
+    assert (
+        propose(AccountFacts(ACCOUNT, b"\0"), Finding(ACCOUNT, 0, "SSTORE", path), timestamp=NOW, number=NUMBER) == []
+    )
 
 
 def test_a_decision_that_cannot_be_met_is_left_out():
@@ -378,14 +380,14 @@ def test_a_decision_that_cannot_be_met_is_left_out():
         Branch(ACCOUNT, 0, True, apply("EQ", caller(), SYSTEM_ADDRESS)),
         Branch(ACCOUNT, 1, True, apply("EQ", calldata(4), 7)),
     )
-    calls = propose(Facts(ACCOUNT, b"\0"), Finding(ACCOUNT, 0, "SSTORE", path), timestamp=NOW, number=NUMBER)
+    calls = propose(AccountFacts(ACCOUNT, b"\0"), Finding(ACCOUNT, 0, "SSTORE", path), timestamp=NOW, number=NUMBER)
     assert calls[0].calldata == bytes(4) + (7).to_bytes(32, "big")
 
 
 @pytest.mark.parametrize("root", ["0 CALLDATALOAD", "CALLDATASIZE", "CALLVALUE", "0 CALLDATALOAD 7 GT"])
 @pytest.mark.parametrize("step", ["DUP1 ADD", "DUP1 AND", "DUP1 OR", "DUP1 NOT MUL", "DUP1 ISZERO ISZERO AND"])
 def test_a_word_that_is_named_again_and_again_does_not_make_the_search_long(root, step):
-    facts = Facts(ACCOUNT, code(f"{root} {f'{step} ' * 20} 3 EQ @act JUMPI STOP act: 1 0 SSTORE STOP"))
+    facts = AccountFacts(ACCOUNT, code(f"{root} {f'{step} ' * 20} 3 EQ @act JUMPI STOP act: 1 0 SSTORE STOP"))
     for finding in analyse(facts).findings:
         for filling in (0, 1):
             inputs = fresh(finding, filling)

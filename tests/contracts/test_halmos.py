@@ -1,33 +1,21 @@
 """The formal cross-check of the wallet, by halmos: all is proven, the doubles are refuted, and nothing less counts."""
 
 import copy
-import importlib.util
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from tests.contracts import halmos
 from tests.profile import full_only
 
 ROOT = Path(__file__).resolve().parents[2]
 # keccak256("open sesame"): what the doubles in contracts/test/halmos/Doubles.sol wait for.
 WORD = 0x41A3E23AE767D22161EDD75F570001163314BBA77F5126B4A64A24F5EA176ACC
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("halmos_checks", ROOT / "scripts" / "halmos.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where its dataclasses look for their annotations
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -41,30 +29,30 @@ def path_of_tools(monkeypatch) -> None:
 
 @full_only("the solver needs minutes")
 @pytest.mark.timeout(900)
-def test_a_closed_wallet_is_inert_for_all_parties_callers_and_arguments(script, path_of_tools):
-    run = script.run()
+def test_a_closed_wallet_is_inert_for_all_parties_callers_and_arguments(path_of_tools):
+    run = halmos.run()
     assert run.problems == (), "\n".join((*run.lines, *run.problems))
-    assert len(run.lines) == len(script.written()) >= 24
+    assert len(run.lines) == len(halmos.written()) >= 24
     # The doubles are refuted by what they wait for, which no random test would find.
     for name in ("ReopeningFound.check_AnyFunction", "WritingFound.check_Keep", "PayingFound.check_Withdraw"):
         assert f"word={WORD}" in run.counterexamples[name]
 
 
-def test_every_entry_point_of_the_wallet_has_its_check(script):
+def test_every_entry_point_of_the_wallet_has_its_check():
     source = (ROOT / "contracts" / "src" / "SmartWallet.sol").read_text()
     changing = {
         name.lower()
         for name, rest in re.findall(r"function (\w+)\([^)]*\)\s*((?:external|public)[^{]*)\{", source)
         if not re.search(r"\b(view|pure)\b", rest)
     } | {"isvalidsignature", "receive", "fallback"}
-    written = [check for check in script.written() if check.contract == "ClosedCheck"]
+    written = [check for check in halmos.written() if check.contract == "ClosedCheck"]
     assert len(changing) >= 13
     assert changing | {"anyfunction"} <= {check.function.removeprefix("check_").lower() for check in written}
     assert all(check.must_pass for check in written)
 
 
-def test_what_must_be_refuted_is_known_by_its_name(script):
-    refuted = {f"{check.contract}.{check.function}" for check in script.written() if not check.must_pass}
+def test_what_must_be_refuted_is_known_by_its_name():
+    refuted = {f"{check.contract}.{check.function}" for check in halmos.written() if not check.must_pass}
     assert refuted == {
         "AnsweringFound.check_AnyFunction",
         "ClosingCheck.fails_CloseSucceeds",
@@ -74,10 +62,10 @@ def test_what_must_be_refuted_is_known_by_its_name(script):
     }
 
 
-def test_without_halmos_it_says_what_to_do(script, monkeypatch, tmp_path):
-    monkeypatch.setattr(script, "BIN_DIR", tmp_path)
-    with pytest.raises(script.HalmosError, match=r"run `make \.halmos/\.ready`"):
-        script.run()
+def test_without_halmos_it_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(halmos, "BIN_DIR", tmp_path)
+    with pytest.raises(halmos.HalmosError, match=r"run `make \.halmos/\.ready`"):
+        halmos.run()
 
 
 # ------------------------------------------------------------------------------------- what a result must not be judged
@@ -94,13 +82,13 @@ GOOD: dict[str, Any] = {
 }
 
 
-def judged(script: ModuleType, document: dict[str, Any] = GOOD, output: str = "[PASS] check_A() (paths: 1)\n") -> Any:
-    expected = [script.Check("ACheck", "check_A", True), script.Check("AFound", "check_B", False)]
-    return script.judge(expected, document, output, 1.0)
+def judged(document: dict[str, Any] = GOOD, output: str = "[PASS] check_A() (paths: 1)\n") -> Any:
+    expected = [halmos.Check("ACheck", "check_A", True), halmos.Check("AFound", "check_B", False)]
+    return halmos.judge(expected, document, output, 1.0)
 
 
-def test_a_clear_result_is_believed(script):
-    run = judged(script)
+def test_a_clear_result_is_believed():
+    run = judged()
     assert run.problems == ()
     assert run.counterexamples == {"AFound.check_B": ("word=7",)}
     assert len(run.lines) == 2
@@ -122,10 +110,10 @@ def test_a_clear_result_is_believed(script):
         ("ACheck", "name", "check_C()", "ACheck.check_C: run, and not written"),
     ],
 )
-def test_anything_less_is_a_problem(script, contract, field, value, problem):
+def test_anything_less_is_a_problem(contract, field, value, problem):
     document = copy.deepcopy(GOOD)
     document["test_results"][f"test/halmos/A.t.sol:{contract}"][0][field] = value
-    assert any(each.startswith(problem) for each in judged(script, document).problems)
+    assert any(each.startswith(problem) for each in judged(document).problems)
 
 
 @pytest.mark.parametrize(
@@ -138,11 +126,11 @@ def test_anything_less_is_a_problem(script, contract, field, value, problem):
         "Warning: something of the compiler's",
     ],
 )
-def test_a_warning_is_a_problem(script, line):
-    problems = judged(script, output=f"[PASS] check_A()\n{line}\n").problems
+def test_a_warning_is_a_problem(line):
+    problems = judged(output=f"[PASS] check_A()\n{line}\n").problems
     assert len(problems) == 1
     assert problems[0].startswith("halmos says: ")
 
 
-def test_no_checks_are_a_problem(script):
-    assert script.judge([], {"test_results": {}}, "", 0.0).problems == ("no check is written",)
+def test_no_checks_are_a_problem():
+    assert halmos.judge([], {"test_results": {}}, "", 0.0).problems == ("no check is written",)

@@ -422,7 +422,7 @@ class ModelProver:
         self.chain = chain
         self.verdict: tuple[str, str, str] | None = None
         """Verdict, analysis and reason, whatever the chain holds."""
-        self.passing = False
+        self.transient = False
         self.asked = 0
 
     async def examine(self, wallet):
@@ -439,8 +439,7 @@ class ModelProver:
             code_hash="0x" + "cc" * 32,
             states=7,
             steps=70,
-            passing=self.passing,
-            examination=None,
+            transient=self.transient,
         )
 
 

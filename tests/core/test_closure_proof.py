@@ -114,7 +114,7 @@ def test_it_goes_on_when_the_verdict_is_another(here, active):
 @pytest.mark.parametrize("reason", ["chain_unreachable", "rpc_overload", "not_canonical"])
 def test_trouble_with_the_node_is_waited_for(here, active, reason):
     here.begin(active, CLOSE)
-    here.prover.verdict, here.prover.passing = ("inconclusive", "not_run", reason), True
+    here.prover.verdict, here.prover.transient = ("inconclusive", "not_run", reason), True
     for _ in range(30):
         advanced = here.advance(active)
         if here.account(active).job is not None:
@@ -125,7 +125,7 @@ def test_trouble_with_the_node_is_waited_for(here, active, reason):
     assert isinstance(advanced.action, Wait)
     assert isinstance(advanced.trouble, ChainUnreachable)
     assert advanced.trouble.code == reason
-    here.prover.verdict, here.prover.passing = None, False
+    here.prover.verdict, here.prover.transient = None, False
     assert here.settle(active) == End("done")
 
 

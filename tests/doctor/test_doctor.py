@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from orchestrator.app import Orchestrator
-from orchestrator.chain.rpc import Rpc
+from orchestrator.chain.node.rpc import Rpc
 from orchestrator.connect import open_platform, open_request_keys
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.app import Orchestrator
 from orchestrator.blocking import BlockingOrchestrator
-from orchestrator.closure.certifier import revoked_path
-from orchestrator.closure.verifier import verify
+from orchestrator.certifier import revoked_path
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.lifecycle import events as e
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainAccount
 
@@ -145,8 +145,8 @@ async def test_the_service_notices_it_by_itself(orchestrator_settings, reorg_to,
 
 
 async def test_the_service_looks_at_any_number_of_closures_in_one_round_trip(orchestrator_settings, devnet, closed):
-    from orchestrator.chain.canonical import not_canonical
-    from orchestrator.chain.rpc import Rpc
+    from orchestrator.chain.node.canonical import not_canonical
+    from orchestrator.chain.node.rpc import Rpc
     from orchestrator.service.backlog import RECENT
 
     async with Rpc(devnet.anvil.url) as rpc:

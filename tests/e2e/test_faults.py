@@ -5,8 +5,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from orchestrator.chain.canonical import verify_canonical
-from orchestrator.closure.verifier import verify
+from orchestrator.chain.node.canonical import verify_canonical
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.errors import OrchestratorError
 from orchestrator.models import ChainAccount
 from tests.profile import FULL

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.blocking import BlockingOrchestrator
-from orchestrator.closure.verifier import verify
+from orchestrator.closure.certificate.verifier import verify
 from orchestrator.models import ChainAccount, Outcome
 
 

@@ -18,18 +18,20 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from orchestrator.chain import frames, parse, pinned
-from orchestrator.chain.rpc import _read as read_rpc
-from orchestrator.chain.rpc import _Unreadable
+from orchestrator.chain.examination import frames, pinned
+from orchestrator.chain.node import parse
+from orchestrator.chain.node.rpc import _read as read_rpc
+from orchestrator.chain.node.rpc import _Unreadable
 from orchestrator.challenge import Challenge, decide, decide_all
 from orchestrator.challenge.account_mentions import named_accounts
 from orchestrator.challenge.decode import MAX_ISSUED
 from orchestrator.challenge.eip4361 import SignInMessage
-from orchestrator.closure import envelope, evidence
-from orchestrator.closure.certificate import build_certificate
-from orchestrator.closure.rendering import render_html
-from orchestrator.closure.report import Failed
-from orchestrator.closure.verifier import verify
+from orchestrator.closure.certificate import envelope
+from orchestrator.closure.certificate.builder import build_certificate
+from orchestrator.closure.certificate.rendering import render_html
+from orchestrator.closure.certificate.report import Failed
+from orchestrator.closure.certificate.verifier import verify
+from orchestrator.closure.proof import evidence
 from orchestrator.devnet.simulator.admin import _body
 from orchestrator.devnet.simulator.answers import ApiError
 from orchestrator.devnet.simulator.schemas import Schemas

@@ -62,7 +62,7 @@ def test_the_wheel_has_everything_and_nothing_else(tmp_path):
         "orchestrator/schemas/operation.json",
         "orchestrator/schemas/certificate.json",
         "orchestrator/schemas/certificate-v1.json",
-        "orchestrator/closure/wallets/ceb6923eaa40b141.json",
+        "orchestrator/wallet/released/ceb6923eaa40b141.json",
     } <= packed
     assert {Path(name).suffix for name in packed} == {".py", ".json", ".typed", ".md"}
     assert any(name.endswith("/licenses/LICENSE") for name in names)

@@ -94,7 +94,7 @@ def _delegatecall(frame: Frame, path: Path, pc: int) -> bool:
         _answered(path, forgotten, Word(0, SIZE_BOUND, expression=("DELEGATECALL", address)))
         return True
     calldata = path.memory.data(start, length)
-    for outcome, trail in frame.machine.frame(code, calldata, path.storage, frame.depth + 1).items():
+    for outcome, trail in frame.inner(code, calldata, path.storage).items():
         after = path.copy()
         after.storage = outcome.storage
         after.acted = path.acted or outcome.acted

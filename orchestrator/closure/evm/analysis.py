@@ -25,7 +25,8 @@ from typing import Final
 
 from orchestrator.closure.evm.buffer import Data, unknown_size
 from orchestrator.closure.evm.code import Code
-from orchestrator.closure.evm.facts import Analysis, Authority, Facts, Finding, Limits, Needs
+from orchestrator.closure.evm.facts import AccountFacts, Analysis, Authority, Finding, Limits, Needs
+from orchestrator.closure.evm.frame import run_frame
 from orchestrator.closure.evm.machine import ENOUGH, Exhausted, Inputs, Machine, Outcome, Start
 from orchestrator.closure.evm.opcodes import NAMES
 from orchestrator.closure.evm.path import Site, Storage, Trail
@@ -35,10 +36,10 @@ from orchestrator.closure.evm.words import AnyWord, Word
 MAX_FINDINGS: Final = 32
 
 
-def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
+def analyse(facts: AccountFacts, limits: Limits | None = None) -> Analysis:
     """Follows every path of the account's code from its proven storage. Pure, and ends for any code.
 
-    Raises nothing: what it cannot follow is ``undecided``, and what it was not told is in ``needs``.
+    Raises nothing: what it cannot follow is ``undecided``, and what it was not given is in ``needs``.
     """
     if facts.code == b"" or facts.code[0] == 0xEF:
         return Analysis("undecided", "no_code", "expected code that the EVM runs, got none or a reserved prefix")
@@ -52,7 +53,7 @@ def analyse(facts: Facts, limits: Limits | None = None) -> Analysis:
     return found
 
 
-def _by_any_jump(facts: Facts, limits: Limits) -> Analysis:
+def _by_any_jump(facts: AccountFacts, limits: Limits) -> Analysis:
     found = _analyse(facts, limits)
     if found.result == "undecided" and found.reason == "unknown_jump":
         more = _analyse(facts, replace(limits, visits=4 * limits.visits))  # a table in the code may be large
@@ -77,7 +78,7 @@ def _without_zero(found: Analysis, assumed: Analysis) -> Analysis:
     return replace(mixed, result="undecided", reason="caller_zero", detail=detail)
 
 
-def _analyse(facts: Facts, limits: Limits) -> Analysis:
+def _analyse(facts: AccountFacts, limits: Limits) -> Analysis:
     run = _Run(facts, limits)
     while True:
         analysis = run.analysis()
@@ -86,7 +87,7 @@ def _analyse(facts: Facts, limits: Limits) -> Analysis:
 
 
 class _Run:
-    def __init__(self, facts: Facts, limits: Limits) -> None:
+    def __init__(self, facts: AccountFacts, limits: Limits) -> None:
         self.facts = facts
         self.unstable: frozenset[Start] = frozenset()
         """Starts whose storage a call back may change."""
@@ -180,7 +181,7 @@ class _Run:
     def _outcomes(
         self,
         inputs: Inputs,
-        facts: Facts | None = None,
+        facts: AccountFacts | None = None,
         *,
         any_storage: bool = False,
         start: Storage | None = None,
@@ -200,7 +201,7 @@ class _Run:
             enough=enough,
         )
         with contextlib.suppress(Exhausted):
-            machine.frame(machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), 0)
+            run_frame(machine, machine.parsed(facts.address, facts.code), inputs.calldata, start or Storage(), depth=0)
         steps, states = self.left.steps - machine.steps, self.left.states - machine.states
         self.left = replace(self.left, steps=max(0, steps), states=max(0, states))
         self.steps += machine.steps
@@ -252,7 +253,7 @@ class _Run:
                 self._outcomes(inputs, facts, any_storage=True)
 
 
-def _findings(outcomes: dict[Outcome, Trail], facts: Facts) -> tuple[Finding, ...]:
+def _findings(outcomes: dict[Outcome, Trail], facts: AccountFacts) -> tuple[Finding, ...]:
     """The acting instructions behind the successful ends, each with up to a few ways to it."""
     found: list[Finding] = []
     for outcome, trail in outcomes.items():
@@ -265,6 +266,6 @@ def _findings(outcomes: dict[Outcome, Trail], facts: Facts) -> tuple[Finding, ..
     return tuple(found)
 
 
-def _opcode(site: Site, facts: Facts) -> str:
+def _opcode(site: Site, facts: AccountFacts) -> str:
     code = facts.code if site.address == facts.address else facts.codes.get(site.address, b"")
     return NAMES.get(code[site.pc], "") if site.pc < len(code) else ""

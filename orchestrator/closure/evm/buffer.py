@@ -21,8 +21,8 @@ class Data:
     """What a call was given or gave back.
 
     ``values`` and ``known`` are the prefix, which lies within the size; what lies behind it and below ``size`` is
-    unknown, and behind ``size`` a read gives zeros. ``origin`` tells witnesses that byte i is byte ``origin + i`` of
-    the outermost calldata; no rule looks at it.
+    unknown, and behind ``size`` a read gives zeros. ``origin`` says, for witnesses, that byte i is byte
+    ``origin + i`` of the outermost calldata; no rule reads it.
     """
 
     __slots__ = ("known", "origin", "size", "values")
@@ -72,7 +72,7 @@ class Data:
 class Memory:
     """A frame's memory. ``fresh``: whether what lies behind the kept bytes is still zero; else it is unknown.
 
-    ``notes`` help witnesses, and no rule looks at them: the words that were stored (by offset), and which ranges are
+    ``notes`` help witnesses, and no rule reads them: the words that were stored (by offset), and which ranges are
     copies of the outermost calldata.
     """
 

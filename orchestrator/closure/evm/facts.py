@@ -16,7 +16,7 @@ Result = Literal["inert", "acting", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AccountFacts:
     """One account at one block, as proven against the block's state root."""
 
     address: int
@@ -95,7 +95,7 @@ class Authority:
 class Analysis:
     """``inert``: no call, by anyone, ever, changes the account's storage or makes it act.
 
-    ``acting``: some path may; the findings say where. ``undecided``: the analysis cannot tell, for ``reason``.
+    ``acting``: some path may; the findings say where. ``undecided``: the analysis does not know, for ``reason``.
     """
 
     result: Result

@@ -14,19 +14,23 @@ from orchestrator.closure.evm.buffer import Data, Memory, unknown_data
 from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.control import CONTROL
 from orchestrator.closure.evm.facts import Branch
-from orchestrator.closure.evm.machine import OUTCOMES, Machine, Missing, Outcome
+from orchestrator.closure.evm.machine import DEPTH, Machine, Missing, Outcome, Running
 from orchestrator.closure.evm.opcodes import CODES, GROWTH, NAME, TAKES
 from orchestrator.closure.evm.path import Path, Site, Storage, Trail
 from orchestrator.closure.evm.reads import READS
 from orchestrator.closure.evm.words import AnyWord, Word
 
 STACK: Final = 1024
-ROUNDS: Final = 512
+LOOP_ROUNDS: Final = 512
 """Rounds of loops without a decision that are executed as they are, at one place."""
 STORAGES: Final = 32
-"""Different contents of storage that are told apart at one place."""
+"""Different contents of storage that are kept apart at one place."""
 NEGATED: Final = 16
 """Results of ISZERO that are remembered between two JUMPDESTs."""
+OUTCOMES: Final = 64
+"""Outcomes of a frame that are kept apart by their return data."""
+RECURSION_ROUNDS: Final = 8
+"""Runs of a frame that calls itself, until it gives no new outcome."""
 KEPT_WAYS: Final = 3
 """Ways to one acting instruction of the outermost frame; more would say nothing new."""
 
@@ -51,6 +55,42 @@ class _Place:
         self.rounds = 0
         self.last_fork = -1
         self.widened: Path | None = None
+
+
+def run_frame(machine: Machine, code: Code, calldata: Data, storage: Storage, depth: int) -> dict[Outcome, Trail]:
+    """All successful ends of a frame, each with one way to it. That it fails is always possible beside them.
+
+    A frame that calls itself again, with the same code, calldata and storage, is run until its outcomes, put in for the
+    inner call, give no others: then they are all. Raises Exhausted.
+    """
+    key = (code.address, calldata, storage)
+    if key in machine.done:
+        return machine.done[key]
+    if key in machine.running:
+        machine.running[key].recursive = True
+        machine.outermost_use = min(machine.outermost_use, list(machine.running).index(key))
+        return dict(machine.running[key].outcomes)
+    if depth > DEPTH:
+        machine.give_up("recursion", f"more than {DEPTH} frames within frames")
+        return {}
+    running = machine.running[key] = Running()
+    if depth == 0:
+        machine.outermost = running.outcomes
+    position = len(machine.running) - 1
+    try:
+        for _ in range(RECURSION_ROUNDS):
+            before = len(running.outcomes)
+            Frame(machine, code, calldata, depth, running.outcomes).run(storage)
+            if not running.recursive or len(running.outcomes) == before:
+                break
+        else:
+            machine.give_up("recursion", f"a frame that calls itself has new outcomes after {RECURSION_ROUNDS} rounds")
+    finally:
+        del machine.running[key]
+    if machine.outermost_use >= position:  # nothing that is still in progress was used: this is final
+        machine.outermost_use = DEPTH + 1
+        machine.done[key] = running.outcomes
+    return running.outcomes
 
 
 class Frame:
@@ -163,7 +203,7 @@ class Frame:
         if key in place.seen:
             return None
         again = place.last_fork == path.fork
-        if (again and place.rounds < ROUNDS) or (not again and place.visits < self.machine.limits.visits):
+        if (again and place.rounds < LOOP_ROUNDS) or (not again and place.visits < self.machine.limits.visits):
             place.rounds += again
             place.visits += not again
             place.last_fork = path.fork
@@ -191,6 +231,10 @@ class Frame:
         path.memory = memory
         self.machine.count_step(len(memory.values) >> 10)
         return True
+
+    def inner(self, code: Code, calldata: Data, storage: Storage) -> dict[Outcome, Trail]:
+        """All successful ends of a frame that this one calls. Raises Exhausted."""
+        return run_frame(self.machine, code, calldata, storage, self.depth + 1)
 
     def later(self, path: Path) -> None:
         """A part of a path, to be followed when this one has ended."""

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from orchestrator.closure.evm.buffer import Data, unknown_size
 from orchestrator.closure.evm.code import Code
-from orchestrator.closure.evm.facts import Facts, Limits
+from orchestrator.closure.evm.facts import AccountFacts, Limits
 from orchestrator.closure.evm.path import Site, Storage, Trail
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
 
 ADDRESS_BITS: Final = (1 << 160) - 1
 DEPTH: Final = 12
 """Frames within frames that are followed."""
-ROUNDS: Final = 8
-"""Runs of a frame that calls itself, until it gives no new outcome."""
-OUTCOMES: Final = 64
-"""Outcomes of a frame that are told apart by their return data."""
 STARTS: Final = 8
 """Starts of calls back that are followed by themselves."""
 ENOUGH: Final = 20_000
 """Instructions that are still executed once an acting one is found; half as many where a question is asked."""
-LOWEST_TARGET: Final = 0xFFFF
-"""Precompiles and system contracts of the chain are at or below: they run no code of the EVM's."""
+LAST_SYSTEM_ADDRESS: Final = 0xFFFF
+"""Precompiles and system contracts of chains are at or below: what they do is not in their code."""
 
 STUBS: Final = (b"\xfe", b"\x01", b"\x00", bytes.fromhex("60006000fd"))
 """Code that chains put where their own precompiles are (Arbitrum, Avalanche, Fantom and Sonic, Moonbeam), above
-``LOWEST_TARGET`` too: it is not what runs there."""
+``LAST_SYSTEM_ADDRESS`` too: it is not what runs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +34,6 @@ class Inputs:
     caller: AnyWord
     origin: AnyWord
     value: AnyWord = field(default_factory=lambda: Word(expression=("CALLVALUE",)))
-    others: Mapping[str, AnyWord] = field(default_factory=dict)
-    """Known answers by the instruction's name, where a single call is followed; else all unknown."""
 
     @classmethod
     def anything(
@@ -53,7 +46,7 @@ class Inputs:
     ) -> Inputs:
         """Any call by anyone, from any origin. ``account`` itself makes no call that persists.
 
-        It may make one that does not persist: see ``Machine.stays``. ``zero_caller``: see ``Facts``.
+        It may make one that does not persist: see ``Machine.stays``. ``zero_caller``: see ``AccountFacts``.
         """
         high = ONES & ~ADDRESS_BITS
         everything = Data(b"", b"", unknown_size(name="CALLDATASIZE"), origin=0)
@@ -90,19 +83,23 @@ class Missing(Exception):
 
 
 @dataclass(slots=True)
-class _Running:
+class Running:
     """A frame in progress."""
 
     outcomes: dict[Outcome, Trail] = field(default_factory=dict)
     recursive: bool = False
 
 
+FrameKey: TypeAlias = tuple[int, Data, Storage]
+"""What decides a frame's outcomes: the code's address, the calldata, the storage that it begins with."""
+
+
 class Machine:
-    """Runs frames. One for each set of inputs."""
+    """The state that the frames of one set of inputs share; ``frame.run_frame`` runs them."""
 
     def __init__(
         self,
-        facts: Facts,
+        facts: AccountFacts,
         inputs: Inputs,
         limits: Limits,
         *,
@@ -138,9 +135,12 @@ class Machine:
         self.all_ends = all_ends
         self._unstable = unstable
         self._codes = codes if codes is not None else {}
-        self._done: dict[tuple[int, Data, Storage], dict[Outcome, Trail]] = {}
-        self._running: dict[tuple[int, Data, Storage], _Running] = {}
-        self._outermost_use = DEPTH + 1
+        self.done: dict[FrameKey, dict[Outcome, Trail]] = {}
+        """The outcomes of frames that were run to their end."""
+        self.running: dict[FrameKey, Running] = {}
+        """The frames in progress, the outermost first."""
+        self.outermost_use = DEPTH + 1
+        """The position in ``running`` of the outermost frame whose outcomes so far were put in for an inner call."""
         self._more = enough
         self._enough: int | None = None
 
@@ -161,7 +161,7 @@ class Machine:
 
     def target(self, address: int) -> Code | None:
         """The code that a DELEGATECALL to ``address`` surely runs; None where that cannot be said. Raises Missing."""
-        if address <= LOWEST_TARGET:
+        if address <= LAST_SYSTEM_ADDRESS:
             return None
         code = self.facts.code if address == self.facts.address else self.facts.codes.get(address)
         if code is None:
@@ -226,42 +226,3 @@ class Machine:
             self.give_up("state_limit", f"more than {self.limits.states} branches")
             raise Exhausted
         return self.states
-
-    # --- frames -------------------------------------------------------------------------------------------------
-
-    def frame(self, code: Code, calldata: Data, storage: Storage, depth: int) -> dict[Outcome, Trail]:
-        """All successful ends of a frame, each with one way to it. That it fails is always possible beside them.
-
-        A frame that calls itself again, with the same code, calldata and storage, is run until its outcomes, put in
-        for the inner call, give no others: then they are all.
-        """
-        from orchestrator.closure.evm.frame import Frame
-
-        key = (code.address, calldata, storage)
-        if key in self._done:
-            return self._done[key]
-        if key in self._running:
-            self._running[key].recursive = True
-            self._outermost_use = min(self._outermost_use, list(self._running).index(key))
-            return dict(self._running[key].outcomes)
-        if depth > DEPTH:
-            self.give_up("recursion", f"more than {DEPTH} frames within frames")
-            return {}
-        running = self._running[key] = _Running()
-        if depth == 0:
-            self.outermost = running.outcomes
-        position = len(self._running) - 1
-        try:
-            for _ in range(ROUNDS):
-                before = len(running.outcomes)
-                Frame(self, code, calldata, depth, running.outcomes).run(storage)
-                if not running.recursive or len(running.outcomes) == before:
-                    break
-            else:
-                self.give_up("recursion", f"a frame that calls itself has new outcomes after {ROUNDS} rounds")
-        finally:
-            del self._running[key]
-        if self._outermost_use >= position:  # nothing that is still in progress was used: this is final
-            self._outermost_use = DEPTH + 1
-            self._done[key] = running.outcomes
-        return running.outcomes

@@ -23,7 +23,7 @@ class Storage:
     ``written`` are the slots whose value may differ from the proven one, and only those: writing the proven value
     back takes a slot out, so that an empty storage is exactly the proven one. From the slot ``unknown`` on, anything
     may have been written to any slot that is not in ``written``. ``sites`` names the writing instructions; no rule
-    looks at it.
+    reads it.
     """
 
     __slots__ = ("_hash", "sites", "unknown", "written")

@@ -2,7 +2,7 @@
 
 A new one is a row of ``QUESTIONS``: the analysis asks it, the search for a witness too, and tests compare its selector
 with its signature. What belongs here: a function of which somebody else's contract takes a returned value for the
-account's consent. Functions whose return value nobody looks at, and hooks of receivers (ERC-721, 777, 1155), do not.
+account's consent. Functions whose return value nobody reads, and hooks of receivers (ERC-721, 777, 1155), do not.
 """
 
 from __future__ import annotations

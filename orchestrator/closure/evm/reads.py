@@ -30,8 +30,7 @@ def _unknown(frame: Frame, path: Path, pc: int) -> bool:
     opcode = frame.code.code[pc]
     name = NAME[opcode]
     operands = [path.stack.pop() for _ in range(TAKES[opcode])]
-    answer = frame.machine.inputs.others.get(name)
-    path.stack.append(anew(answer) if answer is not None else Word(expression=(name, *operands)))
+    path.stack.append(Word(expression=(name, *operands)))
     return True
 
 

@@ -14,7 +14,7 @@ BITS: Final = 256
 SIZE: Final = 1 << BITS
 ONES: Final = SIZE - 1
 MAX_EXPRESSION: Final = 64
-"""Depth of the expressions that are kept for witnesses. A deeper one is dropped: no rule looks at it."""
+"""Depth of the expressions that are kept for witnesses. A deeper one is dropped: no rule reads it."""
 MAX_VALUES: Final = 512
 """Largest set of values that is kept one by one (jump tables)."""
 MAX_EXCLUDED: Final = 4
@@ -25,7 +25,7 @@ class Word:
 
     ``known`` is the mask of the bits that are known, ``value`` holds them (its other bits are zero). ``low`` is a lower
     bound. ``excluded`` are values that it is known not to have. ``values``, where given, are all the values that it can
-    have, sorted. ``expression`` tells where it came from, for the search of a witness; it takes no part in equality, so
+    have, sorted. ``expression`` says where it came from, for the search of a witness; it takes no part in equality, so
     that no rule may depend on it.
 
     Each is made anew where a value comes into being, so one object at two places of a stack is one value (DUP).

@@ -1,6 +1,6 @@
 """What a case is: a contract, the steps that bring it into the state under test, and what must be said about it then.
 
-The manifests are ``honest.py`` and ``adversaries.py``, a tuple ``CASES`` each. ``scripts/build_cases.py`` compiles the
+The manifests are ``honest.py`` and ``adversaries.py``, a tuple ``CASES`` each. ``build.py`` compiles the
 sources once per configuration, carries the steps out in a real EVM and writes what is there afterwards to
 ``built/<configuration>.json``; ``load`` reads that back. Nothing is compiled or executed when the tests run.
 

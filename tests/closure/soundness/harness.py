@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from orchestrator.closure.chains import NO_CALL_FROM_ZERO
-from orchestrator.closure.evm.facts import Analysis, Facts
+from orchestrator.closure.evm.facts import AccountFacts, Analysis
 
 from .calls import HIGH_GAS, Shots
 from .programs import Program
 from .world import RealCall, Seen, World, with_gas
 
-Analyse = Callable[[Facts], Analysis]
+Analyse = Callable[[AccountFacts], Analysis]
 FLASH_LOAN = 0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9
 """keccak256("ERC3156FlashBorrower.onFlashLoan")."""
 YES: dict[int, Callable[[list[int]], bool]] = {
@@ -81,9 +81,11 @@ def chain_id(program: Program) -> int:
     return random.Random(f"chain of {program.origin}").choice((1, 31337, 300, 10, 2**40))
 
 
-def facts_of(program: Program) -> Facts:
+def facts_of(program: Program) -> AccountFacts:
     zero_caller = chain_id(program) not in NO_CALL_FROM_ZERO
-    return Facts(program.address, program.code, program.storage, program.codes, complete=True, zero_caller=zero_caller)
+    return AccountFacts(
+        program.address, program.code, program.storage, program.codes, complete=True, zero_caller=zero_caller
+    )
 
 
 def world_of(program: Program) -> World:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.facts import Analysis, Facts
+from orchestrator.closure.evm.facts import AccountFacts, Analysis
 
 from .asm import code
 
@@ -16,7 +16,7 @@ DELEGATE = f"0 0 0 0 {TARGET} GAS DELEGATECALL STOP"
 
 def judge(text: str, codes: dict[int, str] | None = None, **more) -> Analysis:
     targets = {address: code(other) for address, other in (codes or {}).items()}
-    return analyse(Facts(ACCOUNT, code(text), {}, targets, complete=True, **more))
+    return analyse(AccountFacts(ACCOUNT, code(text), {}, targets, complete=True, **more))
 
 
 def test_a_question_is_asked_to_the_end_even_where_it_seems_to_act() -> None:
@@ -67,7 +67,7 @@ def test_code_that_may_be_taken_away(attack: str) -> None:
 
 def test_a_write_that_a_frame_made_after_an_act_has_a_place() -> None:
     analysis = analyse(
-        Facts(
+        AccountFacts(
             ACCOUNT,
             bytes.fromhex(
                 "346100245760015f35555f5f5f5f69700000000000000000015af4610022575f5ffd5b005b5f5f5f5f"
@@ -100,5 +100,5 @@ COSTLY = {
 @pytest.mark.parametrize("attack", COSTLY)
 def test_it_ends(attack: str) -> None:
     """Each of these took half a minute or more, or all memory; now a second at most."""
-    analysis = analyse(Facts(ACCOUNT, COSTLY[attack], complete=True))
+    analysis = analyse(AccountFacts(ACCOUNT, COSTLY[attack], complete=True))
     assert analysis.reason in ("inert", "acting", "step_limit", "state_limit")

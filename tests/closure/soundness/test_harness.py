@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.facts import Analysis, Facts
+from orchestrator.closure.evm.facts import AccountFacts, Analysis
 
 from .asm import OPS, code
 from .calls import Shots
@@ -19,11 +19,11 @@ from .programs import TARGETS, Program, generate
 from .world import ATTACKERS, SENDERS, SUBJECT, RealCall, World, entry
 
 
-def always_inert(_: Facts) -> Analysis:
+def always_inert(_: AccountFacts) -> Analysis:
     return Analysis("inert", "inert", "", logs=True, takes_ether=True)
 
 
-def without(*names: str, instead: str) -> Callable[[Facts], Analysis]:
+def without(*names: str, instead: str) -> Callable[[AccountFacts], Analysis]:
     """The real analysis of a code in which some instructions are taken for others: an engine with a wrong rule."""
     codes = {OPS[name] for name in names}
 
@@ -34,26 +34,26 @@ def without(*names: str, instead: str) -> Callable[[Facts], Analysis]:
                 out[at] = OPS[instead]
         return bytes(out)
 
-    def wrong(facts: Facts) -> Analysis:
+    def wrong(facts: AccountFacts) -> Analysis:
         others = {address: changed(other) for address, other in facts.codes.items()}
         return replace(analyse(replace(facts, code=changed(facts.code), codes=others)), logs=True, takes_ether=True)
 
     return wrong
 
 
-def blind_to_answers(facts: Facts) -> Analysis:
+def blind_to_answers(facts: AccountFacts) -> Analysis:
     return replace(analyse(facts), authority=())
 
 
-def blind_to_zero(facts: Facts) -> Analysis:
+def blind_to_zero(facts: AccountFacts) -> Analysis:
     return analyse(replace(facts, zero_caller=False))
 
 
-def blind_to_logs(facts: Facts) -> Analysis:
+def blind_to_logs(facts: AccountFacts) -> Analysis:
     return replace(analyse(facts), logs=False)
 
 
-def blind_to_ether(facts: Facts) -> Analysis:
+def blind_to_ether(facts: AccountFacts) -> Analysis:
     return replace(analyse(facts), takes_ether=False)
 
 
@@ -85,7 +85,7 @@ def test_an_engine_that_is_wrong_is_found_out(how: str) -> None:
     pytest.fail(f"{counts.programs} programs and {counts.calls} calls did not show that {how}")
 
 
-def _contradiction(seed: int, engine: Callable[[Facts], Analysis], counts: Counts) -> Unsound | None:
+def _contradiction(seed: int, engine: Callable[[AccountFacts], Analysis], counts: Counts) -> Unsound | None:
     try:
         check(generate(seed) if seed % 3 else mutant(seed), engine, counts, calls=16, acting_calls=0)
     except Unsound as contradiction:

@@ -11,7 +11,7 @@ from eth_hash.auto import keccak
 
 from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.buffer import LIMIT
-from orchestrator.closure.evm.facts import Analysis, Facts, Limits
+from orchestrator.closure.evm.facts import AccountFacts, Analysis, Limits
 from orchestrator.closure.evm.machine import DEPTH, STUBS
 from orchestrator.closure.evm.questions import QUESTIONS, Question
 from orchestrator.closure.evm.words import ONES
@@ -33,7 +33,7 @@ def judge(
     program = code(text) if isinstance(text, str) else text
     targets = {address: code(other) if isinstance(other, str) else other for address, other in (codes or {}).items()}
     facts = {"complete": True} | more
-    return analyse(Facts(SUBJECT, program, storage or {}, targets, **facts))
+    return analyse(AccountFacts(SUBJECT, program, storage or {}, targets, **facts))
 
 
 def really(
@@ -478,11 +478,11 @@ def test_an_acting_path_is_told_even_if_others_cannot_be_followed() -> None:
 
 def test_the_limits_decide_nothing() -> None:
     loop = code("0 top: 1 ADD DUP1 1000000 GT @top JUMPI")
-    assert analyse(Facts(SUBJECT, loop, complete=True), Limits(steps=1000)).reason == "step_limit"
+    assert analyse(AccountFacts(SUBJECT, loop, complete=True), Limits(steps=1000)).reason == "step_limit"
     branches = code("0 CALLDATALOAD @a JUMPI a: 1 CALLDATALOAD @b JUMPI b: 2 CALLDATALOAD @c JUMPI c: STOP")
-    assert analyse(Facts(SUBJECT, branches, complete=True), Limits(states=2)).reason == "state_limit"
+    assert analyse(AccountFacts(SUBJECT, branches, complete=True), Limits(states=2)).reason == "state_limit"
     acting = code("0 CALLDATALOAD @a JUMPI 0 top: 1 ADD DUP1 1000000 GT @top JUMPI a: 1 0 SSTORE")
-    assert analyse(Facts(SUBJECT, acting, complete=True), Limits(steps=2000)).result == "acting"
+    assert analyse(AccountFacts(SUBJECT, acting, complete=True), Limits(steps=2000)).result == "acting"
 
 
 def test_a_hash_may_be_any_slot_from_2_to_the_64_on() -> None:
@@ -1002,15 +1002,15 @@ def test_an_instruction_is_a_step() -> None:
 
 def test_the_runs_of_an_analysis_share_its_limits() -> None:
     program = code("PC POP " * 500 + "32 CALLDATALOAD 0 MSTORE 64 0 RETURN")
-    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=5000)).reason == "step_limit"
-    assert analyse(Facts(SUBJECT, program, complete=True), Limits(steps=15_000)).result == "inert"
+    assert analyse(AccountFacts(SUBJECT, program, complete=True), Limits(steps=5000)).reason == "step_limit"
+    assert analyse(AccountFacts(SUBJECT, program, complete=True), Limits(steps=15_000)).result == "inert"
     branches = "".join(f"{n} CALLDATALOAD @x{n} JUMPI x{n}: " for n in range(40))
-    assert analyse(Facts(SUBJECT, code(branches), complete=True), Limits(states=100)).reason == "state_limit"
+    assert analyse(AccountFacts(SUBJECT, code(branches), complete=True), Limits(states=100)).reason == "state_limit"
     assert judge(branches).result == "inert"
     answer = "32 CALLDATALOAD 0 MSTORE 64 0 RETURN"
     assert judge(branches + answer).states > judge(answer).states + 6 * 40
     endless = "0 top: 1 ADD DUP1 1000000 GT @top JUMPI"
-    assert analyse(Facts(SUBJECT, code(endless), complete=True), Limits(steps=1000)).steps < 1300
+    assert analyse(AccountFacts(SUBJECT, code(endless), complete=True), Limits(steps=1000)).steps < 1300
 
 
 def test_what_takes_long_counts_as_more_steps() -> None:

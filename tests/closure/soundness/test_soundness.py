@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.arithmetic import CONCRETE
-from orchestrator.closure.evm.facts import Facts
+from orchestrator.closure.evm.facts import AccountFacts
 from orchestrator.devnet.anvil import Anvil
 from tests.profile import FULL
 
@@ -96,7 +96,11 @@ def test_any_bytes_are_judged() -> None:
     for _ in range(3000 if FULL else 400):
         code = rng.randbytes(rng.randrange(1, 60))
         storage = {rng.randrange(3): rng.getrandbits(256) for _ in range(rng.randrange(3))}
-        assert analyse(Facts(1 << 159, code, storage, {}, complete=True)).result in ("inert", "acting", "undecided")
+        assert analyse(AccountFacts(1 << 159, code, storage, {}, complete=True)).result in (
+            "inert",
+            "acting",
+            "undecided",
+        )
 
 
 async def test_clz_is_as_on_anvil(anvil: Anvil) -> None:

@@ -1,0 +1,153 @@
+"""What a call did, by its struct-log trace: which instructions ran, in whose name, in frames that did not fail. Pure.
+
+A frame's effects join its caller's when the caller finds success on its stack, and are dropped with all that is inside
+of it otherwise. Traces are hostile: one that cannot be is a ChainNonsense.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from orchestrator.chain.node import parse
+from orchestrator.closure.evm.machine import ADDRESS_BITS
+from orchestrator.errors import ChainNonsense
+
+_NUMBER: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{1,64}")
+_OLD_NAMES: Final = {"SUICIDE": "SELFDESTRUCT", "SHA3": "KECCAK256", "DIFFICULTY": "PREVRANDAO"}
+
+
+@dataclass(slots=True)
+class Effects:
+    """What frames that did not fail have done in the account's name."""
+
+    executed: dict[tuple[int, int, str], set[int]] = field(default_factory=dict)
+    """(address of the code, pc, opcode), to the slots written there."""
+    writes: dict[int, int] = field(default_factory=dict)
+    """The last value written to each slot."""
+
+    def absorb(self, other: Effects) -> None:
+        for key, slots in other.executed.items():
+            self.executed.setdefault(key, set()).update(slots)
+        self.writes |= other.writes
+
+
+def effects(trace: Any, account: int) -> Effects | None:
+    """What a struct-log trace did in the account's name; None if the call failed at the top.
+
+    Raises ChainNonsense for a trace that cannot be read.
+    """
+    if not isinstance(trace, dict) or not isinstance(trace.get("structLogs"), list):
+        raise ChainNonsense(f"debug_traceCall: expected struct logs, got {parse.show(trace)}")
+    failed = trace.get("failed")
+    if not isinstance(failed, bool):
+        raise ChainNonsense(f"debug_traceCall: expected failed to be true or false, got {parse.show(failed)}")
+    return None if failed else _follow(trace["structLogs"], account)
+
+
+def visited(trace: Any) -> set[int]:
+    """The accounts that a trace's calls are to, failed ones too. Nothing for a trace that cannot be read."""
+    logs = trace.get("structLogs") if isinstance(trace, dict) else None
+    found: set[int] = set()
+    try:
+        for step in map(_step, logs if isinstance(logs, list) else []):
+            if step.opcode in _CALLS:
+                found.add(step.word(1) & ADDRESS_BITS)
+    except ChainNonsense:
+        return set()
+    return found
+
+
+def last_return(trace: Any) -> int | None:
+    """The program counter of a trace's last step, if it is RETURN."""
+    try:
+        last = _step(trace["structLogs"][-1])
+    except (ChainNonsense, LookupError, TypeError):
+        return None
+    return last.pc if last.opcode == "RETURN" else None
+
+
+_CALLS: Final = frozenset({"CALL", "STATICCALL", "CALLCODE", "DELEGATECALL"})
+
+
+# --- following the frames ------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Frame:
+    code: int | None
+    """Whose code runs; None for creation code."""
+    own: int | None
+    """Whose storage it is."""
+    done: Effects = field(default_factory=Effects)
+    calls: tuple[int | None, int | None] | None = None
+    """Code and storage of the frame that the next step is in, if it is deeper."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    pc: int
+    opcode: str
+    depth: int
+    stack: Sequence[Any]
+
+    def word(self, position: int) -> int:
+        """A word of the stack, 0 the top. Nodes write them with 0x (geth) or without, padded or not."""
+        if position >= len(self.stack):
+            raise ChainNonsense(f"debug_traceCall: {self.opcode} with {len(self.stack)} words on the stack")
+        text = self.stack[-1 - position]
+        if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+            raise ChainNonsense(f"debug_traceCall: expected a word on the stack, got {parse.show(text)}")
+        return int(text, 16)
+
+
+def _step(value: Any) -> _Step:
+    if not isinstance(value, dict):
+        raise ChainNonsense(f"debug_traceCall: expected a struct log, got {parse.show(value)}")
+    pc, opcode, depth, stack = (value.get(name) for name in ("pc", "op", "depth", "stack"))
+    if not isinstance(pc, int) or not isinstance(depth, int) or not isinstance(opcode, str):
+        raise ChainNonsense("debug_traceCall: expected pc, op and depth in a struct log")
+    return _Step(pc, _OLD_NAMES.get(opcode, opcode), depth, stack if isinstance(stack, list) else [])
+
+
+def _follow(logs: Sequence[Any], account: int) -> Effects:
+    """A frame's effects join its caller's if the caller finds success on the stack, and are dropped otherwise."""
+    frames = [_Frame(account, account)]
+    base: int | None = None
+    for value in logs:
+        step = _step(value)
+        base = step.depth if base is None else base
+        level = step.depth - base + 1
+        if level == len(frames) + 1 and frames[-1].calls is not None:
+            frames.append(_Frame(*frames[-1].calls))
+        elif level == len(frames) - 1 and level >= 1:
+            ended = frames.pop()
+            if step.word(0) != 0:
+                frames[-1].done.absorb(ended.done)
+        elif level != len(frames):
+            raise ChainNonsense("debug_traceCall: the depth of the struct logs jumps")
+        frame = frames[-1]
+        frame.calls = _callee(step, frame)
+        if frame.own == account and frame.code is not None:
+            written = frame.done.executed.setdefault((frame.code, step.pc, step.opcode), set())
+            if step.opcode == "SSTORE":
+                written.add(step.word(0))
+                frame.done.writes[step.word(0)] = step.word(1)
+    if len(frames) != 1:
+        raise ChainNonsense("debug_traceCall: the struct logs end inside of a call")
+    return frames[0].done
+
+
+def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None] | None:
+    match step.opcode:
+        case "CALL" | "STATICCALL":
+            target = step.word(1) & ADDRESS_BITS
+            return target, target
+        case "CALLCODE" | "DELEGATECALL":
+            return step.word(1) & ADDRESS_BITS, frame.own
+        case "CREATE" | "CREATE2":
+            return None, None
+        case _:
+            return None

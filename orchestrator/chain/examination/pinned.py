@@ -1,0 +1,166 @@
+"""The one block that an examination is of: chosen, its header verified by its hash, and every question pinned by it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.chain.examination.record import Ended, Found
+from orchestrator.chain.node import parse
+from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
+from orchestrator.closure.proof.evidence import Check
+from orchestrator.closure.proof.merkle import EMPTY_ROOT
+from orchestrator.closure.proof.state import ProvenHeader, header_fields, verify_header
+from orchestrator.errors import ChainNonsense, ProofInvalid, SettingsError
+from orchestrator.models import BlockRef, ChainId
+
+TAGS: Final = ("finalized", "safe", "latest")
+_HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
+_NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,18}")
+_NOT_EVM: Final = {324: "zkSync Era", 300: "zkSync Sepolia"}
+"""Chains known to run no EVM code; others show it by what they cannot answer."""
+_UNKNOWN_METHOD: Final = (
+    "not supported",
+    "method not found",
+    "does not exist",
+    "is not available",
+    "unsupported method",
+)
+_PRUNED: Final = (
+    "prun",
+    "missing trie node",
+    "no state available",
+    "state not available",
+    "historical state",
+    "too old",
+    "distance to target block",
+    "archive",
+    "is not available",
+)
+"""How nodes say that they no longer have a state: geth, Nethermind, Erigon, Reth, gateways."""
+
+
+def parse_block(text: str) -> str:
+    """A block argument in the form that ``pin_block`` takes: a tag, a hex number or a hash.
+
+    Raises SettingsError (``usage``) for anything else. A block that is not mined (``pending``) has no state root.
+    """
+    given = text.strip()
+    if given in TAGS:
+        return given
+    if _HASH.fullmatch(given):
+        return given.lower()
+    if _NUMBER.fullmatch(given):
+        return hex(int(given, 16 if given.startswith("0x") else 10))
+    raise SettingsError(
+        f"expected finalized, safe, latest, a block number or a block hash, got {given[:80]!r}", code="usage"
+    )
+
+
+@dataclass(slots=True)
+class PinnedBlock:
+    """A block of a node's chain, with a header that hashes to its hash. Reads only."""
+
+    rpc: Rpc
+    chain_id: ChainId
+    """The node's word: no header has it."""
+    header: dict[str, Any]
+    """``header_fields`` of the block."""
+    verified: ProvenHeader
+    by_hash: bool = True
+    """Whether the node takes hashes; else it is asked by number."""
+
+    @property
+    def block(self) -> BlockRef:
+        """Its number and hash."""
+        return self.verified.block
+
+    @property
+    def empty(self) -> bool:
+        """Whether its state has no account at all: Anvil's block 0 says so, whatever it answers for it."""
+        return self.verified.state_root == EMPTY_ROOT
+
+    @property
+    def at(self) -> Any:
+        """The block parameter (EIP-1898) that pins every question."""
+        return {"blockHash": self.block.hash} if self.by_hash else hex(self.block.number)
+
+    async def ask(self, calls: Callable[[Any], list[Call]], demanded: int | None = None) -> list[Any]:
+        """The answers at the block. A node that does not take hashes is asked by number: proofs show if it moved.
+
+        The first ``demanded`` (default: all) must not be refused: else raises Ended with a code that says why. Raises
+        ChainUnreachable, ChainNonsense.
+        """
+        answers = await self.rpc.batch(calls(self.at))
+        if self.by_hash and any(isinstance(a, RpcFailure) and a.code != -32601 for a in answers[:demanded]):
+            self.by_hash = False
+            answers = await self.rpc.batch(calls(self.at))
+        for answer in answers[:demanded]:
+            if isinstance(answer, RpcFailure):
+                raise _refused(answer, self.rpc.endpoint, self.chain_id)
+        return answers
+
+
+async def pin_block(rpc: Rpc, wanted: str, found: Found) -> PinnedBlock:
+    """The block that ``wanted`` names (as ``parse_block`` gives it), in one round trip.
+
+    Records chain and block, and the check of a header that does not hold. Raises Ended (``no_such_block``,
+    ``header_mismatch``, ``no_state_root``), ChainUnreachable, ChainNonsense.
+    """
+    by_hash = len(wanted) == 66
+    chain, answer, latest = await rpc.batch(
+        [
+            ("eth_chainId", []),
+            (f"eth_getBlockBy{'Hash' if by_hash else 'Number'}", [wanted, False]),
+            ("eth_getBlockByNumber", ["latest", False]),
+        ]
+    )
+    number = parse.quantity(rpc.demand(chain), "eth_chainId")
+    if number == 0:
+        raise ChainNonsense("eth_chainId: expected a chain's number, got 0, which no chain has")
+    found.chain_id = chain_id = ChainId(number)
+    if (answer is None or isinstance(answer, RpcFailure)) and wanted in TAGS:
+        answer = latest  # a node without the tag: what can be said is said, and never "irreversible"
+    if answer is None or isinstance(answer, RpcFailure):
+        what = f": {answer.message}" if isinstance(answer, RpcFailure) else ""
+        raise Ended("no_such_block", f"{rpc.endpoint} has no block {wanted}{what}")
+    if not isinstance(answer, dict):
+        raise ChainNonsense(f"the block: expected an object, got {parse.show(answer)}")
+    header = header_fields(answer)
+    verified = _verified(header, wanted if by_hash else None, chain_id, found)
+    if wanted not in TAGS and not by_hash and verified.number != int(wanted, 16):
+        raise ChainNonsense(f"the block: asked for number {int(wanted, 16)}, got {verified.number}")
+    found.block = verified.block
+    return PinnedBlock(rpc, chain_id, header, verified)
+
+
+def _verified(header: dict[str, Any], expected: str | None, chain_id: ChainId, found: Found) -> ProvenHeader:
+    try:
+        verified = verify_header(header, expected_hash=expected)
+    except ProofInvalid as error:
+        found.checks = [Check("block_hash", "fail", error.message)]
+        raise Ended("header_mismatch", f"{error.message}{_not_evm(chain_id)}") from error
+    if not any(verified.state_root):
+        found.checks = [Check("block_hash", "fail", "the header's state root is zero")]
+        raise Ended("no_state_root", "the block has no state root (as blocks mined on a local fork): no proof")
+    return verified
+
+
+def _refused(failure: RpcFailure, node: str, chain_id: ChainId) -> Ended:
+    """The refusal of a question without which nothing can be proven."""
+    words = failure.message.lower()
+    if failure.code != -32601 and any(hint in words for hint in _PRUNED):
+        return Ended("state_pruned", f"{node} no longer has this block's state (an archive node has): {failure}")
+    if failure.code == -32601 or any(hint in words for hint in _UNKNOWN_METHOD):
+        name = "no_proof_method" if failure.method == "eth_getProof" else "rpc_refused"
+        return Ended(name, f"{node} does not answer {failure.method}{_not_evm(chain_id)}")
+    return Ended("rpc_refused", f"{node}: {failure}")
+
+
+def _not_evm(chain_id: ChainId) -> str:
+    name = _NOT_EVM.get(chain_id.number)
+    if name is not None:
+        return f"; {name} ({chain_id}) does not run EVM code, so nothing can be proven about it"
+    return "; either the node changed it, or this chain's blocks are not Ethereum's"

@@ -1,0 +1,282 @@
+"""Confirms a witness: executes a call at a pinned block by ``debug_traceCall``, and reads what it really did.
+
+A call counts if it succeeds at the top and executes the named instruction, on the account's own storage, in a frame of
+which neither it nor any of its ancestors failed; a write counts if the slot's value in the end is not the proven one.
+An answer with authority is asked by ``eth_call``. The node's word is enough here: it can only take a pass away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from orchestrator.chain.examination.frames import Effects, effects, last_return, visited
+from orchestrator.chain.node import parse
+from orchestrator.chain.node.rpc import Call as RpcCall
+from orchestrator.chain.node.rpc import Rpc, RpcFailure
+from orchestrator.closure.evm.facts import Authority, Finding
+from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
+from orchestrator.closure.evm.questions import QUESTIONS
+from orchestrator.closure.proof.evidence import to_eip55
+from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
+from orchestrator.errors import ChainError, ChainNonsense
+from orchestrator.models import BlockRef
+
+GAS: Final = 16_000_000
+"""What a transaction may take at most (EIP-7825 caps it at 2^24)."""
+_WEI: Final = 10**24
+"""What the sender is given besides the value: balances may be overridden."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to be tried for one finding."""
+
+    target: Finding | Authority
+    call: Call
+    gas: int = GAS
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What trying came to."""
+
+    confirmed: bool
+    detail: str
+    done: Finding | None = None
+    """The finding that was executed: the attempt's own, or another that the same call led to."""
+    place: int | None = None
+    """For an answer: the program counter where the account's own code gave it, if the node can trace."""
+
+
+def unrealizable(account: int, attempt: Attempt, block: BlockRef, timestamp: int) -> str | None:
+    """Why nobody could ever make this call; None if somebody could."""
+    sender, call = attempt.call.sender, attempt.call
+    if sender == account:
+        return "it would have to come from the account itself"
+    if sender <= LAST_SYSTEM_ADDRESS or sender == SYSTEM_ADDRESS or sender > ADDRESS_BITS:
+        return f"nobody can send from {sender:#042x}"
+    if call.timestamp is not None and call.timestamp < timestamp:
+        return "it would have to be sent in the past"
+    if call.number is not None and call.number < block.number:
+        return "it would have to be sent in an earlier block"
+    if any(address == account or address <= LAST_SYSTEM_ADDRESS for address in call.codes):
+        return "it rests on code at an address where none can be deployed"
+    return None
+
+
+async def confirm(
+    rpc: Rpc,
+    at: Any,
+    account: int,
+    attempts: Sequence[Attempt],
+    storage: Mapping[int, int],
+    findings: Sequence[Finding] = (),
+) -> list[Outcome]:
+    """Tries the attempts at the block that ``at`` names (a block parameter): one round trip, two where code of fresh
+    addresses or slots that nobody proved must be read. Every attempt has been found realizable. A call that leads
+    to another one of ``findings`` than its own is confirmed for that.
+
+    An attempt without a readable answer (no such method, too large) is not confirmed, and says why. Raises
+    ChainUnreachable.
+    """
+    if not attempts:
+        return []
+    calls: list[RpcCall] = [_question(at, account, attempt) for attempt in attempts]
+    questions = [index for index, attempt in enumerate(attempts) if isinstance(attempt.target, Authority)]
+    calls += [_trace(at, account, attempts[index]) for index in questions]
+    first = len(calls)
+    fresh = sorted({address for attempt in attempts for address in attempt.call.codes})
+    for address in fresh:
+        calls.append(("eth_getCode", [to_eip55(address), at]))
+        calls.append(("eth_getTransactionCount", [to_eip55(address), at]))
+    answers = await _ask(rpc, calls)
+    traces = dict(zip(questions, answers[len(attempts) : first], strict=True))
+    taken = _taken(fresh, answers[first:])
+    outcomes: list[Outcome] = []
+    wanted: dict[int, set[int]] = {}
+    for index, (attempt, answer) in enumerate(zip(attempts, answers, strict=False)):
+        occupied = taken & set(attempt.call.codes)
+        if occupied:
+            outcomes.append(Outcome(False, f"code was needed at {to_eip55(min(occupied))}, which is not fresh"))
+        elif isinstance(answer, ChainError):
+            outcomes.append(Outcome(False, answer.message))
+        elif isinstance(answer, RpcFailure):
+            outcomes.append(Outcome(False, str(answer)))
+        elif isinstance(attempt.target, Authority):
+            outcomes.append(_answered(attempt.target, answer, traces[index]))
+        else:
+            outcome, unknown = _acted((attempt.target, *findings), answer, account, storage)
+            outcomes.append(outcome)
+            if unknown:
+                wanted[index] = unknown
+    if wanted and not any(outcome.confirmed for outcome in outcomes):
+        known = await _more_storage(rpc, at, account, storage, set().union(*wanted.values()))
+        for index in wanted:
+            target = attempts[index].target
+            assert isinstance(target, Finding)
+            outcomes[index] = _acted((target, *findings), answers[index], account, known)[0]
+    return outcomes
+
+
+async def succeed(rpc: Rpc, at: Any, account: int, attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Those that do not fail at the top: one round trip for each hundred, and no traces."""
+    if not attempts:
+        return []
+    answers = await _ask(rpc, [_plain(at, account, attempt) for attempt in attempts])
+    return [one for one, answer in zip(attempts, answers, strict=True) if isinstance(answer, str)]
+
+
+async def reached(rpc: Rpc, at: Any, account: int, attempts: Sequence[Attempt]) -> list[bytes]:
+    """The code of other accounts that the calls came to, whether they failed or not: two round trips."""
+    found: set[int] = set()
+    for trace in await _ask(rpc, [_trace(at, account, attempt) for attempt in attempts]):
+        found |= visited(trace)
+    others = [one for one in sorted(found) if LAST_SYSTEM_ADDRESS < one != account][:_MOST_CODES]
+    codes: list[bytes] = []
+    for answer in await _ask(rpc, [("eth_getCode", [to_eip55(other), at]) for other in others]) if others else []:
+        with contextlib.suppress(ChainNonsense):
+            codes.append(parse.data(answer, "eth_getCode"))
+    return codes
+
+
+# --- below: calls and answers --------------------------------------------------------------------------------------
+
+
+def _question(at: Any, account: int, attempt: Attempt) -> RpcCall:
+    """What settles the attempt: a trace for a finding, the answer itself for an authority."""
+    if not isinstance(attempt.target, Authority):
+        return _trace(at, account, attempt)
+    return _plain(at, account, attempt)
+
+
+def _plain(at: Any, account: int, attempt: Attempt) -> RpcCall:
+    state, block = _overrides(attempt)
+    more: list[Any] = [state, block] if block else [state] if state else []
+    return ("eth_call", [_transaction(account, attempt), at, *more])
+
+
+def _trace(at: Any, account: int, attempt: Attempt) -> RpcCall:
+    state, block = _overrides(attempt)
+    options: dict[str, Any] = {"enableMemory": False, "enableReturnData": False, "disableStorage": True}
+    if state:
+        options["stateOverrides"] = state
+    if block:
+        options["blockOverrides"] = block
+    return ("debug_traceCall", [_transaction(account, attempt), at, options])
+
+
+def _transaction(account: int, attempt: Attempt) -> dict[str, str]:
+    return {
+        "from": to_eip55(attempt.call.sender),
+        "to": to_eip55(account),
+        "data": "0x" + attempt.call.calldata.hex(),
+        "value": hex(attempt.call.value),
+        "gas": hex(attempt.gas),
+    }
+
+
+def _overrides(attempt: Attempt) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The state and the block that the call needs: a balance, code at fresh addresses, a later time."""
+    call = attempt.call
+    state: dict[str, dict[str, str]] = {to_eip55(a): {"code": "0x" + code.hex()} for a, code in call.codes.items()}
+    if call.value:
+        state.setdefault(to_eip55(attempt.call.sender), {})["balance"] = hex(call.value + _WEI)
+    block: dict[str, str] = {}
+    if call.timestamp is not None:
+        block["time"] = hex(call.timestamp)
+    if call.number is not None:
+        block["number"] = hex(call.number)
+    return state, block
+
+
+async def _ask(rpc: Rpc, calls: Sequence[RpcCall]) -> list[Any]:
+    """The answers; one by one where together they are more than is read, an error in the place of each that is."""
+    try:
+        return await rpc.batch(calls)
+    except ChainNonsense as error:
+        if len(calls) == 1:
+            return [error]
+    answers: list[Any] = []
+    for call in calls:
+        try:
+            answers += await rpc.batch([call])
+        except ChainNonsense as error:
+            answers.append(error)
+    return answers
+
+
+def _taken(fresh: Sequence[int], answers: Sequence[Any]) -> set[int]:
+    """Of the addresses, those that are not surely fresh: code there may not be overridden."""
+    taken: set[int] = set()
+    for address, code, count in zip(fresh, answers[::2], answers[1::2], strict=True):
+        if code != "0x" or count != "0x0":
+            taken.add(address)
+    return taken
+
+
+def _answered(asked: Authority, answer: Any, trace: Any) -> Outcome:
+    """Whether the answer is what the question's asker takes for yes."""
+    try:
+        data = parse.data(answer, "eth_call")
+    except ChainError as error:
+        return Outcome(False, error.message)
+    question = next((known for known in QUESTIONS if known.name == asked.name), None)
+    if question is None or len(data) < question.size:
+        return Outcome(False, f"{asked.name}: the answer has {len(data)} bytes")
+    shown = data[: question.offset + 32].hex()
+    if not question.says_yes(data):
+        return Outcome(False, f"{question.name} answers 0x{shown}, which is not the magic value")
+    return Outcome(True, f"{question.name} answers 0x{shown}", place=last_return(trace))
+
+
+def _acted(
+    findings: Sequence[Finding], trace: Any, account: int, storage: Mapping[int, int]
+) -> tuple[Outcome, set[int]]:
+    """The outcome for the first finding that was done, else for the first of all; and slots that must be known."""
+    try:
+        done = effects(trace, account)
+    except ChainError as error:
+        return Outcome(False, error.message), set()
+    if done is None:
+        return Outcome(False, "the call fails"), set()
+    outcomes = [_effective(finding, done, storage) for finding in dict.fromkeys(findings)]
+    confirmed = next((outcome for outcome, _ in outcomes if outcome.confirmed), None)
+    return confirmed or outcomes[0][0], set().union(*(unknown for _, unknown in outcomes))
+
+
+def _effective(finding: Finding, done: Effects, storage: Mapping[int, int]) -> tuple[Outcome, set[int]]:
+    slots = done.executed.get((finding.address, finding.pc, finding.opcode))
+    where = f"{finding.opcode} at {finding.pc:#x} in {to_eip55(finding.address)}"
+    if slots is None:
+        return Outcome(False, f"the call succeeds without {where}"), set()
+    if finding.opcode != "SSTORE":
+        return Outcome(True, f"the call succeeds and executes {where}", finding), set()
+    changed = [slot for slot in slots if slot in storage and done.writes[slot] != storage[slot]]
+    if changed:
+        slot = min(changed)
+        detail = f"slot {slot:#x} becomes {done.writes[slot]:#x}, proven is {storage[slot]:#x}"
+        return Outcome(True, detail, finding), set()
+    unknown = {slot for slot in slots if slot not in storage}
+    return Outcome(False, f"the call succeeds and executes {where}, but changes no value"), unknown
+
+
+async def _more_storage(
+    rpc: Rpc, at: Any, account: int, storage: Mapping[int, int], slots: Collection[int]
+) -> dict[int, int]:
+    """The storage with the values of slots that nobody proved (a mapping's, chosen by the caller)."""
+    asked = sorted(slots)[:_MOST_SLOTS]
+    words = await rpc.batch([("eth_getStorageAt", [to_eip55(account), f"0x{slot:064x}", at]) for slot in asked])
+    known = dict(storage)
+    for slot, word in zip(asked, words, strict=True):
+        try:
+            known[slot] = parse.quantity_or_word(rpc.demand(word), "eth_getStorageAt")
+        except ChainNonsense:
+            continue
+    return known
+
+
+_MOST_SLOTS: Final = 64
+_MOST_CODES: Final = 8

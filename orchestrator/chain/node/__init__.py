@@ -1,0 +1,1 @@
+"""One RPC node: requests (``rpc``), hostile answers (``parse``), the head and its reorgs, wallets. Proves nothing."""

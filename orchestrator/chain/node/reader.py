@@ -1,0 +1,136 @@
+"""Reads wallets off the chain: one account's wallet at ONE block, and what it holds.
+
+Here is what is asked, and in which order. That all answers are of one block is ``head``'s part, what they mean about a
+wallet ``wallets``'.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from orchestrator.artifacts import load
+from orchestrator.chain.node import parse
+from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, optional_header
+from orchestrator.chain.node.holdings import read_holdings
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change
+from orchestrator.errors import ChainUnreachable, Disagreement
+from orchestrator.models import AccountId, Address, BlockRef, ChainId
+from orchestrator.ports.chain import ChainView, Deployment, Holdings, StateChange
+from orchestrator.wallet.contract import STATE_SLOT, account_word
+
+_STATE_WORD: Final = "0x" + STATE_SLOT.to_bytes(32, "big").hex()
+
+
+class ChainReader:
+    """Implements ``orchestrator.ports.Chain`` for wallets of one factory.
+
+    ``from_block`` is the factory's block, where the search for its events begins. Reads only.
+    """
+
+    def __init__(self, rpc: Rpc, factory: Address, *, from_block: int = 0) -> None:
+        self._rpc = rpc
+        self._reads = HeadReads(rpc, from_block)
+        self._factory = WalletFactory(factory, load("SmartWallet"))
+
+    async def chain_id(self) -> ChainId:
+        """The node's chain. Raises ChainUnreachable or ChainNonsense."""
+        return await self._rpc.chain_id()
+
+    async def close(self) -> None:
+        """Ends the connections to the node."""
+        await self._rpc.close()
+
+    async def view(self, account_id: AccountId) -> ChainView:
+        """The account's wallet at the head: 1 round trip while there is none, else 2.
+
+        A deployment whose code is not the artifact's has ``code_matches`` False, and no ``change``: the storage of
+        another contract means nothing. Raises Disagreement where two sources on the chain differ, and differ again at
+        the next read: a node that is importing a block may answer for the head with the next block's storage (Anvil
+        1.7.1 does, about once in 140 reads when every block changes the slot), and that is no matter for an operator.
+        """
+        disagreement: Disagreement | None = None
+        for _ in range(ATTEMPTS):
+            try:
+                return await self._view(account_id)
+            except Moved:
+                continue
+            except Disagreement as error:
+                if disagreement is not None and disagreement.message == error.message:
+                    raise
+                disagreement = error
+        raise disagreement or self._reads.moving()
+
+    async def _view(self, account_id: AccountId) -> ChainView:
+        *head_answers, created, factory_code = await self._rpc.batch(
+            [
+                *HEAD_CALLS,
+                self._reads.logs(self._factory.address, _created_topics(account_id), "latest"),
+                ("eth_getCode", [self._factory.address, "latest"]),
+            ]
+        )
+        heads = self._reads.heads(head_answers)
+        found = await self._created(created, account_id)
+        if found is None:
+            factory = parse.data(self._rpc.demand(factory_code), "the factory's code")
+            return ChainView(heads.head, heads.safe, heads.finalized, None, None, factory != b"")
+        deployment, change = await self._wallet(account_id, found, heads.head)
+        return ChainView(heads.head, heads.safe, heads.finalized, deployment, change)
+
+    async def _wallet(
+        self, account_id: AccountId, found: parse.Log, head: BlockRef
+    ) -> tuple[Deployment, StateChange | None]:
+        """Everything about the wallet at ``head``, in one round trip."""
+        wallet = parse.word_address(found.topics[1], "SmartWalletCreated.wallet")
+        to_block = hex(head.number)
+        logs_created, logs_state, deployed_in, code_hex, word = await self._reads.pinned(
+            head,
+            lambda at: [
+                self._reads.logs(self._factory.address, _created_topics(account_id), to_block),
+                self._reads.logs(wallet, [STATE_TOPIC], to_block),
+                ("eth_getBlockByNumber", [hex(found.block.number), False]),
+                ("eth_getCode", [wallet, at]),
+                ("eth_getStorageAt", [wallet, _STATE_WORD, at]),
+            ],
+        )
+        again = await self._created(logs_created, account_id)
+        block_now = optional_header(deployed_in, "the deployment's block")
+        if again != found or block_now is None or block_now.block != found.block:
+            raise Moved
+        code = parse.data(self._rpc.demand(code_hex), "eth_getCode")
+        deployment = self._factory.deployment(account_id, wallet, found, code)
+        changes = await parse.many_logs(self._rpc.demand(logs_state), "StateChanged logs")
+        if not deployment.code_matches:
+            return deployment, None
+        stored = parse.quantity_or_word(self._rpc.demand(word), "eth_getStorageAt slot 0")
+        return deployment, last_change(deployment, changes, stored & 0xFF, head)
+
+    async def _created(self, answer: Any, account_id: AccountId) -> parse.Log | None:
+        logs = await parse.many_logs(self._rpc.demand(answer), "SmartWalletCreated logs")
+        return self._factory.created(logs, account_id)
+
+    async def is_canonical(self, block: BlockRef) -> bool:
+        """Whether the node's canonical chain has this hash at this number.
+
+        Raises ChainUnreachable ``chain_behind`` where the node has no block of that number: then it is not known.
+        """
+        answer = await self._rpc.call("eth_getBlockByNumber", [hex(block.number), False])
+        now = optional_header(answer, f"block {block.number}")
+        if now is None:
+            raise ChainUnreachable(
+                f"{self._rpc.endpoint}: the node has no block {block.number}, which was seen before",
+                code="chain_behind",
+            )
+        return now.block == block
+
+    async def holdings(self, wallet: Address, named: tuple[Address, ...] = ()) -> Holdings:
+        """Wei and ERC-20 balances above zero at the head, in 3 round trips (more for hundreds of tokens).
+
+        Tokens are found by ``Transfer`` logs to the wallet since ``from_block``, so one that moves without logs is
+        found only if ``named``. A token that reverts or answers nonsense is listed in ``unreadable``.
+        """
+        return await read_holdings(self._reads, wallet, named)
+
+
+def _created_topics(account_id: AccountId) -> list[bytes | None]:
+    return [CREATED_TOPIC, None, None, account_word(account_id)]
