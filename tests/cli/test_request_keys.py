@@ -51,6 +51,8 @@ def place(tmp_path, monkeypatch, simulator):
     for name, value in environment.items():
         monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
     monkeypatch.setattr(options, "json", True)
+    monkeypatch.setattr(options, "config", None)  # what a run of the whole command in this process has left
+    monkeypatch.setattr(options, "overrides", {})
     monkeypatch.setattr(
         key_folder.RequestKeyFolder.__init__, "__kwdefaults__", {"patience": 30.0, "work_factor": 2**10}
     )
