@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from orchestrator.authorization.gate import is_disabled
+from orchestrator.authorization.gate import is_disabled, read_oversight
 from orchestrator.authorization.obstacles import Obstacle, obstacles
 from orchestrator.authorization.permission import bound_wallets, key_policy_for
 from orchestrator.challenge import (
@@ -30,7 +30,7 @@ from orchestrator.challenge import (
 from orchestrator.connect import has_journal, open_journal, open_keystore, open_platform, open_ruleset
 from orchestrator.errors import KeyUnavailable, PlatformRefused
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.settings import Settings
@@ -248,7 +248,7 @@ async def _known(journal: Journal | None, challenge: Challenge, account_id: Acco
         return _Known(AccountState(), Oversight(), ChallengeHistory(fetched_for=None, signed_for=None), frozenset())
     return _Known(
         AccountState() if account_id is None else fold(await journal.read(account_id)),
-        fold_oversight(await journal.read(STREAM)),
+        await read_oversight(journal),
         await journal.challenge_history(challenge.digest),
         await journal.known_accounts(named_accounts(challenge)),
     )
@@ -267,7 +267,7 @@ async def _journal(settings: Settings) -> AsyncIterator[Journal | None]:
 async def adopted(settings: Settings) -> str | None:
     """The hash of the ruleset in force, or None where there is no journal or none was adopted yet."""
     async with _journal(settings) as journal:
-        return None if journal is None else fold_oversight(await journal.read(STREAM)).ruleset_hash
+        return None if journal is None else (await read_oversight(journal)).ruleset_hash
 
 
 def _now() -> datetime:

@@ -1,4 +1,4 @@
-"""What stands between a challenge and a key: the ruleset in force, stops, the restore guard.
+"""What people have decided, asked before anything is signed: the ruleset in force, approvals, stops, keys out of use.
 
 Every check reads the journal's stream ``signing`` once, and what is then recorded is recorded only if that stream has
 not grown meanwhile (``unchanged``): a stop or a new ruleset, whichever process it comes from, takes effect with the

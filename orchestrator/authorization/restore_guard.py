@@ -8,7 +8,6 @@ have seen to it; what a process does by itself again, and what nobody was asked 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC
 
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight_state import STREAM
@@ -71,21 +70,12 @@ async def note_decisions(journal: Journal, log: SigningLog) -> None:
     whether people's word was lost with it. Call behind ``restore_finding`` only."""
     journaled, identity = await journal.read(STREAM), await journal.identity()
     last = await asyncio.to_thread(log.last, identity)
+    epoch = last.epoch if last is not None else 0
     fresh = [item for item in journaled if last is None or item.seq > last.seq]
     decided = [item for item in fresh if is_decision(item.event)]
     for item in (*decided[-1:], *fresh[-1:]):  # one that is both has one line: what is there already is not noted again
-        entry = LogEntry(
-            epoch=last.epoch if last is not None else 0,
-            seq=item.seq,
-            hash=item.hash,
-            account_id="",
-            purpose="decision" if is_decision(item.event) else "change",
-            digest="",
-            signer="",
-            key="",
-            at=item.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        )
-        await asyncio.to_thread(log.note, identity, entry)
+        purpose = "decision" if is_decision(item.event) else "change"
+        await asyncio.to_thread(log.note, identity, LogEntry.of(item, epoch, purpose=purpose))
 
 
 def is_decision(event: Event) -> bool:

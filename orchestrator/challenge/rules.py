@@ -90,10 +90,7 @@ def _foreign(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Obje
     fetched_for = expectation.history.fetched_for
     if fetched_for == expectation.purpose:
         return None
-    return (
-        f"a challenge first fetched for {_purpose_text(expectation.purpose)}",
-        f"one fetched for {_purpose_text(fetched_for)}",
-    )
+    return f"a challenge first fetched for {_whose(expectation.purpose)}", f"one fetched for {_whose(fetched_for)}"
 
 
 def _account(challenge: Challenge, forms: Sequence[Form], expectation: Expectation) -> Objection | None:
@@ -113,15 +110,8 @@ def _signed_before(_: Challenge, __: Sequence[Form], expectation: Expectation) -
     if expectation.resuming:
         if signed_for == expectation.purpose:
             return None
-        return (
-            f"the signature intended for {_purpose_text(expectation.purpose)}",
-            f"one intended for {_purpose_text(signed_for)}",
-        )
-    return (
-        None
-        if signed_for is None
-        else ("a challenge never signed before", f"one signed for {_purpose_text(signed_for)}")
-    )
+        return f"the signature intended for {_whose(expectation.purpose)}", f"one intended for {_whose(signed_for)}"
+    return None if signed_for is None else ("a challenge never signed before", f"one signed for {_whose(signed_for)}")
 
 
 def _chain(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
@@ -165,7 +155,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def _purpose_text(purpose: tuple[str, str] | None) -> str:
+def _whose(purpose: tuple[str, str] | None) -> str:
     return "no account" if purpose is None else f"{purpose[1]} of account {purpose[0]}"
 
 

@@ -20,7 +20,8 @@ _MOST_ADVANCING = 64
 
 
 class Wakes:
-    """Wake-ups of driven accounts: by a webhook (one account), by a new block (all). Others are not remembered."""
+    """Wake-ups of driven accounts: by a webhook (one account), by a new block (all). A wake-up of an account that
+    nobody drives is dropped."""
 
     def __init__(self) -> None:
         self._events: dict[AccountId, asyncio.Event] = {}

@@ -35,7 +35,7 @@ __all__ = ["GENESIS", "Journal", "Verification"]
 
 class Journal:
     """The facts of all accounts, in streams: one per account id, one per ``reference:…`` of a creation, and ``signing``
-    for what people decide."""
+    for what people decide. Implements ``ports.journal.Journal``."""
 
     def __init__(self, database: Database, *, is_there: bool = True) -> None:
         self._database = database

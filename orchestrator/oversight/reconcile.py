@@ -11,7 +11,6 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC
 
 from orchestrator.authorization.restore_guard import restore_finding
 from orchestrator.errors import Disposition, OrchestratorError
@@ -82,21 +81,8 @@ async def reconcile(
     stops = () if lost is None else (_stop(lost, by),)
     recorded, *_ = await services.journal.import_signatures(rows, event, *stops, at=now)
     last = await asyncio.to_thread(log.last, identity)
-    await asyncio.to_thread(
-        log.note,
-        identity,
-        LogEntry(
-            epoch=last.epoch + 1 if last is not None else 1,
-            seq=recorded.seq,
-            hash=recorded.hash,
-            account_id="",
-            purpose="",
-            digest="",
-            signer="",
-            key="",
-            at=now.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        ),
-    )
+    entry = LogEntry.of(recorded, last.epoch + 1 if last is not None else 1)
+    await asyncio.to_thread(log.note, identity, entry)
     done = event.model_copy(update={"signatures": getattr(recorded.event, "signatures", event.signatures)})
     return Reconciliation(done, next((Stop(new.stop, new.scope, new.reason, new.by, now) for new in stops), None))
 

@@ -14,8 +14,8 @@ from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import Ruleset
 from orchestrator.ports.journal import Journal, retry_on_conflict
 
-_AT_ONCE = 0.5
-"""Seconds after which somebody is told that there is something to wait for."""
+_QUIET_SECONDS = 0.5
+"""How long a wait may take before it is reported."""
 
 Clock = Callable[[], datetime]
 """The time now, aware, in UTC."""
@@ -39,7 +39,7 @@ class Landing:
         """
         if self.meanwhile is not None:
             await self.meanwhile()
-        if await records.landed(min(_AT_ONCE, self.patience)):
+        if await records.landed(min(_QUIET_SECONDS, self.patience)):
             return
         self.watch(f"{decision}; a signature was on its way before, waiting for the end of its request")
         if not await records.landed(self.patience):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Protocol
 
+from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import Address, ChainAccount
 
 
@@ -86,6 +88,22 @@ class LogEntry:
     key: str
     at: str
     """ISO-8601 UTC."""
+
+    @classmethod
+    def of(
+        cls,
+        item: Recorded,
+        epoch: int,
+        *,
+        purpose: str = "",
+        account_id: str = "",
+        digest: str = "",
+        signer: str = "",
+        key: str = "",
+    ) -> LogEntry:
+        """The line for an event of the journal."""
+        at = item.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return cls(epoch, item.seq, item.hash, account_id, purpose, digest, signer, key, at)
 
 
 class SigningLog(Protocol):

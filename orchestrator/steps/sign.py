@@ -10,7 +10,6 @@ same challenge is then signed again, or lapses. A signature that is made after a
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC
 
 from orchestrator import eip191
 from orchestrator.authorization.gate import append_as_seen, count_limits, read_oversight, stop_wait
@@ -149,16 +148,14 @@ async def _entry(session: AccountSession, owner: ChainAccount, key: KeyInfo) -> 
     intent = next(item for item in reversed(recorded) if item.event == op.intended)
     identity = await journal.identity()
     last = await asyncio.to_thread(session.services.signing_log.last, identity)
-    return identity, LogEntry(
-        epoch=last.epoch if last is not None else 0,
-        seq=intent.seq,
-        hash=intent.hash,
-        account_id=session.account_id,
+    return identity, LogEntry.of(
+        intent,
+        last.epoch if last is not None else 0,
         purpose=op.intended.purpose,
+        account_id=session.account_id,
         digest=op.intended.digest,
         signer=str(owner),
         key=key.name,
-        at=intent.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
     )
 
 
