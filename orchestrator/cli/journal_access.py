@@ -96,7 +96,7 @@ async def note_in_signing_log(journal: Journal) -> None:
 
     from orchestrator.authorization.restore_guard import note_decisions, restore_finding
     from orchestrator.connect import open_keystore, open_ruleset
-    from orchestrator.signers.log import FileSigningLog
+    from orchestrator.signers.signing_log import FileSigningLog
 
     given = settings()
     if not given.keystore.is_dir():

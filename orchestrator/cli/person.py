@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.context import settings
 from orchestrator.cli.journal_access import now, with_journal
+from orchestrator.cli.output import settings
 from orchestrator.models import OperationKind
 
 if TYPE_CHECKING:

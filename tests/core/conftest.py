@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from coincurve import PrivateKey
 from eth_hash.auto import keccak
-from orchestrator.signers.log import FileSigningLog
 
 from orchestrator import eip191
 from orchestrator.errors import Disposition, PlatformRefused, PlatformUnreachable, UncertainAnswer
@@ -33,6 +32,7 @@ from orchestrator.ports.platform import PlatformAccount, PlatformCustomer
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runner import Runner
 from orchestrator.session import AccountSession, Services
+from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.create import create_account
 from orchestrator.steps.observe import observe
 

@@ -19,8 +19,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.signers.log import FileSigningLog
-
 from orchestrator.authorization.gate import ruleset_wait
 from orchestrator.challenge import Challenge
 from orchestrator.errors import JournalError
@@ -32,6 +30,7 @@ from orchestrator.lifecycle.stages import Parameters
 from orchestrator.policy import Limit, Policy, Ruleset
 from orchestrator.session import AccountSession, Services
 from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.sign import sign
 
 PASSWORD = "of the race"
