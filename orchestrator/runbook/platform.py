@@ -55,8 +55,6 @@ PLATFORM: Final = (
     Entry("customer_not_active", STOP,
         "the customer's status is not active, and only an active customer gets an account",
         "Finish the customer's onboarding on the platform, then run it again."),
-    Entry("customer_exists", STOP, "the platform has a customer with this wallet or external id",
-        "Use the customer that is there."),
     Entry("webhook_not_found", STOP, "the platform has no webhook subscription with this id",
         "Check the id in the platform's console."),
     Entry("webhook_signature_invalid", STOP, "a webhook's signature does not hold, so the delivery was not taken",

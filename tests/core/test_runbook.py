@@ -13,8 +13,8 @@ from orchestrator.platform import answers
 from orchestrator.runbook import CHAPTERS, RUNBOOK, advice, advice_for
 
 PACKAGE = Path(orchestrator.__file__).parent
-OF_THE_TABLES = "factory", "escrow", "operator"
-"""``chain/wallets`` names the code after what differs: ``wrong_…``."""
+CONTRACTS = "factory", "escrow"
+"""``chain/node/wallets`` names the code after what differs: ``wrong_…``."""
 
 
 def _codes(node: ast.expr | None) -> list[str]:
@@ -26,7 +26,7 @@ def _codes(node: ast.expr | None) -> list[str]:
         case ast.BoolOp(values=values):
             return [code for value in values for code in _codes(value)]
         case ast.JoinedStr(values=[ast.Constant(value="wrong_"), _]):
-            return [f"wrong_{name}" for name in OF_THE_TABLES]
+            return [f"wrong_{name}" for name in CONTRACTS]
     return []
 
 
@@ -68,7 +68,7 @@ def _uses() -> dict[str, set[str]]:
                 found[code].add("operator" if _name(node) == "Halt" else disposition)
     for code in vars(answers)["_BY_STATUS"].values():
         found[code].add("")
-    return found
+    return dict(found)
 
 
 USES = _uses()

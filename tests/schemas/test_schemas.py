@@ -151,7 +151,7 @@ def test_reports_fit() -> None:
 
 def test_an_error_of_one_of_several_accounts_fits() -> None:
     empty = ("operation", "status", "address", "block", "waitingFor", "since", "deadline", "certificate")
-    failed = {"outcome": "failed", "error": {"code": "not_a_uuid", "message": "expected a UUID"}}
+    failed = {"outcome": "failed", "error": {"code": "not_a_uuid", "message": "expected a UUID", "fix": "Copy the id."}}
     check("operation", {"accountId": "nonsense", **dict.fromkeys(empty), **failed})
 
 
@@ -167,7 +167,7 @@ def test_accounts_fit() -> None:
 
 
 GOOD: dict[str, dict[str, Any]] = {
-    "error": {"error": {"code": "settings_missing", "message": "missing setting"}},
+    "error": {"error": {"code": "settings_missing", "message": "missing setting", "fix": "Set what is named."}},
     "serve": {"url": "http://127.0.0.1:1"},
     "journal-verify": {"valid": False, "events": 2, "head": "0" * 64, "firstBad": 3},
     "doctor": {
