@@ -50,7 +50,7 @@ class IdempotencyKeys:
         row = self._store.one("SELECT * FROM idempotency WHERE key = ? AND state = 'done'", values[0].lower())
         if row is None or self._clock.ns() - row["created_ns"] > self._lifetime:
             return False
-        return bool(row["request_fingerprint"] == fingerprint)
+        return bool(row["fingerprint"] == fingerprint)
 
     def begin(self, key: str, fingerprint: str) -> Answer | None:
         """The stored answer of a repeat, or None after taking the key. Raises ApiError 409 (in flight) or 422."""
@@ -63,7 +63,7 @@ class IdempotencyKeys:
             if row is None:
                 self._store.insert("idempotency", key=key, fingerprint=fingerprint, state="in_flight", created_ns=now)
                 return None
-        if row["request_fingerprint"] != fingerprint:
+        if row["fingerprint"] != fingerprint:
             raise ApiError(422, "idempotency_key_reused", "this Idempotency-Key was used with another request")
         if row["state"] == "in_flight":
             raise ApiError(
