@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -154,7 +155,9 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
+@cache
 def _command() -> Any:
+    """Once for a process: it reads the signatures of all commands, and a test runs hundreds of them."""
     command = typer.main.get_command(app)
     _keep_examples(command)
     return command
