@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 from orchestrator.errors import SettingsError, UnsupportedChain
@@ -156,6 +157,7 @@ def to_address(text: str) -> Address:
     return checksummed
 
 
+@lru_cache(4096)
 def checksum(digits: str) -> Address:
     """EIP-55: 40 lower-case hex digits to the checksummed address."""
     from eth_hash.auto import keccak  # not for the command line's help, which imports this module

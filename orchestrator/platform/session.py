@@ -71,6 +71,7 @@ class Session:
         self._api_secret = settings.api_secret
         self.signing_key = SessionKey(settings, request_keys)
         self._http = Http(
+            tls=self._base.startswith("https://"),
             timeout_seconds=settings.timeout_seconds,
             connect_timeout_seconds=settings.connect_timeout_seconds,
             keepalive_seconds=settings.keepalive_seconds,
