@@ -9,7 +9,7 @@ from tests.e2e.test_signing import created, proof, require, types
 from tests.profile import full_only
 
 
-@full_only("a devnet and 16 commands; tests/core/test_gate_addresses.py has the same in parts")
+@full_only("a devnet and 16 commands; tests/authorization/test_gate_addresses.py has the same in parts")
 def test_only_the_journal_binds_a_key_and_a_stop_is_of_its_address(cli, devnet):
     """The devnet's own key was made without a journal: to this one it is a file like any other."""
     require(devnet, keys=1)

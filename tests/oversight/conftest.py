@@ -17,6 +17,7 @@ from orchestrator.models import Address
 from orchestrator.people import Signatory
 from orchestrator.policy import Policy, Ruleset
 from tests.journal.databases import database, postgres_server  # noqa: F401
+from tests.lab import lab, migrated  # noqa: F401
 
 START = datetime(2026, 3, 4, 5, 6, 7, 891, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.models import OperationKind
 from orchestrator.policy import Approvals, Person, Policy, Role, Ruleset
-from tests.core.office import backup, decide, oversight, reconciled, restart, restore, stop
+from tests.authorization.decisions import backup, decide, oversight, reconciled, restart, restore, stop
 
 ACTIVATE = OperationKind.ACTIVATE
 PEOPLE = {"alice": Person(address="0x2c7536E3605D9C16a7a3D7b1898e529396a65c23", roles=tuple(Role))}

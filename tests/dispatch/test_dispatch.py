@@ -20,7 +20,7 @@ from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.models import AccountStatus, OperationKind
-from tests.core.conftest import CUSTOMER, OWNER
+from tests.lab import CUSTOMER, OWNER
 
 ACCOUNT = "a0000000-0000-4000-8000-000000000001"
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,7 @@ from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.models import ChainId, OperationKind, to_address
 from orchestrator.policy import Approvals, KeyPolicy, Limit, Person, Policy, Role
-from tests.core.office import changed, decide, stop
+from tests.authorization.decisions import changed, decide, stop
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 ELSEWHERE = to_address("0x" + "1" * 40)

@@ -19,7 +19,7 @@ from orchestrator.oversight.reconcile import reconcile
 from orchestrator.policy import Approvals, KeyPolicy, Policy, Role
 from orchestrator.session import AccountSession
 from orchestrator.steps.observe import observe
-from tests.core.office import PEOPLE, approved, backup, oversight, restore, say, stop, under
+from tests.authorization.decisions import PEOPLE, approved, backup, oversight, restore, say, stop, under
 
 ACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.CLOSE
 ASKING = Policy(

@@ -18,7 +18,7 @@ from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind, to_address
 from orchestrator.policy import Approvals, ChallengePolicy, KeyPolicy, Limit, Person, Policy, Role, Ruleset
-from tests.core.office import (
+from tests.authorization.decisions import (
     PEOPLE,
     approved,
     backup,

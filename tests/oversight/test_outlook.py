@@ -7,8 +7,8 @@ from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind
 from orchestrator.oversight.outlook import Outlook
 from orchestrator.policy import Approvals, Policy
-from tests.core.office import PEOPLE, oversight, resumed, stop, under
-from tests.core.office import decide as decided
+from tests.authorization.decisions import PEOPLE, oversight, resumed, stop, under
+from tests.authorization.decisions import decide as decided
 
 ACTIVATE, DEACTIVATE, CLOSE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE, OperationKind.CLOSE
 ASKING = Policy(limits=(), people=PEOPLE, approvals=Approvals(closure=1, policy=1, roles=1, keys=0, finality=1))
