@@ -130,7 +130,7 @@ async def test_a_reorg_replaces_blocks_and_keeps_their_transactions(block_time):
     async with Anvil(block_time=block_time) as node:
         await node.set_balance(nobody, 10**18)
         await node.rpc("anvil_impersonateAccount", nobody)
-        await node.mine(3)
+        await node.mine(6)
         start = await node.block_number()
         sent = []
         for sender, fees in ((signer, {}), (nobody, {}), (nobody, {"gasPrice": hex(10**10)}), (signer, {})):
@@ -140,9 +140,10 @@ async def test_a_reorg_replaces_blocks_and_keeps_their_transactions(block_time):
         await node.rpc("anvil_stopImpersonatingAccount", nobody)
         way = (await node.rpc("anvil_getAutomine"), await node.rpc("anvil_getIntervalMining"))
         before = await blocks(node)
-        await node.reorg(len(before) - 1 - start)
+        margin = 3  # blocks that a node with a clock may mine between these two calls
+        await node.reorg(len(before) - 1 - start + margin)
         after = await blocks(node)
-        assert after[: start + 1] == before[: start + 1]
+        assert after[: start + 1 - margin] == before[: start + 1 - margin]
         assert not set(after[start + 1 :]) & set(before)
         assert [await mined(node, tx_hash) for tx_hash in sent] == heights
         assert (await node.rpc("anvil_getAutomine"), await node.rpc("anvil_getIntervalMining")) == way
