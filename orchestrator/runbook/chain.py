@@ -83,7 +83,7 @@ CLOSURE: Final = (
     Entry("certificate_revoked", OPERATOR,
         "the block that a certificate rests on was final and has left the chain; its file is renamed to "
         "….revoked-….json",
-        "Check the node against others. Once its finality can be trusted again, run orchestrator close: it proves anew."),
+        "Check the node against others. Once its finality can be trusted again, close again: that proves anew."),
     Entry("not_closed", OPERATOR, "a certificate was asked for a wallet or an account that is not closed",
         "Look at both sides with orchestrator accounts show; then close."),
     Entry("certificate_unreadable", STOP, "the certificate's file cannot be read",
