@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
+from orchestrator.foreign import shown
 from orchestrator.models import Outcome
-from orchestrator.shown import shown
 
 if TYPE_CHECKING:
     from rich.console import Console

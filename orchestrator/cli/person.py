@@ -52,7 +52,7 @@ def signatory(
     """The person that the options name; without them, the one that the settings name, if the ruleset has people."""
     from orchestrator.people import Signatory
     from orchestrator.signers import FilePassword, PromptPassword
-    from orchestrator.signers.person_key import FileKey
+    from orchestrator.signers.key_files import FileKey
 
     given = settings()
     if key is None and signature is None and in_force.policy.people:
@@ -98,7 +98,7 @@ def closing_signatory(account_ids: Sequence[str]) -> Signatory | None:
         from orchestrator.oversight.records import in_force
         from orchestrator.people import Signatory
         from orchestrator.signers import PromptPassword
-        from orchestrator.signers.person_key import FileKey
+        from orchestrator.signers.key_files import FileKey
 
         mine = open_ruleset(given)
         ruleset = in_force(await read_oversight(journal), mine)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from orchestrator.errors import Disposition, KeyUnavailable, UnsupportedChain
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.models import Address, ChainAccount, to_address
 
 MAX_BYTES: Final = 16 * 1024

@@ -11,7 +11,7 @@ import pytest
 from orchestrator import eip191
 from orchestrator.errors import KeyUnavailable
 from orchestrator.signers import FixedPassword, Keyring, NoPassword, Secret
-from orchestrator.signers.person_key import FileKey
+from orchestrator.signers.key_files import FileKey
 
 PASSWORD = Secret("correct-horse-battery-staple")
 

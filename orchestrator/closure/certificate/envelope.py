@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 from orchestrator.closure.certificate.report import Failed
 from orchestrator.eip191 import recover, require
 from orchestrator.errors import SigningError
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.models import Address, to_address
 from orchestrator.ports.signers import Signer
 

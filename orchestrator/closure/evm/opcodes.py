@@ -1,11 +1,14 @@
 """The instructions of the EVM up to Osaka: name, words taken from the stack, words put on it. A table, no rules.
 
+``Code`` is a contract's code, taken apart into them.
+
 Sources: the Ethereum execution specifications; EIP-3855 (PUSH0), EIP-1153 (TLOAD, TSTORE), EIP-5656 (MCOPY),
 EIP-4844 and EIP-7516 (BLOBHASH, BLOBBASEFEE), EIP-7939 (CLZ). An opcode that is not here is undefined.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Final
 
 TABLE: Final[dict[int, tuple[str, int, int]]] = {
@@ -103,3 +106,41 @@ NAME: Final[list[str]] = [NAMES.get(code, "") for code in range(256)]
 TAKES: Final[list[int]] = [TABLE[code][1] if code in TABLE else 0 for code in range(256)]
 GROWTH: Final[list[int]] = [TABLE[code][2] - TABLE[code][1] if code in TABLE else 0 for code in range(256)]
 """By how much the stack grows."""
+
+_PUSH0: Final = CODES["PUSH0"]
+_PUSH32: Final = CODES["PUSH32"]
+_JUMPDEST: Final = CODES["JUMPDEST"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Code:
+    """The code of ``address``, taken apart once: constants by program counter, and where a jump may land."""
+
+    address: int
+    code: bytes
+    destinations: frozenset[int]
+    """Every JUMPDEST that is an instruction: one inside of a PUSH's constant is none."""
+    _constants: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, address: int, code: bytes) -> Code:
+        """Takes any bytes apart."""
+        destinations: set[int] = set()
+        pc, end = 0, len(code)
+        while pc < end:
+            opcode = code[pc]
+            if opcode == _JUMPDEST:
+                destinations.add(pc)
+            elif _PUSH0 < opcode <= _PUSH32:
+                pc += opcode - _PUSH0
+            pc += 1
+        return cls(address, code, frozenset(destinations))
+
+    def constant(self, pc: int) -> int:
+        """The constant of the PUSH at ``pc``; what the code's end cuts off is filled with zeros on the right."""
+        constant = self._constants.get(pc)
+        if constant is None:
+            width = self.code[pc] - _PUSH0
+            constant = int.from_bytes(self.code[pc + 1 : pc + 1 + width].ljust(width, b"\0"), "big")
+            self._constants[pc] = constant
+        return constant

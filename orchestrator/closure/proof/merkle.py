@@ -1,23 +1,38 @@
-"""Merkle-Patricia proofs, walked strictly: which value a 32-byte root holds for a key, or that it holds none.
+"""RLP and Merkle-Patricia proofs, walked strictly: which value a 32-byte root holds for a key, or that it holds none.
 
 The library ``trie`` also reads proofs, but passes over nodes that nobody needs and fails in its own ways on malformed
-ones; here each node must be the next one on the key's path, and every failure is a ProofInvalid. Format: Ethereum
-Yellow Paper, appendix D ("modified Merkle Patricia tree"); keys are hashed first ("secure" tries).
+ones; here each node must be the next one on the key's path, and every failure is a ProofInvalid. Formats: Ethereum
+Yellow Paper, appendices B (RLP) and D ("modified Merkle Patricia tree"); keys are hashed first ("secure" tries).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
+import rlp  # type: ignore[import-untyped]
 from eth_hash.auto import keccak
+from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
-from orchestrator.closure.proof.rlp import Item, decode, encode
 from orchestrator.errors import ProofInvalid
 
+Item = bytes | list["Item"]
 EMPTY_ROOT: Final = bytes.fromhex("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421")
 """keccak256(rlp(b"")): the root of a trie without entries."""
 _EMPTY_NODE: Final = b"\x80"
+
+
+def encode(items: Sequence[Item]) -> bytes:
+    """The RLP of a list."""
+    return bytes(rlp.encode(items))
+
+
+def decode(data: bytes, what: str) -> Item:
+    """The byte string or list in ``data``, which must be all of it. Raises ProofInvalid that names ``what``."""
+    try:
+        return cast("Item", rlp.decode(data))
+    except (RLPException, RecursionError, ValueError, IndexError, TypeError) as error:
+        raise ProofInvalid(f"{what}: malformed RLP ({type(error).__name__})") from error
 
 
 def prove(root: bytes, key: bytes, nodes: Sequence[bytes], what: str) -> bytes | None:

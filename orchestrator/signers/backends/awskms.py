@@ -25,7 +25,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.foreign_json import read_json, too_deep
+from orchestrator.foreign import read_json, too_deep
 from orchestrator.models import Address
 from orchestrator.signers.backends import awskms_errors, backend, ecdsa
 from orchestrator.signers.backends.bounded import Bounded
