@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from orchestrator.models import Address, ChainAccount
     from orchestrator.oversight.approvals import Waiting
     from orchestrator.oversight.key_changes import Changed, KeyChanges
+    from orchestrator.passwords import PasswordSource, Secret
     from orchestrator.ports.signers import KeyInfo
-    from orchestrator.signers import Keyring, PasswordSource, Secret
+    from orchestrator.signers.keyring import Keyring
 
 app = typer.Typer(
     name="keys", help="Managed keys: create, import, bind, list, show, rotate, disable, enable.", no_args_is_help=True
@@ -94,7 +95,8 @@ def import_(
 
     from orchestrator import eip191, files
     from orchestrator.oversight.key_changes import KeyChange
-    from orchestrator.signers import Secret, key_files
+    from orchestrator.passwords import Secret
+    from orchestrator.signers import key_files
 
     keyring = _keyring()
     if uri is not None:
@@ -277,7 +279,7 @@ def _wallets_of(wallets: list[str] | None, chains: list[str] | None, address: Ad
 
 
 def _password(file: Path | None) -> PasswordSource:
-    from orchestrator.signers import FilePassword, PromptPassword
+    from orchestrator.passwords import FilePassword, PromptPassword
 
     return PromptPassword() if file is None else FilePassword(file)
 
@@ -286,7 +288,7 @@ def _private_key(file: Path | None) -> Secret:
     """From the file, else from the terminal without echo, else the first line of standard input."""
     import getpass
 
-    from orchestrator.signers import FilePassword, Secret
+    from orchestrator.passwords import FilePassword, Secret
 
     if file is not None:
         return FilePassword(file).password("private key")

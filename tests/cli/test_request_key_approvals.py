@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.request_signing import key_folder
-from orchestrator.signers import FixedPassword, Secret
 from orchestrator.signers.signing_log import keystore_id
 from tests.cli.people import PASSWORD, Desk, private_file
 

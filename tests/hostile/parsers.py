@@ -40,6 +40,7 @@ from orchestrator.foreign import MalformedJson, MalformedToml, read_json, read_t
 from orchestrator.models import ChainAccount, ChainId, canonical_uuid, to_address, to_uuid
 from orchestrator.oversight import history
 from orchestrator.oversight.stops import to_scope
+from orchestrator.passwords import Secret
 from orchestrator.people import Signatory
 from orchestrator.people import _signature as person_signature
 from orchestrator.platform import WebhookVerifier, parse_delivery
@@ -53,7 +54,7 @@ from orchestrator.ports.signers import LogEntry
 from orchestrator.request_signing import key_file
 from orchestrator.service.webapp import LONGEST_BODY
 from orchestrator.settings import load_settings
-from orchestrator.signers import Secret, descriptor, document, secret_storage
+from orchestrator.signers import descriptor, document, secret_storage
 from orchestrator.signers.backends import awskms
 from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri

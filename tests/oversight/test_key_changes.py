@@ -18,7 +18,8 @@ from orchestrator.models import ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, approve
 from orchestrator.oversight.key_changes import KeyChange, KeyChanges, as_seen
 from orchestrator.oversight.requests import find
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.signers.keyring import Keyring
 from tests.oversight.conftest import BOB, NOBODY, adopt, happened, ruleset, signatory
 
 CHAIN = ChainId(31337)

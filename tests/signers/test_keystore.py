@@ -17,9 +17,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator import files
+from orchestrator.eip191 import recover
 from orchestrator.errors import KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Address
-from orchestrator.signers import FixedPassword, KeyInfo, Keyring, Secret, key_files, recover
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.ports.signers import KeyInfo
+from orchestrator.signers import key_files
+from orchestrator.signers.keyring import Keyring
 
 PASSWORD = "correct-horse-battery-staple"
 WORK_FACTOR = 2**12
@@ -360,7 +364,8 @@ def test_one_of_several_writers_at_once_gets_the_name(open_keystore):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.signers.keyring import Keyring
 folder, password, action, function, count = sys.argv[1:]
 left = int(count)
 original = getattr(os, function)
