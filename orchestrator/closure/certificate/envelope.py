@@ -131,11 +131,6 @@ def check_signature(document: Mapping[str, Any]) -> Address:
     return actual
 
 
-def certificate_schema(version: int = 2) -> dict[str, Any]:
-    """A version's JSON Schema (draft 2020-12), as shipped."""
-    return _schema(SCHEMAS[version])
-
-
 def canonical(document: Mapping[str, Any]) -> bytes:
     """RFC 8785. Raises Failed."""
     import rfc8785
