@@ -118,7 +118,7 @@ JOURNAL: Final = (
     Entry("journal_unreadable", OPERATOR, "an event of the journal cannot be read",
         "Run orchestrator journal --verify, and restore the database from a backup."),
     Entry("journal_database", OPERATOR, "the journal's database refused; the message has its words",
-        "Check disk space, and the database's own log; orchestrator journal --verify tells whether it is whole."),
+        "Check disk space, and the database's own log; orchestrator journal --verify says whether it is whole."),
     Entry("journal_uncertain", RETRY, "the connection was lost while the database committed",
         "Run it again: the journal is read first."),
     Entry("journal_unreachable", RETRY, "the journal's database cannot be reached; nothing was written",

@@ -14,7 +14,7 @@ from typing import Final
 
 from orchestrator.chain.examination.evidence import prove_and_analyse
 from orchestrator.chain.examination.pinned import TAGS, PinnedBlock, parse_block, pin_block
-from orchestrator.chain.examination.record import Ended, Found
+from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.examination.settling import settle
 from orchestrator.chain.examination.witnesses import Search
 from orchestrator.chain.node.rpc import Rpc
@@ -52,45 +52,45 @@ async def examine(
     """
     wanted = parse_block(block)
     for attempt in range(_ATTEMPTS):
-        found = await _run(rpc, address, wanted, progress or (lambda _: None))
-        if found.standing is not Standing.NOT_CANONICAL or wanted not in TAGS or attempt == _ATTEMPTS - 1:
+        record = await _run(rpc, address, wanted, progress or (lambda _: None))
+        if record.standing is not Standing.NOT_CANONICAL or wanted not in TAGS or attempt == _ATTEMPTS - 1:
             break
-    return Examination(found.verdict(address), found.evidence)
+    return Examination(record.verdict(address), record.evidence)
 
 
-async def _run(rpc: Rpc, address: Address, wanted: str, progress: Callable[[str], None]) -> Found:
+async def _run(rpc: Rpc, address: Address, wanted: str, progress: Callable[[str], None]) -> Record:
     """What one run finds until it ends, for whatever reason."""
-    found = Found()
+    record = Record()
     try:
-        await _stages(rpc, address, wanted, found, progress)
+        await _stages(rpc, address, wanted, record, progress)
     except Ended as error:
-        found.trouble = error.trouble
+        record.trouble = error.trouble
     except OrchestratorError as error:
-        found.trouble = Trouble(error.code, error.message)
+        record.trouble = Trouble(error.code, error.message)
     except Exception as error:  # noqa: BLE001 - "any exception anywhere: inconclusive" is the promise
         _LOG.debug("examination of %s failed", address, exc_info=error)
-        found.trouble = Trouble("internal", f"{type(error).__name__}: a defect of this tool; nothing is concluded")
-    return found
+        record.trouble = Trouble("internal", f"{type(error).__name__}: a defect of this tool; nothing is concluded")
+    return record
 
 
-async def _stages(rpc: Rpc, address: Address, wanted: str, found: Found, progress: Callable[[str], None]) -> None:
+async def _stages(rpc: Rpc, address: Address, wanted: str, record: Record, progress: Callable[[str], None]) -> None:
     progress("reading the block")
-    pinned = await pin_block(rpc, wanted, found)
+    pinned = await pin_block(rpc, wanted, record)
     progress(f"reading code and proofs at block {pinned.block.number}")
-    analysed = await prove_and_analyse(pinned, address, found, progress)
+    analysed = await prove_and_analyse(pinned, address, record, progress)
     inert = False
     if analysed is not None:
         facts, analysis = analysed
         inert = analysis.result == "inert"
         if analysis.findings or analysis.authority:
             progress("searching for a call that shows it")
-            await _search_witness(pinned, facts, analysis, found, progress)
+            await _search_witness(pinned, facts, analysis, record, progress)
     progress("reading the block again")
-    await settle(pinned, address, found, inert=inert)
+    await settle(pinned, address, record, inert=inert)
 
 
 async def _search_witness(
-    pinned: PinnedBlock, facts: AccountFacts, analysis: Analysis, found: Found, progress: Callable[[str], None]
+    pinned: PinnedBlock, facts: AccountFacts, analysis: Analysis, record: Record, progress: Callable[[str], None]
 ) -> None:
     """The first call that really does it; else the first finding, with the call that should have."""
     search = Search(pinned.rpc, pinned.at, facts, analysis, pinned.block, pinned.verified.timestamp, progress)
@@ -100,7 +100,7 @@ async def _search_witness(
     except (ChainError, TimeoutError) as error:
         _LOG.info("the search for a witness ended early: %s", error)  # the verdict stands, merely unconfirmed
     finally:
-        found.witness = search.witness
+        record.witness = search.witness
 
 
 class NodeProver:

@@ -38,7 +38,7 @@ class JobFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One transaction of a job: how the chain looks when it is done, and how it is sent."""
+    """One transaction of a job: what the chain says when it is done, and how it is sent."""
 
     name: str
     done: Callable[[], Awaitable[bool]]

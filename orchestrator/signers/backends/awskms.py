@@ -179,9 +179,9 @@ class _Shared:
 
     def client(self) -> Any:
         """Made by the first call, which may search for credentials in the network. Raises TimeoutError."""
-        return self._client or self.bounded.run(self._made, max(self._timeout, _PREPARATION))
+        return self._client or self.bounded.run(self._make_once, max(self._timeout, _PREPARATION))
 
-    def _made(self) -> Any:
+    def _make_once(self) -> Any:
         with self._lock:
             if self._client is None:
                 self._client = self._new()
