@@ -81,7 +81,7 @@ async def authorise(
         found = [
             evaluated(STREAM, approval, policy, journal_id)
             for approval in oversight.approvals.values()
-            # One that asked for fewer people, or for others, was made under other rules.
+            # One that asked for fewer people, or for others, was made under another ruleset.
             if approval.is_about(subject, digest, needed) and approval.asked.role == role and approval.is_live(now)
         ]
         return max(found, key=lambda request: (request.is_granted, request.approval.at), default=None)

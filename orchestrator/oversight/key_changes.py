@@ -90,7 +90,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class KeyChanges:
-    """Changes of one keystore's keys: with its journal, in the name of one person, under the rules in force."""
+    """Changes of one keystore's keys: with its journal, in the name of one person, under the ruleset in force."""
 
     journal: Journal
     keys: ManagedKeys

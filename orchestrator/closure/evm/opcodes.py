@@ -1,6 +1,6 @@
-"""The instructions of the EVM up to Osaka: name, words taken from the stack, words put on it. A table, no rules.
+"""The instructions of the EVM up to Osaka: name, words taken from the stack, words put on it. Tables, no rules.
 
-``Code`` is a contract's code, taken apart into them.
+``CONCRETE`` is what those that compute give; ``Code`` is a contract's code, taken apart into instructions.
 
 Sources: the Ethereum execution specifications; EIP-3855 (PUSH0), EIP-1153 (TLOAD, TSTORE), EIP-5656 (MCOPY),
 EIP-4844 and EIP-7516 (BLOBHASH, BLOBBASEFEE), EIP-7939 (CLZ). An opcode that is not here is undefined.
@@ -8,8 +8,11 @@ EIP-4844 and EIP-7516 (BLOBHASH, BLOBBASEFEE), EIP-7939 (CLZ). An opcode that is
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+
+from orchestrator.closure.evm.words import ONES, SIZE
 
 TABLE: Final[dict[int, tuple[str, int, int]]] = {
     0x00: ("STOP", 0, 0),
@@ -107,9 +110,71 @@ TAKES: Final[list[int]] = [TABLE[code][1] if code in TABLE else 0 for code in ra
 GROWTH: Final[list[int]] = [TABLE[code][2] - TABLE[code][1] if code in TABLE else 0 for code in range(256)]
 """By how much the stack grows."""
 
+SIGN: Final = 1 << 255
 _PUSH0: Final = CODES["PUSH0"]
 _PUSH32: Final = CODES["PUSH32"]
 _JUMPDEST: Final = CODES["JUMPDEST"]
+
+
+def signed(word: int) -> int:
+    """Two's complement."""
+    return word - SIZE if word & SIGN else word
+
+
+def _sdiv(a: int, b: int) -> int:
+    if b == 0:
+        return 0
+    a, b = signed(a), signed(b)
+    quotient = abs(a) // abs(b)
+    return (-quotient if (a < 0) != (b < 0) else quotient) & ONES
+
+
+def _smod(a: int, b: int) -> int:
+    if b == 0:
+        return 0
+    a, b = signed(a), signed(b)
+    rest = abs(a) % abs(b)
+    return (-rest if a < 0 else rest) & ONES
+
+
+def _signextend(index: int, word: int) -> int:
+    if index >= 31:
+        return word
+    width = 8 * index + 8
+    low = word & ((1 << width) - 1)
+    return low | (ONES ^ ((1 << width) - 1)) if low >> (width - 1) else low
+
+
+CONCRETE: Final[dict[str, Callable[..., int]]] = {
+    "ADD": lambda a, b: (a + b) & ONES,
+    "MUL": lambda a, b: (a * b) & ONES,
+    "SUB": lambda a, b: (a - b) & ONES,
+    "DIV": lambda a, b: a // b if b else 0,
+    "SDIV": _sdiv,
+    "MOD": lambda a, b: a % b if b else 0,
+    "SMOD": _smod,
+    "ADDMOD": lambda a, b, n: (a + b) % n if n else 0,
+    "MULMOD": lambda a, b, n: (a * b) % n if n else 0,
+    "EXP": lambda a, b: pow(a, b, SIZE),
+    "SIGNEXTEND": _signextend,
+    "LT": lambda a, b: int(a < b),
+    "GT": lambda a, b: int(a > b),
+    "SLT": lambda a, b: int(signed(a) < signed(b)),
+    "SGT": lambda a, b: int(signed(a) > signed(b)),
+    "EQ": lambda a, b: int(a == b),
+    "ISZERO": lambda a: int(a == 0),
+    "AND": lambda a, b: a & b,
+    "OR": lambda a, b: a | b,
+    "XOR": lambda a, b: a ^ b,
+    "NOT": lambda a: a ^ ONES,
+    "BYTE": lambda i, x: (x >> (248 - 8 * i)) & 0xFF if i < 32 else 0,
+    "SHL": lambda s, x: (x << s) & ONES if s < 256 else 0,
+    "SHR": lambda s, x: x >> s if s < 256 else 0,
+    "SAR": lambda s, x: (signed(x) >> min(s, 255)) & ONES,
+    "CLZ": lambda x: 256 - x.bit_length(),
+}
+"""What an instruction gives (Yellow Paper, appendix H; EIP-145 for shifts, EIP-7939 for CLZ). Operands in the order of
+the stack, its top first. All are words, and so is the result."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
