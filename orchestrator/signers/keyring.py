@@ -15,7 +15,6 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from coincurve import PrivateKey
@@ -151,7 +150,7 @@ class Keyring:
             address = opened.create()
         finally:
             opened.close()
-        return self._add(name, Descriptor(address, parsed, _facts(name, _wallets_on(chains, address))))
+        return self._add(name, Descriptor(address, parsed, document.new_facts(name, _wallets_on(chains, address))))
 
     def attach(self, name: str, uri: str, wallets: Sequence[ChainAccount] = ()) -> KeyInfo:
         """Takes a key of a back end into use: reads its address there, and writes where it is.
@@ -160,8 +159,8 @@ class Keyring:
         """
         self._require_free(name)
         address = self.address_at(uri)
-        _require_own(name, wallets, address)
-        return self._add(name, Descriptor(address, KeyUri.parse(uri), _facts(name, wallets)))
+        document.require_own(name, wallets, address)
+        return self._add(name, Descriptor(address, KeyUri.parse(uri), document.new_facts(name, wallets)))
 
     def address_at(self, uri: str) -> Address:
         """The address of a key in a back end, read there. Raises SettingsError ``key_uri``, and KeyUnavailable."""
@@ -184,7 +183,7 @@ class Keyring:
 
         Raises as ``get``; SettingsError ``key_binding`` if the address is another.
         """
-        _require_own(name, (wallet,), self.get(name).address)
+        document.require_own(name, (wallet,), self.get(name).address)
 
         def add(facts: Facts) -> Facts:
             if wallet in facts.wallets:
@@ -225,7 +224,7 @@ class Keyring:
             file, where = read_key_file(entry.path)
             if file.crypto != before.crypto:
                 raise KeyUnavailable(f"{where} was changed by another process meanwhile; run it again", code="key_busy")
-            facts = replace(file.facts, name=name, created_at=file.facts.created_at or _now())
+            facts = replace(file.facts, name=name, created_at=file.facts.created_at or document.now())
             files.replace(entry.path, replace(fresh, id=file.id or fresh.id, facts=facts).encode())
         return self.get(name)
 
@@ -265,11 +264,14 @@ class Keyring:
 
     def _write(self, name: str, key: PrivateKey, wallets: Sequence[ChainAccount]) -> KeyInfo:
         self._require_free(name)
-        _require_own(name, wallets, eip191.address_of(key.public_key))
+        document.require_own(name, wallets, eip191.address_of(key.public_key))
         files.make_private_folder(self.path, "keystore folder")
         password = self._passwords.password(f"key {name} (new)", confirm=True)
         return self._add(
-            name, secret_storage.encrypt(key, password, work_factor=self._work_factor, facts=_facts(name, wallets))
+            name,
+            secret_storage.encrypt(
+                key, password, work_factor=self._work_factor, facts=document.new_facts(name, wallets)
+            ),
         )
 
     def _add(self, name: str, file: secret_storage.KeyFile | Descriptor) -> KeyInfo:
@@ -305,26 +307,8 @@ class Keyring:
         return SettingsError(f"a key {name!r} is in {self._folder.where()} already", code="key_exists")
 
 
-def _facts(name: str, wallets: Sequence[ChainAccount]) -> Facts:
-    return Facts(name=name, created_at=_now(), wallets=tuple(dict.fromkeys(wallets)))
-
-
 def _wallets_on(chains: Sequence[ChainId], address: Address) -> tuple[ChainAccount, ...]:
     return tuple(ChainAccount(chain, address) for chain in chains)
-
-
-def _require_own(name: str, wallets: Sequence[ChainAccount], address: Address) -> None:
-    if len(set(wallets)) > document.MAX_WALLETS:
-        raise SettingsError(
-            f"key {name!r}: expected at most {document.MAX_WALLETS} wallets, got {len(set(wallets))}",
-            code="key_binding",
-        )
-    for wallet in wallets:
-        if wallet.address != address:
-            raise SettingsError(
-                f"key {name!r}: expected a wallet with the key's own address {address}, got {wallet}",
-                code="key_binding",
-            )
 
 
 def _opens(file: secret_storage.KeyFile, passwords: PasswordSource, name: str, where: str) -> bool:
@@ -333,7 +317,3 @@ def _opens(file: secret_storage.KeyFile, passwords: PasswordSource, name: str, w
     except KeyUnavailable:
         return False
     return True
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
