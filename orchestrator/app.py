@@ -20,11 +20,9 @@ from orchestrator.account_queries import AccountQueries, Ask, account_states, ne
 from orchestrator.authorization.gate import stop_wait
 from orchestrator.connect import Keys, connect, lock_folder, open_journal, open_keys, open_outlook
 from orchestrator.dispatch.audit import Auditor
-from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
 from orchestrator.dispatch.embedded import Wakes
 from orchestrator.dispatch.locks import AccountLocks
-from orchestrator.dispatch.operations import Operations
-from orchestrator.dispatch.resolution import Decision, resolve
+from orchestrator.dispatch.operations import NO_ANSWER, Decision, Operations, cut_off, patiently, resolve
 from orchestrator.errors import OrchestratorError, SettingsError, UncertainAnswer
 from orchestrator.facade import Facade, Seconds, checked
 from orchestrator.files import require_free

@@ -21,7 +21,7 @@ from types import TracebackType
 from anyio.from_thread import BlockingPortal
 
 from orchestrator.app import DEFAULT_TIMEOUT, Orchestrator, Watch
-from orchestrator.dispatch.resolution import Decision
+from orchestrator.dispatch.operations import Decision
 from orchestrator.errors import SettingsError
 from orchestrator.facade import Facade, Seconds
 from orchestrator.report import AccountReport, AuditReport, OperationReport

@@ -22,7 +22,7 @@ from orchestrator.session import Services
 from orchestrator.settings import Settings, state_directory
 
 if TYPE_CHECKING:
-    from orchestrator.chain.examination.prover import NodeProver
+    from orchestrator.chain.examination.examiner import NodeProver
     from orchestrator.chain.node.reader import ChainReader
     from orchestrator.passwords import PasswordSource
     from orchestrator.platform.client import PlatformClient
@@ -202,7 +202,7 @@ def open_chain(settings: Settings) -> ChainReader:
 def open_prover(settings: Settings) -> NodeProver:
     """The prover of closures on the node that the settings name."""
     settings.need("rpc_url")
-    from orchestrator.chain.examination.prover import NodeProver
+    from orchestrator.chain.examination.examiner import NodeProver
     from orchestrator.chain.node.rpc import Rpc
 
     if settings.rpc_url is None:
@@ -225,7 +225,7 @@ def open_signatory(settings: Settings) -> Signatory:
     if settings.person_key is None or settings.person_password_file is None:
         return ANONYMOUS
     from orchestrator.passwords import FilePassword
-    from orchestrator.signers.person_key import FileKey
+    from orchestrator.signers.key_files import FileKey
 
     return Signatory(key=FileKey(settings.person_key, FilePassword(settings.person_password_file)))
 

@@ -56,7 +56,7 @@ class Disposition(StrEnum):
     STOP = "stop"
     """Final for this input: change the input or the settings."""
     OPERATOR = "operator"
-    """A person must look; the message shows both sides."""
+    """A person must decide; the message shows both sides."""
 
 
 class OrchestratorError(Exception):

@@ -14,8 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orchestrator.authorization.gate import is_disabled, read_oversight
-from orchestrator.authorization.obstacles import Obstacle, obstacles
-from orchestrator.authorization.permission import bound_wallets, key_policy_for
+from orchestrator.authorization.permission import Obstacle, bound_wallets, key_policy_for, obstacles
 from orchestrator.challenge import (
     Challenge,
     ChallengeHistory,
@@ -35,8 +34,7 @@ from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runbook import advice_for
 from orchestrator.settings import Settings
-from orchestrator.signers.identity import known_id
-from orchestrator.signers.signing_log import FileSigningLog
+from orchestrator.signers.signing_log import FileSigningLog, known_id
 
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal

@@ -30,9 +30,9 @@ __all__ = ["Connection", "Limits", "configure"]
 _log = logging.getLogger("uvicorn.error")
 
 _BACKLOG = 256
-"""Connections that the kernel holds ready, and that asyncio accepts in one go before it looks at those it has. With
+"""Connections that the kernel holds ready, and that asyncio accepts in one go before it reads from those it has. With
 ``Limits.connections`` it stays below the 1,024 open files that a process usually may have."""
-_TOLD_AGAIN_SECONDS = 60.0
+_REPEAT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class Limits:
 class Connection(H11Protocol):
     """uvicorn's protocol with deadlines, and without Nagle's delay."""
 
-    def __init__(self, *arguments: Any, limits: Limits, tell: Callable[[str], None], **named: Any) -> None:
+    def __init__(self, *arguments: Any, limits: Limits, warn: Callable[[str], None], **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._limits = limits
-        self._tell = tell
+        self._warn = warn
         self._app = self.app
         self.app = self._bounded
         self._deadline: asyncio.TimerHandle | None = None
@@ -124,11 +124,11 @@ class Connection(H11Protocol):
         idle = [one for one in self.connections if isinstance(one, Connection) and one.idle]  # this one at least
         number = Counter(one.peer for one in idle)
         min(idle, key=lambda one: (-number[one.peer], one.waiting_since)).abort()
-        self._tell(f"more than {self._limits.connections} connections: those without a request are closed")
+        self._warn(f"more than {self._limits.connections} connections: those without a request are closed")
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
         if len(self.tasks) > self._limits.requests and scope["path"] not in self._limits.always:
-            self._tell(f"more than {self._limits.requests} requests at the same time: answered 503")
+            self._warn(f"more than {self._limits.requests} requests at the same time: answered 503")
             await service_unavailable(scope, receive, send)  # type: ignore[arg-type]
         else:
             await self._app(scope, receive, send)
@@ -138,7 +138,7 @@ def configure(
     app: Any, limits: Limits | None = None, *, connection: type[Connection] = Connection, **settings: Any
 ) -> uvicorn.Config:
     """uvicorn's configuration for ``app`` with these limits; ``settings`` are uvicorn's own."""
-    made = partial(connection, limits=limits or Limits(), tell=_Warnings().tell)
+    made = partial(connection, limits=limits or Limits(), warn=_Warnings().warn)
     return uvicorn.Config(
         app,
         http=cast("type[asyncio.Protocol]", made),
@@ -161,13 +161,13 @@ def _send_at_once(transport: asyncio.Transport) -> None:
 
 
 class _Warnings:
-    """Says a thing when it begins, and again after a while: a flood of connections is no flood of log entries."""
+    """Logs a warning at once, and again only after a while: a flood of connections is no flood of log entries."""
 
     def __init__(self) -> None:
-        self._told: dict[str, float] = {}
+        self._said: dict[str, float] = {}
 
-    def tell(self, message: str) -> None:
+    def warn(self, message: str) -> None:
         now = time.monotonic()
-        if now - self._told.get(message, -_TOLD_AGAIN_SECONDS) >= _TOLD_AGAIN_SECONDS:
-            self._told[message] = now
+        if now - self._said.get(message, -_REPEAT_SECONDS) >= _REPEAT_SECONDS:
+            self._said[message] = now
             _log.warning(message)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from orchestrator import core_dumps, files
+from orchestrator import files, process
 from orchestrator.errors import KeyUnavailable
 
 _MAX_BYTES = 4096
@@ -17,14 +17,14 @@ _MAX_BYTES = 4096
 class Secret:
     """Text (a password, a private key in hexadecimal) that only ``reveal`` gives out.
 
-    SIDE EFFECTS: the process that makes one leaves no core dump from then on (``core_dumps``). Known gap: Python cannot
+    SIDE EFFECTS: the process that makes one leaves no core dump from then on (``process``). Known gap: Python cannot
     wipe a string from memory.
     """
 
     __slots__ = ("__text",)
 
     def __init__(self, text: str) -> None:
-        core_dumps.forbid()
+        process.forbid_core_dumps()
         self.__text = text
 
     def reveal(self) -> str:

@@ -1,4 +1,4 @@
-"""What is told of an account: the document that every operation and ``status`` answer with. Pure."""
+"""The report of an account: the document that every operation and ``status`` answer with. Pure."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class ClosureReport(_Document):
     certified_block: BlockId | None
     """The block that the certificate rests on."""
     canonical: bool | None
-    """Whether the certificate's block is in the canonical chain; None: no certificate, or it could not be told."""
+    """Whether the certificate's block is in the canonical chain; None: no certificate, or nobody could say."""
 
 
 class AuditReport(_Document):
@@ -170,7 +170,7 @@ def report(
     wait: Wait | None = None,
     trouble: OrchestratorError | None = None,
 ) -> OperationReport:
-    """The report of an account from its folded state; ``wait`` as the runner returned it or as the journal tells it,
+    """The report of an account from its folded state; ``wait`` as the runner returned it or as the journal has it,
     ``trouble`` as the runner returned it."""
     op, wallet, deployed = state.operation, state.wallet, state.deployed
     address = f"{deployed.chain_id}:{deployed.wallet}" if deployed else None

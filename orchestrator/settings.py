@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
-from orchestrator import core_dumps, files
+from orchestrator import files, process
 from orchestrator.errors import KeyUnavailable, SettingsError
-from orchestrator.foreign_toml import MalformedToml, read_toml
+from orchestrator.foreign import MalformedToml, read_toml
 from orchestrator.models import Address, to_address
 
 PREFIX = "ORCHESTRATOR_"
@@ -126,9 +126,9 @@ class Settings(BaseModel):
     """PEM of the key that signs the platform's webhooks, where it signs them."""
 
     def model_post_init(self, _context: Any) -> None:
-        """SIDE EFFECTS: a process whose settings hold a secret leaves no core dump from then on (``core_dumps``)."""
+        """SIDE EFFECTS: a process whose settings hold a secret leaves no core dump from then on (``process``)."""
         if any(isinstance(value, SecretStr) for value in self.__dict__.values()):
-            core_dumps.forbid()
+            process.forbid_core_dumps()
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("settings cannot be pickled: their secrets would lie open in what comes of it")

@@ -31,7 +31,9 @@ from eth_account.messages import encode_defunct  # noqa: E402
 
 from orchestrator import eip191  # noqa: E402
 from orchestrator.errors import SettingsError  # noqa: E402
-from orchestrator.signers import FixedPassword, Keyring, Secret, secret_storage  # noqa: E402
+from orchestrator.passwords import FixedPassword, Secret  # noqa: E402
+from orchestrator.signers import secret_storage  # noqa: E402
+from orchestrator.signers.keyring import Keyring  # noqa: E402
 from tests.signers.conformance import backend_module  # noqa: E402
 
 MESSAGES = [b"5df359f0-d299-40a1-8023-%012d" % number for number in range(50)]

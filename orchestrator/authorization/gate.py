@@ -100,7 +100,7 @@ async def ruleset_wait(services: Services) -> Wait | None:
 
 
 def change_of(before_hash: str | None, before: Ruleset, after: Ruleset) -> dict[str, Any]:
-    """The matter that people approve before another ruleset comes into force."""
+    """The content that people approve before another ruleset comes into force."""
     changes = sorted(before.changes(after))
     return {"from": before_hash, "to": after.hash, "changes": changes, "document": after.document}
 

@@ -2,6 +2,8 @@
 again, of what they say by then, before each time that it goes out.
 
     in flight (a stop that is written from here on waits) → ruleset → stop → key in use → policy → the request's bytes
+
+``obstacles`` asks the same and does nothing: it lists all that stands in the way besides the policy's rules.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from orchestrator.authorization.gate import is_disabled, read_oversight, stop_wait
+from orchestrator.authorization.gate import count_limits, is_disabled, read_oversight, stop_wait
+from orchestrator.authorization.restore_guard import foreign_keystore_finding, restore_finding
 from orchestrator.challenge.account_mentions import named_accounts
 from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.policy import Decision, Expectation, SigningOperation, decide
@@ -22,7 +25,8 @@ from orchestrator.lifecycle.fold import PURPOSE, Signed
 from orchestrator.lifecycle.oversight_state import Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import KeyPolicy, Ruleset
-from orchestrator.ports.signers import KeyInfo
+from orchestrator.ports.journal import Journal
+from orchestrator.ports.signers import KeyInfo, SigningLog
 from orchestrator.session import AccountSession, Services
 
 
@@ -163,3 +167,63 @@ def _signed_by(services: Services, signed: Signed, signer: ChainAccount) -> KeyI
             raise
         key = KeyInfo(name="", address=signer.address, backend="", disabled=False)
     return replace(key, name=signed.by_key or key.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something besides the policy's rules that keeps the challenge from being signed now."""
+
+    code: str
+    message: str
+
+
+async def obstacles(
+    journal: Journal | None,
+    log: SigningLog,
+    keystore: str,
+    ruleset: Ruleset,
+    seen: Oversight,
+    key: KeyInfo | None,
+    owner: ChainAccount,
+    *,
+    now: datetime,
+    resuming: bool,
+) -> list[Obstacle]:
+    """All that would keep ``key`` (None: there is none) from a signature for ``owner``. Reads only.
+
+    ``journal``: None where there is none yet. ``keystore``: its id, empty where it has none yet. ``resuming``: the
+    signature is intended already, and counted. Raises KeyUnavailable and JournalError where something cannot be read.
+    """
+    found: list[Obstacle] = []
+    if key is not None and is_disabled(key, seen):
+        found.append(Obstacle("key_disabled", f"key {key.name} is disabled"))
+    stop = seen.stop_for(key=None if key is None else key.name, address=owner.address, chain=str(owner.chain))
+    if stop is not None:
+        found.append(
+            Obstacle("signing_stopped", f"signing is stopped ({stop.scope}) by {stop.by}: {stop.reason or 'no reason'}")
+        )
+    if seen.ruleset_hash is not None and seen.ruleset_hash != ruleset.hash:
+        found.append(
+            Obstacle(
+                "ruleset_not_adopted",
+                f"the ruleset in force is {seen.ruleset_hash}, and these settings and this policy are {ruleset.hash}: "
+                "the change is to be adopted first",
+            )
+        )
+    policy = ruleset.policy.keys
+    older = (
+        await foreign_keystore_finding(log, None, policy)
+        if journal is None
+        else await restore_finding(journal, log, keystore, policy)
+    )
+    if older is not None:
+        found.append(Obstacle("journal_restored", older))
+    if journal is not None and key is not None and not resuming:
+        for limit in count_limits(ruleset, key, now):
+            try:
+                await journal.require_room((limit,), now)
+            except JournalError as error:
+                if error.code != "signing_limit":
+                    raise
+                found.append(Obstacle(error.code, error.message))
+    return found

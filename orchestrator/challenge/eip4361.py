@@ -123,31 +123,6 @@ class SignInMessage:
     """None: no ``Resources:`` line; empty: the line alone, which the grammar allows."""
     original: bytes = field(repr=False)
 
-    def render(self) -> bytes:
-        """The message that these values stand for; always equal to ``original``."""
-        prefix = "" if self.scheme is None else f"{self.scheme}://"
-        lines = [f"{prefix}{self.domain}{_ANNOUNCEMENT}", self.address, ""]
-        if self.statement is not None:
-            lines.append(self.statement)
-        lines += [
-            "",
-            f"URI: {self.uri.text}",
-            "Version: 1",
-            f"Chain ID: {self.chain_id.number}",
-            f"Nonce: {self.nonce}",
-            f"Issued At: {self.issued_at.text}",
-        ]
-        if self.expiration_time is not None:
-            lines.append(f"Expiration Time: {self.expiration_time.text}")
-        if self.not_before is not None:
-            lines.append(f"Not Before: {self.not_before.text}")
-        if self.request_id is not None:
-            lines.append(f"Request ID: {self.request_id}")
-        if self.resources is not None:
-            lines.append("Resources:")
-            lines += [f"- {resource.text}" for resource in self.resources]
-        return "\n".join(lines).encode("ascii")
-
     @classmethod
     def parse(cls, message: bytes) -> SignInMessage:
         """Reads one message. Raises Eip4361Error with the first cause found."""

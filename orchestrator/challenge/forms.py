@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
-from orchestrator.foreign_json import too_deep
+from orchestrator.foreign import too_deep
 
 MAX_DEPTH: Final = 3
 MAX_FORMS: Final = 256

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from orchestrator.challenge.forms import PADDING, Form, json_objects, rlp_list, whole_list
-from orchestrator.shown import is_hidden
+from orchestrator.foreign import is_hidden
 
 Forms = Sequence[Form]
 

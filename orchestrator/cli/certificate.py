@@ -84,14 +84,14 @@ def verify(
         from orchestrator.chain.node.canonical import verify_canonical
 
         report = asyncio.run(verify_canonical(report, asked))
-    _tell(report, data, form, output, force=force)
+    _show(report, data, form, output, force=force)
     if not report.valid:
         return FAILED
-    told = report.verdict == "irreversible" and not (asked and report.canonical is None)
-    return DONE if told else OPERATOR
+    certain = report.verdict == "irreversible" and not (asked and report.canonical is None)
+    return DONE if certain else OPERATOR
 
 
-def _tell(report: CertificateReport, data: bytes, form: Format, output: Path | None, *, force: bool) -> None:
+def _show(report: CertificateReport, data: bytes, form: Format, output: Path | None, *, force: bool) -> None:
     """SIDE EFFECTS: ``output``, where it is given. Raises SettingsError if it cannot be written."""
     document = report.to_json()
     if output is None and (options.json or form is Format.TEXT):

@@ -81,14 +81,14 @@ class _Progress:
     """Shows the progress of one step at a time, so that a step's result stands below it."""
 
     def __init__(self) -> None:
-        self._tell: Callable[[str, str], None] = lambda _who, _what: None
+        self._report: Callable[[str, str], None] = lambda _who, _what: None
 
     def __call__(self, who: str, what: str) -> None:
-        self._tell(who, what)
+        self._report(who, what)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        with progress() as self._tell:
+        with progress() as self._report:
             yield
 
 

@@ -15,7 +15,7 @@ import typer
 from orchestrator.cli.output import clean, emit, err, settings
 from orchestrator.cli.streams import require_reader
 from orchestrator.errors import OrchestratorError, SettingsError
-from orchestrator.foreign_json import read_json
+from orchestrator.foreign import read_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ def up(
         signal.signal(name, lambda *_: stop.set())
     err().print("starting Anvil, the contracts and the platform simulator …")
     from orchestrator.devnet.devnet import devnet
-    from orchestrator.devnet.running import announced
+    from orchestrator.devnet.remote import announced
 
     with devnet(block_time=block_time) as running, contextlib.ExitStack() as stack:
         document = running.document()
@@ -180,7 +180,7 @@ def demo(
 
 def _running() -> dict[str, Any] | None:
     """The document of the devnet that runs; None if none does."""
-    from orchestrator.devnet.running import found
+    from orchestrator.devnet.remote import found
 
     document = found()
     return document if document is not None and _remote_of(document["env"]).runs() else None

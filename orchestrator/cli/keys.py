@@ -11,7 +11,6 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.journal_access import drain, now, with_journal
-from orchestrator.cli.key_sources import address_at, rotated, wallets_of
 from orchestrator.cli.key_views import emit_keys, emit_waiting, show_keys
 from orchestrator.cli.output import DONE, IN_PROGRESS, clean, described, err, settings
 from orchestrator.errors import SettingsError
@@ -22,10 +21,12 @@ if TYPE_CHECKING:
     from coincurve import PrivateKey
 
     from orchestrator.journal.store import Journal
+    from orchestrator.models import Address, ChainAccount
     from orchestrator.oversight.approvals import Waiting
     from orchestrator.oversight.key_changes import Changed, KeyChanges
+    from orchestrator.passwords import PasswordSource, Secret
     from orchestrator.ports.signers import KeyInfo
-    from orchestrator.signers import Keyring, PasswordSource, Secret
+    from orchestrator.signers.keyring import Keyring
 
 app = typer.Typer(
     name="keys", help="Managed keys: create, import, bind, list, show, rotate, disable, enable.", no_args_is_help=True
@@ -94,20 +95,21 @@ def import_(
 
     from orchestrator import eip191, files
     from orchestrator.oversight.key_changes import KeyChange
-    from orchestrator.signers import Secret, key_import
+    from orchestrator.passwords import Secret
+    from orchestrator.signers import key_files
 
     keyring = _keyring()
     if uri is not None:
         place: str = uri
-        address = address_at(uri)
-        wallets = wallets_of(wallet, chain, address)
+        address = keyring.address_at(uri)
+        wallets = _wallets_of(wallet, chain, address)
         attached = KeyChange("attached", name, address, uri=uri, wallets=wallets)
         return _changed(
             lambda changes: changes.make(attached, lambda: keyring.attach(name, place, wallets)), keyring, name
         )
     key: PrivateKey
     if keystore_file is not None:
-        key = key_import.open_file(keystore_file, _password(keystore_file_password_file))
+        key = key_files.open_file(keystore_file, _password(keystore_file_password_file))
         if files.open_to_others(keystore_file.stat()):
             err().print(
                 f"[yellow]note[/]: other users can open {clean(str(keystore_file))}: type chmod 600, or delete it once "
@@ -115,9 +117,9 @@ def import_(
                 soft_wrap=True,
             )
     else:
-        key = key_import.parse_private_key(_private_key(private_key_file), name)
+        key = key_files.parse_private_key(_private_key(private_key_file), name)
     address = eip191.address_of(key.public_key)
-    wallets = wallets_of(wallet, chain, address)
+    wallets = _wallets_of(wallet, chain, address)
     imported = KeyChange("imported", name, address, wallets=wallets)
     return _changed(
         lambda changes: changes.make(
@@ -138,7 +140,7 @@ def bind(name: Name, wallet: Wallets = None, chain: Chains = None) -> int:
 
     keyring = _keyring()
     info = keyring.get(name)
-    wallets = wallets_of(wallet, chain, info.address)
+    wallets = _wallets_of(wallet, chain, info.address)
     if not wallets:
         raise SettingsError("expected --wallet or --chain, got neither", code="usage")
     for one in wallets:
@@ -203,7 +205,7 @@ def rotate(
         if waiting:
             return waiting[0]
         return [
-            await changes.apply(change, granted, lambda name=change.name: rotated(keyring, name, password))  # type: ignore[misc]
+            await changes.apply(change, granted, lambda name=change.name: keyring.rotate(name, password))  # type: ignore[misc]
             for change, granted in zip(wanted, allowed, strict=True)
             if not isinstance(granted, Waiting)
         ]
@@ -268,8 +270,16 @@ def _changed(
     return DONE
 
 
+def _wallets_of(wallets: list[str] | None, chains: list[str] | None, address: Address) -> tuple[ChainAccount, ...]:
+    from orchestrator.models import ChainAccount, ChainId
+
+    named = [ChainAccount.parse(text) for text in wallets or ()]
+    own = [ChainAccount(ChainId.parse(text), address) for text in chains or ()]
+    return tuple(dict.fromkeys((*named, *own)))
+
+
 def _password(file: Path | None) -> PasswordSource:
-    from orchestrator.signers import FilePassword, PromptPassword
+    from orchestrator.passwords import FilePassword, PromptPassword
 
     return PromptPassword() if file is None else FilePassword(file)
 
@@ -278,7 +288,7 @@ def _private_key(file: Path | None) -> Secret:
     """From the file, else from the terminal without echo, else the first line of standard input."""
     import getpass
 
-    from orchestrator.signers import FilePassword, Secret
+    from orchestrator.passwords import FilePassword, Secret
 
     if file is not None:
         return FilePassword(file).password("private key")

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator import core_dumps
+from orchestrator import process
 from orchestrator.cli import (
     accounts,
     approve,
@@ -141,7 +141,7 @@ def hoist(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script. Exits with the code of the interface; never shows a traceback unless asked to."""
-    core_dumps.forbid()
+    process.forbid_core_dumps()
     streams.guard()
     given = hoist(sys.argv[1:] if arguments is None else arguments)
     options.json = "--json" in given

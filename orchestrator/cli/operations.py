@@ -72,7 +72,7 @@ def close(
 
     Example: orchestrator close 5df359f0-d299-40a1-8023-17c77a50144c --certificate closed.json
     """
-    ids = _whole(_ids(account_ids))
+    ids = _full_ids(_ids(account_ids))
     if certificate is not None and len(ids) > 1:
         raise SettingsError(f"--certificate names one file, {len(ids)} accounts were given", code="usage")
     if certificate is not None:
@@ -204,8 +204,8 @@ def _ids(given: list[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def _whole(ids: list[str]) -> list[str]:
-    """Whole ids in the place of their beginnings, before anything is shown or asked of the accounts."""
+def _full_ids(ids: list[str]) -> list[str]:
+    """Full ids in the place of their beginnings, before anything is shown or asked of the accounts."""
     from orchestrator.account_queries import beginning
 
     if not any(map(beginning, ids)):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
+from orchestrator.foreign import shown
 from orchestrator.models import Outcome
-from orchestrator.shown import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,8 +56,8 @@ options = Options()
 
 
 def settings() -> Settings:
-    """The settings of this run. Raises SettingsError. SIDE EFFECTS: a line on stderr for each variable that only looks
-    like a setting, once."""
+    """The settings of this run. Raises SettingsError. SIDE EFFECTS: a line on stderr for each variable whose name is
+    nearly that of a setting, once."""
     from orchestrator.settings import load_settings, unknown_variables
 
     if not options.warned:
@@ -165,7 +165,7 @@ def clean(text: str) -> str:
 
 
 def fail(error: OrchestratorError, *, waiting: bool) -> int:
-    """Tells an error and returns its exit code. ``waiting``: the command waits, so passing trouble is 75, not 1."""
+    """Prints an error and returns its exit code. ``waiting``: the command waits, so passing trouble is 75, not 1."""
     from orchestrator.runbook import advice
 
     if options.json:

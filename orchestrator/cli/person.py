@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from orchestrator.journal.store import Journal
     from orchestrator.lifecycle.fold import AccountState
+    from orchestrator.passwords import PasswordSource
     from orchestrator.people import Signatory
     from orchestrator.policy import Ruleset
-    from orchestrator.signers import PasswordSource
 
 PersonKeyFile = Annotated[
     Path | None,
@@ -50,9 +50,9 @@ def signatory(
     signature: str | None = None,
 ) -> Signatory:
     """The person that the options name; without them, the one that the settings name, if the ruleset has people."""
+    from orchestrator.passwords import FilePassword, PromptPassword
     from orchestrator.people import Signatory
-    from orchestrator.signers import FilePassword, PromptPassword
-    from orchestrator.signers.person_key import FileKey
+    from orchestrator.signers.key_files import FileKey
 
     given = settings()
     if key is None and signature is None and in_force.policy.people:
@@ -96,9 +96,9 @@ def closing_signatory(account_ids: Sequence[str]) -> Signatory | None:
         from orchestrator.connect import open_ruleset
         from orchestrator.lifecycle.fold import fold
         from orchestrator.oversight.records import in_force
+        from orchestrator.passwords import PromptPassword
         from orchestrator.people import Signatory
-        from orchestrator.signers import PromptPassword
-        from orchestrator.signers.person_key import FileKey
+        from orchestrator.signers.key_files import FileKey
 
         mine = open_ruleset(given)
         ruleset = in_force(await read_oversight(journal), mine)

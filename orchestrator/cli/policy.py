@@ -65,15 +65,15 @@ def explain(
     if challenge is None:
         if account_id is None or wallet is not None:
             raise SettingsError("expected an account's id, or --challenge with --wallet and --operation", code="usage")
-        told = asyncio.run(explain_offered(settings, _whole(account_id), purpose))
+        explanation = asyncio.run(explain_offered(settings, _full_id(account_id), purpose))
     else:
         if wallet is None or purpose is None:
             raise SettingsError("--challenge needs --wallet CAIP10 and --operation creation or deletion", code="usage")
         given = _challenge(challenge)
-        whole = None if account_id is None else _whole(account_id)
-        told = asyncio.run(explain_given(settings, given, ChainAccount.parse(wallet), purpose, whole))
-    emit(told.document(), lambda console: _tell(told, console))
-    return DONE if told.decision.allowed else FAILED
+        full_id = None if account_id is None else _full_id(account_id)
+        explanation = asyncio.run(explain_given(settings, given, ChainAccount.parse(wallet), purpose, full_id))
+    emit(explanation.document(), lambda console: _show(explanation, console))
+    return DONE if explanation.decision.allowed else FAILED
 
 
 @app.command()
@@ -150,7 +150,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A policy fi
     return DONE if policy is not None else FAILED
 
 
-def _whole(account_id: str) -> str:
+def _full_id(account_id: str) -> str:
     from orchestrator.account_queries import beginning
 
     if beginning(account_id) is None:
@@ -193,10 +193,10 @@ def _challenge(text: str) -> Challenge:
         raise SettingsError(f"--challenge: {error.message}", code="challenge_malformed") from error
 
 
-def _tell(told: Explanation, console: Console) -> None:
+def _show(explanation: Explanation, console: Console) -> None:
     from rich.table import Table
 
-    decision, key = told.decision, told.key
+    challenge, decision, key = explanation.challenge, explanation.decision, explanation.key
     if decision.allowed:
         console.print(f"[bold green]ALLOWED[/] as [bold]{decision.rule}[/]: {clean(decision.actual)}", soft_wrap=True)
     else:
@@ -204,23 +204,24 @@ def _tell(told: Explanation, console: Console) -> None:
         console.print(f"  expected  {clean(decision.expected)}", soft_wrap=True)
         console.print(f"  got       {clean(decision.actual)}", soft_wrap=True)
     facts = {
-        "challenge": f"{told.challenge.kind}, {len(told.challenge.decoded)} bytes, keccak256 {told.challenge.digest}",
-        "for": f"{told.operation} of account {told.account_id or '(none named)'}",
-        "wallet": str(told.signer),
-        "policy": f"{told.policy_file or 'built-in'}, ruleset {told.policy} ({_force(told.in_force)})",
+        "challenge": f"{challenge.kind}, {len(challenge.decoded)} bytes, keccak256 {challenge.digest}",
+        "for": f"{explanation.operation} of account {explanation.account_id or '(none named)'}",
+        "wallet": str(explanation.signer),
+        "policy": f"{explanation.policy_file or 'built-in'}, ruleset {explanation.policy} "
+        f"({_force(explanation.in_force)})",
         "key": "none with this address here; its binding is taken for granted"
         if key is None
         else f"{key.name} ({key.backend}), {'disabled' if key.disabled else 'enabled'}, "
-        + ("bound to this wallet" if told.bound else "not bound to this wallet"),
+        + ("bound to this wallet" if explanation.bound else "not bound to this wallet"),
     }
     for name, fact in facts.items():
         console.print(f"  {name:<9} {clean(fact)}", soft_wrap=True)
-    for obstacle in told.obstacles:
+    for obstacle in explanation.obstacles:
         console.print(f"[yellow]and[/] {clean(obstacle.message)}", soft_wrap=True)
-    for line in _shown(told.challenge.decoded):
+    for line in _shown(challenge.decoded):
         console.print(f"  [dim]|[/] {clean(line)}", soft_wrap=True)
     table = Table("rule", "result", "demands", box=None)
-    for rule in told.rules:
+    for rule in explanation.rules:
         table.add_row(rule.name, _MARKS[rule.result], clean(rule.expected))
     console.print()
     console.print(table)

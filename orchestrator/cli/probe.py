@@ -57,15 +57,15 @@ def probe(
         + ("; POST to an account that does not exist" if yes_modify else "; nothing is changed")
         + (f"; deactivate and activate {account}" if account else "")
     )
-    found = asyncio.run(run(tried, modify=yes_modify, account_id=account, report=report))
+    result = asyncio.run(run(tried, modify=yes_modify, account_id=account, report=report))
 
     def human(console: Console) -> None:
-        for name, value in found.environment().items():
+        for name, value in result.environment().items():
             console.print(f"{name}={clean(value)}", soft_wrap=True)
-        for remark in found.remarks:
+        for remark in result.remarks:
             console.print(f"# {clean(remark)}", soft_wrap=True)
 
-    emit({"settings": found.environment(), "remarks": list(found.remarks)}, human)
+    emit({"settings": result.environment(), "remarks": list(result.remarks)}, human)
     return DONE
 
 

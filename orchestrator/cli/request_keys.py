@@ -181,7 +181,7 @@ def _change(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]]) -> R
 async def _request_key_journal(journal: Journal) -> RequestKeyJournal:
     from orchestrator.oversight.request_key_journal import RequestKeyJournal
     from orchestrator.people import system_user
-    from orchestrator.signers.identity import keystore_id
+    from orchestrator.signers.signing_log import keystore_id
 
     of_settings, signatory = await person.ruleset_and_signatory(journal)
     return RequestKeyJournal(journal, keystore_id(settings().keystore), of_settings, system_user(), now, signatory)

@@ -68,7 +68,7 @@ class _Stream(io.TextIOWrapper):
 
 
 def guard() -> None:
-    """Sees to it that stdin, stdout and stderr are there and that writing never raises; ``lost`` tells what failed.
+    """Sees to it that stdin, stdout and stderr are there and that writing never raises; ``lost`` says what failed.
 
     Streams that are not the process' own (those of a test) are left. SIDE EFFECTS: for the process, and for good. A
     closed descriptor of the three is taken by ``/dev/null``: else the next file that is opened would get its number,

@@ -92,11 +92,11 @@ async def _examine(url: str, address: Address, block: str, timeout: float) -> Ex
 
     parse_block(block)
     async with Rpc(url, timeout=timeout) as rpc:
-        return await examine(rpc, address, block, progress=_tell)
+        return await examine(rpc, address, block, progress=_progress)
 
 
-def _tell(what: str) -> None:
-    """Progress for a person; a program that reads stdout need not be told."""
+def _progress(what: str) -> None:
+    """Progress for a person; a program that reads stdout needs none."""
     if sys.stderr.isatty() and not options.json:
         err().print(f"[dim]{clean(what)} …[/]")
 

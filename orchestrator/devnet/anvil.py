@@ -22,7 +22,7 @@ from orchestrator.devnet import toolchain
 from orchestrator.devnet.child import Child
 from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable
-from orchestrator.foreign_json import read_json
+from orchestrator.foreign import read_json
 
 __all__ = ["Anvil"]
 

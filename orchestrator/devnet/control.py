@@ -54,7 +54,7 @@ class ChainControl:
 
     def mine(self, blocks: int = 1) -> dict[str, Any]:
         """Mines ``blocks`` blocks now, whatever the node does by itself."""
-        _whole("blocks", blocks)
+        _require_positive("blocks", blocks)
         with self.lock:
             for done in range(0, blocks, _BLOCKS_PER_CALL):
                 self._order("anvil_mine", hex(min(_BLOCKS_PER_CALL, blocks - done)))
@@ -70,7 +70,7 @@ class ChainControl:
 
     def warp(self, seconds: int) -> dict[str, Any]:
         """Moves the chain's clock ahead and mines a block there."""
-        _whole("seconds", seconds)
+        _require_positive("seconds", seconds)
         with self.lock:
             self._order("evm_increaseTime", seconds)
             return self.mine()
@@ -86,7 +86,7 @@ class ChainControl:
         transaction could not be sent again, or where a node with other options has lost its contracts by it.
         SIDE EFFECTS: senders of impersonated transactions are impersonated again.
         """
-        _whole("depth", depth)
+        _require_positive("depth", depth)
         with self.lock, self._paused():
             for _ in range(_TRIES):
                 head = self._number("latest")
@@ -205,7 +205,7 @@ class ChainControl:
             raise SettingsError(f"the devnet's Anvil cannot do that: {error.message}", code="usage") from error
 
 
-def _whole(name: str, value: int) -> None:
+def _require_positive(name: str, value: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise SettingsError(f"{name}: expected a whole number from 1, got {value!r}", code="usage")
 

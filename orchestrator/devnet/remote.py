@@ -1,15 +1,24 @@
-"""Drives a devnet that runs in another process: its chain by JSON-RPC, its platform by the simulator's own calls."""
+"""A devnet that runs in another process: where a command finds it, and how it is driven.
+
+It is found by a file in this user's state directory. Its chain is driven by JSON-RPC, its platform by the simulator's
+own calls.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from orchestrator import files
 from orchestrator.devnet.control import ChainControl
 from orchestrator.errors import ChainError, ChainUnreachable, PlatformError, PlatformUnreachable, SettingsError
-from orchestrator.foreign_json import read_json
+from orchestrator.foreign import MalformedJson, read_json
+from orchestrator.settings import state_directory
 
 _SECONDS = 30.0
 _MAX_BYTES = 1024 * 1024
@@ -99,3 +108,34 @@ def _words(answer: httpx.Response) -> str:
         return str(_read(answer)["message"])[:300]
     except (ValueError, KeyError, TypeError):
         return answer.text[:300]
+
+
+def _file() -> Path:
+    return state_directory() / "devnet.json"
+
+
+@contextlib.contextmanager
+def announced(document: dict[str, Any]) -> Iterator[None]:
+    """While this lasts, :func:`found` gives ``document``; of several devnets, that of the one started last.
+
+    SIDE EFFECTS: a file (0600: it has the devnet's secrets), which a killed process leaves behind. Raises OSError,
+    KeyUnavailable ``keystore_unwritable`` if it cannot be written.
+    """
+    file, text = _file(), json.dumps(document)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files.replace(file, text.encode())
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if file.read_text() == text:
+                file.unlink()
+
+
+def found() -> dict[str, Any] | None:
+    """What the devnet that was started last has announced; None without one. It may have been killed: ask it."""
+    try:
+        document = read_json(_file().read_bytes(), max_bytes=_MAX_BYTES)
+    except (OSError, MalformedJson):
+        return None
+    return document if isinstance(document, dict) else None

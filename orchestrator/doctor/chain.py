@@ -91,7 +91,7 @@ class Chain:
         if age > OLDEST_HEAD:
             raise CheckFailed(
                 f"the newest block, {head.block.number}, is {age.total_seconds() / 60:.0f} minutes old",
-                "Look whether the node still follows its chain, or use another one.",
+                "Check whether the node still follows its chain, or use another one.",
             )
         return f"the newest block, {head.block.number}, is {max(0.0, age.total_seconds()):.0f} s old"
 

@@ -1,22 +1,23 @@
-"""Whether the journal can be written, and is whole."""
+"""Whether the journal can be written and is whole, and whether other users of the machine have a way into our files."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
+import stat
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.connect import (
-    lock_folder,
-)
+from orchestrator.connect import lock_folder
 from orchestrator.dispatch.locks import AccountLocks
 from orchestrator.doctor.check import CheckFailed
-from orchestrator.doctor.files import require_private
 from orchestrator.errors import OrchestratorError, SettingsError
+from orchestrator.files import open_to_others
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.models import ChainAccount, ChainId
@@ -25,6 +26,8 @@ from orchestrator.settings import Settings
 LEAST_SPACE = 256 * 1024 * 1024
 """Bytes free beside the database."""
 _VERIFY_SECONDS = 20.0
+_NAMED = 4
+"""Loose files that are named; of more, their number."""
 
 
 class Database:
@@ -149,3 +152,34 @@ async def locks(settings: Settings) -> str:
             "Let this user write to the folder, and put the database on a file system that knows locks.",
         ) from error
     return f"a lock in {folder} is taken and given back in {(datetime.now(UTC) - began).total_seconds() * 1000:.0f} ms"
+
+
+def require_files_private(settings: Settings) -> None:
+    """Raises CheckFailed for certificates and a person's files that others can open. The database, and the keys with
+    their password, have checks of their own; the files of secrets are refused when the settings are read."""
+    handed = (settings.person_key, settings.person_password_file)
+    require_private((path for path in handed if path is not None), handed_over=True)
+    require_private(sorted(settings.certificates.glob("*.json")))
+
+
+def require_private(paths: Iterable[Path], *, handed_over: bool = False) -> None:
+    """Raises CheckFailed naming those with the chmod to type. ``handed_over``: as ``orchestrator.files``."""
+    found: dict[Path, int] = {}
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # not there, or gone since
+        if open_to_others(status, handed_over=handed_over):
+            found[path] = stat.S_IMODE(status.st_mode)
+    if not found:
+        return
+    named = [f"{path} (expected mode 600, got {mode:o})" for path, mode in found.items()]
+    typed = shlex.join(map(str, found))
+    if len(found) > _NAMED:
+        named[_NAMED:] = [f"and {len(found) - _NAMED} more"]
+        typed = " ".join(f"{shlex.quote(str(folder))}/*" for folder in sorted({path.parent for path in found}))
+    raise CheckFailed(
+        "open to other users: " + ", ".join(named),
+        f"Type chmod 600 {typed}; umask 077 keeps copies from being made so.",
+    )

@@ -29,7 +29,7 @@ def translated(error: SQLAlchemyError, *, committing: bool = False) -> JournalEr
         if found is not None:
             return found
     if is_lost(error):
-        return _lost(cause, committing=committing)
+        return _connection_lost(cause, committing=committing)
     if _is_damage(cause):
         return damaged(_first_line(cause))
     state = getattr(cause, "sqlstate", None)
@@ -73,7 +73,7 @@ def _is_damage(cause: Any) -> bool:
     )
 
 
-def _lost(cause: Any, *, committing: bool) -> JournalError:
+def _connection_lost(cause: Any, *, committing: bool) -> JournalError:
     if committing:
         return JournalError(
             "the connection to the journal's database was lost while it committed: what was appended is there or it is "

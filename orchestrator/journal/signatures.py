@@ -30,7 +30,7 @@ def keep(connection: sa.Connection, seq: int, stream: str, at: datetime, event: 
         case e.SigningIntended():
             _insert(connection, _intended(seq, stream, at, event))
         case e.ChallengeSigned():
-            _made(connection, seq, stream, at, event)
+            _mark_made(connection, seq, stream, at, event)
         case e.SubmissionRefused() | e.ChallengeLapsed():
             mine = (signatures.c.digest == event.digest) & (signatures.c.account_id == stream)
             connection.execute(signatures.update().where(mine).values(live=False))
@@ -61,7 +61,7 @@ def _intended(seq: int, stream: str, at: datetime, event: e.SigningIntended) -> 
     }
 
 
-def _made(connection: sa.Connection, seq: int, stream: str, at: datetime, event: e.ChallengeSigned) -> None:
+def _mark_made(connection: sa.Connection, seq: int, stream: str, at: datetime, event: e.ChallengeSigned) -> None:
     """Marks the live intention made. Where there is none (the first release wrote none) the row is new, so that the
     constraints refuse it beside another live one, and a second signature of one challenge."""
     table = signatures.c

@@ -85,7 +85,6 @@ class AccountState:
     platform: e.PlatformObserved | None = None
     owner: str | None = None
     """The customer's wallet (CAIP-10) when the account was first seen: it never changes."""
-    platform_at: datetime | None = None
     deployed: e.WalletDeployed | None = None
     wallet: e.WalletStateSeen | None = None
     finality_violated: e.BlockFact | None = None
@@ -131,7 +130,7 @@ def _apply(state: AccountState, event: Event, at: datetime) -> AccountState:
     match event:
         case e.PlatformObserved():
             moved = state.platform is None or state.platform.status != event.status
-            seen = replace(state, platform=event, platform_at=at, owner=state.owner or event.owner)
+            seen = replace(state, platform=event, owner=state.owner or event.owner)
             return _touch(seen, at if moved else None)
         case e.WalletDeployed():
             return _touch(replace(state, deployed=event), at)

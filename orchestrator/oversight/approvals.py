@@ -53,7 +53,7 @@ class Waiting:
 
 
 async def authorise(
-    records: Journal,
+    journal: Journal,
     *,
     subject: Subject,
     role: Role,
@@ -73,15 +73,15 @@ async def authorise(
     """
     if needed <= 0:
         return Granted(None)
-    journal = await records.identity()
+    journal_id = await journal.identity()
     digest = content_hash(dict(content))
 
     def live(oversight: Oversight, now: datetime) -> Request | None:
         policy = in_force(oversight, settings).policy
         found = [
-            evaluated(STREAM, approval, policy, journal)
+            evaluated(STREAM, approval, policy, journal_id)
             for approval in oversight.approvals.values()
-            # One that asked for fewer people, or for others, was made under other rules.
+            # One that asked for fewer people, or for others, was made under another ruleset.
             if approval.is_about(subject, digest, needed) and approval.asked.role == role and approval.is_live(now)
         ]
         return max(found, key=lambda request: (request.is_granted, request.approval.at), default=None)
@@ -98,13 +98,13 @@ async def authorise(
             by=by,
             signatory=signatory,
             people=policy.people,
-            journal=journal,
+            journal=journal_id,
             now=now,
             expires_at=now + timedelta(seconds=policy.approvals.expires),
         )
         return (asked,)
 
-    oversight, _ = await record(records, decide, clock)
+    oversight, _ = await record(journal, decide, clock)
     request = live(oversight, clock())
     if request is None:
         raise PolicyRefused(
@@ -118,31 +118,31 @@ async def authorise(
 
 
 async def approve(
-    records: Journal, request: Request, signatory: Signatory, *, settings: Ruleset, clock: Clock
+    journal: Journal, request: Request, signatory: Signatory, *, settings: Ruleset, clock: Clock
 ) -> Request:
     """Records one person's approval of a request, signed by her. A second time by the same person changes nothing.
 
     Raises as ``people.prove``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
     SIDE EFFECTS: appends ApprovalGiven to the request's stream.
     """
-    journal = await records.identity()
-    oversight = await read_oversight(records)
+    journal_id = await journal.identity()
+    oversight = await read_oversight(journal)
     asked = request.approval.asked
     require_live(request.approval, clock())
     people = in_force(oversight, settings).policy.people
-    proof = prove(approval_text(asked, journal), people, Role(asked.role), signatory)
+    proof = prove(approval_text(asked, journal_id), people, Role(asked.role), signatory)
 
     async def attempt() -> Request:
         now = clock()
-        recorded = await records.read(request.stream)
-        oversight = await read_oversight(records)
+        recorded = await journal.read(request.stream)
+        oversight = await read_oversight(journal)
         policy = in_force(oversight, settings).policy
         approval = fold_requests(recorded).get(request.id, request.approval)
-        given = _given(approval, proof, policy.people, journal, now)
-        done = evaluated(request.stream, approval, policy, journal)
+        given = _given(approval, proof, policy.people, journal_id, now)
+        done = evaluated(request.stream, approval, policy, journal_id)
         if proof.person in done.by:
             return done
-        new = await records.append(
+        new = await journal.append(
             request.stream,
             (given,),
             after=len(recorded),
@@ -150,17 +150,17 @@ async def approve(
             # Whoever loses her role at this very moment has lost it.
             unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
         )
-        return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
+        return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal_id)
 
     return await retry_on_conflict(attempt, request.stream, also=frozenset({"journal_moved"}))
 
 
 def _given(
-    approval: Approval, proof: Proof, people: Mapping[str, Person], journal: str, now: datetime
+    approval: Approval, proof: Proof, people: Mapping[str, Person], journal_id: str, now: datetime
 ) -> o.ApprovalGiven:
     asked = approval.asked
     require_live(approval, now)
-    if is_asker(proof.person, asked, people, journal, eip191.recover):
+    if is_asker(proof.person, asked, people, journal_id, eip191.recover):
         raise PolicyRefused(
             f"request {asked.request[:12]}: expected another person than the one who asked, got {proof.person}",
             code="approval_by_requester",

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from orchestrator.errors import SettingsError
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.models import ChainAccount
 from orchestrator.ports.journal import Journal, SignatureRow

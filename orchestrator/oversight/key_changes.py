@@ -90,9 +90,9 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class KeyChanges:
-    """Changes of one keystore's keys: with its journal, in the name of one person, under the rules in force."""
+    """Changes of one keystore's keys: with its journal, in the name of one person, under the ruleset in force."""
 
-    records: Journal
+    journal: Journal
     keys: ManagedKeys
     settings: Ruleset
     """What holds while no ruleset was adopted."""
@@ -115,13 +115,13 @@ class KeyChanges:
 
     async def authorise(self, change: KeyChange) -> Granted | Waiting:
         """Whether the change may be made now. SIDE EFFECTS: appends ApprovalRequested if there is no live request."""
-        oversight = await read_oversight(self.records)
+        oversight = await read_oversight(self.journal)
         key = self._find(change.name)
         self._require_possible(change, key, oversight)
         if key is not None and self._is_done(change, key, oversight):
             return Granted(None)
         return await authorise(
-            self.records,
+            self.journal,
             subject="keys",
             role=Role.ADMINISTRATOR,
             content=change.content(self.keys.id),
@@ -134,7 +134,7 @@ class KeyChanges:
 
     async def apply(self, change: KeyChange, granted: Granted, act: Callable[[], KeyInfo]) -> Changed:
         """The change itself. ``granted``: from ``authorise``, for this very change."""
-        oversight = await read_oversight(self.records)
+        oversight = await read_oversight(self.journal)
         key = self._find(change.name)
         found = key
         if key is None or (change.action not in _NEW and not self._is_done(change, key, oversight)):
@@ -161,7 +161,7 @@ class KeyChanges:
         except OrchestratorError as error:
             key, trouble = None, error
         try:
-            oversight = await read_oversight(self.records)
+            oversight = await read_oversight(self.journal)
             known = key or _as_journaled(name, oversight)
             if known is None:
                 raise trouble or AssertionError(f"key {name} was neither disabled nor refused")
@@ -174,7 +174,7 @@ class KeyChanges:
                 code=error.code,
                 disposition=error.disposition,
             ) from error
-        await self.drain.wait(self.records, f"key {name} is disabled")
+        await self.drain.wait(self.journal, f"key {name} is disabled")
         if trouble is not None and trouble.code != "key_not_found":
             raise KeyUnavailable(
                 f"key {name} is out of use by the journal, but its file could not be marked: {trouble.message}",
@@ -203,7 +203,7 @@ class KeyChanges:
                 self._event(change, key, oversight, granted.request),
             )
 
-        oversight, journaled = await record(self.records, decide, self.clock)
+        oversight, journaled = await record(self.journal, decide, self.clock)
         return Changed(as_seen(key, oversight), journaled)
 
     def _event(self, change: KeyChange, key: KeyInfo, oversight: Oversight, request: str | None) -> o.KeyChanged:

@@ -62,7 +62,7 @@ class Outlook:
             case Wait() as wait:
                 return wait
             case Act(step):
-                return self._stop(state, op, step) or Wait(f"{_due(step, op)} {_RESUME}", since, until)
+                return self._stop(state, op, step) or Wait(f"{_awaited(step, op)} {_RESUME}", since, until)
             case Halt(_, message):
                 return Wait(
                     f"the next poll {_RESUME}; as it stands, that ends with an operator: {message}", since, until
@@ -98,7 +98,7 @@ class Outlook:
         return None if stop is None else stop_wait(stop, self.now, self.parameters.patience)
 
 
-def _due(step: Step, op: Operation) -> str:
+def _awaited(step: Step, op: Operation) -> str:
     if step is Step.FETCH_CHALLENGE and op.kind in PURPOSE:
         return f"the platform to offer a {PURPOSE[op.kind]} challenge"  # or it was offered since the last poll
     return f"its next step, {step.value.replace('_', ' ')}"

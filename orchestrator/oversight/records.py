@@ -32,17 +32,17 @@ class Drain:
     meanwhile: Callable[[], Awaitable[None]] | None = None
     """Done before the wait, when the decision is journaled."""
 
-    async def wait(self, records: Journal, decision: str) -> None:
+    async def wait(self, journal: Journal, decision: str) -> None:
         """Returns when those requests have ended. ``decision``: what was journaled, in words.
 
         Raises JournalError ``signature_in_flight`` (retry): the decision holds, and one more may go out.
         """
         if self.meanwhile is not None:
             await self.meanwhile()
-        if await records.landed(min(_QUIET_SECONDS, self.patience)):
+        if await journal.landed(min(_QUIET_SECONDS, self.patience)):
             return
         self.watch(f"{decision}; a signature was on its way before, waiting for the end of its request")
-        if not await records.landed(self.patience):
+        if not await journal.landed(self.patience):
             raise JournalError(
                 f"{decision}, and that holds; but a signature that was on its way before may still go out: its request "
                 f"has not ended in {self.patience:.0f} s. Look for a process of this program that hangs, and end it",
@@ -60,7 +60,7 @@ def in_force(oversight: Oversight, settings: Ruleset) -> Ruleset:
 
 
 async def record(
-    records: Journal, decide: Callable[[Oversight, datetime], Sequence[Event]], clock: Clock
+    journal: Journal, decide: Callable[[Oversight, datetime], Sequence[Event]], clock: Clock
 ) -> tuple[Oversight, bool]:
     """Appends the events that ``decide`` returns for the state of the stream ``signing``. If another process has
     written to it meanwhile, reads and decides again. Returns the state afterwards, and whether anything was appended.
@@ -69,12 +69,12 @@ async def record(
     """
 
     async def attempt() -> tuple[Oversight, bool]:
-        oversight = await read_oversight(records)
+        oversight = await read_oversight(journal)
         now = clock()
         new = decide(oversight, now)
         if not new:
             return oversight, False
-        recorded = await records.append(STREAM, new, after=oversight.length, at=now)
+        recorded = await journal.append(STREAM, new, after=oversight.length, at=now)
         return fold_oversight(recorded, oversight), True
 
     return await retry_on_conflict(attempt, STREAM)

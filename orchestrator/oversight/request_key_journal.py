@@ -3,7 +3,7 @@ asks for approvals of key changes. ``orchestrator.oversight.request_key_changes`
 
 Key file, platform and journal are three places, and a process may die between them. Which comes first, and why:
 
-    1. the approval is looked up, or asked for   before anything is done. What is approved names the action and the
+    1. the approval is read, or asked for        before anything is done. What is approved names the action and the
                                                  fingerprint, nothing that is made at random, so the same command finds
                                                  the same request.
     2. the intent, in the key's file             with the request's id. From here on the change has begun, and whoever
@@ -50,7 +50,7 @@ class AwaitsApproval(Exception):
 class RequestKeyJournal:
     """Approvals and events of the changes of one keystore's request-signing keys."""
 
-    records: Journal
+    journal: Journal
     keystore: str
     """The keystore's id."""
     settings: Ruleset
@@ -65,13 +65,13 @@ class RequestKeyJournal:
 
         Raises AwaitsApproval; as ``authorise``. SIDE EFFECTS: appends ApprovalRequested if there is no live request.
         """
-        rules = in_force(await read_oversight(self.records), self.settings)
+        ruleset = in_force(await read_oversight(self.journal), self.settings)
         allowed = await authorise(
-            self.records,
+            self.journal,
             subject="keys",
             role=Role.ADMINISTRATOR,
             content={**change, "keystore": self.keystore},
-            needed=rules.policy.approvals.keys,
+            needed=ruleset.policy.approvals.keys,
             by=self.by,
             settings=self.settings,
             clock=self.clock,
@@ -94,7 +94,7 @@ class RequestKeyJournal:
                 event,
             )
 
-        await record(self.records, decide, self.clock)
+        await record(self.journal, decide, self.clock)
 
 
 async def record_changes(folder: RequestKeyFolder, journal: RequestKeyJournal) -> None:

@@ -53,25 +53,26 @@ class Request:
         return len(self.by) >= self.needed
 
 
-def evaluated(stream: str, approval: Approval, policy: Policy, journal: str) -> Request:
-    """A request under a policy: who has approved it by a valid signature, and how many must. ``journal``: its id."""
+def evaluated(stream: str, approval: Approval, policy: Policy, journal_id: str) -> Request:
+    """A request of the journal ``journal_id`` under a policy: who has approved it by a valid signature, and how many
+    must."""
     return Request(
         stream,
         approval,
-        by=supporters(approval, policy.people, journal, eip191.recover),
-        needed=approvals_needed(approval.asked, policy, journal, eip191.recover),
-        by_proven=is_asker_proven(approval.asked, policy.people, journal, eip191.recover),
+        by=supporters(approval, policy.people, journal_id, eip191.recover),
+        needed=approvals_needed(approval.asked, policy, journal_id, eip191.recover),
+        by_proven=is_asker_proven(approval.asked, policy.people, journal_id, eip191.recover),
     )
 
 
-async def pending(records: Journal, *, settings: Ruleset, clock: Clock) -> list[Request]:
+async def pending(journal: Journal, *, settings: Ruleset, clock: Clock) -> list[Request]:
     """All live requests, of all streams, the oldest first. Reads the whole journal, a page at a time."""
-    oversight = await read_oversight(records)
+    oversight = await read_oversight(journal)
     now = clock()
-    return [request for request in await _all(records, oversight, settings) if request.approval.is_live(now)]
+    return [request for request in await _all(journal, oversight, settings) if request.approval.is_live(now)]
 
 
-async def find(records: Journal, what: str, *, settings: Ruleset, clock: Clock) -> Request:
+async def find(journal: Journal, what: str, *, settings: Ruleset, clock: Clock) -> Request:
     """The one live request that ``what`` names: an account's id (its newest request: what stands on the account now),
     a request's id, the beginning of one of these (6 characters or more), or ``policy``.
 
@@ -79,7 +80,7 @@ async def find(records: Journal, what: str, *, settings: Ruleset, clock: Clock) 
     ``approval_used`` where there was one.
     """
     now = clock()
-    named = [request for request in await _candidates(records, what, settings) if _is_named(request, what)]
+    named = [request for request in await _candidates(journal, what, settings) if _is_named(request, what)]
     found = [request for request in named if request.approval.is_live(now)]
     if found and len({request.account_id if _names_account(request, what) else request.id for request in found}) == 1:
         return found[-1]
@@ -99,37 +100,37 @@ async def find(records: Journal, what: str, *, settings: Ruleset, clock: Clock) 
     )
 
 
-async def _candidates(records: Journal, what: str, settings: Ruleset) -> list[Request]:
+async def _candidates(journal: Journal, what: str, settings: Ruleset) -> list[Request]:
     """The requests that ``what`` may name, in as few reads as possible: of the account's own stream, of the stream
     ``signing``, or all."""
-    oversight = await read_oversight(records)
+    oversight = await read_oversight(journal)
     if _ACCOUNT.fullmatch(what.lower()) is not None:
-        return await _requests(records, oversight, settings, await records.read(what.lower()))
-    found = await _requests(records, oversight, settings, await records.read(STREAM))
+        return await _requests(journal, oversight, settings, await journal.read(what.lower()))
+    found = await _requests(journal, oversight, settings, await journal.read(STREAM))
     if what == "policy" or (len(what) > _COMMON and any(_is_named(request, what) for request in found)):
         return found
-    return await _all(records, oversight, settings)
+    return await _all(journal, oversight, settings)
 
 
-async def _all(records: Journal, oversight: Oversight, settings: Ruleset) -> list[Request]:
+async def _all(journal: Journal, oversight: Oversight, settings: Ruleset) -> list[Request]:
     recorded: list[Recorded] = []
     after = 0
-    while page := await records.read_all(after, _PAGE):
+    while page := await journal.read_all(after, _PAGE):
         after = page[-1].seq
         recorded += [item for item in page if isinstance(item.event, _APPROVAL)]
-    return await _requests(records, oversight, settings, recorded)
+    return await _requests(journal, oversight, settings, recorded)
 
 
 async def _requests(
-    records: Journal, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
+    journal: Journal, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
 ) -> list[Request]:
     """The requests in these events, the oldest first."""
-    policy, journal = in_force(oversight, settings).policy, await records.identity()
+    policy, journal_id = in_force(oversight, settings).policy, await journal.identity()
     streams: dict[str, list[Recorded]] = {}
     for item in recorded:
         streams.setdefault(item.stream, []).append(item)
     found = [
-        evaluated(stream, approval, policy, journal)
+        evaluated(stream, approval, policy, journal_id)
         for stream, items in streams.items()
         for approval in fold_requests(items).values()
     ]

@@ -59,7 +59,7 @@ def to_scope(*, key: str | None = None, chain: str | None = None) -> str:
 
 
 async def stop(
-    records: Journal,
+    journal: Journal,
     scope: str,
     reason: str,
     *,
@@ -83,20 +83,20 @@ async def stop(
             return ()
         return (o.SigningStopped(stop=str(uuid.uuid4()), scope=scope, reason=text, by=by, address=address),)
 
-    oversight, _ = await record(records, decide, clock)
-    await drain.wait(records, f"signing is stopped ({scope})")
+    oversight, _ = await record(journal, decide, clock)
+    await drain.wait(journal, f"signing is stopped ({scope})")
     return oversight
 
 
-async def resume(records: Journal, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
+async def resume(journal: Journal, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
     """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
 
     Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds
     while none was adopted. Raises as ``people.prove``; PolicyRefused ``resume_impossible`` if the ruleset in force does
     not have two people for it. SIDE EFFECTS: appends ResumeAgreed, and SigningResumed with the second one.
     """
-    journal = await records.identity()
-    before = await read_oversight(records)
+    journal_id = await journal.identity()
+    before = await read_oversight(journal)
     people = in_force(before, settings).policy.people
     able = sorted(name for name, person in people.items() if Role.OPERATOR in person.roles)
     stops = [held for held in before.stops if held.scope == scope]
@@ -107,24 +107,24 @@ async def resume(records: Journal, scope: str, signatory: Signatory, *, settings
             code="resume_impossible",
         )
     # A signature does not depend on what else happens meanwhile, so nobody is asked for a password twice.
-    for held, proof in _proofs(stops, people, journal, signatory):
-        decide = partial(_agree, stop=held, proof=proof, journal=journal, settings=settings)
-        before, _ = await record(records, decide, clock)
+    for held, proof in _proofs(stops, people, journal_id, signatory):
+        decide = partial(_agree, stop=held, proof=proof, journal_id=journal_id, settings=settings)
+        before, _ = await record(journal, decide, clock)
     if not stops:
-        before = await read_oversight(records)
+        before = await read_oversight(journal)
     return Resumption(before, tuple(held for held in before.stops if held.scope == scope))
 
 
 def _proofs(
-    stops: Sequence[Stop], people: Mapping[str, Person], journal: str, signatory: Signatory
+    stops: Sequence[Stop], people: Mapping[str, Person], journal_id: str, signatory: Signatory
 ) -> list[tuple[Stop, Proof]]:
     """A key signs for each stop; a given signature is for one of them. Raises as ``prove``."""
     if signatory.signature is None:
-        return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, signatory)) for held in stops]
+        return [(held, prove(resume_text(held, journal_id), people, Role.OPERATOR, signatory)) for held in stops]
     refusal: OrchestratorError | None = None
     for held in stops:
         try:
-            return [(held, prove(resume_text(held, journal), people, Role.OPERATOR, signatory))]
+            return [(held, prove(resume_text(held, journal_id), people, Role.OPERATOR, signatory))]
         except (PolicyRefused, SigningError) as error:
             refusal = refusal or error
     if refusal is not None:
@@ -133,15 +133,15 @@ def _proofs(
 
 
 def _agree(
-    oversight: Oversight, _now: datetime, *, stop: Stop, proof: Proof, journal: str, settings: Ruleset
+    oversight: Oversight, _now: datetime, *, stop: Stop, proof: Proof, journal_id: str, settings: Ruleset
 ) -> Sequence[Event]:
     held = next((held for held in oversight.stops if held.id == stop.id), None)
     if held is None:
         return ()
     people = in_force(oversight, settings).policy.people
     agreed = o.ResumeAgreed(stop=held.id, person=proof.person, address=proof.address, signature=proof.signature)
-    before = agreeing(held, people, journal, eip191.recover)
-    after = agreeing(_with(held, agreed), people, journal, eip191.recover)
+    before = agreeing(held, people, journal_id, eip191.recover)
+    after = agreeing(_with(held, agreed), people, journal_id, eip191.recover)
     if proof.person not in after:
         raise PolicyRefused(
             f"{proof.person} may not end a stop under the ruleset that was adopted just now", code="person_role"

@@ -16,7 +16,7 @@ from orchestrator.errors import (
     UncertainAnswer,
     UnsupportedChain,
 )
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.platform.transport import Answer, Call
 
 __all__ = [

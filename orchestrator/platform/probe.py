@@ -15,7 +15,7 @@ from orchestrator.platform.session import Session
 from orchestrator.platform.settings import DEFAULT_COMPONENTS, Pagination, PlatformSettings
 from orchestrator.platform.transport import Answer
 
-__all__ = ["Found", "probe"]
+__all__ = ["ProbeResult", "probe"]
 
 SIGNATURE_CODES = ("request_signature_refused", "platform_unauthorized", "platform_forbidden", "clock_skew")
 FIELDS = ("content-digest", "content-type", "idempotency-key")
@@ -34,7 +34,7 @@ PAGE_PARAMETERS = (("page", "size", 0), ("page", "limit", 1), ("page", "pageSize
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ProbeResult:
     """What works: settings, and remarks for the reader."""
 
     settings: PlatformSettings
@@ -43,7 +43,7 @@ class Found:
     def environment(self) -> dict[str, str]:
         """The settings as environment variables."""
         one = self.settings
-        found = {
+        variables = {
             "ORCHESTRATOR_COVERED_COMPONENTS": ",".join(one.covered_components),
             "ORCHESTRATOR_SIGNATURE_LABEL": one.signature_label,
             "ORCHESTRATOR_DIGEST_ALGORITHM": one.digest_algorithm,
@@ -51,13 +51,13 @@ class Found:
             "ORCHESTRATOR_LIST_FIELD": one.list_field,
         }
         if one.pagination is Pagination.PAGE:
-            found["ORCHESTRATOR_PAGE_PARAMETER"] = one.page_parameter
-            found["ORCHESTRATOR_PAGE_SIZE_PARAMETER"] = one.page_size_parameter
-            found["ORCHESTRATOR_FIRST_PAGE"] = str(one.first_page)
+            variables["ORCHESTRATOR_PAGE_PARAMETER"] = one.page_parameter
+            variables["ORCHESTRATOR_PAGE_SIZE_PARAMETER"] = one.page_size_parameter
+            variables["ORCHESTRATOR_FIRST_PAGE"] = str(one.first_page)
         if one.pagination is Pagination.CURSOR:
-            found["ORCHESTRATOR_CURSOR_PARAMETER"] = one.cursor_parameter
-            found["ORCHESTRATOR_CURSOR_FIELD"] = one.cursor_field
-        return found
+            variables["ORCHESTRATOR_CURSOR_PARAMETER"] = one.cursor_parameter
+            variables["ORCHESTRATOR_CURSOR_FIELD"] = one.cursor_field
+        return variables
 
 
 class Probe:
@@ -118,7 +118,7 @@ class Probe:
         elif len(items) > 1 or more:
             await self._numbered(len(items))
         else:
-            self.remarks.append(f"{len(items)} account(s): too few to tell whether lists are cut into pages")
+            self.remarks.append(f"{len(items)} account(s): too few to say whether lists are cut into pages")
         self.report(
             f"  list in {field or 'the answer itself'}, {len(items)} account(s), pagination {self.settings.pagination}"
         )
@@ -176,7 +176,7 @@ def _nothing(message: str) -> SettingsError:
 
 async def probe(
     settings: PlatformSettings, *, modify: bool, account_id: str | None, report: Callable[[str], None]
-) -> Found:
+) -> ProbeResult:
     """Runs all probes. ``report`` is given a line for each request, before it is sent, and one for what it found.
 
     Raises SettingsError ``request_signature_refused`` where no choice works, and OrchestratorError. SIDE EFFECTS: logs
@@ -197,4 +197,4 @@ async def probe(
             one.remarks.append("the digest algorithm was not tried: it needs a request with a body, see --yes-modify")
     finally:
         await session.close()
-    return Found(one.settings, tuple(one.remarks))
+    return ProbeResult(one.settings, tuple(one.remarks))

@@ -60,8 +60,7 @@ class ProgrammeCalls(Calls):
     async def upload_signing_key(self, public_key_pem: str, *, key: str) -> str:
         """``PUT /auth/signing``: the public key (PEM); answers its id, to be the setting ``signing_key_id``.
 
-        Without a key id in the settings the request goes unsigned, as it must for the first key. Call
-        ``use_signing_key`` with the id to sign with the settings' private key from now on.
+        Without a key id in the settings the request goes unsigned, as it must for the first key.
         """
         body = {self._settings.signing_key_field: base64.b64encode(public_key_pem.encode()).decode()}
         answer = await self._session.call("PUT", ("auth", "signing"), body=body, key=key)
@@ -75,10 +74,6 @@ class ProgrammeCalls(Calls):
         if not isinstance(key_id, str) or not key_id.isascii() or not key_id.isprintable() or len(key_id) > 500:
             raise MalformedAnswer(f"{call}: field {name}: expected the key id as text")
         return key_id
-
-    def use_signing_key(self, key_id: str) -> None:
-        """Signs requests under this key id from now on."""
-        self._session.signing_key.use_id(key_id)
 
     async def replace_signing_key(
         self, public_key_pem: str, *, key: str, taken: Callable[[str], RequestKey]

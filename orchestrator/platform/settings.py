@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from orchestrator import core_dumps
+from orchestrator import process
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_uuid
 
@@ -115,8 +115,8 @@ class PlatformSettings:
     """``http://`` is taken for loopback addresses only, unless this is set."""
 
     def __post_init__(self) -> None:
-        """SIDE EFFECTS: the process leaves no core dump from then on (``core_dumps``)."""
-        core_dumps.forbid()
+        """SIDE EFFECTS: the process leaves no core dump from then on (``process``)."""
+        process.forbid_core_dumps()
         self._check_url()
         to_uuid(self.api_key, "the platform's API key")
         if not self.api_secret.get_secret_value():

@@ -47,7 +47,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.errors import SettingsError
-from orchestrator.foreign_toml import MalformedToml, read_toml
+from orchestrator.foreign import MalformedToml, read_toml
 from orchestrator.models import Address, to_address
 
 MAX_BYTES: Final = 256 * 1024

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from orchestrator.errors import KeyUnavailable
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.passwords import Secret
 
 MAX_BYTES: Final = 16 * 1024

@@ -14,9 +14,8 @@ from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.runbook.account import CHALLENGES, CREATION, OPERATIONS
 from orchestrator.runbook.chain import CLOSURE, DEVNET, NODE, WALLETS
 from orchestrator.runbook.entry import Entry
-from orchestrator.runbook.local import COMMAND, JOURNAL
+from orchestrator.runbook.local import COMMAND, JOURNAL, KEYS, KEYSTORE, PEOPLE, POLICY
 from orchestrator.runbook.platform import PLATFORM, REQUEST_KEYS
-from orchestrator.runbook.signing import KEYS, KEYSTORE, PEOPLE, POLICY
 
 __all__ = ["CHAPTERS", "RUNBOOK", "Entry", "advice", "advice_for"]
 

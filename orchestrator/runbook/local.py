@@ -1,10 +1,106 @@
-"""This machine: the journal's database, settings, and the command itself."""
+"""This machine: keys, what people decide, the policy, the database of the journal, settings, and the command itself."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from orchestrator.runbook.entry import OPERATOR, RETRY, STOP, Entry
+
+# fmt: off
+KEYS: Final = (
+    Entry("key_not_found", STOP, "there is no key for the owner's address, or of this name",
+        "Import the customer's key with orchestrator keys import, or set ORCHESTRATOR_KEYSTORE."),
+    Entry("key_unavailable", STOP, "the key cannot be used", "Look at orchestrator keys list and mend what is named."),
+    Entry("key_disabled", STOP, "the key is disabled", "Type orchestrator keys enable NAME if it may sign again."),
+    Entry("key_exists", STOP, "a key of this name or address is there already", "Use another name, or the key there."),
+    Entry("key_name", STOP, "the name of a key holds what a name may not",
+        "Use 1 to 64 of a-z 0-9 . _ - and begin with a letter or digit."),
+    Entry("key_ambiguous", STOP, "the token has several such keys", "Name the key by id= in its URI."),
+    Entry("key_unsuitable", STOP, "the token's key cannot sign with secp256k1",
+        "Use a key of that curve that may sign."),
+    Entry("key_uri", STOP, "the key's URI is malformed",
+        "Mend what the message names; orchestrator keys import --help."),
+    Entry("key_binding", STOP, "the key cannot be bound to that wallet",
+        "Bind it to wallets that have the key's own address."),
+    Entry("key_busy", STOP, "another process changed the key's file meanwhile", "Run it again."),
+    Entry("key_elsewhere", STOP, "the key's secret is not in the keystore's own files",
+        "Change its PIN or credentials where it is kept."),
+    Entry("key_of_a_person", STOP, "this key is the one that a person approves with",
+        "Use another key: one that signs challenges must not speak for a person."),
+    Entry("key_swapped", OPERATOR, "the key's URI or file holds another key than the one allowed; it was disabled",
+        "Find out who changed what the URI or the file holds."),
+    Entry("key_create_unsupported", STOP, "keys cannot be made in that back end from here",
+        "Make it with the back end's own tools, then orchestrator keys import."),
+    Entry("key_backend_denied", STOP, "the token, cloud or remote signer denies the use of the key",
+        "Check PIN, credentials or rights there."),
+    Entry("key_backend_unreachable", RETRY, "token, cloud or remote signer does not answer; nothing was signed",
+        "Check the token's slot and the network, then run it again."),
+    Entry("key_backend_throttled", RETRY, "token, cloud or remote signer asks for fewer requests; nothing was signed",
+        "Wait, then run it again."),
+    Entry("key_backend_malformed", OPERATOR, "a token, cloud or remote signer answered something that cannot be",
+        "Look at its own logs; try another version of it."),
+    Entry("pkcs11_module", STOP, "the token's module cannot be loaded", "Mend module-path in the key's URI."),
+    Entry("extra_missing", STOP, "a back end's library is not installed", "Type the command in the message."),
+    Entry("signature_mismatch", OPERATOR, "a back end answered with another key's signature; it went nowhere",
+        "Run orchestrator keys show, and find out who changed the key there."),
+    Entry("signature_malformed", STOP, "what should be a signature is none",
+        "Look at the back end's own logs; nothing was submitted."),
+    Entry("signing", STOP, "nothing was signed; the message says why", "Mend what is named, then run it again."),
+)
+KEYSTORE: Final = (
+    Entry("keystore_permissions", STOP, "others may read or change the keystore", "Type the command in the message."),
+    Entry("keystore_unreadable", STOP, "a file of the keystore cannot be read or is damaged",
+        "Mend what is named, or restore the keystore's folder, .signing included."),
+    Entry("keystore_unwritable", STOP, "the keystore cannot be written", "Check disk space and rights of its folder."),
+    Entry("wrong_password", STOP, "the password does not open the key",
+        "Check ORCHESTRATOR_KEYSTORE_PASSWORD_FILE: this password does not open the key."),
+    Entry("password_missing", STOP, "no password is set, and there is no terminal to ask",
+        "Set ORCHESTRATOR_KEYSTORE_PASSWORD_FILE."),
+    Entry("password_unreadable", STOP, "the password's file cannot be taken", "Mend the file that is named."),
+    Entry("private_key_malformed", STOP, "what was imported is no secp256k1 private key", "Check the file's format."),
+    Entry("signing_log_unreadable", OPERATOR, "the log beside the keystore is damaged",
+        "Restore the keystore's folder, .signing included."),
+    Entry("signing_log_unwritable", RETRY, "no line could be written beside the keystore, so no key was touched",
+        "Check disk space and rights of the keystore's folder."),
+)
+PEOPLE: Final = (
+    Entry("confirmation_needed", STOP, "the command asks before it acts, and there is no terminal to ask",
+        "Say --yes, or run it on a terminal and without --json."),
+    Entry("not_confirmed", STOP, "the answer was no", "Nothing; nothing was done."),
+    Entry("person_needed", STOP, "the command takes a person's word, and none was given",
+        "Say who you are: --person-key FILE, or --person NAME and --signature 0x…."),
+    Entry("person_unknown", STOP, "the policy names nobody with this key",
+        "Use the key whose address the policy names; orchestrator policy show lists the people."),
+    Entry("person_role", STOP, "this person's role does not cover what was asked",
+        "Ask somebody with that role; orchestrator policy show lists them."),
+    Entry("person_signature", STOP, "the signature given for a person is none",
+        "Sign the text that --print-text shows, and give 0x and 130 hexadecimal digits."),
+    Entry("approval_by_requester", STOP, "whoever asks cannot approve",
+        "Ask a second person: whoever asks cannot approve."),
+    Entry("approval_expired", OPERATOR, "nobody approved in time",
+        "Find out why; resolve --retry or the command that asked asks anew, resolve --abandon ends it."),
+    Entry("approval_unknown", STOP, "no request of this name waits",
+        "orchestrator approve, without an argument, lists what waits."),
+    Entry("approval_ambiguous", STOP, "the name fits several requests", "Use one of the ids in the message."),
+    Entry("approval_used", STOP, "the request was approved and done already", "Nothing; ask anew for another one."),
+    Entry("not_stopped", STOP, "signing is not stopped there", "Nothing; orchestrator stops lists what is in force."),
+    Entry("resume_impossible", STOP, "the policy names too few people to end a stop",
+        "Adopt a policy that names two people with the role operator."),
+)
+POLICY: Final = (
+    Entry("policy_refused", OPERATOR,
+        "the challenge is not one that may be signed; the message has the rule, expected and actual",
+        "orchestrator policy explain ACCOUNT_ID shows every rule. Ask the platform; never sign it elsewhere."),
+    Entry("policy_invalid", STOP, "the policy's file cannot be taken; nothing was done",
+        "Mend the policy's file: orchestrator policy check FILE says what is wrong with it."),
+    Entry("policy_unreadable", STOP, "the policy's file cannot be read",
+        "Set ORCHESTRATOR_POLICY to a file that this user can read."),
+    Entry("ruleset_newer", STOP, "the policy in force is of a newer release; nothing was done",
+        "Install the release that the other machines run."),
+    Entry("signing_limit", RETRY, "the policy's limit is reached; the message says until when",
+        "Wait, or change the policy."),
+)
+
 
 # fmt: off
 JOURNAL: Final = (
@@ -22,7 +118,7 @@ JOURNAL: Final = (
     Entry("journal_unreadable", OPERATOR, "an event of the journal cannot be read",
         "Run orchestrator journal --verify, and restore the database from a backup."),
     Entry("journal_database", OPERATOR, "the journal's database refused; the message has its words",
-        "Check disk space, and the database's own log; orchestrator journal --verify tells whether it is whole."),
+        "Check disk space, and the database's own log; orchestrator journal --verify says whether it is whole."),
     Entry("journal_uncertain", RETRY, "the connection was lost while the database committed",
         "Run it again: the journal is read first."),
     Entry("journal_unreachable", RETRY, "the journal's database cannot be reached; nothing was written",

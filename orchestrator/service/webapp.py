@@ -27,7 +27,7 @@ from starlette.routing import Route
 from orchestrator.app import Orchestrator
 from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
 from orchestrator.errors import JournalError, MalformedAnswer, PlatformRefused, SettingsError, UnsupportedChain
-from orchestrator.foreign_json import read_json
+from orchestrator.foreign import read_json
 from orchestrator.platform.webhook import WebhookEvent, WebhookVerifier, parse_delivery
 from orchestrator.service.worker import Worker
 from orchestrator.settings import Settings

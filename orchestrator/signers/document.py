@@ -9,11 +9,13 @@ Other tools ignore that member. A file of another tool has none, and every fact 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-from orchestrator.errors import Disposition, KeyUnavailable, UnsupportedChain
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.errors import Disposition, KeyUnavailable, SettingsError, UnsupportedChain
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.models import Address, ChainAccount, to_address
 
 MAX_BYTES: Final = 16 * 1024
@@ -42,6 +44,31 @@ class Facts:
             "createdAt": self.created_at,
             "wallets": [str(wallet) for wallet in self.wallets],
         }
+
+
+def new_facts(name: str, wallets: Sequence[ChainAccount]) -> Facts:
+    """Of a key that is made now."""
+    return Facts(name=name, created_at=now(), wallets=tuple(dict.fromkeys(wallets)))
+
+
+def require_own(name: str, wallets: Sequence[ChainAccount], address: Address) -> None:
+    """Raises SettingsError ``key_binding`` for too many wallets, or one with another address than the key's."""
+    if len(set(wallets)) > MAX_WALLETS:
+        raise SettingsError(
+            f"key {name!r}: expected at most {MAX_WALLETS} wallets, got {len(set(wallets))}",
+            code="key_binding",
+        )
+    for wallet in wallets:
+        if wallet.address != address:
+            raise SettingsError(
+                f"key {name!r}: expected a wallet with the key's own address {address}, got {wallet}",
+                code="key_binding",
+            )
+
+
+def now() -> str:
+    """ISO-8601 UTC text, in seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def parse(data: bytes, where: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from coincurve import PrivateKey
@@ -25,15 +24,15 @@ from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.models import Address, ChainAccount, ChainId
 from orchestrator.passwords import PasswordSource, Secret
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import document, key_import, secret_storage
+from orchestrator.signers import document, key_files, secret_storage
 from orchestrator.signers.backend_signer import BackendSigner, open_backend
 from orchestrator.signers.backends import backend
 from orchestrator.signers.backends.uri import AwsKmsUri, KeyUri, Pkcs11Uri, RpcUri
 from orchestrator.signers.descriptor import Descriptor
 from orchestrator.signers.document import Facts
 from orchestrator.signers.folder import Entry, KeyFolder, exists
-from orchestrator.signers.identity import keystore_id
 from orchestrator.signers.keystore_signer import KeystoreSigner, read_key_file
+from orchestrator.signers.signing_log import keystore_id
 
 ManagedSigner = KeystoreSigner | BackendSigner
 
@@ -151,7 +150,7 @@ class Keyring:
             address = opened.create()
         finally:
             opened.close()
-        return self._add(name, Descriptor(address, parsed, _facts(name, _wallets_on(chains, address))))
+        return self._add(name, Descriptor(address, parsed, document.new_facts(name, _wallets_on(chains, address))))
 
     def attach(self, name: str, uri: str, wallets: Sequence[ChainAccount] = ()) -> KeyInfo:
         """Takes a key of a back end into use: reads its address there, and writes where it is.
@@ -159,14 +158,17 @@ class Keyring:
         Raises SettingsError (``key_uri``, ``key_name``, ``key_exists``, ``key_binding``) and KeyUnavailable.
         """
         self._require_free(name)
-        parsed = KeyUri.parse(uri)
-        opened = self._open(parsed)
+        address = self.address_at(uri)
+        document.require_own(name, wallets, address)
+        return self._add(name, Descriptor(address, KeyUri.parse(uri), document.new_facts(name, wallets)))
+
+    def address_at(self, uri: str) -> Address:
+        """The address of a key in a back end, read there. Raises SettingsError ``key_uri``, and KeyUnavailable."""
+        opened = self._open(KeyUri.parse(uri))
         try:
-            address = opened.address()
+            return opened.address()
         finally:
             opened.close()
-        _require_own(name, wallets, address)
-        return self._add(name, Descriptor(address, parsed, _facts(name, wallets)))
 
     def import_key(self, name: str, private_key: Secret, wallets: Sequence[ChainAccount] = ()) -> KeyInfo:
         """Writes a private key, given as 64 hexadecimal digits (0x allowed), encrypted under the keystore's password.
@@ -174,14 +176,14 @@ class Keyring:
         Raises SettingsError (``key_name``, ``key_exists``, ``key_binding``, ``private_key_malformed``) or
         KeyUnavailable.
         """
-        return self._write(name, key_import.parse_private_key(private_key, name), wallets)
+        return self._write(name, key_files.parse_private_key(private_key, name), wallets)
 
     def bind(self, name: str, wallet: ChainAccount) -> KeyInfo:
         """Lets the key sign for one more wallet (its own address on one more chain). A second time changes nothing.
 
         Raises as ``get``; SettingsError ``key_binding`` if the address is another.
         """
-        _require_own(name, (wallet,), self.get(name).address)
+        document.require_own(name, (wallet,), self.get(name).address)
 
         def add(facts: Facts) -> Facts:
             if wallet in facts.wallets:
@@ -195,7 +197,8 @@ class Keyring:
         return self._change(name, add)
 
     def rotate(self, name: str, new: PasswordSource) -> KeyInfo:
-        """Encrypts a key anew, under another password (address and key stay). A kill leaves the old file or the new.
+        """Encrypts a key anew, under another password (address and key stay). A kill leaves the old file or the new;
+        a file that the new password opens already stays as it is.
 
         Give every key the same password before the setting is changed: a keystore is opened with one.
         Raises as ``KeystoreSigner.unlock``; ``key_busy`` if another process rotates it at the same time; SettingsError
@@ -209,14 +212,19 @@ class Keyring:
                 code="key_elsewhere",
             )
         before, where = entry.content, f"key file {entry.path}"
-        key = secret_storage.decrypt(before, self._passwords.password(f"key {name}"), where)
+        try:
+            key = secret_storage.decrypt(before, self._passwords.password(f"key {name}"), where)
+        except KeyUnavailable as error:
+            if error.code != "wrong_password" or not _opens(before, new, name, where):
+                raise
+            return entry.info
         password = new.password(f"key {name} (new)", confirm=True)
         fresh = secret_storage.encrypt(key, password, work_factor=self._work_factor, facts=before.facts)
         with files.folder_lock(self.path):  # not while a person types or scrypt runs
             file, where = read_key_file(entry.path)
             if file.crypto != before.crypto:
                 raise KeyUnavailable(f"{where} was changed by another process meanwhile; run it again", code="key_busy")
-            facts = replace(file.facts, name=name, created_at=file.facts.created_at or _now())
+            facts = replace(file.facts, name=name, created_at=file.facts.created_at or document.now())
             files.replace(entry.path, replace(fresh, id=file.id or fresh.id, facts=facts).encode())
         return self.get(name)
 
@@ -256,11 +264,14 @@ class Keyring:
 
     def _write(self, name: str, key: PrivateKey, wallets: Sequence[ChainAccount]) -> KeyInfo:
         self._require_free(name)
-        _require_own(name, wallets, eip191.address_of(key.public_key))
+        document.require_own(name, wallets, eip191.address_of(key.public_key))
         files.make_private_folder(self.path, "keystore folder")
         password = self._passwords.password(f"key {name} (new)", confirm=True)
         return self._add(
-            name, secret_storage.encrypt(key, password, work_factor=self._work_factor, facts=_facts(name, wallets))
+            name,
+            secret_storage.encrypt(
+                key, password, work_factor=self._work_factor, facts=document.new_facts(name, wallets)
+            ),
         )
 
     def _add(self, name: str, file: secret_storage.KeyFile | Descriptor) -> KeyInfo:
@@ -296,27 +307,13 @@ class Keyring:
         return SettingsError(f"a key {name!r} is in {self._folder.where()} already", code="key_exists")
 
 
-def _facts(name: str, wallets: Sequence[ChainAccount]) -> Facts:
-    return Facts(name=name, created_at=_now(), wallets=tuple(dict.fromkeys(wallets)))
-
-
 def _wallets_on(chains: Sequence[ChainId], address: Address) -> tuple[ChainAccount, ...]:
     return tuple(ChainAccount(chain, address) for chain in chains)
 
 
-def _require_own(name: str, wallets: Sequence[ChainAccount], address: Address) -> None:
-    if len(set(wallets)) > document.MAX_WALLETS:
-        raise SettingsError(
-            f"key {name!r}: expected at most {document.MAX_WALLETS} wallets, got {len(set(wallets))}",
-            code="key_binding",
-        )
-    for wallet in wallets:
-        if wallet.address != address:
-            raise SettingsError(
-                f"key {name!r}: expected a wallet with the key's own address {address}, got {wallet}",
-                code="key_binding",
-            )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def _opens(file: secret_storage.KeyFile, passwords: PasswordSource, name: str, where: str) -> bool:
+    try:
+        secret_storage.decrypt(file, passwords.password(f"key {name}"), where)
+    except KeyUnavailable:
+        return False
+    return True

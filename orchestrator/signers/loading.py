@@ -80,12 +80,10 @@ class KeyMonitor:
         keyring: Keyring,
         request_keys: RequestKeySource | None = None,
         *,
-        most: int = MOST,
         report: Callable[[str, OrchestratorError], None] = lambda _name, _error: None,
     ) -> None:
         self._keyring = keyring
         self._request_keys = request_keys
-        self._most = most
         self._report = report
         self._known: set[tuple[str, str]] = set()
         self.condition = KeyCondition()
@@ -98,7 +96,7 @@ class KeyMonitor:
 
     async def poll(self) -> KeyCondition:
         """Checks all keys once; the result is also kept as ``condition``."""
-        loaded = await asyncio.to_thread(load, self._keyring, most=self._most)
+        loaded = await asyncio.to_thread(load, self._keyring)
         errors = list(loaded.failed)
         if not errors and not loaded.opened:
             nothing = KeyUnavailable(f"keystore {self._keyring.path} has no enabled key", code="key_not_found")

@@ -16,7 +16,7 @@ from orchestrator.eip191 import ORDER, address_of
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
 from orchestrator.passwords import Secret
-from orchestrator.recursion import kept_recursion_limit
+from orchestrator.process import kept_recursion_limit
 from orchestrator.signers import document
 from orchestrator.signers.document import EXTENSION, Facts, kind_of, short, unreadable
 

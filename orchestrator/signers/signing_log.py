@@ -1,21 +1,24 @@
-"""The log beside the keystore: what was about to be signed, outside of the journal's database.
+"""The log beside the keystore: what was about to be signed, outside of the journal's database; and the keystore's id.
 
     KEYSTORE/.signing/             0700
-      keystore.json                the keystore's id
+      keystore.json                {"version": 1, "id": UUID}: what the journal and the log call this folder of keys
       JOURNAL-ID.jsonl             0600  a line for each intended signature, appended before a key is touched
 
 A database that was restored from a backup lacks the event that the last line names; a keystore that was restored lacks
 the line that the database's last signature had. Either shows, and the hash chain alone would show neither: it proves
-order, not freshness. A line that a kill cut short is dropped by the next writer; its signature was never made.
+order, not freshness. A copy of the folder keeps its id, which shows a restored keystore as the one it is a copy of.
+ A line that a kill cut short is dropped by the next writer; its signature was never made.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import re
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -24,10 +27,14 @@ from typing import BinaryIO, Final
 
 from orchestrator import files
 from orchestrator.errors import Disposition, KeyUnavailable
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
+from orchestrator.models import canonical_uuid
 from orchestrator.ports.signers import LogEntry
+from orchestrator.signers import document
 
 _FOLDER: Final = ".signing"
+_ID_FILE: Final = "keystore.json"
+_ID: Final = "the keystore's id"
 _SUFFIX: Final = ".jsonl"
 _JOURNAL: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_BYTES: Final = 1 << 30
@@ -204,3 +211,44 @@ class FileSigningLog:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def keystore_id(keystore: Path) -> str:
+    """UUID text. SIDE EFFECTS: the first call for a folder makes it (and the folder).
+
+    Raises KeyUnavailable: ``keystore_unreadable``, ``keystore_permissions``, ``keystore_unwritable``.
+    """
+    known = known_id(keystore)
+    if known is None:
+        path = keystore / _FOLDER / _ID_FILE
+        files.make_private_folder(keystore, "keystore folder")
+        files.make_private_folder(path.parent, "folder")
+        content = document.dump({"version": 1, "id": str(uuid.uuid4())})
+        with files.folder_lock(path.parent), contextlib.suppress(FileExistsError):  # another process was first
+            files.create(path, content)
+        known = known_id(keystore)
+    if known is None:
+        raise AssertionError("it was made just now")
+    return known
+
+
+def known_id(keystore: Path) -> str | None:
+    """As ``keystore_id``, but None where there is none yet; it makes none."""
+    path = keystore / _FOLDER / _ID_FILE
+    if not (files.require_private_folder(path.parent, "folder") and path.exists()):
+        return None
+    where = f"{_ID} {path}"
+    data = files.read_private(
+        path, _ID, max_bytes=document.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"
+    )
+    found = document.parse(data, where)
+    text = found.get("id")
+    if found.get("version") != 1 or not isinstance(text, str):
+        document.unreadable(where, "version 1 and an id", "something else")
+    try:
+        canonical = canonical_uuid(text)
+    except ValueError:
+        canonical = ""
+    if text != canonical:
+        document.unreadable(where, "a UUID", document.short(text))
+    return text

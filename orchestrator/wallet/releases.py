@@ -43,21 +43,6 @@ def released() -> MappingProxyType[str, Artifact]:
     return MappingProxyType(known)
 
 
-def to_released(artifact: Artifact) -> str:
-    """The text of a file in ``released/``, for a contract that is about to be released."""
-    document = {
-        "contractName": artifact.name,
-        "compiler": artifact.compiler_version,
-        "bytecode": "0x" + artifact.bytecode.hex(),
-        "deployedBytecode": "0x" + artifact.deployed_bytecode.hex(),
-        "immutableReferences": {
-            name: [{"start": start, "length": length} for start, length in places]
-            for name, places in artifact.immutable_references.items()
-        },
-    }
-    return json.dumps(document, indent=1, sort_keys=True) + "\n"
-
-
 def _read(text: str) -> Artifact:
     document = json.loads(text)
     return Artifact(

@@ -154,7 +154,7 @@ OWN_JSON = {
     "devnet/simulator/deliveries.py": "the simulator's own rows",
     "devnet/simulator/server.py": "the simulator's own answer",
 }
-"""Modules that parse JSON without ``foreign_json``, and whose JSON it is."""
+"""Modules that parse JSON without ``foreign``, and whose JSON it is."""
 RAISES_THE_RECURSION_LIMIT = {"web3", "eth_account", "eth_keyfile", "py_ecc"}
 
 
@@ -183,11 +183,11 @@ def test_foreign_json_is_parsed_in_one_place():
         for name in calling("loads", "load", "JSONDecoder", "raw_decode", "json()", "model_validate_json")
         if "json" in {getattr(node, "id", None) for node in ast.walk(all_modules()[name])}
     } | calling("json()", "model_validate_json")
-    assert parsing - {"foreign_json.py"} == set(OWN_JSON)
+    assert parsing - {"foreign.py"} == set(OWN_JSON)
 
 
 def test_foreign_toml_identifiers_and_times_are_parsed_in_few_places():
-    assert {name for name, tree in all_modules().items() if "tomllib" in ast.unparse(tree)} == {"foreign_toml.py"}
+    assert {name for name, tree in all_modules().items() if "tomllib" in ast.unparse(tree)} == {"foreign.py"}
     assert calling("UUID") == {"challenge/account_mentions.py", "devnet/simulator/chain.py"}, (
         "use models.canonical_uuid"
     )

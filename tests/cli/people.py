@@ -12,7 +12,8 @@ from orchestrator import eip191, schemas
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.signers.keyring import Keyring
 from tests.e2e.commands import CommandLine
 
 PASSWORD = "correct-horse-battery-staple"

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.cli.main import hoist
-from orchestrator.devnet.running import announced
+from orchestrator.devnet.remote import announced
 from tests.e2e.commands import kill, wait_for
 
 

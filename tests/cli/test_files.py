@@ -18,7 +18,8 @@ from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.cli.main import app
 from orchestrator.errors import SettingsError
 from orchestrator.journal.store import Journal
-from orchestrator.signers import FilePassword, Keyring
+from orchestrator.passwords import FilePassword
+from orchestrator.signers.keyring import Keyring
 
 FIRST = Path(__file__).parents[1] / "closure" / "certificates"
 SIGNED = str(FIRST / "v2-signed.json")

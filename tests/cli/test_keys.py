@@ -8,7 +8,8 @@ import os
 import pytest
 
 from orchestrator.connect import password_source
-from orchestrator.signers import FilePassword, Keyring
+from orchestrator.passwords import FilePassword
+from orchestrator.signers.keyring import Keyring
 from tests.cli.people import Desk, private_file
 
 SECRET = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.request_signing import key_folder
-from orchestrator.signers import FixedPassword, Secret
-from orchestrator.signers.identity import keystore_id
+from orchestrator.signers.signing_log import keystore_id
 from tests.cli.people import PASSWORD, Desk, private_file
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"

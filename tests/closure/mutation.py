@@ -35,8 +35,10 @@ SOURCES = (
     "orchestrator/closure/witness/inversion.py",
     "orchestrator/closure/witness/propose.py",
 )
-PASSED_OVER = ("__init__.py", "facts.py", "opcodes.py")
-"""Types without rules; and the table of the instructions, a row of which is not a rule."""
+PASSED_OVER = ("__init__.py", "facts.py")
+"""Types without rules."""
+TABLE = "TABLE"
+"""Of the instructions (``opcodes.py``): a row of it is not a rule."""
 TESTS = (
     "tests/closure/soundness/test_rules.py",
     "tests/closure/soundness/test_opcodes.py",
@@ -134,10 +136,10 @@ def _drop_annotations(tree: ast.Module) -> None:
 
 
 def _notes(tree: ast.Module) -> Iterator[ast.AST]:
-    """What no rule looks at: a variable's type, and what a word is said to come from, for witnesses."""
+    """What no rule reads: a variable's type, the table, and what a word is said to come from, for witnesses."""
     for node in ast.walk(tree):
         if isinstance(node, ast.AnnAssign):
-            yield node.annotation
+            yield node if isinstance(node.target, ast.Name) and node.target.id == TABLE else node.annotation
         elif isinstance(node, ast.keyword) and node.arg in ("expression", "origin"):
             yield node.value
         elif isinstance(node, ast.Assign) and any(

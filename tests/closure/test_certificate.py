@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator import schemas
 from orchestrator.artifacts import load
 from orchestrator.certifier import ClosureCertifier, revoked_path
 from orchestrator.closure.certificate.builder import build_certificate
-from orchestrator.closure.certificate.envelope import certificate_schema
 from orchestrator.closure.certificate.rendering import headline, render_html
 from orchestrator.closure.certificate.rerun import RULES, rerun, rests_on
 from orchestrator.closure.certificate.verifier import verify
@@ -33,7 +33,7 @@ from orchestrator.models import (
     WalletState,
     checksum,
 )
-from orchestrator.wallet.releases import masked_hash, recognise, released, to_released
+from orchestrator.wallet.releases import masked_hash, recognise, released
 from tests.closure.forging import forge, put
 
 ISSUED = Path(__file__).parent / "certificates"
@@ -143,7 +143,7 @@ def test_the_report_is_the_command_lines_document(case):
 
 
 def test_real_certificates_are_as_the_schema_has_them(case, signer):
-    schema = certificate_schema()
+    schema = json.loads(schemas.text("certificate"))
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     for data in (build(case), build(case, signer), build(case, account=None)):
@@ -441,13 +441,28 @@ def test_certificates_of_the_first_release_are_recognised_and_prove_what_they_di
         assert (changed.valid, changed.verdict) == (False, "inconclusive")
 
 
+def to_released(artifact):
+    """The text of a file in ``orchestrator/wallet/released``, for a contract that is about to be released."""
+    document = {
+        "contractName": artifact.name,
+        "compiler": artifact.compiler_version,
+        "bytecode": "0x" + artifact.bytecode.hex(),
+        "deployedBytecode": "0x" + artifact.deployed_bytecode.hex(),
+        "immutableReferences": {
+            name: [{"start": start, "length": length} for start, length in places]
+            for name, places in artifact.immutable_references.items()
+        },
+    }
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
 def test_the_shipped_wallet_is_kept_with_the_released_ones():
     """If this fails the wallet contract has changed: write the file that the message has, and remove no other."""
     from orchestrator.wallet import releases
 
     shipped = load("SmartWallet")
     file = Path(releases.__file__).parent / "released" / f"{masked_hash(shipped)[2:18]}.json"
-    assert file.exists(), f"write to_released(load('SmartWallet')) to {file}"
+    assert file.exists(), f"write to_released(shipped) to {file}"
     assert file.read_text() == to_released(shipped)
     assert next(iter(released())) == masked_hash(shipped)
 

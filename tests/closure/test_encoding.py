@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.closure.proof.rlp import decode, encode
+from orchestrator.closure.proof.merkle import decode, encode
 from orchestrator.errors import ProofInvalid
-from orchestrator.foreign_json import too_deep
+from orchestrator.foreign import too_deep
 
 JSON = st.recursive(
     st.none() | st.integers() | st.text(alphabet='a"\\[]{}é'),

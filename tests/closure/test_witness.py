@@ -9,10 +9,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.arithmetic import CONCRETE, SIGN, apply
+from orchestrator.closure.evm.arithmetic import apply
 from orchestrator.closure.evm.buffer import unknown_size
 from orchestrator.closure.evm.facts import AccountFacts, Authority, Branch, Finding
 from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
+from orchestrator.closure.evm.opcodes import CONCRETE, SIGN
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
 from orchestrator.closure.witness.call import HELPER, HELPER_CODE, MAX_SIZE, MAX_WORK, SYSTEM_ADDRESS, Call, CallInputs
 from orchestrator.closure.witness.inversion import satisfy

@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.dispatch import deadline as deadlines
+from orchestrator.dispatch import operations as dispatching
 from orchestrator.dispatch.embedded import EmbeddedDispatch, Wakes
 from orchestrator.dispatch.locks import AccountLocks
-from orchestrator.dispatch.operations import Operations
-from orchestrator.dispatch.resolution import resolve
+from orchestrator.dispatch.operations import Operations, resolve
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
@@ -226,7 +225,7 @@ class Attempts:
 
     async def patiently(self, seconds: float) -> str:
         until = time.monotonic() + seconds
-        return await deadlines.patiently(self.one, until, poll_interval=0.01, watch=self.told.append)
+        return await dispatching.patiently(self.one, until, poll_interval=0.01, watch=self.told.append)
 
 
 def trouble(disposition: Disposition) -> JournalError:
@@ -248,9 +247,9 @@ async def test_trouble_at_the_deadline_and_trouble_that_stays_are_raised_at_once
 
 
 async def test_what_hangs_is_cut_off_after_its_deadline(monkeypatch):
-    monkeypatch.setattr(deadlines, "_GRACE", 0.0)
+    monkeypatch.setattr(dispatching, "_GRACE", 0.0)
     with pytest.raises(TimeoutError):
-        async with deadlines.cut_off(time.monotonic() - 1):
+        async with dispatching.cut_off(time.monotonic() - 1):
             await asyncio.Event().wait()
 
 

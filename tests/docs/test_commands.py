@@ -11,7 +11,7 @@ import tomllib
 
 import pytest
 
-from orchestrator.devnet.running import announced
+from orchestrator.devnet.remote import announced
 from orchestrator.policy.document import Policy, parse_policy
 from orchestrator.settings import load_settings
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, missing, text

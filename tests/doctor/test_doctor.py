@@ -29,7 +29,7 @@ from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
 from orchestrator.doctor import chain as doctor_chain
 from orchestrator.doctor.chain import Chain
-from orchestrator.doctor.keys import keys
+from orchestrator.doctor.signing import keys
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.oversight_events import SigningResumed, SigningStopped

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from orchestrator.devnet.contracts import OWNER
 from orchestrator.devnet.devnet import Devnet
+from orchestrator.passwords import FilePassword, FixedPassword, Secret
 from orchestrator.request_signing import key_file
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, secret_storage
+from orchestrator.signers import secret_storage
+from orchestrator.signers.keyring import Keyring
 from tests.e2e.commands import CommandLine
 from tests.signers import backends_pkcs11
 from tests.signers.backends_awskms import unavailable as aws_unavailable

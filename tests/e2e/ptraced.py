@@ -186,10 +186,10 @@ class _Traced:
 
 
 def _become(job: dict[str, Any]) -> int:
-    from orchestrator import core_dumps
+    from orchestrator import process
     from orchestrator.cli.main import main
 
-    core_dumps.forbid = lambda: None  # type: ignore[assignment]  # what cannot be dumped cannot be looked at either
+    process.forbid_core_dumps = lambda: None  # type: ignore[assignment]  # what cannot be dumped cannot be looked at either
     os.environ.clear()
     os.environ.update(job["environment"])
     output, nothing = Path(job["output"]), Path(os.devnull)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.signers import FilePassword, Keyring
+from orchestrator.passwords import FilePassword
+from orchestrator.signers.keyring import Keyring
 from tests.e2e.test_signing import created, proof, require, types
 from tests.profile import full_only
 

@@ -163,7 +163,8 @@ def test_every_file_that_is_written_is_closed_to_others(cli, devnet, run, tmp_pa
 _OPEN_AND_ASK = """
 import ctypes, resource, sys
 from pathlib import Path
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.signers.keyring import Keyring
 libc = ctypes.CDLL(None)
 before = libc.prctl(3, 0, 0, 0, 0)
 Keyring(Path(sys.argv[1]), FixedPassword(Secret("devnet"))).signer("owner").sign_message(b"x")

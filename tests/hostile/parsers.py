@@ -36,11 +36,11 @@ from orchestrator.devnet.simulator.admin import _body
 from orchestrator.devnet.simulator.answers import ApiError
 from orchestrator.devnet.simulator.schemas import Schemas
 from orchestrator.errors import OrchestratorError
-from orchestrator.foreign_json import MalformedJson, read_json
-from orchestrator.foreign_toml import MalformedToml, read_toml
+from orchestrator.foreign import MalformedJson, MalformedToml, read_json, read_toml, shown
 from orchestrator.models import ChainAccount, ChainId, canonical_uuid, to_address, to_uuid
 from orchestrator.oversight import history
 from orchestrator.oversight.stops import to_scope
+from orchestrator.passwords import Secret
 from orchestrator.people import Signatory
 from orchestrator.people import _signature as person_signature
 from orchestrator.platform import WebhookVerifier, parse_delivery
@@ -54,12 +54,11 @@ from orchestrator.ports.signers import LogEntry
 from orchestrator.request_signing import key_file
 from orchestrator.service.webapp import LONGEST_BODY
 from orchestrator.settings import load_settings
-from orchestrator.shown import shown
-from orchestrator.signers import Secret, descriptor, document, secret_storage
+from orchestrator.signers import descriptor, document, secret_storage
 from orchestrator.signers.backends import awskms
 from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
-from orchestrator.signers.key_import import parse_private_key
+from orchestrator.signers.key_files import parse_private_key
 from orchestrator.signers.signing_log import FileSigningLog
 from tests.challenge.cases import cases
 from tests.closure.conftest import Case, make_case

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.foreign_json import MAX_JSON_VALUES, MalformedJson, read_json, too_deep
-from orchestrator.recursion import kept_recursion_limit
+from orchestrator.foreign import MAX_JSON_VALUES, MalformedJson, read_json, too_deep
+from orchestrator.process import kept_recursion_limit
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**64), 2**64) | st.text(max_size=20)
 VALUES = st.recursive(

@@ -15,10 +15,9 @@ from rich.console import Console
 
 from orchestrator.cli.output import clean
 from orchestrator.errors import MalformedAnswer, SettingsError
-from orchestrator.foreign_toml import MalformedToml, read_toml
+from orchestrator.foreign import MalformedToml, is_hidden, read_toml, shown
 from orchestrator.models import to_uuid
 from orchestrator.platform.wire import AccountWire, Instant, read
-from orchestrator.shown import is_hidden, shown
 from tests.hostile.parsers import ACCOUNT, UUID
 
 # --- TOML ------------------------------------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ from pydantic import SecretStr
 
 from orchestrator.connect import managed_client
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
+from orchestrator.passwords import FilePassword
 from orchestrator.platform import PlatformSettings
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FilePassword
 
 AT_ONCE = 100
 

@@ -18,7 +18,8 @@ from orchestrator.models import ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, approve
 from orchestrator.oversight.key_changes import KeyChange, KeyChanges, as_seen
 from orchestrator.oversight.requests import find
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.signers.keyring import Keyring
 from tests.oversight.conftest import BOB, NOBODY, adopt, happened, ruleset, signatory
 
 CHAIN = ChainId(31337)
@@ -58,14 +59,14 @@ def import_(keyring, name="alice"):
 async def say_yes(key_changes, waiting):
     assert isinstance(waiting, Waiting)
     await approve(
-        key_changes.records, waiting.request, signatory(BOB), settings=key_changes.settings, clock=key_changes.clock
+        key_changes.journal, waiting.request, signatory(BOB), settings=key_changes.settings, clock=key_changes.clock
     )
 
 
 async def changes(key_changes):
     return [
         (item.event.action, item.event.name, item.event.disabled)
-        for item in await key_changes.records.read(STREAM)
+        for item in await key_changes.journal.read(STREAM)
         if isinstance(item.event, o.KeyChanged)
     ]
 
@@ -284,7 +285,7 @@ class Dies:
 
 def dying(key_changes):
     return KeyChanges(
-        Dies(key_changes.records), key_changes.keys, key_changes.settings, key_changes.by, key_changes.clock
+        Dies(key_changes.journal), key_changes.keys, key_changes.settings, key_changes.by, key_changes.clock
     )
 
 

@@ -18,9 +18,9 @@ from orchestrator.connect import managed_client
 from orchestrator.devnet.simulator import Options, Simulator, SimulatorConfig
 from orchestrator.errors import Disposition, KeyUnavailable, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.platform import PlatformClient, PlatformSettings
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FixedPassword, Secret
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 PASSWORD = "a-password-of-the-keystore"

@@ -8,9 +8,9 @@ from pydantic import SecretStr
 from orchestrator.connect import managed_client
 from orchestrator.devnet.simulator import Simulator, SimulatorConfig
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.platform import PlatformSettings
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FixedPassword, Secret
 from tests.profile import full_only
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"

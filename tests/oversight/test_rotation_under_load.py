@@ -15,9 +15,9 @@ from pydantic import SecretStr
 from orchestrator.connect import managed_client
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
+from orchestrator.passwords import FilePassword
 from orchestrator.platform import PlatformSettings
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FilePassword
 from tests.profile import FULL
 
 SCRIPT = Path(__file__).with_name("request_key_process.py")

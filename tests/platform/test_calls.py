@@ -451,7 +451,7 @@ async def test_the_first_signing_key_is_uploaded_unsigned(server, settings, sign
     server.on("GET", ACCOUNT, reply(value=account_json(ID)))
     async with PlatformClient(settings(signing_key_id="")) as client:
         key_id = await client.upload_signing_key(signing_keys.public_pem, key=key())
-        client.use_signing_key(key_id)
+    async with PlatformClient(settings(signing_key_id=key_id)) as client:
         await client.account(ID)
         await client.remove_signing_key(key=key())
     (upload,) = server.calls("PUT", "/auth/signing")

@@ -10,8 +10,8 @@ import threading
 import pytest
 
 from orchestrator.errors import KeyUnavailable, SettingsError
+from orchestrator.passwords import FilePassword, FixedPassword, Secret
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FilePassword, FixedPassword, Secret
 
 PASSWORD = "correct-horse-battery-staple"
 

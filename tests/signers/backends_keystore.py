@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.models import Address
-from orchestrator.signers import FixedPassword, KeyInfo, Keyring, PasswordSource, Secret
+from orchestrator.passwords import FixedPassword, PasswordSource, Secret
+from orchestrator.ports.signers import KeyInfo
+from orchestrator.signers.keyring import Keyring
 
 NAME = "keystore"
 KEY = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"

@@ -20,7 +20,9 @@ from eth_account.messages import encode_defunct
 from orchestrator import eip191
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import ChainAccount, ChainId
-from orchestrator.signers import BackendSigner, Keyring, KeystoreSigner
+from orchestrator.signers.backend_signer import BackendSigner
+from orchestrator.signers.keyring import Keyring
+from orchestrator.signers.keystore_signer import KeystoreSigner
 from tests.signers.conformance import BACKENDS, TIMEOUT, BackendUnderTest, backend_module, must_run
 
 MESSAGES = [

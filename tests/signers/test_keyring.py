@@ -16,18 +16,11 @@ import pytest
 from orchestrator import eip191
 from orchestrator.errors import Disposition, KeyUnavailable, SettingsError
 from orchestrator.models import Address, ChainAccount, ChainId
-from orchestrator.signers import (
-    BackendSigner,
-    FixedPassword,
-    Keyring,
-    NoPassword,
-    PasswordSource,
-    Secret,
-    backend_signer,
-    keyring,
-    secret_storage,
-)
+from orchestrator.passwords import FixedPassword, NoPassword, PasswordSource, Secret
+from orchestrator.signers import backend_signer, keyring, secret_storage
+from orchestrator.signers.backend_signer import BackendSigner
 from orchestrator.signers.document import MAX_WALLETS
+from orchestrator.signers.keyring import Keyring
 from tests.signers.conformance import backend_module, must_run
 
 PASSWORD = FixedPassword(Secret("correct-horse-battery-staple"))

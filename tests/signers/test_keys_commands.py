@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from orchestrator.cli.keys import app
 from orchestrator.cli.output import options
 from orchestrator.connect import open_keystore, password_source
+from orchestrator.eip191 import recover
 from orchestrator.errors import KeyUnavailable, SettingsError
-from orchestrator.signers import FilePassword, FixedPassword, Keyring, Secret, recover
+from orchestrator.passwords import FilePassword, FixedPassword, Secret
+from orchestrator.signers.keyring import Keyring
 
 PASSWORD = "correct-horse-battery-staple"
 KEY = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"

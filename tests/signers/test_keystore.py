@@ -17,9 +17,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator import files
+from orchestrator.eip191 import recover
 from orchestrator.errors import KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.models import Address
-from orchestrator.signers import FixedPassword, KeyInfo, Keyring, Secret, key_import, recover
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.ports.signers import KeyInfo
+from orchestrator.signers import key_files
+from orchestrator.signers.keyring import Keyring
 
 PASSWORD = "correct-horse-battery-staple"
 WORK_FACTOR = 2**12
@@ -294,14 +298,14 @@ def test_a_key_file_of_another_tool_is_taken_over_under_the_own_password(keystor
     source = tmp_path / "UTC--2016-01-01--foreign"
     source.write_text(json.dumps(vector["file"]))
     with pytest.raises(KeyUnavailable) as caught:
-        key_import.open_file(source, FixedPassword(Secret(PASSWORD)))
+        key_files.open_file(source, FixedPassword(Secret(PASSWORD)))
     assert caught.value.code == "wrong_password"
-    opened = key_import.open_file(source, FixedPassword(Secret(vector["password"])))
+    opened = key_files.open_file(source, FixedPassword(Secret(vector["password"])))
     info = keystore.import_key("foreign", Secret(opened.secret.hex()))
     assert info.address == vector["address"]
     assert recover(b"m", open_keystore().signer("foreign").sign_message(b"m")) == vector["address"]
     with pytest.raises(KeyUnavailable, match="No such file"):
-        key_import.open_file(tmp_path / "missing", FixedPassword(Secret(PASSWORD)))
+        key_files.open_file(tmp_path / "missing", FixedPassword(Secret(PASSWORD)))
 
 
 @pytest.mark.parametrize("name", ["", "Alice", ".alice", "-a", "a" * 65, "a/b", "../a", "a\n", "ä", "a b", "a\x00"])
@@ -360,7 +364,8 @@ def test_one_of_several_writers_at_once_gets_the_name(open_keystore):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.passwords import FixedPassword, Secret
+from orchestrator.signers.keyring import Keyring
 folder, password, action, function, count = sys.argv[1:]
 left = int(count)
 original = getattr(os, function)
@@ -439,7 +444,7 @@ def test_secrets_are_in_no_text_and_in_no_pickle(keystore, tmp_path):
         lambda: wrong.signer_for(info.address).unlock(),
         lambda: keystore.import_key("bob", Secret(KEY + "0")),
         lambda: keystore.import_key("bob", secret),
-        lambda: key_import.open_file(malformed, FixedPassword(Secret(PASSWORD))),
+        lambda: key_files.open_file(malformed, FixedPassword(Secret(PASSWORD))),
         lambda: keystore.create("alice"),
     ):
         with pytest.raises(OrchestratorError) as caught:

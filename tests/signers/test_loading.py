@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.request_signing.key_folder import RequestKeyFolder
-from orchestrator.signers import FixedPassword, Keyring, Secret, secret_storage
+from orchestrator.signers import secret_storage
+from orchestrator.signers.keyring import Keyring
 from orchestrator.signers.loading import KeyCondition, KeyMonitor, load
 
 PASSWORD = "correct-horse-battery-staple"

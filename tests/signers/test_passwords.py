@@ -9,7 +9,7 @@ import os
 import pytest
 
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers import FilePassword, FixedPassword, NoPassword, PromptPassword, Secret
+from orchestrator.passwords import FilePassword, FixedPassword, NoPassword, PromptPassword, Secret
 
 
 @pytest.fixture

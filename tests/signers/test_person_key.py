@@ -10,8 +10,9 @@ import pytest
 
 from orchestrator import eip191
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers import FixedPassword, Keyring, NoPassword, Secret
-from orchestrator.signers.person_key import FileKey
+from orchestrator.passwords import FixedPassword, NoPassword, Secret
+from orchestrator.signers.key_files import FileKey
+from orchestrator.signers.keyring import Keyring
 
 PASSWORD = Secret("correct-horse-battery-staple")
 

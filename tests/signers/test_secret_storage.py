@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from orchestrator.eip191 import address_of
 from orchestrator.errors import KeyUnavailable
-from orchestrator.signers import Secret, secret_storage
+from orchestrator.passwords import Secret
+from orchestrator.signers import secret_storage
 from orchestrator.signers.document import Facts
 
 FOLDER = Path(__file__).parent / "vectors"

@@ -27,9 +27,10 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Halt
 from orchestrator.lifecycle.fold import fold
 from orchestrator.lifecycle.stages import Parameters
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.policy import Limit, Policy, Ruleset
 from orchestrator.session import AccountSession, Services
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.signers.keyring import Keyring
 from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.sign import sign
 

@@ -27,8 +27,9 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountStatus, ChainId, OperationKind
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.ports.signers import KeyInfo
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.signers.keyring import Keyring
 from tests.journal.databases import Database
 from tests.profile import FULL
 

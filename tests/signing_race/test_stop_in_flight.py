@@ -24,12 +24,13 @@ from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.oversight.key_changes import KeyChanges
 from orchestrator.oversight.records import Drain
 from orchestrator.oversight.stops import stop
+from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.platform import PlatformClient
 from orchestrator.platform.clock import SystemClock
 from orchestrator.policy import Policy
 from orchestrator.policy.document import ChallengePolicy
 from orchestrator.session import AccountSession
-from orchestrator.signers import FixedPassword, Keyring, Secret
+from orchestrator.signers.keyring import Keyring
 from orchestrator.steps.sign import sign
 from orchestrator.steps.submit import submit
 from tests.platform.conftest import LoopbackPlatform, Reply

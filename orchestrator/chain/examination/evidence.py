@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from orchestrator.chain.examination.pinned import PinnedBlock
-from orchestrator.chain.examination.record import Ended, Found
+from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.rpc import Call, RpcFailure
 from orchestrator.closure.evm.analysis import analyse
@@ -44,7 +44,7 @@ _ROUNDS: Final = 12
 
 
 async def prove_and_analyse(
-    pinned: PinnedBlock, address: Address, found: Found, progress: Callable[[str], None]
+    pinned: PinnedBlock, address: Address, record: Record, progress: Callable[[str], None]
 ) -> tuple[AccountFacts, Analysis] | None:
     """The proven facts about the account, and their analysis; None where there is no EVM code to analyse.
 
@@ -52,14 +52,14 @@ async def prove_and_analyse(
     proof's checks, and the analysis. Raises Ended (``proof_invalid``, ``missing_fact``, or the reason of a refusal),
     ProofInvalid, ChainUnreachable, ChainNonsense.
     """
-    first = await _first_evidence(pinned, address, found)
-    evidence, analysis = await _gather(pinned, first, found, progress)
+    first = await _first_evidence(pinned, address, record)
+    evidence, analysis = await _gather(pinned, first, record, progress)
     read = ((), ()) if analysis is None else (analysis.slots, analysis.targets)
-    facts = (await _prove(pinned, evidence.narrowed(*read), found)).facts
+    facts = (await _prove(pinned, evidence.narrowed(*read), record)).facts
     return None if facts is None or analysis is None else (facts, analysis)
 
 
-async def _first_evidence(pinned: PinnedBlock, address: Address, found: Found) -> Evidence:
+async def _first_evidence(pinned: PinnedBlock, address: Address, record: Record) -> Evidence:
     """The account's code, and the proof of what will probably be read; also whether the newest block has code."""
     code, proof, latest = await pinned.ask(
         lambda at: [
@@ -71,24 +71,24 @@ async def _first_evidence(pinned: PinnedBlock, address: Address, found: Found) -
     )
     if pinned.empty:
         proof, code = _nothing(address), "0x"
-    found.evidence = evidence = Evidence(
+    record.evidence = evidence = Evidence(
         pinned.chain_id, address, pinned.header, _account_proof(proof), parse.data(code, "eth_getCode"), {}
     )
     if not isinstance(latest, RpcFailure):
-        found.code_at_latest = parse.data(latest, "eth_getCode at latest") != b""
+        record.code_at_latest = parse.data(latest, "eth_getCode at latest") != b""
     return evidence
 
 
 async def _gather(
-    pinned: PinnedBlock, evidence: Evidence, found: Found, progress: Callable[[str], None]
+    pinned: PinnedBlock, evidence: Evidence, record: Record, progress: Callable[[str], None]
 ) -> tuple[Evidence, Analysis | None]:
     """Proves, analyses, and asks for what was missing, until nothing is."""
     for _ in range(_ROUNDS):
-        facts = (await _prove(pinned, evidence, found)).facts
+        facts = (await _prove(pinned, evidence, record)).facts
         if facts is None:
             return evidence, None
         progress(f"executing every path of {len(evidence.code)} bytes of code")
-        analysis = await _analyse(facts, found)
+        analysis = await _analyse(facts, record)
         slots, targets = _needed(facts, analysis)
         if not slots and not targets:
             return evidence, analysis
@@ -97,20 +97,20 @@ async def _gather(
     raise Ended("missing_fact", f"after {_ROUNDS} rounds of proofs the analysis still asks for more")
 
 
-async def _prove(pinned: PinnedBlock, evidence: Evidence, found: Found) -> Proven:
-    found.evidence, found.proven, found.checks = evidence, None, []
+async def _prove(pinned: PinnedBlock, evidence: Evidence, record: Record) -> Proven:
+    record.evidence, record.proven, record.checks = evidence, None, []
     try:
-        found.proven = proven = await asyncio.to_thread(prove, evidence, pinned.block.hash, found.checks)
+        record.proven = proven = await asyncio.to_thread(prove, evidence, pinned.block.hash, record.checks)
     except ProofInvalid as error:
-        found.analysis = None  # that of an earlier round was of less
+        record.analysis = None  # that of an earlier round was of less
         raise Ended("proof_invalid", error.message) from error
     return proven
 
 
-async def _analyse(facts: AccountFacts, found: Found) -> Analysis:
+async def _analyse(facts: AccountFacts, record: Record) -> Analysis:
     started = time.perf_counter()
-    found.analysis = analysis = await asyncio.to_thread(analyse, facts)
-    found.seconds += time.perf_counter() - started
+    record.analysis = analysis = await asyncio.to_thread(analyse, facts)
+    record.seconds += time.perf_counter() - started
     return analysis
 
 

@@ -14,12 +14,12 @@ from typing import Final
 
 from orchestrator.chain.examination.evidence import prove_and_analyse
 from orchestrator.chain.examination.pinned import TAGS, PinnedBlock, parse_block, pin_block
-from orchestrator.chain.examination.record import Ended, Found
+from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.examination.settling import settle
 from orchestrator.chain.examination.witnesses import Search
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.closure.evm.facts import AccountFacts, Analysis
-from orchestrator.closure.verdict import Examination, Standing, Trouble
+from orchestrator.closure.verdict import Certifiable, Examination, Standing, Trouble, Verdict
 from orchestrator.errors import ChainError, OrchestratorError
 from orchestrator.models import Address
 
@@ -29,6 +29,13 @@ _ATTEMPTS: Final = 3
 """Examinations before a block that is named by a tag and keeps being replaced is given up."""
 _SEARCH_SECONDS: Final = 60.0
 """For all of the search for a witness; a verdict without one is better than none."""
+
+
+TRANSIENT: Final = frozenset(
+    {"chain_unreachable", "rpc_overload", "chain_moving", "chain_behind", "latest_unknown", "not_canonical"}
+)
+"""Reasons of an inconclusive verdict that the same question may not meet again: the node was away, or lagged, or its
+finalized block was replaced while it was read."""
 
 
 async def examine(
@@ -45,45 +52,45 @@ async def examine(
     """
     wanted = parse_block(block)
     for attempt in range(_ATTEMPTS):
-        found = await _run(rpc, address, wanted, progress or (lambda _: None))
-        if found.standing is not Standing.NOT_CANONICAL or wanted not in TAGS or attempt == _ATTEMPTS - 1:
+        record = await _run(rpc, address, wanted, progress or (lambda _: None))
+        if record.standing is not Standing.NOT_CANONICAL or wanted not in TAGS or attempt == _ATTEMPTS - 1:
             break
-    return Examination(found.verdict(address), found.evidence)
+    return Examination(record.verdict(address), record.evidence)
 
 
-async def _run(rpc: Rpc, address: Address, wanted: str, progress: Callable[[str], None]) -> Found:
+async def _run(rpc: Rpc, address: Address, wanted: str, progress: Callable[[str], None]) -> Record:
     """What one run finds until it ends, for whatever reason."""
-    found = Found()
+    record = Record()
     try:
-        await _stages(rpc, address, wanted, found, progress)
+        await _stages(rpc, address, wanted, record, progress)
     except Ended as error:
-        found.trouble = error.trouble
+        record.trouble = error.trouble
     except OrchestratorError as error:
-        found.trouble = Trouble(error.code, error.message)
+        record.trouble = Trouble(error.code, error.message)
     except Exception as error:  # noqa: BLE001 - "any exception anywhere: inconclusive" is the promise
         _LOG.debug("examination of %s failed", address, exc_info=error)
-        found.trouble = Trouble("internal", f"{type(error).__name__}: a defect of this tool; nothing is concluded")
-    return found
+        record.trouble = Trouble("internal", f"{type(error).__name__}: a defect of this tool; nothing is concluded")
+    return record
 
 
-async def _stages(rpc: Rpc, address: Address, wanted: str, found: Found, progress: Callable[[str], None]) -> None:
+async def _stages(rpc: Rpc, address: Address, wanted: str, record: Record, progress: Callable[[str], None]) -> None:
     progress("reading the block")
-    pinned = await pin_block(rpc, wanted, found)
+    pinned = await pin_block(rpc, wanted, record)
     progress(f"reading code and proofs at block {pinned.block.number}")
-    analysed = await prove_and_analyse(pinned, address, found, progress)
+    analysed = await prove_and_analyse(pinned, address, record, progress)
     inert = False
     if analysed is not None:
         facts, analysis = analysed
         inert = analysis.result == "inert"
         if analysis.findings or analysis.authority:
             progress("searching for a call that shows it")
-            await _search_witness(pinned, facts, analysis, found, progress)
+            await _search_witness(pinned, facts, analysis, record, progress)
     progress("reading the block again")
-    await settle(pinned, address, found, inert=inert)
+    await settle(pinned, address, record, inert=inert)
 
 
 async def _search_witness(
-    pinned: PinnedBlock, facts: AccountFacts, analysis: Analysis, found: Found, progress: Callable[[str], None]
+    pinned: PinnedBlock, facts: AccountFacts, analysis: Analysis, record: Record, progress: Callable[[str], None]
 ) -> None:
     """The first call that really does it; else the first finding, with the call that should have."""
     search = Search(pinned.rpc, pinned.at, facts, analysis, pinned.block, pinned.verified.timestamp, progress)
@@ -93,4 +100,62 @@ async def _search_witness(
     except (ChainError, TimeoutError) as error:
         _LOG.info("the search for a witness ended early: %s", error)  # the verdict stands, merely unconfirmed
     finally:
-        found.witness = search.witness
+        record.witness = search.witness
+
+
+class NodeProver:
+    """Implements ``orchestrator.ports.Prover``, for the closing step: examines contracts at the node's finalized block.
+
+    ``rpc`` is closed with it.
+    """
+
+    def __init__(self, rpc: Rpc) -> None:
+        self._rpc = rpc
+
+    async def examine(self, wallet: Address) -> Certifiable:
+        """As ``Prover.examine``; some 5 round trips."""
+        examination = await examine(self._rpc, wallet, "finalized")
+        verdict = examination.verdict
+        return Certifiable(
+            verdict=verdict.verdict,
+            analysis=verdict.analysis,
+            reason=verdict.reason,
+            detail=_sentence(verdict),
+            chain=verdict.chain_id,
+            block=verdict.block,
+            code_hash=verdict.code_hash,
+            states=verdict.states,
+            steps=verdict.steps,
+            transient=verdict.verdict == "inconclusive" and await self._is_transient(verdict.reason),
+            examination=examination,
+        )
+
+    async def _is_transient(self, reason: str) -> bool:
+        """``not_final`` is transient where the node knows finality: another node behind the same address lagged.
+
+        Where it does not, it stays."""
+        if reason != "not_final":
+            return reason in TRANSIENT
+        try:
+            finalized = await self._rpc.call_or_failure("eth_getBlockByNumber", ["finalized", False])
+        except ChainError as error:
+            return error.code in TRANSIENT
+        return isinstance(finalized, dict)
+
+    async def close(self) -> None:
+        """Ends the connections to the node."""
+        await self._rpc.close()
+
+
+def _sentence(verdict: Verdict) -> str:
+    """The verdict's sentence, and the call that shows it."""
+    witness = verdict.witness
+    if witness is None or witness.calldata is None:
+        return verdict.detail
+    calldata = "0x" + witness.calldata.hex()
+    shown = calldata if len(calldata) <= 500 else calldata[:500] + "…"
+    how = "shown by executing it" if witness.confirmed else "not confirmed"
+    return (
+        f"{verdict.detail}; witness ({how}): from {witness.sender} to {verdict.address}, value {witness.value} wei, "
+        f"calldata {shown}"
+    )

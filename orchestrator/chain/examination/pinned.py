@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.chain.examination.record import Ended, Found
+from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.closure.proof.evidence import Check
@@ -103,7 +103,7 @@ class PinnedBlock:
         return answers
 
 
-async def pin_block(rpc: Rpc, wanted: str, found: Found) -> PinnedBlock:
+async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
     """The block that ``wanted`` names (as ``parse_block`` gives it), in one round trip.
 
     Records chain and block, and the check of a header that does not hold. Raises Ended (``no_such_block``,
@@ -120,7 +120,7 @@ async def pin_block(rpc: Rpc, wanted: str, found: Found) -> PinnedBlock:
     number = parse.quantity(rpc.demand(chain), "eth_chainId")
     if number == 0:
         raise ChainNonsense("eth_chainId: expected a chain's number, got 0, which no chain has")
-    found.chain_id = chain_id = ChainId(number)
+    record.chain_id = chain_id = ChainId(number)
     if (answer is None or isinstance(answer, RpcFailure)) and wanted in TAGS:
         answer = latest  # a node without the tag: what can be said is said, and never "irreversible"
     if answer is None or isinstance(answer, RpcFailure):
@@ -129,21 +129,21 @@ async def pin_block(rpc: Rpc, wanted: str, found: Found) -> PinnedBlock:
     if not isinstance(answer, dict):
         raise ChainNonsense(f"the block: expected an object, got {parse.show(answer)}")
     header = header_fields(answer)
-    verified = _verified(header, wanted if by_hash else None, chain_id, found)
+    verified = _verified(header, wanted if by_hash else None, chain_id, record)
     if wanted not in TAGS and not by_hash and verified.number != int(wanted, 16):
         raise ChainNonsense(f"the block: asked for number {int(wanted, 16)}, got {verified.number}")
-    found.block = verified.block
+    record.block = verified.block
     return PinnedBlock(rpc, chain_id, header, verified)
 
 
-def _verified(header: dict[str, Any], expected: str | None, chain_id: ChainId, found: Found) -> ProvenHeader:
+def _verified(header: dict[str, Any], expected: str | None, chain_id: ChainId, record: Record) -> ProvenHeader:
     try:
         verified = verify_header(header, expected_hash=expected)
     except ProofInvalid as error:
-        found.checks = [Check("block_hash", "fail", error.message)]
+        record.checks = [Check("block_hash", "fail", error.message)]
         raise Ended("header_mismatch", f"{error.message}{_not_evm(chain_id)}") from error
     if not any(verified.state_root):
-        found.checks = [Check("block_hash", "fail", "the header's state root is zero")]
+        record.checks = [Check("block_hash", "fail", "the header's state root is zero")]
         raise Ended("no_state_root", "the block has no state root (as blocks mined on a local fork): no proof")
     return verified
 

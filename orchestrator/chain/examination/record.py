@@ -25,7 +25,7 @@ class Ended(Exception):
 
 
 @dataclass(slots=True)
-class Found:
+class Record:
     """The record of one run. None, or empty, is what the run did not come to."""
 
     chain_id: ChainId | None = None

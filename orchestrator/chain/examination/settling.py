@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from orchestrator.chain.examination.pinned import PinnedBlock
-from orchestrator.chain.examination.record import Found
+from orchestrator.chain.examination.record import Record
 from orchestrator.chain.examination.residue import approval_call, approvals, deposit_calls, deposits
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
@@ -18,7 +18,7 @@ from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import Address, BlockRef
 
 
-async def settle(pinned: PinnedBlock, address: Address, found: Found, *, inert: bool) -> None:
+async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert: bool) -> None:
     """Records the block's standing, and residue: one round trip, two at once where the analysis found ``inert``.
 
     Raises ChainUnreachable, ChainNonsense; the search for approvals alone fails without harm.
@@ -41,8 +41,8 @@ async def settle(pinned: PinnedBlock, address: Address, found: Found, *, inert: 
         finally:
             searching.cancel()
     finalized, now = answers[-2:]
-    found.residue = [*deposits(answers[:-2]), *await asyncio.to_thread(approvals, given, address)]
-    _set_standing(block, finalized, now, found)
+    record.residue = [*deposits(answers[:-2]), *await asyncio.to_thread(approvals, given, address)]
+    _set_standing(block, finalized, now, record)
 
 
 async def _search(rpc: Rpc, logs: Call) -> Any:
@@ -52,27 +52,27 @@ async def _search(rpc: Rpc, logs: Call) -> Any:
         return error
 
 
-def _set_standing(block: BlockRef, finalized: Any, now: Any, found: Found) -> None:
+def _set_standing(block: BlockRef, finalized: Any, now: Any, record: Record) -> None:
     """From the node's blocks: ``finalized``, and the one that has the block's number now."""
     number = block.number
     if now is None or isinstance(now, RpcFailure):
-        found.standing_detail = f"the node has no block {number} any more"
-        found.standing = Standing.NOT_CANONICAL
+        record.standing_detail = f"the node has no block {number} any more"
+        record.standing = Standing.NOT_CANONICAL
         return
     current = parse.header(now, f"block {number}").block
     if current != block:
-        found.standing = Standing.NOT_CANONICAL
-        found.standing_detail = f"block {number} of the chain is {current.hash}, not {block.hash}"
+        record.standing = Standing.NOT_CANONICAL
+        record.standing_detail = f"block {number} of the chain is {current.hash}, not {block.hash}"
         return
-    found.standing = Standing.NOT_FINAL  # also if what the node calls finalized makes no sense
+    record.standing = Standing.NOT_FINAL  # also if what the node calls finalized makes no sense
     if finalized is None or isinstance(finalized, RpcFailure):
-        found.standing_detail = "the node knows no finalized block"
+        record.standing_detail = "the node knows no finalized block"
         return
     settled = parse.header(finalized, "the finalized block").block
     if settled.number < number:
-        found.standing_detail = f"block {number} is above the node's finalized block {settled.number}"
+        record.standing_detail = f"block {number} is above the node's finalized block {settled.number}"
         return
     if settled.number == number and settled != block:
         raise ChainNonsense(f"the finalized block {number} is {settled.hash}, the canonical one {block.hash}")
-    found.standing = Standing.FINAL
-    found.standing_detail = f"canonical, and at or below the node's finalized block {settled.number}"
+    record.standing = Standing.FINAL
+    record.standing_detail = f"canonical, and at or below the node's finalized block {settled.number}"

@@ -15,6 +15,7 @@ _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)")
 
 MAX_CODE_BYTES = 1 << 20
 """Far above EIP-170's 24,576 bytes and what other chains allow."""
+MAX_LOGS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,10 @@ def header(value: Any, what: str) -> Header:
     )
 
 
-def logs(value: Any, what: str, *, limit: int = 100_000) -> list[Log]:
+def logs(value: Any, what: str) -> list[Log]:
     """``eth_getLogs``'s answer, in the chain's order. A log that is pending or removed is nonsense here."""
-    if not isinstance(value, list) or len(value) > limit:
-        raise ChainNonsense(f"{what}: expected a list of at most {limit} logs, got {show(value)}")
+    if not isinstance(value, list) or len(value) > MAX_LOGS:
+        raise ChainNonsense(f"{what}: expected a list of at most {MAX_LOGS} logs, got {show(value)}")
     result = [_log(entry, f"{what}[{index}]") for index, entry in enumerate(value)]
     places = [(log.block.number, log.index) for log in result]
     if len(set(places)) != len(places):

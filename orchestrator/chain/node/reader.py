@@ -6,20 +6,26 @@ wallet ``wallets``'.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
+
+from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, optional_header
-from orchestrator.chain.node.holdings import read_holdings
-from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change
-from orchestrator.errors import ChainUnreachable, Disagreement
-from orchestrator.models import AccountId, Address, BlockRef, ChainId
-from orchestrator.ports.chain import ChainView, Deployment, Holdings, StateChange
-from orchestrator.wallet.contract import STATE_SLOT, account_word
+from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
+from orchestrator.models import AccountId, Address, BlockRef, ChainId, Wei
+from orchestrator.ports.chain import ChainView, Deployment, Holdings, StateChange, TokenBalance, UnreadableToken
+from orchestrator.wallet.contract import STATE_SLOT, account_word, address_word
 
 _STATE_WORD: Final = "0x" + STATE_SLOT.to_bytes(32, "big").hex()
+TRANSFER_TOPIC: Final = keccak(b"Transfer(address,address,uint256)")
+_BALANCE_OF: Final = keccak(b"balanceOf(address)")[:4]
+MAX_TOKENS: Final = 1000
+"""Tokens whose balance is asked. Anyone can send any number of worthless tokens to a wallet."""
 
 
 class ChainReader:
@@ -47,7 +53,7 @@ class ChainReader:
         A deployment whose code is not the artifact's has ``code_matches`` False, and no ``change``: the storage of
         another contract means nothing. Raises Disagreement where two sources on the chain differ, and differ again at
         the next read: a node that is importing a block may answer for the head with the next block's storage (Anvil
-        1.7.1 does, about once in 140 reads when every block changes the slot), and that is no matter for an operator.
+        1.7.1 does, about once in 140 reads when every block changes the slot), and no operator has to see that.
         """
         disagreement: Disagreement | None = None
         for _ in range(ATTEMPTS):
@@ -129,8 +135,62 @@ class ChainReader:
         Tokens are found by ``Transfer`` logs to the wallet since ``from_block``, so one that moves without logs is
         found only if ``named``. A token that reverts or answers nonsense is listed in ``unreadable``.
         """
-        return await read_holdings(self._reads, wallet, named)
+        for _ in range(ATTEMPTS):
+            try:
+                return await _holdings(self._reads, wallet, named)
+            except Moved:
+                continue
+        raise self._reads.moving()
 
 
 def _created_topics(account_id: AccountId) -> list[bytes | None]:
     return [CREATED_TOPIC, None, None, account_word(account_id)]
+
+
+async def _holdings(reads: HeadReads, wallet: Address, named: tuple[Address, ...]) -> Holdings:
+    head = reads.heads(await reads.rpc.batch(HEAD_CALLS)).head
+    to_wallet = [TRANSFER_TOPIC, None, address_word(wallet)]
+    incomplete: str | None = None
+    tokens = dict.fromkeys(named)
+    try:
+        balance, transfers = await reads.pinned(
+            head, lambda at: [("eth_getBalance", [wallet, at]), reads.logs(None, to_wallet, hex(head.number))]
+        )
+        found = await parse.many_logs(reads.rpc.demand(transfers), "Transfer logs")
+        # ERC-721 has the same event with the id indexed: 4 topics. Its balance is asked the same way.
+        tokens |= dict.fromkeys(log.address for log in found if log.topics[:1] == (TRANSFER_TOPIC,))
+    except ChainNonsense as error:
+        # Anyone can make this list as long as they like; the wallet's own balance must not depend on it.
+        incomplete = f"the wallet's Transfer logs could not be read: {error.message}"
+        (balance,) = await reads.pinned(head, lambda at: [("eth_getBalance", [wallet, at])])
+    if len(tokens) > MAX_TOKENS:
+        incomplete = f"{len(tokens)} tokens were sent to the wallet, only {MAX_TOKENS} were asked for its balance"
+    asked = list(tokens)[:MAX_TOKENS]
+    balances, unreadable = await _balances(reads, wallet, asked, head)
+    wei = Wei(parse.quantity(reads.rpc.demand(balance), "eth_getBalance", 256))
+    return Holdings(wei, balances, head, unreadable, incomplete)
+
+
+async def _balances(
+    reads: HeadReads, wallet: Address, tokens: Sequence[Address], head: BlockRef
+) -> tuple[tuple[TokenBalance, ...], tuple[UnreadableToken, ...]]:
+    if not tokens:
+        return (), ()
+    call_data = "0x" + (_BALANCE_OF + address_word(wallet)).hex()
+    answers = await reads.pinned(
+        head, lambda at: [("eth_call", [{"to": token, "data": call_data}, at]) for token in tokens]
+    )
+    balances: list[TokenBalance] = []
+    unreadable: list[UnreadableToken] = []
+    for token, answer in zip(tokens, answers, strict=True):
+        if isinstance(answer, RpcFailure):
+            unreadable.append(UnreadableToken(token, f"balanceOf failed: {answer.message}"))
+            continue
+        try:
+            word = parse.data(answer, "balanceOf", length=32)
+        except ChainNonsense as error:
+            unreadable.append(UnreadableToken(token, error.message))
+            continue
+        if any(word):
+            balances.append(TokenBalance(token, int.from_bytes(word, "big")))
+    return tuple(balances), tuple(unreadable)

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from orchestrator.chain.node.parse import quantity, show
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.models import ChainId
-from orchestrator.recursion import kept_recursion_limit
+from orchestrator.process import kept_recursion_limit
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, StreamReader

@@ -23,6 +23,9 @@ from orchestrator.models import BlockNumber, BlockRef
 
 _log = structlog.get_logger(__name__)
 
+_MAX_BEHIND = 3
+"""Polls for which a head that goes back to a known block is taken for a lagging node."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewHead:
@@ -73,7 +76,7 @@ class ChainWatcher:
 
     ``interval`` is in seconds between polls, doubled up to ``outage_interval`` while the node does not answer.
     ``window`` is how many blocks back are remembered. A head that goes back to a block that is known is first
-    taken for a lagging node behind a load balancer, and for a reorg after ``patience`` polls.
+    taken for a lagging node behind a load balancer, and for a reorg after 3 polls.
     """
 
     def __init__(
@@ -83,13 +86,11 @@ class ChainWatcher:
         interval: float = 1.0,
         outage_interval: float = 15.0,
         window: int = 256,
-        patience: int = 3,
     ) -> None:
         self._rpc = rpc
         self._interval = interval
         self._outage_interval = max(interval, outage_interval)
         self._window = window
-        self._patience = patience
         self._known: dict[int, parse.Header] = {}
         self._finalized: BlockRef | None = None
         self._chain: int | None = None
@@ -187,7 +188,7 @@ class ChainWatcher:
                 self._behind = 0
                 return True
             self._behind += 1
-            if self._behind < self._patience:
+            if self._behind < _MAX_BEHIND:
                 return False
             self._drop(number, changes)
             return True

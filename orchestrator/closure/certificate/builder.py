@@ -23,11 +23,11 @@ from orchestrator.closure.proof.evidence import PROOF_FIELDS, Evidence, Target
 from orchestrator.closure.proof.state import header_fields
 from orchestrator.closure.verdict import Residue, Verdict
 from orchestrator.errors import Disagreement, ProofInvalid
+from orchestrator.foreign import shown
 from orchestrator.models import AccountStatus, ChainAccount, WalletState
 from orchestrator.ports.chain import ChainView
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.ports.signers import Signer
-from orchestrator.shown import shown
 from orchestrator.wallet.contract import wallet_immutables, wallet_salt
 from orchestrator.wallet.releases import recognise
 

@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 from orchestrator.closure.certificate.report import Failed
 from orchestrator.eip191 import recover, require
 from orchestrator.errors import SigningError
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.models import Address, to_address
 from orchestrator.ports.signers import Signer
 
@@ -129,11 +129,6 @@ def check_signature(document: Mapping[str, Any]) -> Address:
     if actual != signature["signer"]:
         raise Failed(f"the certificate says {signature['signer']}, the signature is of {actual}")
     return actual
-
-
-def certificate_schema(version: int = 2) -> dict[str, Any]:
-    """A version's JSON Schema (draft 2020-12), as shipped."""
-    return _schema(SCHEMAS[version])
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from orchestrator.closure.certificate.report import CertificateReport
-from orchestrator.shown import shown
+from orchestrator.foreign import shown
 
 MOST: Final = 200
 """Entries of a list that a page shows; how many more there are is said."""

@@ -24,11 +24,10 @@ from dataclasses import replace
 from typing import Final
 
 from orchestrator.closure.evm.buffer import Data, unknown_size
-from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import AccountFacts, Analysis, Authority, Finding, Limits, Needs
 from orchestrator.closure.evm.frame import run_frame
 from orchestrator.closure.evm.machine import ENOUGH, Exhausted, Inputs, Machine, Outcome, Start
-from orchestrator.closure.evm.opcodes import NAMES
+from orchestrator.closure.evm.opcodes import NAMES, Code
 from orchestrator.closure.evm.path import Site, Storage, Trail
 from orchestrator.closure.evm.questions import QUESTIONS, Question
 from orchestrator.closure.evm.words import AnyWord, Word

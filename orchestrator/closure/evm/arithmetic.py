@@ -1,8 +1,7 @@
-"""What each arithmetic, comparison and bitwise instruction gives: on known words, and on abstract ones.
+"""What each arithmetic, comparison and bitwise instruction (``opcodes.CONCRETE``) gives on abstract words.
 
-``CONCRETE`` is the meaning that the EVM has (yellow paper, appendix H; EIP-145 for shifts, EIP-7939 for CLZ).
-``apply`` is the same on abstract words. It has ONE law, which the tests try to break: for any members of the operands,
-the concrete result is a member of the abstract result. Where no rule says more, the result is wholly unknown.
+``apply`` has ONE law, which the tests try to break: for any members of the operands, the concrete result is a member of
+the abstract result. Where no rule says more, the result is wholly unknown.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from orchestrator.closure.evm.opcodes import CONCRETE, SIGN, signed
 from orchestrator.closure.evm.words import (
     ONES,
     SIZE,
@@ -25,68 +25,6 @@ from orchestrator.closure.evm.words import (
     ones,
     truth,
 )
-
-SIGN: Final = 1 << 255
-
-
-def signed(word: int) -> int:
-    """Two's complement."""
-    return word - SIZE if word & SIGN else word
-
-
-def _sdiv(a: int, b: int) -> int:
-    if b == 0:
-        return 0
-    a, b = signed(a), signed(b)
-    quotient = abs(a) // abs(b)
-    return (-quotient if (a < 0) != (b < 0) else quotient) & ONES
-
-
-def _smod(a: int, b: int) -> int:
-    if b == 0:
-        return 0
-    a, b = signed(a), signed(b)
-    rest = abs(a) % abs(b)
-    return (-rest if a < 0 else rest) & ONES
-
-
-def _signextend(index: int, word: int) -> int:
-    if index >= 31:
-        return word
-    width = 8 * index + 8
-    low = word & ((1 << width) - 1)
-    return low | (ONES ^ ((1 << width) - 1)) if low >> (width - 1) else low
-
-
-CONCRETE: Final[dict[str, Callable[..., int]]] = {
-    "ADD": lambda a, b: (a + b) & ONES,
-    "MUL": lambda a, b: (a * b) & ONES,
-    "SUB": lambda a, b: (a - b) & ONES,
-    "DIV": lambda a, b: a // b if b else 0,
-    "SDIV": _sdiv,
-    "MOD": lambda a, b: a % b if b else 0,
-    "SMOD": _smod,
-    "ADDMOD": lambda a, b, n: (a + b) % n if n else 0,
-    "MULMOD": lambda a, b, n: (a * b) % n if n else 0,
-    "EXP": lambda a, b: pow(a, b, SIZE),
-    "SIGNEXTEND": _signextend,
-    "LT": lambda a, b: int(a < b),
-    "GT": lambda a, b: int(a > b),
-    "SLT": lambda a, b: int(signed(a) < signed(b)),
-    "SGT": lambda a, b: int(signed(a) > signed(b)),
-    "EQ": lambda a, b: int(a == b),
-    "ISZERO": lambda a: int(a == 0),
-    "AND": lambda a, b: a & b,
-    "OR": lambda a, b: a | b,
-    "XOR": lambda a, b: a ^ b,
-    "NOT": lambda a: a ^ ONES,
-    "BYTE": lambda i, x: (x >> (248 - 8 * i)) & 0xFF if i < 32 else 0,
-    "SHL": lambda s, x: (x << s) & ONES if s < 256 else 0,
-    "SHR": lambda s, x: x >> s if s < 256 else 0,
-    "SAR": lambda s, x: (signed(x) >> min(s, 255)) & ONES,
-    "CLZ": lambda x: 256 - x.bit_length(),
-}
-"""Operands in the order of the stack, its top first. All are words, and so is the result."""
 
 
 def apply(name: str, *operands: AnyWord) -> AnyWord:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.closure.evm.acts import ACTS
-from orchestrator.closure.evm.arithmetic import CONCRETE, apply
+from orchestrator.closure.evm.arithmetic import apply
 from orchestrator.closure.evm.buffer import Data, Memory, unknown_data
-from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.control import CONTROL
 from orchestrator.closure.evm.facts import Branch
 from orchestrator.closure.evm.machine import DEPTH, Machine, Missing, Outcome, Running
-from orchestrator.closure.evm.opcodes import CODES, GROWTH, NAME, TAKES
+from orchestrator.closure.evm.opcodes import CODES, CONCRETE, GROWTH, NAME, TAKES, Code
 from orchestrator.closure.evm.path import Path, Site, Storage, Trail
 from orchestrator.closure.evm.reads import READS
 from orchestrator.closure.evm.words import AnyWord, Word

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
 
 from orchestrator.closure.evm.buffer import Data, unknown_size
-from orchestrator.closure.evm.code import Code
 from orchestrator.closure.evm.facts import AccountFacts, Limits
+from orchestrator.closure.evm.opcodes import Code
 from orchestrator.closure.evm.path import Site, Storage, Trail
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
 

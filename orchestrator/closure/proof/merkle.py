@@ -1,23 +1,38 @@
-"""Merkle-Patricia proofs, walked strictly: which value a 32-byte root holds for a key, or that it holds none.
+"""RLP and Merkle-Patricia proofs, walked strictly: which value a 32-byte root holds for a key, or that it holds none.
 
 The library ``trie`` also reads proofs, but passes over nodes that nobody needs and fails in its own ways on malformed
-ones; here each node must be the next one on the key's path, and every failure is a ProofInvalid. Format: Ethereum
-Yellow Paper, appendix D ("modified Merkle Patricia tree"); keys are hashed first ("secure" tries).
+ones; here each node must be the next one on the key's path, and every failure is a ProofInvalid. Formats: Ethereum
+Yellow Paper, appendices B (RLP) and D ("modified Merkle Patricia tree"); keys are hashed first ("secure" tries).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
+import rlp  # type: ignore[import-untyped]
 from eth_hash.auto import keccak
+from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
-from orchestrator.closure.proof.rlp import Item, decode, encode
 from orchestrator.errors import ProofInvalid
 
+Item = bytes | list["Item"]
 EMPTY_ROOT: Final = bytes.fromhex("56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421")
 """keccak256(rlp(b"")): the root of a trie without entries."""
 _EMPTY_NODE: Final = b"\x80"
+
+
+def encode(items: Sequence[Item]) -> bytes:
+    """The RLP of a list."""
+    return bytes(rlp.encode(items))
+
+
+def decode(data: bytes, what: str) -> Item:
+    """The byte string or list in ``data``, which must be all of it. Raises ProofInvalid that names ``what``."""
+    try:
+        return cast("Item", rlp.decode(data))
+    except (RLPException, RecursionError, ValueError, IndexError, TypeError) as error:
+        raise ProofInvalid(f"{what}: malformed RLP ({type(error).__name__})") from error
 
 
 def prove(root: bytes, key: bytes, nodes: Sequence[bytes], what: str) -> bytes | None:
@@ -49,7 +64,7 @@ class _Walk:
         while True:
             if isinstance(item, list) and len(item) == 17:
                 if self.depth == len(self.path):
-                    raise self._bad("a value in a branch, which a trie of hashed keys never has")
+                    raise self._malformed("a value in a branch, which a trie of hashed keys never has")
                 child = item[self.path[self.depth]]
                 self.depth += 1
             elif isinstance(item, list) and len(item) == 2:
@@ -58,15 +73,15 @@ class _Walk:
                 if is_leaf:
                     return self._end(self._value(item[1]) if part == rest else None)
                 if not part:
-                    raise self._bad("an extension without a path")
+                    raise self._malformed("an extension without a path")
                 if rest[: len(part)] != part:
                     return self._end(None)
                 child = item[1]
                 self.depth += len(part)
                 if child == b"":
-                    raise self._bad("an extension without a child")
+                    raise self._malformed("an extension without a child")
             else:
-                raise self._bad("something other than a list of 17 (branch) or 2 items (leaf, extension)")
+                raise self._malformed("something other than a list of 17 (branch) or 2 items (leaf, extension)")
             if child == b"":
                 return self._end(None)
             if isinstance(child, list):
@@ -74,7 +89,7 @@ class _Walk:
             elif len(child) == 32:
                 item = self._take(child)
             else:
-                raise self._bad(f"a reference of {len(child)} bytes, expected 32")
+                raise self._malformed(f"a reference of {len(child)} bytes, expected 32")
 
     def _take(self, expected: bytes) -> Item:
         """The proof's next node, which must have the expected hash."""
@@ -97,7 +112,7 @@ class _Walk:
         """A node of less than 32 bytes stands in its parent; some nodes send it once more as an element of its own."""
         encoded = encode(child)
         if len(encoded) >= 32:
-            raise self._bad(f"an embedded node of {len(encoded)} bytes, expected less than 32")
+            raise self._malformed(f"an embedded node of {len(encoded)} bytes, expected less than 32")
         if self.used < len(self.nodes) and self.nodes[self.used] == encoded:
             self.used += 1
         return child
@@ -105,16 +120,16 @@ class _Walk:
     def _decode_path(self, item: Item) -> tuple[bool, tuple[int, ...]]:
         """Yellow Paper, appendix C ("hex-prefix encoding"): whether it is a leaf, and its nibbles."""
         if not isinstance(item, bytes) or not item or item[0] >> 4 > 3:
-            raise self._bad("a malformed path")
+            raise self._malformed("a malformed path")
         nibbles = _nibbles(item)
         odd, is_leaf = nibbles[0] & 1, nibbles[0] & 2
         if not odd and nibbles[1] != 0:
-            raise self._bad("a malformed path")
+            raise self._malformed("a malformed path")
         return bool(is_leaf), nibbles[1:] if odd else nibbles[2:]
 
     def _value(self, item: Item) -> bytes:
         if not isinstance(item, bytes) or not item:
-            raise self._bad("an empty value")
+            raise self._malformed("an empty value")
         return item
 
     def _end(self, value: bytes | None) -> bytes | None:
@@ -124,7 +139,7 @@ class _Walk:
             )
         return value
 
-    def _bad(self, actual: str) -> ProofInvalid:
+    def _malformed(self, actual: str) -> ProofInvalid:
         return ProofInvalid(f"{self.what}: node {max(self.used - 1, 0)} is or holds {actual}")
 
 

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from eth_hash.auto import keccak
 
-from orchestrator.closure.proof.merkle import EMPTY_ROOT, prove
-from orchestrator.closure.proof.rlp import Item, decode, encode
+from orchestrator.closure.proof.merkle import EMPTY_ROOT, Item, decode, encode, prove
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.closure.evm.arithmetic import CONCRETE
 from orchestrator.closure.evm.facts import Authority, Finding
 from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS
+from orchestrator.closure.evm.opcodes import CONCRETE
 from orchestrator.closure.evm.words import ONES, AnyWord, Word, contains
 
 CALLER: Final = 0xCA11E4CA11E4CA11E4CA11E4CA11E4CA11E40001

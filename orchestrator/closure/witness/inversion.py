@@ -6,7 +6,7 @@ there are several ways, the first one that the inputs allow is taken; what it co
 
 from __future__ import annotations
 
-from orchestrator.closure.evm.arithmetic import CONCRETE, SIGN, signed
+from orchestrator.closure.evm.opcodes import CONCRETE, SIGN, signed
 from orchestrator.closure.evm.words import ONES, SIZE, AnyWord, Word, contains
 from orchestrator.closure.witness.call import HELPER, HELPER_CODE, CallInputs
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import Any
 
-from orchestrator.foreign_json import read_json
+from orchestrator.foreign import read_json
 
 from . import accounts, auth, cards, challenges, customers
 from .answers import Answer, ApiError

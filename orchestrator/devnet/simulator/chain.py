@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from orchestrator.foreign_json import read_json
-from orchestrator.recursion import kept_recursion_limit
+from orchestrator.foreign import read_json
+from orchestrator.process import kept_recursion_limit
 
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 

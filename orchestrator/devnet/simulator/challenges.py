@@ -12,7 +12,7 @@ import re
 import secrets
 import uuid
 
-from orchestrator.recursion import kept_recursion_limit
+from orchestrator.process import kept_recursion_limit
 
 from .answers import Answer, ApiError
 from .clock import NANOSECONDS, iso

@@ -1,6 +1,6 @@
 """The jobs of the chain: deployment, commitment, suspension, closing; what each sends, and what it means afterwards.
 
-A job is a row that an operation has recorded; :mod:`worker` runs it, :mod:`transactions` sends its steps.
+A job is a row that an operation has recorded; :mod:`transactions` runs it and sends its steps.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from .http_signatures import Message
 from .idempotency import IdempotencyKeys, request_fingerprint
 from .schemas import UUID, Schemas
 from .store import Store
-from .transactions import Transactions
-from .worker import Jobs, Worker
+from .transactions import Jobs, Transactions, Worker
 
 __all__ = ["Access", "Call", "Handler", "Operation", "Platform"]
 

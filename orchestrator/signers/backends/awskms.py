@@ -25,7 +25,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
-from orchestrator.foreign_json import read_json, too_deep
+from orchestrator.foreign import read_json, too_deep
 from orchestrator.models import Address
 from orchestrator.signers.backends import awskms_errors, backend, ecdsa
 from orchestrator.signers.backends.bounded import Bounded
@@ -179,9 +179,9 @@ class _Shared:
 
     def client(self) -> Any:
         """Made by the first call, which may search for credentials in the network. Raises TimeoutError."""
-        return self._client or self.bounded.run(self._made, max(self._timeout, _PREPARATION))
+        return self._client or self.bounded.run(self._make_once, max(self._timeout, _PREPARATION))
 
-    def _made(self) -> Any:
+    def _make_once(self) -> Any:
         with self._lock:
             if self._client is None:
                 self._client = self._new()

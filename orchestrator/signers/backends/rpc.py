@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.eip191 import ORDER
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError
-from orchestrator.foreign_json import MalformedJson, read_json
+from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.models import Address, to_address
 from orchestrator.passwords import FilePassword
 from orchestrator.signers.backends import backend

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from orchestrator.closure.evm.arithmetic import CONCRETE, apply
+from orchestrator.closure.evm.arithmetic import apply
 from orchestrator.closure.evm.buffer import LIMIT, Data, Memory, unknown_size
-from orchestrator.closure.evm.opcodes import TABLE
+from orchestrator.closure.evm.opcodes import CONCRETE, TABLE
 from orchestrator.closure.evm.path import Path, Site, Storage
 from orchestrator.closure.evm.words import (
     MAX_EXCLUDED,

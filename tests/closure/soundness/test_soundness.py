@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.arithmetic import CONCRETE
 from orchestrator.closure.evm.facts import AccountFacts
+from orchestrator.closure.evm.opcodes import CONCRETE
 from orchestrator.devnet.anvil import Anvil
 from tests.profile import FULL
 

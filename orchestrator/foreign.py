@@ -1,12 +1,16 @@
-"""Reads JSON that anybody may have written: the one place where the package does, but for ``challenge.forms``, which
-looks for JSON inside of a challenge of 8 KiB at most.
+"""Text of others: JSON and TOML that may be anything, read within bounds; and text made fit to be shown.
 
-``json.loads`` trusts its input in ways that this does not: it guesses UTF-16 and UTF-32 from bytes (RFC 8259 has UTF-8
-only), takes NaN and a member that occurs twice, recurses as deep as the interpreter's limit lets it (a library of
-web3's, py_ecc, raises that limit to 100,000, and 100 kB of ``[`` then end the process), and needs 0.2 s and 100 MB for
-1 MB of ``[]``. So the text is looked at first, in one pass of bounded steps, for how deep it nests and how much is in
+``json.loads`` trusts its input in ways that ``read_json`` does not: it guesses UTF-16 and UTF-32 from bytes (RFC 8259
+has UTF-8 only), takes NaN and a member that occurs twice, recurses as deep as the interpreter's limit lets it (web3's
+library py_ecc raises that limit to 100,000, and 100 kB of ``[`` then end the process), and needs 0.2 s and 100 MB for
+1 MB of ``[]``. So the text is measured first, in one pass of bounded steps: how deep it nests and how much is in
 it. After that no step of the parser holds the interpreter for longer than some ten milliseconds, and 1 MiB can be read
-within an event loop; greater limits (``max_values``) are for a thread.
+within an event loop; greater limits (``max_values``) are for a thread. Only ``challenge.forms`` reads JSON by itself,
+inside of a challenge of 8 KiB at most.
+
+``tomllib`` recurses for each bracket, and takes the square of the length of a dotted key (1.6 GB for 40 kB) and of a
+string with many escapes. What a settings or policy file can be is a small and flat part of TOML, so it is measured
+first, too, in one linear pass.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import tomllib
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate
@@ -31,6 +37,29 @@ _NOT_STRUCTURAL: Final = bytes(set(range(256)) - set(b'"[]{},'))
 _LEVELS: Final = tuple(1 if byte in b"[{" else -1 for byte in range(256))
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE_PAIR: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+
+_MAX_TOML_DEPTH: Final = 16
+"""Of brackets in each other, and of dots in a line: in a key, they are depth as well."""
+_MAX_TOML_PARTS: Final = 8192
+"""Of assignments, members, tables, parts of keys, escaped characters."""
+_NOT_STRUCTURE: Final = re.compile(
+    r'"""(?:[^"\\]++|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
+    r"|'''(?:[^']++|'(?!''))*+(?:'{3,5}|\Z)"
+    r'|"(?:[^"\\\n]++|\\[^\n])*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+",
+    re.DOTALL,
+)
+"""Strings and comments. One that does not end stands for all that it hides: the parser stops there, too."""
+_OTHER: Final = re.compile(r"[^\[\]{}]++")
+
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Characters that show nothing, whatever their category says."""
+_SPACE: Final = "Zs"
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
 
 
 class MalformedJson(ValueError):
@@ -54,7 +83,7 @@ def read_json(
     """
     if len(data) > max_bytes:
         raise MalformedJson(f"has more than {max_bytes} bytes")
-    _look(data, MAX_JSON_DEPTH, max_values)
+    _measure(data, MAX_JSON_DEPTH, max_values)
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -79,15 +108,15 @@ def read_json(
 
 
 def too_deep(text: bytes, limit: int = MAX_JSON_DEPTH) -> bool:
-    """Whether JSON nests deeper than ``limit``, without parsing it; True also where it is too long to look at."""
+    """Whether JSON nests deeper than ``limit``, without parsing it; True also where it is too long to be measured."""
     try:
-        _look(text, limit, len(text))
+        _measure(text, limit, len(text))
     except MalformedJson:
         return True
     return False
 
 
-def _look(data: bytes, max_depth: int, max_values: int) -> None:
+def _measure(data: bytes, max_depth: int, max_values: int) -> None:
     """Depth and number of values, as far as the document is well-formed (the parser goes no further).
 
     Linear: each step keeps the quotes, brackets and commas of its bytes, and of these what is outside of strings.
@@ -149,3 +178,50 @@ def _double(digits: str) -> float:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+# --- TOML -------------------------------------------------------------------------------------------------------------
+
+
+class MalformedToml(ValueError):
+    """What is wrong with a document, as the rest of a sentence about it."""
+
+
+def read_toml(text: str) -> dict[str, Any]:
+    """The document's table, with brackets and dotted keys at most 16 deep. Raises MalformedToml, and nothing else."""
+    bare = _NOT_STRUCTURE.sub("", text)
+    if sum(map(bare.count, "=,[{.\n")) + text.count("\\") > _MAX_TOML_PARTS:
+        raise MalformedToml(f"has more than {_MAX_TOML_PARTS} lines and values")
+    brackets = _OTHER.sub("", bare)
+    levels = accumulate((1 if bracket in "[{" else -1 for bracket in brackets), initial=0)
+    if max(levels) > _MAX_TOML_DEPTH or any(line.count(".") > _MAX_TOML_DEPTH for line in bare.splitlines()):
+        raise MalformedToml(f"nests deeper than {_MAX_TOML_DEPTH} levels")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also for a number of too many digits
+        raise MalformedToml(f"is not TOML: {error}") from None
+
+
+# --- to be shown ------------------------------------------------------------------------------------------------------
+
+
+def is_hidden(character: str) -> bool:
+    """Whether a character shows nothing or changes how others are shown.
+
+    By Unicode's categories: controls, format characters (bidirectional ones such as U+061C and U+202E, zero-width ones
+    such as U+200B), line and paragraph separators (U+2028, U+2029), surrogates, private and unassigned ones; beside
+    them variation selectors and fillers. Spaces of any width are not hidden.
+    """
+    return (
+        (not character.isprintable() and unicodedata.category(character) != _SPACE)
+        or character in _INVISIBLE
+        or "\ufe00" <= character <= "\ufe0f"
+        or "\U000e0100" <= character <= "\U000e01ef"
+    )
+
+
+def shown(text: str, *, keep: str = "") -> str:
+    """``text`` with each hidden character but those of ``keep`` as U+FFFD."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(REPLACEMENT if is_hidden(one) and one not in keep else one for one in text)
