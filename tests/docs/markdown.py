@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +22,8 @@ DOCUMENTS = (
 _FLAGS = re.MULTILINE | re.DOTALL
 _BLOCK = re.compile(r"(?:^<!-- run: (?P<run>.+?) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", _FLAGS)
 _EXIT = re.compile(r"\s+# exit (\d+)$")
+_CODE = re.compile(r"`([^`\n]+)`")
+_PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)*/|[\w.-]+(?:/[\w.-]+)+\.\w+|[\w-]+\.(?:py|md)")
 _LINK = re.compile(r"\]\(([^)]+)\)")
 
 
@@ -48,6 +50,8 @@ class Block:
             if line.startswith("$ "):
                 ended = _EXIT.search(line)
                 found.append(Command(_EXIT.sub("", line[2:]), int(ended[1]) if ended else 0))
+            elif line.startswith("> "):
+                found[-1] = replace(found[-1], words=f"{found[-1].words}\n{line[2:]}")
             elif line.strip():
                 found[-1].output.append(line)
         return found
@@ -81,6 +85,14 @@ def links(name: str) -> list[tuple[str, str]]:
     found = [target.partition("#") for target in _LINK.findall(text(name)) if not target.startswith("https://")]
     folder = Path(name).parent
     return [(os.path.normpath(folder / path) if path else name, anchor) for path, _, anchor in found]
+
+
+def paths(name: str) -> set[str]:
+    """The files, and folders with a slash at the end, in `…` outside of fenced blocks, alone or in a command. Without
+    those that a reader is to name (``NAME``)."""
+    words = {word for code in _CODE.findall(_BLOCK.sub("", text(name))) for word in code.split()}
+    parts = {word.strip(",;").partition("::")[0] for word in words}
+    return {part for part in parts if _PATH.fullmatch(part) and "NAME" not in part}
 
 
 def anchors(name: str) -> set[str]:

@@ -13,10 +13,11 @@ _HEAD = """\
 
 Each error has a stable code, a sentence and one of three dispositions:
 
-- `retry`: passing trouble. The same call may succeed later; the orchestrator itself repeats it while it waits.
+- `retry`: transient. The same call may succeed later; the orchestrator itself repeats it while it waits.
 - `stop`: final for this input. Another input or another setting is needed; where a setting, an argument or a file is at
   fault, the exit code is 2.
-- `operator`: a person must look. The operation stands still until `orchestrator resolve`, and nothing is signed.
+- `operator`: a person must look. The operation halts, and nothing is signed for it, until the cause has passed or a
+  person [resolves it](operating.md#decide-for-a-halted-account).
 
 The advice below is also the line `→` under an error and under a report, `fix` in `--json` and `report.error.fix` in the
 library. Where the cause is known more closely, that line says more than this page. A code that is not here is the

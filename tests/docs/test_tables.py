@@ -19,7 +19,7 @@ from orchestrator.devnet.simulator.faults import IMMEDIATE, KINDS
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PREFIX, Settings, load_settings
-from tests.docs.markdown import DOCUMENTS, PAGES, ROOT, anchors, codes, links, table, tables, text
+from tests.docs.markdown import DOCUMENTS, PAGES, ROOT, anchors, codes, links, paths, table, tables, text
 from tests.docs.runbook_page import PAGE, page
 
 # --- settings ----------------------------------------------------------------------------------------------------
@@ -211,24 +211,29 @@ def test_every_page_is_linked_from_the_index():
     assert "docs/README.md" in {path for path, _ in links("README.md")}
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted(
-        set(
-            re.findall(
-                r"`((?:orchestrator|scripts|contracts|tests|requirements)/[\w./-]*\w)`", "".join(map(text, DOCUMENTS))
-            )
-        )
-    ),
-)
-def test_paths_that_are_named_exist(path):
-    assert (ROOT / path).exists()
+HISTORY = "CHANGELOG.md"
+"""It names files that are gone."""
+NOT_IN_THE_TREE = {"request/", ".toolchain/"}
+"""A folder of the keystore; one that the set-up makes."""
 
 
-def test_the_structure_names_every_stage_file():
-    section = text("CONTRIBUTING.md").split("| stage | code |")[1].split("\n\n")[0]
-    for path in re.findall(r"`([\w/]+\.py|closure/)`", section):
-        assert (ROOT / "orchestrator" / path).exists(), path
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if name != HISTORY])
+def test_paths_that_are_named_exist(document):
+    """Written from the project's folder, from the package's, or, on a page beside the code, from the page's."""
+    folders = (ROOT, ROOT / "orchestrator", (ROOT / document).parent)
+    named = paths(document) - NOT_IN_THE_TREE
+    assert {path for path in named if not any((folder / path).exists() for folder in folders)} == set()
+
+
+def test_modules_and_tests_that_are_named_exist():
+    everything = "".join(map(text, DOCUMENTS))
+    for module in re.findall(r"python -m (tests[\w.]+)", everything):
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").is_file() or path.is_dir(), module
+    tests = re.findall(r"(tests/[\w/]+\.py)::(\w+)", everything)
+    assert tests, "CONTRIBUTING says how one test is run"
+    for path, function in tests:
+        assert f"def {function}(" in (ROOT / path).read_text(), f"{path}::{function}"
 
 
 def test_the_licence_is_the_packages():
