@@ -49,9 +49,12 @@ def has_journal(settings: Settings) -> bool:
 
 
 async def open_journal(settings: Settings, *, create: bool | None = True) -> Journal:
-    """The journal that the settings name. Where there is none and it is not to be made (``create`` False): an empty one
-    in memory at the default place; else raises SettingsError ``database_missing``, because a wrong URL would read as an
-    empty journal. None: an empty one in memory in any case, for who reads the platform and the journal beside it.
+    """The journal that the settings name. Where there is none, ``create`` says what happens:
+
+        True    it is made
+        False   at the default place an empty one in memory; where the settings name another place, SettingsError
+                ``database_missing``, because a wrong URL would read as an empty journal
+        None    an empty one in memory, for commands that read the platform and the journal beside it
 
     Raises SettingsError and JournalError as ``Journal.open``. SIDE EFFECTS: as of it.
     """

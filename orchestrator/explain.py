@@ -1,7 +1,7 @@
 """What the signing policy says of a challenge, without signing: ``orchestrator policy explain``. Reads only.
 
-The very function decides that decides before a signature (``orchestrator.challenge.decide_all``), with what the
-journal, the keystore's folder and the policy's file say now. No key is unlocked, nothing is journaled, and no journal
+It calls the function that decides before a signature (``orchestrator.challenge.decide_all``), with what the journal,
+the keystore's folder and the policy's file say now. No key is unlocked, nothing is journaled, and no journal
 is made where there is none.
 """
 
@@ -195,7 +195,7 @@ async def _explain(
         clock_skew=timedelta(seconds=settings.clock_tolerance),
         history=history,
         known_accounts=known.accounts,
-        resuming=op is not None and op.intended is not None and op.intended.digest == challenge.digest,
+        intended=op is not None and op.intended is not None and op.intended.digest == challenge.digest,
     )
     found = await obstacles(
         journal,
@@ -206,7 +206,7 @@ async def _explain(
         key,
         owner,
         now=expectation.now,
-        resuming=expectation.resuming,
+        intended=expectation.intended,
     )
     return Explanation(
         account_id=account_id,

@@ -1,7 +1,8 @@
 """Moves one account as far as it can go now: observe → decide → act → record, until it must wait or is over.
 
-There is no other way through: an account that starts, one that was interrupted and one that was woken take the same
-path, because what was done before is in the journal and what became of it is read back first.
+An operation has no other way through: one that starts, one that was interrupted and one that was woken take the same
+path, because what was done before is in the journal and what became of it is read back first. Creations:
+``steps/create.py``.
 """
 
 from __future__ import annotations

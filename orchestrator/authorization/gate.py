@@ -28,7 +28,7 @@ from orchestrator.ports.signers import KeyInfo
 from orchestrator.session import Services
 
 _TURN = timedelta(minutes=10)
-"""How long a process leaves a ruleset in force that another process has put in the place of its own."""
+"""How long a process waits before it re-adopts its own ruleset after another process replaced it."""
 
 
 async def read_oversight(journal: Journal) -> Oversight:
@@ -37,7 +37,7 @@ async def read_oversight(journal: Journal) -> Oversight:
 
 
 async def confirmations_in_force(services: Services) -> int:
-    """Those of the ruleset in force: what the settings say counts once it was adopted. Reads only."""
+    """Confirmations by the ruleset in force; by the settings before any was adopted. Reads only."""
     seen = await read_oversight(services.journal)
     return (seen.ruleset or services.ruleset).confirmations
 

@@ -34,11 +34,11 @@ async def obstacles(
     owner: ChainAccount,
     *,
     now: datetime,
-    resuming: bool,
+    intended: bool,
 ) -> list[Obstacle]:
     """All that would keep ``key`` (None: there is none) from a signature for ``owner``. Reads only.
 
-    ``journal``: None where there is none yet. ``keystore``: its id, empty where it has none yet. ``resuming``: the
+    ``journal``: None where there is none yet. ``keystore``: its id, empty where it has none yet. ``intended``: the
     signature is intended already, and counted. Raises KeyUnavailable and JournalError where something cannot be read.
     """
     found: list[Obstacle] = []
@@ -65,7 +65,7 @@ async def obstacles(
     )
     if older is not None:
         found.append(Obstacle("journal_restored", older))
-    if journal is not None and key is not None and not resuming:
+    if journal is not None and key is not None and not intended:
         for limit in count_limits(ruleset, key, now):
             try:
                 await journal.require_room((limit,), now)

@@ -1,7 +1,7 @@
-"""Whether a signature may be sent: asked of people's decisions and of the policy before its request is intended, and
-again, of what they say by then, before each time that it goes out.
+"""Decides whether a finished signature may be sent: once before the request's intent is journaled, and again, by the
+decisions then in force, before every send.
 
-    in flight (a stop that is written from here on waits) → ruleset → stop → key in use → policy → the request's bytes
+    in flight (a stop that is written from here on waits) → ruleset → stop → key enabled → policy → the request's bytes
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from orchestrator.session import AccountSession, Services
 
 @asynccontextmanager
 async def permitted(session: AccountSession) -> AsyncIterator[None]:
-    """Held while the live signature is sent once: a stop that is written meanwhile returns after that.
+    """Hold this while the live signature is sent once: ``stop-signing`` called meanwhile returns only after this block
+    ends.
 
     Raises JournalError ``journal_moved`` where it may not be sent any more, and as ``forbidden``: nothing is sent then.
     """
@@ -101,8 +102,8 @@ def require_enabled(key: KeyInfo, seen: Oversight) -> None:
 def bound_wallets(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
     """The wallets that the key may sign for under the ruleset in force (None: none is).
 
-    Where changes of keys take approval, they are what the journal last said of the key with this name and address:
-    whoever can write to its file binds it to nothing. Elsewhere what the file says counts too.
+    If key changes need approval, only the journal's bindings count: editing the key's file binds nothing. Otherwise
+    both count.
     """
     last = seen.key_changes.get((key.name, key.address))
     journaled = () if last is None else tuple(map(ChainAccount.parse, last.wallets))
@@ -149,7 +150,7 @@ async def decision_on(
             clock_skew=services.parameters.clock_skew,
             history=await services.journal.challenge_history(challenge.digest),
             known_accounts=await services.journal.known_accounts(named_accounts(challenge)),
-            resuming=intended,
+            intended=intended,
         ),
     )
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def rotated(keyring: Keyring, name: str, new: PasswordSource) -> KeyInfo:
-    """Rotates a key; one that was rotated to this very password before (and a kill came before it was journaled) is."""
+    """Rotates a key. If it already has this password, because a kill came before the event, it is returned as it is."""
     from orchestrator.errors import KeyUnavailable, OrchestratorError
     from orchestrator.signers import Keyring
 

@@ -1,5 +1,7 @@
-"""Appends facts and reads them back. Every method is one transaction: a cancelled one is written whole or not at all,
-and which of the two is read from the journal."""
+"""Appends facts and reads them back. Every method is one transaction.
+
+If a call is cancelled, it was written whole or not at all; read the journal to learn which.
+"""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ class Parameters:
     """Whether a request that none of the people has signed takes one approval more."""
 
     def is_young(self, at: datetime, now: datetime, life: timedelta) -> bool:
-        """Whether what was noted at ``at`` still lives. A time to come means that the clock was set back: how old the
-        thing really is, is unknown, so it counts as dead."""
+        """Whether what was noted at ``at`` still lives. A time in the future means that the clock was set back: its
+        real age is unknown, so it counts as dead."""
         return -self.clock_skew <= now - at < life
 
 

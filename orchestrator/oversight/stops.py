@@ -89,10 +89,10 @@ async def stop(
 
 
 async def resume(records: Journal, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
-    """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
+    """Records one person's agreement. When a second, different person agrees, the stop of exactly this scope ends.
 
-    Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds
-    while none was adopted. Raises as ``people.prove``; PolicyRefused ``resume_impossible`` if the ruleset in force does
+    Writes nothing if there is no such stop, or this person already agreed. ``settings``: the ruleset that holds while
+    none was adopted. Raises as ``people.prove``; PolicyRefused ``resume_impossible`` if the ruleset in force does
     not have two people for it. SIDE EFFECTS: appends ResumeAgreed, and SigningResumed with the second one.
     """
     journal = await records.identity()
