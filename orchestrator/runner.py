@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from orchestrator.authorization.gate import ruleset_wait
+from orchestrator.authorization.gate import adopt_ruleset_or_wait
 from orchestrator.errors import Disposition, JournalError, OrchestratorError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Act, Action, End, Halt, Wait, next_action
@@ -66,7 +66,7 @@ class Runner:
         """
         session = await AccountSession.load(account_id, self._services)
         try:
-            action = await ruleset_wait(self._services) or await self._advance(session)
+            action = await adopt_ruleset_or_wait(self._services) or await self._advance(session)
         except OrchestratorError as error:
             if error.code == "journal_conflict":
                 return self._outrun(session, error)

@@ -42,12 +42,12 @@ async def confirmations_in_force(services: Services) -> int:
     return (seen.ruleset or services.ruleset).confirmations
 
 
-async def ruleset_wait(services: Services) -> Wait | None:
+async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
     """None if the ruleset of this process' settings is the one in force; else what is waited for.
 
     SIDE EFFECTS: adopts the ruleset where the one in force asks nobody about the change (or where there is none yet);
     else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError, and as
-    ``people.prove`` where the person who runs this process cannot be proven to be one of the people in force.
+    ``people.identify`` where the person who runs this process cannot be proven to be one of the people in force.
     """
     seen, mine, now = await read_oversight(services.journal), services.ruleset, services.clock()
     if seen.ruleset_hash == mine.hash:
@@ -145,7 +145,7 @@ async def certificate_wait(services: Services, chain: str) -> Wait | None:
         return None
     await services.journal.require_whole()
     seen = await read_oversight(services.journal)
-    stop = seen.stop_for(key=name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
+    stop = seen.stop_for_key(name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
     if stop is not None:
         return stop_wait(stop, services.clock(), services.parameters.patience)
     last = seen.keys.get(name)
@@ -155,7 +155,7 @@ async def certificate_wait(services: Services, chain: str) -> Wait | None:
             code="key_disabled",
         )
     address = await asyncio.to_thread(services.certifier.address)
-    stop = seen.stop_for(key=name, address=address, chain=chain)
+    stop = seen.stop_for_key(name, address=address, chain=chain)
     if stop is not None:
         return stop_wait(stop, services.clock(), services.parameters.patience)
     if address in seen.out_of_use:

@@ -44,7 +44,7 @@ async def obstacles(
     found: list[Obstacle] = []
     if key is not None and is_disabled(key, seen):
         found.append(Obstacle("key_disabled", f"key {key.name} is disabled"))
-    stop = seen.stop_for(key=None if key is None else key.name, address=owner.address, chain=str(owner.chain))
+    stop = seen.stop_for_key(None if key is None else key.name, address=owner.address, chain=str(owner.chain))
     if stop is not None:
         found.append(
             Obstacle("signing_stopped", f"signing is stopped ({stop.scope}) by {stop.by}: {stop.reason or 'no reason'}")

@@ -27,14 +27,15 @@ from orchestrator.session import AccountSession, Services
 
 
 @asynccontextmanager
-async def permitted(session: AccountSession) -> AsyncIterator[None]:
+async def holding_permission_to_send(session: AccountSession) -> AsyncIterator[None]:
     """Hold this while the live signature is sent once: ``stop-signing`` called meanwhile returns only after this block
     ends.
 
-    Raises JournalError ``journal_moved`` where it may not be sent any more, and as ``forbidden``: nothing is sent then.
+    Raises JournalError ``journal_moved`` where it may not be sent any more, and as ``reason_not_to_send``: nothing is
+    sent then.
     """
     async with session.services.journal.in_flight():
-        found = await forbidden(session, await read_oversight(session.services.journal))
+        found = await reason_not_to_send(session, await read_oversight(session.services.journal))
         if found is not None:
             reason = found.waits_for if isinstance(found, Wait) else found.message
             raise JournalError(
@@ -45,7 +46,7 @@ async def permitted(session: AccountSession) -> AsyncIterator[None]:
         yield
 
 
-async def forbidden(session: AccountSession, seen: Oversight) -> Wait | Halt | None:
+async def reason_not_to_send(session: AccountSession, seen: Oversight) -> Wait | Halt | None:
     """What keeps the live signature from being sent, or None. Reads only.
 
     The policy's times are those of when it was signed: a signature does not become forbidden by waiting.
@@ -59,7 +60,7 @@ async def forbidden(session: AccountSession, seen: Oversight) -> Wait | Halt | N
     require_in_force(services, seen)
     signer = ChainAccount.parse(op.signed.signer)
     # Before keys, so that a stop needs none to be there.
-    stop = seen.stop_for(key=op.signed.by_key, address=signer.address, chain=str(signer.chain))
+    stop = seen.stop_for_key(op.signed.by_key, address=signer.address, chain=str(signer.chain))
     if stop is not None:
         return stop_wait(stop, session.now(), services.parameters.patience)
     key = await asyncio.to_thread(_signed_by, services, op.signed, signer)

@@ -93,7 +93,11 @@ class Oversight:
     request_keys: dict[str, o.RequestKeyChanged] = field(default_factory=dict)
     reconciled: tuple[o.JournalReconciled, ...] = ()
 
-    def stop_for(self, *, key: str | None, address: str | None, chain: str | None) -> Stop | None:
+    def stop_for_address(self, address: str, *, chain: str) -> Stop | None:
+        """The stop that forbids whichever key has this address to sign for this chain, the widest first."""
+        return self.stop_for_key("", address=address, chain=chain)
+
+    def stop_for_key(self, key: str | None, *, address: str | None, chain: str | None) -> Stop | None:
         """The stop that forbids this key to sign for this chain (as ``Stop.covers``), the widest first."""
         found = [stop for stop in self.stops if stop.covers(key=key, address=address, chain=chain)]
         return min(found, key=lambda stop: stop.scope != "all", default=None)

@@ -20,7 +20,7 @@ from orchestrator.lifecycle.person_signatures import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.records import Clock, in_force, record
 from orchestrator.oversight.requests import Request, evaluated, fold_requests, require_live
-from orchestrator.people import ANONYMOUS, Proof, Signatory, prove, signed_request
+from orchestrator.people import ANONYMOUS, Proof, Signatory, identify, signed_request
 from orchestrator.policy import Person, Role, Ruleset
 from orchestrator.ports.journal import Journal, retry_on_conflict
 
@@ -68,8 +68,8 @@ async def authorise(
     finds a live request of the same content.
 
     ``needed``: people besides the one who asks, by the ruleset in force. ``by``: who runs the process. ``signatory``:
-    the person who asks, if she can prove it; then she cannot approve. Raises as ``people.prove``. SIDE EFFECTS: appends
-    ApprovalRequested if there is no live request.
+    the person who asks, if she can prove it; then she cannot approve. Raises as ``people.identify``. SIDE EFFECTS:
+    appends ApprovalRequested if there is no live request.
     """
     if needed <= 0:
         return Granted(None)
@@ -122,7 +122,7 @@ async def approve(
 ) -> Request:
     """Records one person's approval of a request, signed by her. A second time by the same person changes nothing.
 
-    Raises as ``people.prove``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
+    Raises as ``people.identify``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
     SIDE EFFECTS: appends ApprovalGiven to the request's stream.
     """
     journal = await records.identity()
@@ -130,7 +130,7 @@ async def approve(
     asked = request.approval.asked
     require_live(request.approval, clock())
     people = in_force(oversight, settings).policy.people
-    proof = prove(approval_text(asked, journal), people, Role(asked.role), signatory)
+    proof = identify(approval_text(asked, journal), people, Role(asked.role), signatory)
 
     async def attempt() -> Request:
         now = clock()

@@ -88,11 +88,14 @@ class Outlook:
             chain = state.deployed.chain_id
             last = self.seen.keys.get(self.certificate_key)
             address = None if last is None else last.address
-            stop = self.seen.stop_for(key=self.certificate_key, address=address, chain=chain)
+            stop = self.seen.stop_for_key(self.certificate_key, address=address, chain=chain)
         elif step in FOR_A_SIGNATURE and state.owner is not None:
             owner = ChainAccount.parse(state.owner)
-            by = op.signed.by_key if op.signed is not None else ""  # as the steps themselves ask
-            stop = self.seen.stop_for(key=by, address=owner.address, chain=str(owner.chain))
+            chain = str(owner.chain)  # asked as the steps themselves ask
+            if op.signed is None:
+                stop = self.seen.stop_for_address(owner.address, chain=chain)
+            else:
+                stop = self.seen.stop_for_key(op.signed.by_key, address=owner.address, chain=chain)
         else:
             return None
         return None if stop is None else stop_wait(stop, self.now, self.parameters.patience)

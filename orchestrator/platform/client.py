@@ -155,7 +155,7 @@ class PlatformClient(ProgrammeCalls):
         """``PATCH /accounts/{id}/deactivate``. None where the answer has no body."""
         return await self._change("PATCH", ("accounts", _account(account_id), "deactivate"), key)
 
-    async def activate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
+    async def reactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
         """``PATCH /accounts/{id}/activate``: undoes a deactivation. None where the answer has no body."""
         return await self._change("PATCH", ("accounts", _account(account_id), "activate"), key)
 

@@ -17,7 +17,7 @@ from orchestrator.session import AccountSession
 async def ask_approval(session: AccountSession) -> Action | None:
     """SIDE EFFECTS: journals the request, bound to the hash of what preflight found. Asked once: it is a wait then.
 
-    Raises as ``people.prove`` where the person who runs this process cannot be proven to be one of the policy's.
+    Raises as ``people.identify`` where the person who runs this process cannot be proven to be one of the policy's.
     """
     op, services, now = session.op, session.services, session.now()
     asked = await asyncio.to_thread(

@@ -59,12 +59,12 @@ async def sign(session: AccountSession) -> Action | None:
         )
     await note_decisions(services.journal, services.signing_log)
     # Before keys, so that a stop needs none to be there.
-    stop = seen.stop_for(key="", address=owner.address, chain=str(owner.chain))
+    stop = seen.stop_for_address(owner.address, chain=str(owner.chain))
     if stop is not None:
         return stop_wait(stop, session.now(), services.parameters.patience)
     key = await asyncio.to_thread(services.keyring.key_for, owner.address)
     require_enabled(key, seen)
-    stop = seen.stop_for(key=key.name, address=key.address, chain=str(owner.chain))
+    stop = seen.stop_for_key(key.name, address=key.address, chain=str(owner.chain))
     if stop is not None:
         return stop_wait(stop, session.now(), services.parameters.patience)
     bound = bound_wallets(key, seen, services.ruleset)

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 
 from orchestrator.authorization.gate import read_oversight
-from orchestrator.authorization.permission import forbidden, permitted
+from orchestrator.authorization.permission import holding_permission_to_send, reason_not_to_send
 from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
@@ -34,13 +34,13 @@ async def submit(session: AccountSession) -> Action | None:
     a new challenge is fetched.
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the signature stays live. Raises as
-    ``forbidden`` besides.
+    ``reason_not_to_send`` besides.
     """
     op = session.op
     if op.signed is None or op.challenge is None:
         raise AssertionError("a signature is made before it is submitted")
     seen = await read_oversight(session.services.journal)
-    found = await forbidden(session, seen)
+    found = await reason_not_to_send(session, seen)
     if found is not None:
         return found
     key = op.signed.key
@@ -53,12 +53,12 @@ async def submit(session: AccountSession) -> Action | None:
         signature=bytes.fromhex(op.signed.signature.removeprefix("0x")),
     )
     try:
-        permit = partial(permitted, session)
+        permit = partial(holding_permission_to_send, session)
         await session.services.platform.submit(session.account_id, submission, key=key, permit=permit)
     except JournalError as error:
         if error.code != "journal_moved":
             raise
-        found = await forbidden(session, await read_oversight(session.services.journal))
+        found = await reason_not_to_send(session, await read_oversight(session.services.journal))
         if found is None:
             raise  # decided back meanwhile
         return found
@@ -95,7 +95,7 @@ async def request(session: AccountSession) -> Action | None:
     platform = session.services.platform
     calls = {
         OperationKind.DEACTIVATE: platform.deactivate,
-        OperationKind.REACTIVATE: platform.activate,
+        OperationKind.REACTIVATE: platform.reactivate,
         OperationKind.CLOSE: platform.close,
     }
     try:

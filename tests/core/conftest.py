@@ -323,7 +323,7 @@ class ModelPlatform:
         account = self.accounts_[account_id]
         return await self._modify("request", key, lambda: self._suspend(account, "deactivate", S.ACTIVE))
 
-    async def activate(self, account_id, *, key):
+    async def reactivate(self, account_id, *, key):
         account = self.accounts_[account_id]
         return await self._modify("request", key, lambda: self._suspend(account, "reactivate", S.INACTIVE))
 

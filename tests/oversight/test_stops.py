@@ -35,7 +35,7 @@ async def test_one_person_stops_and_a_second_stop_of_the_scope_changes_nothing(j
     assert await stop(journal, "all", "", by="os:day", clock=clock) == seen
     assert len((await stop(journal, "key:alice", "", by="os:day", clock=clock)).stops) == 2
     assert await happened(journal) == ["signing_stopped"] * 2
-    stopped = (await read_oversight(journal)).stop_for(key="alice", address=None, chain="eip155:1")
+    stopped = (await read_oversight(journal)).stop_for_key("alice", address=None, chain="eip155:1")
     assert stopped is not None
     assert stopped.scope == "all"
 
@@ -44,7 +44,7 @@ async def test_a_stop_of_a_key_is_one_of_its_address(journal, clock):
     """By what the command knows, and by what the journal had heard: whichever host knows the key by whichever name."""
 
     def held_up(seen, key, address):
-        return seen.stop_for(key=key, address=address, chain="eip155:1") is not None
+        return seen.stop_for_key(key, address=address, chain="eip155:1") is not None
 
     for name, key in (("owner", ALICE), ("owner", BOB), ("other", CAROL)):
         made = o.KeyChanged(
