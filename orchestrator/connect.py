@@ -40,7 +40,7 @@ class Keys:
     """What holds the opened keys: one for a process, so that each is opened once."""
 
     managed: Keyring
-    request: RequestKeyFolder
+    request_keys: RequestKeyFolder
 
 
 def has_journal(settings: Settings) -> bool:
@@ -78,7 +78,7 @@ async def open_outlook(settings: Settings, journal: Journal) -> Outlook:
         seen=seen,
         mine=mine,
         parameters=parameters(settings, mine),
-        journal=await journal.identity(),
+        journal_id=await journal.identity(),
         now=datetime.now(UTC),
         certificate_key=settings.certificate_key,
     )
@@ -106,7 +106,7 @@ async def connect(
 
     keys, ruleset = keys or open_keys(settings), open_ruleset(settings)
     keystore = keys.managed
-    platform = await stack.enter_async_context(open_platform(settings, keys.request))
+    platform = await stack.enter_async_context(open_platform(settings, keys.request_keys))
     chain = open_chain(settings)
     stack.push_async_callback(chain.close)
     prover = open_prover(settings)

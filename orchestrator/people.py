@@ -117,7 +117,7 @@ def identify(text: str, people: Mapping[str, Person], role: Role | None, signato
     return Proof(name, address, "0x" + signature.hex())
 
 
-def signed_request(
+def approval_request_by(
     subject: str,
     role: Role,
     content: dict[str, Any],
@@ -126,20 +126,20 @@ def signed_request(
     by: str,
     signatory: Signatory,
     people: Mapping[str, Person],
-    journal: str,
+    journal_id: str,
     now: datetime,
     expires_at: datetime,
 ) -> o.ApprovalRequested:
     """The request for an approval of ``content``. ``by`` asks, unless ``signatory`` proves to be one of ``people``
     (those of the ruleset in force): then the request has her name, address and signature, and she cannot approve it.
 
-    ``journal``: its id. Raises as ``identify``, and blocks as the signatory's key does.
+    ``journal_id``: its id. Raises as ``identify``, and blocks as the signatory's key does.
     """
     if signatory.is_anonymous or not people:
         return request_approval(subject, role, content, needed=needed, by=by, now=now, expires_at=expires_at)
     person = identify(_WHO, people, None, signatory).person
     asked = request_approval(subject, role, content, needed=needed, by=person, now=now, expires_at=expires_at)
-    proof = identify(approval_text(asked, journal), people, None, signatory)
+    proof = identify(approval_text(asked, journal_id), people, None, signatory)
     return asked.model_copy(update={"address": proof.address, "signature": proof.signature})
 
 

@@ -21,7 +21,7 @@ from orchestrator.lifecycle.decide import Wait
 from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
 from orchestrator.lifecycle.person_signatures import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.people import signed_request
+from orchestrator.people import approval_request_by
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.journal import CountLimit, Journal
 from orchestrator.ports.signers import KeyInfo
@@ -76,7 +76,7 @@ async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
     found = seen.request_for("ruleset", content_hash(content), needed, now)
     if found is None:
         asked = await asyncio.to_thread(
-            signed_request,
+            approval_request_by,
             "ruleset",
             Role.ADMINISTRATOR,
             content,
@@ -84,7 +84,7 @@ async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
             by=services.actor,
             signatory=services.signatory,
             people=seen.ruleset.policy.people,
-            journal=await services.journal.identity(),
+            journal_id=await services.journal.identity(),
             now=now,
             expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
         )
@@ -129,9 +129,9 @@ def stop_wait(stop: Stop, now: datetime, patience: timedelta) -> Wait:
 async def count_approvals(services: Services, seen: Oversight, approval: Approval) -> tuple[int, int]:
     """How many people have approved a request, and how many must: by signatures, and not by what the events say. Reads
     only."""
-    policy, journal = (seen.ruleset or services.ruleset).policy, await services.journal.identity()
-    said = supporters(approval, policy.people, journal, eip191.recover)
-    return len(said), approvals_needed(approval.asked, policy, journal, eip191.recover)
+    policy, journal_id = (seen.ruleset or services.ruleset).policy, await services.journal.identity()
+    said = supporters(approval, policy.people, journal_id, eip191.recover)
+    return len(said), approvals_needed(approval.asked, policy, journal_id, eip191.recover)
 
 
 async def certificate_wait(services: Services, chain: str) -> Wait | None:

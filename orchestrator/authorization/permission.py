@@ -60,7 +60,7 @@ async def reason_not_to_send(session: AccountSession, seen: Oversight) -> Wait |
     require_in_force(services, seen)
     signer = ChainAccount.parse(op.signed.signer)
     # Before keys, so that a stop needs none to be there.
-    stop = seen.stop_for_key(op.signed.by_key, address=signer.address, chain=str(signer.chain))
+    stop = seen.stop_for_key(op.signed.key_name, address=signer.address, chain=str(signer.chain))
     if stop is not None:
         return stop_wait(stop, session.now(), services.parameters.patience)
     key = await asyncio.to_thread(_signed_by, services, op.signed, signer)
@@ -164,4 +164,4 @@ def _signed_by(services: Services, signed: Signed, signer: ChainAccount) -> KeyI
         if error.code != "key_not_found":
             raise
         key = KeyInfo(name="", address=signer.address, backend="", disabled=False)
-    return replace(key, name=signed.by_key or key.name)
+    return replace(key, name=signed.key_name or key.name)

@@ -41,8 +41,8 @@ FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The times that decisions use. A key and a challenge live one hour on the platform (platform API); both are
-    taken as dead five minutes before that, so that a slow clock or a slow request never meets the edge."""
+    """The times that decisions use. An idempotency key and a challenge live one hour on the platform (platform API);
+    both are taken as dead five minutes before that, so that a slow clock or a slow request never meets the edge."""
 
     challenge_life: timedelta = timedelta(minutes=55)
     key_life: timedelta = timedelta(minutes=55)

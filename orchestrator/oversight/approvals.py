@@ -19,8 +19,8 @@ from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, 
 from orchestrator.lifecycle.person_signatures import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.records import Clock, in_force, record
-from orchestrator.oversight.requests import Request, evaluated, fold_requests, require_live
-from orchestrator.people import ANONYMOUS, Proof, Signatory, identify, signed_request
+from orchestrator.oversight.requests import ApprovalRequest, evaluated, fold_requests, require_live
+from orchestrator.people import ANONYMOUS, Proof, Signatory, approval_request_by, identify
 from orchestrator.policy import Person, Role, Ruleset
 from orchestrator.ports.journal import Journal, retry_on_conflict
 
@@ -39,7 +39,7 @@ class Granted:
 class Waiting:
     """It waits for approvals. ``request`` is live, and was made now or before."""
 
-    request: Request
+    request: ApprovalRequest
 
     @property
     def text(self) -> str:
@@ -73,13 +73,13 @@ async def authorise(
     """
     if needed <= 0:
         return Granted(None)
-    journal = await records.identity()
+    journal_id = await records.identity()
     digest = content_hash(dict(content))
 
-    def live(oversight: Oversight, now: datetime) -> Request | None:
+    def live(oversight: Oversight, now: datetime) -> ApprovalRequest | None:
         policy = in_force(oversight, settings).policy
         found = [
-            evaluated(STREAM, approval, policy, journal)
+            evaluated(STREAM, approval, policy, journal_id)
             for approval in oversight.approvals.values()
             # One that asked for fewer people, or for others, was made under other rules.
             if approval.is_about(subject, digest, needed) and approval.asked.role == role and approval.is_live(now)
@@ -90,7 +90,7 @@ async def authorise(
         if live(oversight, now) is not None:
             return ()
         policy = in_force(oversight, settings).policy
-        asked = signed_request(
+        asked = approval_request_by(
             subject,
             role,
             dict(content),
@@ -98,7 +98,7 @@ async def authorise(
             by=by,
             signatory=signatory,
             people=policy.people,
-            journal=journal,
+            journal_id=journal_id,
             now=now,
             expires_at=now + timedelta(seconds=policy.approvals.expires),
         )
@@ -118,28 +118,28 @@ async def authorise(
 
 
 async def approve(
-    records: Journal, request: Request, signatory: Signatory, *, settings: Ruleset, clock: Clock
-) -> Request:
+    records: Journal, request: ApprovalRequest, signatory: Signatory, *, settings: Ruleset, clock: Clock
+) -> ApprovalRequest:
     """Records one person's approval of a request, signed by her. A second time by the same person changes nothing.
 
     Raises as ``people.identify``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
     SIDE EFFECTS: appends ApprovalGiven to the request's stream.
     """
-    journal = await records.identity()
+    journal_id = await records.identity()
     oversight = await read_oversight(records)
     asked = request.approval.asked
     require_live(request.approval, clock())
     people = in_force(oversight, settings).policy.people
-    proof = identify(approval_text(asked, journal), people, Role(asked.role), signatory)
+    proof = identify(approval_text(asked, journal_id), people, Role(asked.role), signatory)
 
-    async def attempt() -> Request:
+    async def attempt() -> ApprovalRequest:
         now = clock()
         recorded = await records.read(request.stream)
         oversight = await read_oversight(records)
         policy = in_force(oversight, settings).policy
         approval = fold_requests(recorded).get(request.id, request.approval)
-        given = _given(approval, proof, policy.people, journal, now)
-        done = evaluated(request.stream, approval, policy, journal)
+        given = _given(approval, proof, policy.people, journal_id, now)
+        done = evaluated(request.stream, approval, policy, journal_id)
         if proof.person in done.by:
             return done
         new = await records.append(
@@ -150,17 +150,17 @@ async def approve(
             # Whoever loses her role at this very moment has lost it.
             unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
         )
-        return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal)
+        return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal_id)
 
     return await retry_on_conflict(attempt, request.stream, also=frozenset({"journal_moved"}))
 
 
 def _given(
-    approval: Approval, proof: Proof, people: Mapping[str, Person], journal: str, now: datetime
+    approval: Approval, proof: Proof, people: Mapping[str, Person], journal_id: str, now: datetime
 ) -> o.ApprovalGiven:
     asked = approval.asked
     require_live(approval, now)
-    if is_asker(proof.person, asked, people, journal, eip191.recover):
+    if is_asker(proof.person, asked, people, journal_id, eip191.recover):
         raise PolicyRefused(
             f"request {asked.request[:12]}: expected another person than the one who asked, got {proof.person}",
             code="approval_by_requester",

@@ -27,7 +27,7 @@ _APPROVAL = (o.ApprovalRequested, o.ApprovalGiven, o.ApprovalUsed)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApprovalRequest:
     """A request where it is in the journal."""
 
     stream: str
@@ -53,25 +53,25 @@ class Request:
         return len(self.by) >= self.needed
 
 
-def evaluated(stream: str, approval: Approval, policy: Policy, journal: str) -> Request:
-    """A request under a policy: who has approved it by a valid signature, and how many must. ``journal``: its id."""
-    return Request(
+def evaluated(stream: str, approval: Approval, policy: Policy, journal_id: str) -> ApprovalRequest:
+    """A request under a policy: who has approved it by a valid signature, and how many must. ``journal_id``: its id."""
+    return ApprovalRequest(
         stream,
         approval,
-        by=supporters(approval, policy.people, journal, eip191.recover),
-        needed=approvals_needed(approval.asked, policy, journal, eip191.recover),
-        by_proven=is_asker_proven(approval.asked, policy.people, journal, eip191.recover),
+        by=supporters(approval, policy.people, journal_id, eip191.recover),
+        needed=approvals_needed(approval.asked, policy, journal_id, eip191.recover),
+        by_proven=is_asker_proven(approval.asked, policy.people, journal_id, eip191.recover),
     )
 
 
-async def pending(records: Journal, *, settings: Ruleset, clock: Clock) -> list[Request]:
+async def pending(records: Journal, *, settings: Ruleset, clock: Clock) -> list[ApprovalRequest]:
     """All live requests, of all streams, the oldest first. Reads the whole journal, a page at a time."""
     oversight = await read_oversight(records)
     now = clock()
     return [request for request in await _all(records, oversight, settings) if request.approval.is_live(now)]
 
 
-async def find(records: Journal, what: str, *, settings: Ruleset, clock: Clock) -> Request:
+async def find(records: Journal, what: str, *, settings: Ruleset, clock: Clock) -> ApprovalRequest:
     """The one live request that ``what`` names: an account's id (its newest request: what stands on the account now),
     a request's id, the beginning of one of these (6 characters or more), or ``policy``.
 
@@ -99,7 +99,7 @@ async def find(records: Journal, what: str, *, settings: Ruleset, clock: Clock) 
     )
 
 
-async def _candidates(records: Journal, what: str, settings: Ruleset) -> list[Request]:
+async def _candidates(records: Journal, what: str, settings: Ruleset) -> list[ApprovalRequest]:
     """The requests that ``what`` may name, in as few reads as possible: of the account's own stream, of the stream
     ``signing``, or all."""
     oversight = await read_oversight(records)
@@ -111,7 +111,7 @@ async def _candidates(records: Journal, what: str, settings: Ruleset) -> list[Re
     return await _all(records, oversight, settings)
 
 
-async def _all(records: Journal, oversight: Oversight, settings: Ruleset) -> list[Request]:
+async def _all(records: Journal, oversight: Oversight, settings: Ruleset) -> list[ApprovalRequest]:
     recorded: list[Recorded] = []
     after = 0
     while page := await records.read_all(after, _PAGE):
@@ -122,27 +122,27 @@ async def _all(records: Journal, oversight: Oversight, settings: Ruleset) -> lis
 
 async def _requests(
     records: Journal, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
-) -> list[Request]:
+) -> list[ApprovalRequest]:
     """The requests in these events, the oldest first."""
-    policy, journal = in_force(oversight, settings).policy, await records.identity()
+    policy, journal_id = in_force(oversight, settings).policy, await records.identity()
     streams: dict[str, list[Recorded]] = {}
     for item in recorded:
         streams.setdefault(item.stream, []).append(item)
     found = [
-        evaluated(stream, approval, policy, journal)
+        evaluated(stream, approval, policy, journal_id)
         for stream, items in streams.items()
         for approval in fold_requests(items).values()
     ]
     return sorted(found, key=lambda request: request.approval.at)
 
 
-def _is_named(request: Request, what: str) -> bool:
+def _is_named(request: ApprovalRequest, what: str) -> bool:
     if what == "policy":
         return request.approval.asked.subject == "ruleset"
     return _names_account(request, what) or (len(what) >= _SHORTEST_PREFIX and request.id.startswith(what.lower()))
 
 
-def _names_account(request: Request, what: str) -> bool:
+def _names_account(request: ApprovalRequest, what: str) -> bool:
     return (
         request.account_id is not None and len(what) >= _SHORTEST_PREFIX and request.account_id.startswith(what.lower())
     )

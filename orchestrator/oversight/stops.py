@@ -95,7 +95,7 @@ async def resume(records: Journal, scope: str, signatory: Signatory, *, settings
     none was adopted. Raises as ``people.identify``; PolicyRefused ``resume_impossible`` if the ruleset in force does
     not have two people for it. SIDE EFFECTS: appends ResumeAgreed, and SigningResumed with the second one.
     """
-    journal = await records.identity()
+    journal_id = await records.identity()
     before = await read_oversight(records)
     people = in_force(before, settings).policy.people
     able = sorted(name for name, person in people.items() if Role.OPERATOR in person.roles)
@@ -107,8 +107,8 @@ async def resume(records: Journal, scope: str, signatory: Signatory, *, settings
             code="resume_impossible",
         )
     # A signature does not depend on what else happens meanwhile, so nobody is asked for a password twice.
-    for held, proof in _proofs(stops, people, journal, signatory):
-        decide = partial(_agree, stop=held, proof=proof, journal=journal, settings=settings)
+    for held, proof in _proofs(stops, people, journal_id, signatory):
+        decide = partial(_agree, stop=held, proof=proof, journal_id=journal_id, settings=settings)
         before, _ = await record(records, decide, clock)
     if not stops:
         before = await read_oversight(records)
@@ -116,15 +116,15 @@ async def resume(records: Journal, scope: str, signatory: Signatory, *, settings
 
 
 def _proofs(
-    stops: Sequence[Stop], people: Mapping[str, Person], journal: str, signatory: Signatory
+    stops: Sequence[Stop], people: Mapping[str, Person], journal_id: str, signatory: Signatory
 ) -> list[tuple[Stop, Proof]]:
     """A key signs for each stop; a given signature is for one of them. Raises as ``identify``."""
     if signatory.signature is None:
-        return [(held, identify(resume_text(held, journal), people, Role.OPERATOR, signatory)) for held in stops]
+        return [(held, identify(resume_text(held, journal_id), people, Role.OPERATOR, signatory)) for held in stops]
     refusal: OrchestratorError | None = None
     for held in stops:
         try:
-            return [(held, identify(resume_text(held, journal), people, Role.OPERATOR, signatory))]
+            return [(held, identify(resume_text(held, journal_id), people, Role.OPERATOR, signatory))]
         except (PolicyRefused, SigningError) as error:
             refusal = refusal or error
     if refusal is not None:
@@ -133,15 +133,15 @@ def _proofs(
 
 
 def _agree(
-    oversight: Oversight, _now: datetime, *, stop: Stop, proof: Proof, journal: str, settings: Ruleset
+    oversight: Oversight, _now: datetime, *, stop: Stop, proof: Proof, journal_id: str, settings: Ruleset
 ) -> Sequence[Event]:
     held = next((held for held in oversight.stops if held.id == stop.id), None)
     if held is None:
         return ()
     people = in_force(oversight, settings).policy.people
     agreed = o.ResumeAgreed(stop=held.id, person=proof.person, address=proof.address, signature=proof.signature)
-    before = agreeing(held, people, journal, eip191.recover)
-    after = agreeing(_with(held, agreed), people, journal, eip191.recover)
+    before = agreeing(held, people, journal_id, eip191.recover)
+    after = agreeing(_with(held, agreed), people, journal_id, eip191.recover)
     if proof.person not in after:
         raise PolicyRefused(
             f"{proof.person} may not end a stop under the ruleset that was adopted just now", code="person_role"

@@ -63,8 +63,8 @@ class Worker:
         self._orchestrator = orchestrator
         self._interval = settings.poll_interval
         keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
-        self._platform = open_platform(settings, keys.request)
-        self.keys = KeyMonitor(keys.managed, None if own else keys.request, report=_log_key_trouble)
+        self._platform = open_platform(settings, keys.request_keys)
+        self.keys = KeyMonitor(keys.managed, None if own else keys.request_keys, report=_log_key_trouble)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
         self._backlog = Backlog(orchestrator.journal)

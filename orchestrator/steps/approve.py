@@ -9,7 +9,7 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Wait
 from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.lifecycle.stages import closure_approval, closure_content
-from orchestrator.people import signed_request
+from orchestrator.people import approval_request_by
 from orchestrator.policy.document import ROLE_FOR
 from orchestrator.session import AccountSession
 
@@ -21,7 +21,7 @@ async def ask_approval(session: AccountSession) -> Action | None:
     """
     op, services, now = session.op, session.services, session.now()
     asked = await asyncio.to_thread(
-        signed_request,
+        approval_request_by,
         "closure",
         ROLE_FOR["closure"],
         closure_content(session.account_id, session.state, op),
@@ -29,7 +29,7 @@ async def ask_approval(session: AccountSession) -> Action | None:
         by=op.by or services.actor,
         signatory=services.signatory,
         people=services.ruleset.policy.people,
-        journal=await services.journal.identity(),
+        journal_id=await services.journal.identity(),
         now=now,
         expires_at=now + services.parameters.approval_life,
     )

@@ -19,7 +19,7 @@ from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId
 from orchestrator.ports.journal import retry_on_conflict
 from orchestrator.ports.platform import PlatformAccount
-from orchestrator.session import Services, new_key
+from orchestrator.session import Services, new_idempotency_key
 from orchestrator.steps.submit import says_nothing
 
 _CLOCK_MARGIN = timedelta(minutes=5)
@@ -67,7 +67,7 @@ async def _create(services: Services, customer: CustomerId, currency: str, refer
     repeated = key is not None and bool(doubtful)
     if unsent is None:
         _require_another(services, doubtful, stream)
-        key = key or new_key()
+        key = key or new_idempotency_key()
         intent = e.CreationIntended(reference=reference, customer_id=customer, currency=currency, key=key)
         await services.journal.append(stream, [intent], after=length, at=services.clock())
         length += 1

@@ -20,7 +20,7 @@ from orchestrator.lifecycle.decide import Action, End, Halt
 from orchestrator.lifecycle.oversight_state import STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
-from orchestrator.session import AccountSession, new_key
+from orchestrator.session import AccountSession, new_idempotency_key
 
 _SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
 """Refusals of ``submit`` after which the platform issues another challenge (API page)."""
@@ -43,9 +43,9 @@ async def submit(session: AccountSession) -> Action | None:
     found = await reason_not_to_send(session, seen)
     if found is not None:
         return found
-    key = op.signed.key
-    if key is None or _stale(session, op.signed.key_at):
-        key = new_key()
+    key = op.signed.idempotency_key
+    if key is None or _stale(session, op.signed.idempotency_key_at):
+        key = new_idempotency_key()
         await session.record(e.SubmissionIntended(digest=op.signed.digest, key=key), unchanged={STREAM: seen.length})
     submission = Submission(
         signer=ChainAccount.parse(op.signed.signer),
@@ -85,12 +85,12 @@ async def request(session: AccountSession) -> Action | None:
     Raises PlatformRefused for passing refusals and for those of the credentials: the operation stays as it is.
     """
     op = session.op
-    key = op.request.key if op.request is not None else None
+    key = op.request.idempotency_key if op.request is not None else None
     if key is None or _stale(session, op.request.at if op.request else None):
         if key is not None and await _closing(session):
             await session.record(e.RequestAccepted(operation=op.kind))
             return None
-        key = new_key()
+        key = new_idempotency_key()
         await session.record(e.RequestIntended(operation=op.kind, key=key))
     platform = session.services.platform
     calls = {
