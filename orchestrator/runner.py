@@ -61,7 +61,7 @@ class Runner:
     async def advance(self, account_id: AccountId) -> Advanced:
         """Moves the account's unfinished operation on.
 
-        Passing trouble is returned as a wait with its error. Raises OrchestratorError for what the caller must mend
+        A transient error is returned as a wait, with the error. Raises OrchestratorError for what the caller must fix
         (settings, keys): the operation stays as it is. SIDE EFFECTS: those of the steps.
         """
         session = await AccountSession.load(account_id, self._services)

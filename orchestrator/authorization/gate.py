@@ -18,7 +18,14 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
+from orchestrator.lifecycle.oversight_state import (
+    DECISIONS_STREAM,
+    Approval,
+    Oversight,
+    Stop,
+    content_hash,
+    fold_oversight,
+)
 from orchestrator.lifecycle.person_signatures import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.people import approval_request_by
@@ -33,7 +40,7 @@ _TURN = timedelta(minutes=10)
 
 async def read_oversight(journal: Journal) -> Oversight:
     """What people have decided so far: what the stream ``signing`` says now."""
-    return fold_oversight(await journal.read(STREAM))
+    return fold_oversight(await journal.read(DECISIONS_STREAM))
 
 
 async def confirmations_in_force(services: Services) -> int:
@@ -100,7 +107,7 @@ async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
 
 
 def change_of(before_hash: str | None, before: Ruleset, after: Ruleset) -> dict[str, Any]:
-    """The matter that people approve before another ruleset comes into force."""
+    """The content that people approve before another ruleset comes into force."""
     changes = sorted(before.changes(after))
     return {"from": before_hash, "to": after.hash, "changes": changes, "document": after.document}
 
@@ -190,10 +197,10 @@ def count_limits(ruleset: Ruleset, key: KeyInfo, now: datetime) -> tuple[CountLi
 async def append_as_seen(services: Services, seen: Oversight, *new: Event) -> None:
     """SIDE EFFECTS: appends to the stream ``signing``, if it is still as it was seen.
 
-    Raises JournalError, passing: ``journal_moved`` where it has grown meanwhile.
+    Raises JournalError ``journal_moved`` (retry) where it has grown meanwhile.
     """
     try:
-        await services.journal.append(STREAM, list(new), after=seen.length, at=services.clock())
+        await services.journal.append(DECISIONS_STREAM, list(new), after=seen.length, at=services.clock())
     except JournalError as error:
         if error.code != "journal_conflict":
             raise

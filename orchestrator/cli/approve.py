@@ -60,12 +60,12 @@ def approve(
 
     async def work(journal: Journal) -> ApprovalRequest:
         from orchestrator.authorization.gate import read_oversight
-        from orchestrator.connect import open_ruleset
+        from orchestrator.connect import make_ruleset
         from orchestrator.oversight import approvals, requests
         from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
-        of_settings = open_ruleset(settings())
+        of_settings = make_ruleset(settings())
         seen = await read_oversight(journal)
         show_stops(err(), [StopNote.of(stop) for stop in seen.stops])
         await _require_one_account(journal, what)
@@ -103,12 +103,12 @@ def approve(
 def _list() -> int:
     async def work(journal: Journal) -> tuple[list[ApprovalRequest], Ruleset, list[StopNote]]:
         from orchestrator.authorization.gate import read_oversight
-        from orchestrator.connect import open_ruleset
+        from orchestrator.connect import make_ruleset
         from orchestrator.oversight import requests
         from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
-        of_settings = open_ruleset(settings())
+        of_settings = make_ruleset(settings())
         found = await requests.pending(journal, settings=of_settings, clock=now)
         seen = await read_oversight(journal)
         return found, in_force(seen, of_settings), [StopNote.of(stop) for stop in seen.stops]
@@ -128,12 +128,12 @@ def _list() -> int:
 
 def _print_text(what: str) -> int:
     async def work(journal: Journal) -> tuple[ApprovalRequest, str]:
-        from orchestrator.connect import open_ruleset
+        from orchestrator.connect import make_ruleset
         from orchestrator.lifecycle.person_signatures import approval_text
         from orchestrator.oversight import requests
 
         await _require_one_account(journal, what)
-        request = await requests.find(journal, what, settings=open_ruleset(settings()), clock=now)
+        request = await requests.find(journal, what, settings=make_ruleset(settings()), clock=now)
         return request, approval_text(request.approval.asked, await journal.identity())
 
     request, text = with_journal(work, create=False)

@@ -1,4 +1,4 @@
-"""All checks, in the order in which their failures are best mended."""
+"""All checks, in the order in which their failures are best fixed."""
 
 from __future__ import annotations
 

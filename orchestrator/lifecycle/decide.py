@@ -142,7 +142,7 @@ def _expired_approval(context: StageContext) -> Halt | None:
     if asked is None or not context.needs_approval or asked.used or context.approval is not None:
         return None
     if context.now < asked.asked.expires_at:
-        return None  # the matter has changed since: another request is made
+        return None  # the content has changed since: another request is made
     given = len(asked.given)
     return Halt(
         "approval_expired",

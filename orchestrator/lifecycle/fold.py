@@ -13,7 +13,7 @@ from typing import Literal
 
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, fold_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Approval, fold_approval
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountStatus, OperationKind
 
@@ -116,7 +116,7 @@ class AccountState:
 
 def is_account(stream: str) -> bool:
     """Whether a stream is an account's, and not a creation's or that of people's decisions."""
-    return not stream.startswith(e.CREATIONS) and stream != STREAM
+    return not stream.startswith(e.CREATIONS) and stream != DECISIONS_STREAM
 
 
 def fold(recorded: Iterable[Recorded], state: AccountState | None = None) -> AccountState:

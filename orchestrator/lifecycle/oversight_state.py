@@ -1,6 +1,6 @@
 """What people have decided, folded from the stream ``signing`` (and, for approvals of a closure, from an account's).
 
-A ruleset is in force once it was adopted; an approval is bound to the hash of the exact matter, expires, and is good
+A ruleset is in force once it was adopted; an approval is bound to the hash of the exact content, expires, and is good
 for once; a stop is one person's word, its end is two people's.
 """
 
@@ -18,8 +18,9 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.policy import Asker, Ruleset
 
-STREAM: Final = "signing"
-"""The stream of all that is not about one account."""
+DECISIONS_STREAM: Final = "signing"
+"""What people decide, and all else that is not about one account: its stream is called ``signing`` in the journal, and
+``Oversight`` is what it folds to."""
 PEOPLE_TO_RESUME: Final = 2
 
 
@@ -37,7 +38,7 @@ class Approval:
         return not self.used and now < self.asked.expires_at
 
     def is_about(self, subject: str, content_hash: str, needed: int) -> bool:
-        """Whether it is for exactly this matter, as its text shows it, and asks for as many people."""
+        """Whether it is for exactly this content, as its text shows it, and asks for as many people."""
         asked, shown = self.asked, _sha256(self.asked.content)
         return (asked.subject, asked.needed) == (subject, needed) and asked.content_hash == shown == content_hash
 
@@ -103,14 +104,14 @@ class Oversight:
         return min(found, key=lambda stop: stop.scope != "all", default=None)
 
     def request_for(self, subject: str, content_hash: str, needed: int, now: datetime) -> Approval | None:
-        """The live request for exactly this matter, that asks for as many people."""
+        """The live request for exactly this content, that asks for as many people."""
         return find_request(self.approvals.values(), subject, content_hash, needed, now)
 
 
 def find_request(
     approvals: Iterable[Approval], subject: str, content_hash: str, needed: int, now: datetime
 ) -> Approval | None:
-    """The newest live request that is about this matter (``Approval.is_about``)."""
+    """The newest live request that is about this content (``Approval.is_about``)."""
     found = [
         approval for approval in approvals if approval.is_about(subject, content_hash, needed) and approval.is_live(now)
     ]
@@ -185,9 +186,9 @@ def fold_approval(
 def request_approval(
     subject: str, role: str, content: dict[str, Any], *, needed: int, by: str, now: datetime, expires_at: datetime
 ) -> o.ApprovalRequested:
-    """The request for a matter. Its id is a hash over all of it, so an approval of one is none of any other."""
+    """A request for an approval. Its id is a hash over all of it, so an approval of one is none of any other."""
     body = rfc8785.dumps(content).decode()
-    matter: dict[str, Any] = {
+    identified: dict[str, Any] = {
         "subject": subject,
         "role": role,
         "content": body,
@@ -198,7 +199,7 @@ def request_approval(
     }
     return o.ApprovalRequested.model_validate(
         {
-            "request": hashlib.sha256(rfc8785.dumps(matter)).hexdigest(),
+            "request": hashlib.sha256(rfc8785.dumps(identified)).hexdigest(),
             "subject": subject,
             "role": role,
             "content": body,
@@ -211,7 +212,7 @@ def request_approval(
 
 
 def content_hash(content: dict[str, Any]) -> str:
-    """SHA-256, 64 hex digits, of the RFC 8785 form of a matter."""
+    """SHA-256, 64 hex digits, of the RFC 8785 form of a request's content."""
     return _sha256(rfc8785.dumps(content).decode())
 
 

@@ -231,7 +231,7 @@ STAGES: dict[OperationKind, tuple[Stage, ...]] = {
 def closure_content(account_id: str, state: AccountState, op: Operation) -> dict[str, Any]:
     """Which account and wallet end, whose they are, and what preflight found left: all that closing would end.
 
-    Another wallet, owner or preflight is another matter, and so is another closure of the same account, after one that
+    Another wallet, owner or preflight is another content, and so is another closure of the same account, after one that
     failed or was abandoned: each takes its own approval. ``left`` is None where the platform has closed already.
     """
     platform, deployed, preflight = state.platform, state.deployed, op.preflight
@@ -255,5 +255,5 @@ def closure_approval(
     """The live request for exactly this closure, granted or not; None before it is asked for."""
     if state.platform is None:
         return None
-    matter = content_hash(closure_content(account_id, state, op))
-    return find_request(state.approvals.values(), "closure", matter, needed, now)
+    content = content_hash(closure_content(account_id, state, op))
+    return find_request(state.approvals.values(), "closure", content, needed, now)

@@ -15,7 +15,7 @@ from orchestrator import eip191
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, content_hash
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Approval, Oversight, content_hash
 from orchestrator.lifecycle.person_signatures import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.records import Clock, in_force, record
@@ -79,7 +79,7 @@ async def authorise(
     def live(oversight: Oversight, now: datetime) -> ApprovalRequest | None:
         policy = in_force(oversight, settings).policy
         found = [
-            evaluated(STREAM, approval, policy, journal_id)
+            evaluated(DECISIONS_STREAM, approval, policy, journal_id)
             for approval in oversight.approvals.values()
             # One that asked for fewer people, or for others, was made under other rules.
             if approval.is_about(subject, digest, needed) and approval.asked.role == role and approval.is_live(now)
@@ -148,7 +148,7 @@ async def approve(
             after=len(recorded),
             at=now,
             # Whoever loses her role at this very moment has lost it.
-            unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
+            unchanged={} if request.stream == DECISIONS_STREAM else {DECISIONS_STREAM: oversight.length},
         )
         return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal_id)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from orchestrator.authorization.gate import change_of, change_wait, stop_wait
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight, content_hash
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight, content_hash
 from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, Parameters, Step
 from orchestrator.models import ChainAccount
 from orchestrator.oversight.records import in_force
@@ -46,7 +46,7 @@ class Outlook:
 
     def changes(self) -> list[ApprovalRequest]:
         """The live requests for approval that are not about one account, the oldest first."""
-        return self._live(STREAM, self.seen)
+        return self._live(DECISIONS_STREAM, self.seen)
 
     def _live(self, stream: str, of: AccountState | Oversight) -> list[ApprovalRequest]:
         policy = in_force(self.seen, self.mine).policy
@@ -79,7 +79,7 @@ class Outlook:
         asked = seen.request_for("ruleset", content_hash(content), seen.ruleset.approvals_for(mine), self.now)
         if asked is None:
             return None
-        request = evaluated(STREAM, asked, seen.ruleset.policy, self.journal_id)
+        request = evaluated(DECISIONS_STREAM, asked, seen.ruleset.policy, self.journal_id)
         return None if request.is_granted else change_wait(asked, request.needed, content)
 
     def _stop(self, state: AccountState, op: Operation, step: Step) -> Wait | None:

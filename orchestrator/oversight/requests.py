@@ -11,7 +11,7 @@ from orchestrator import eip191
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import PolicyRefused, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, fold_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Approval, Oversight, fold_approval
 from orchestrator.lifecycle.person_signatures import approvals_needed, is_asker_proven, supporters
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.oversight.records import Clock, in_force
@@ -46,7 +46,7 @@ class ApprovalRequest:
     @property
     def account_id(self) -> str | None:
         """The account whose closure it is about."""
-        return None if self.stream == STREAM else self.stream
+        return None if self.stream == DECISIONS_STREAM else self.stream
 
     @property
     def is_granted(self) -> bool:
@@ -105,7 +105,7 @@ async def _candidates(records: Journal, what: str, settings: Ruleset) -> list[Ap
     oversight = await read_oversight(records)
     if _ACCOUNT.fullmatch(what.lower()) is not None:
         return await _requests(records, oversight, settings, await records.read(what.lower()))
-    found = await _requests(records, oversight, settings, await records.read(STREAM))
+    found = await _requests(records, oversight, settings, await records.read(DECISIONS_STREAM))
     if what == "policy" or (len(what) > _COMMON and any(_is_named(request, what) for request in found)):
         return found
     return await _all(records, oversight, settings)

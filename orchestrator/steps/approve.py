@@ -7,7 +7,7 @@ import asyncio
 from orchestrator.authorization.gate import count_approvals, read_oversight
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Wait
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.stages import closure_approval, closure_content
 from orchestrator.people import approval_request_by
 from orchestrator.policy.document import ROLE_FOR
@@ -53,5 +53,5 @@ async def take_approval(session: AccountSession) -> Action | None:
             approval.at,
             approval.asked.expires_at,
         )
-    await session.record(o.ApprovalUsed(request=approval.asked.request), unchanged={STREAM: seen.length})
+    await session.record(o.ApprovalUsed(request=approval.asked.request), unchanged={DECISIONS_STREAM: seen.length})
     return None

@@ -27,7 +27,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
 from orchestrator.ports.signers import KeyInfo, LogEntry
@@ -83,7 +83,7 @@ async def sign(session: AccountSession) -> Action | None:
     if owner not in bound or owner not in key.wallets:
         await _bind(session, seen, key, owner, bound)
         return await sign(session)  # what was decided meanwhile counts
-    unchanged = {STREAM: seen.length}
+    unchanged = {DECISIONS_STREAM: seen.length}
     if op.intended is None or op.intended.digest != challenge.digest:
         intent = e.SigningIntended(
             purpose=PURPOSE[op.kind],

@@ -17,7 +17,7 @@ from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
 from orchestrator.session import AccountSession, new_idempotency_key
@@ -25,7 +25,7 @@ from orchestrator.session import AccountSession, new_idempotency_key
 _SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
 """Refusals of ``submit`` after which the platform issues another challenge (API page)."""
 
-_TO_MEND = frozenset({"clock_skew", "platform_login_refused"})
+_OF_THE_CALLER = frozenset({"clock_skew", "platform_login_refused"})
 """Refusals of the caller, whatever the request: nothing is learnt of the account."""
 
 
@@ -46,7 +46,9 @@ async def submit(session: AccountSession) -> Action | None:
     key = op.signed.idempotency_key
     if key is None or _stale(session, op.signed.idempotency_key_at):
         key = new_idempotency_key()
-        await session.record(e.SubmissionIntended(digest=op.signed.digest, key=key), unchanged={STREAM: seen.length})
+        await session.record(
+            e.SubmissionIntended(digest=op.signed.digest, key=key), unchanged={DECISIONS_STREAM: seen.length}
+        )
     submission = Submission(
         signer=ChainAccount.parse(op.signed.signer),
         challenge=op.challenge.challenge,
@@ -114,7 +116,7 @@ async def request(session: AccountSession) -> Action | None:
 def says_nothing(refused: PlatformRefused) -> bool:
     """Whether a refusal is passing (rate limit, another request in progress) or about the caller (credentials, clock):
     it does not say what became of this request, nor of an earlier one under the same key."""
-    return refused.disposition is Disposition.RETRY or refused.status == 401 or refused.code in _TO_MEND
+    return refused.disposition is Disposition.RETRY or refused.status == 401 or refused.code in _OF_THE_CALLER
 
 
 async def offered_challenge(session: AccountSession) -> Challenge | None:

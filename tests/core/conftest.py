@@ -22,7 +22,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import BlockRef, ChainAccount, ChainId, OperationKind, WalletState, to_address
@@ -535,7 +535,7 @@ class Lab:
                 action="imported", name=self.keys.name, address=self.keys.address, backend="keystore",
                 wallets=(str(OWNER),), disabled=False, keystore=self.keys.id, by="os:model",
             )  # fmt: skip
-            self.run(self.journal.append(STREAM, [made], after=0, at=self.now))
+            self.run(self.journal.append(DECISIONS_STREAM, [made], after=0, at=self.now))
 
     def run(self, coroutine):
         return self.loop.run(coroutine)

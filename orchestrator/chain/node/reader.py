@@ -47,7 +47,7 @@ class ChainReader:
         A deployment whose code is not the artifact's has ``code_matches`` False, and no ``change``: the storage of
         another contract means nothing. Raises Disagreement where two sources on the chain differ, and differ again at
         the next read: a node that is importing a block may answer for the head with the next block's storage (Anvil
-        1.7.1 does, about once in 140 reads when every block changes the slot), and that is no matter for an operator.
+        1.7.1 does, about once in 140 reads when every block changes the slot), and no operator has to act on that.
         """
         disagreement: Disagreement | None = None
         for _ in range(ATTEMPTS):

@@ -97,7 +97,7 @@ def throttled(where: str, detail: str) -> KeyUnavailable:
 
 
 def denied(where: str, detail: str, *, fix: str, disposition: Disposition = Disposition.STOP) -> KeyUnavailable:
-    """``fix``: what to do about it, a sentence. ``disposition``: operator where a person has to mend it there, such as
+    """``fix``: what to do about it, a sentence. ``disposition``: operator where a person has to fix it there, such as
     a PIN locked by the token."""
     return KeyUnavailable(
         f"{where} refuses: {short(detail)}", code="key_backend_denied", disposition=disposition, fix=fix
