@@ -1,4 +1,4 @@
-"""The card platform's API, call by call: implements ``orchestrator.ports.Platform`` and the rest of the API.
+"""The card platform's API, call by call: implements ``orchestrator.ports.platform.Platform`` and the rest of the API.
 
 Stable codes of PlatformRefused: ``account_not_found``, ``customer_not_found``, ``customer_not_active``,
 ``webhook_not_found``, ``signature_refused``, ``challenge_expired``, ``idempotency_mismatch``,

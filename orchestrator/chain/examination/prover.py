@@ -1,4 +1,4 @@
-"""Implements ``orchestrator.ports.Prover`` on a node: the examination of ``verify-closure``, for the closing step."""
+"""Implements ``ports.chain.Prover`` on a node: the examination of ``verify-closure``, for the closing step."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _STATE_WORD: Final = "0x" + STATE_SLOT.to_bytes(32, "big").hex()
 
 
 class ChainReader:
-    """Implements ``orchestrator.ports.Chain`` for wallets of one factory.
+    """Implements ``orchestrator.ports.chain.Chain`` for wallets of one factory.
 
     ``from_block`` is the factory's block, where the search for its events begins. Reads only.
     """
