@@ -99,7 +99,7 @@ class Oversight:
         return self.stop_for_key("", address=address, chain=chain)
 
     def stop_for_key(self, key: str | None, *, address: str | None, chain: str | None) -> Stop | None:
-        """The stop that forbids this key to sign for this chain (as ``Stop.covers``), the widest first."""
+        """The stop that forbids this key to sign for this chain, the widest first. None: as in ``covers``."""
         found = [stop for stop in self.stops if stop.covers(key=key, address=address, chain=chain)]
         return min(found, key=lambda stop: stop.scope != "all", default=None)
 

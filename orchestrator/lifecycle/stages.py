@@ -45,7 +45,7 @@ class Parameters:
     both are taken as dead five minutes before that, so that a slow clock or a slow request never meets the edge."""
 
     challenge_life: timedelta = timedelta(minutes=55)
-    key_life: timedelta = timedelta(minutes=55)
+    idempotency_key_life: timedelta = timedelta(minutes=55)
     patience: timedelta = timedelta(hours=24)
     """How long one stage may be waited for before an operator is asked."""
     clock_skew: timedelta = timedelta(seconds=60)

@@ -119,7 +119,8 @@ def _live_key(services: Services, intents: Sequence[Recorded]) -> str | None:
     """The last intent's key, as long as the platform remembers it since its first use."""
     key = _key(intents[-1])
     first = next(item for item in intents if _key(item) == key)
-    return key if services.parameters.is_young(first.at, services.clock(), services.parameters.key_life) else None
+    parameters = services.parameters
+    return key if parameters.is_young(first.at, services.clock(), parameters.idempotency_key_life) else None
 
 
 def _key(item: Recorded) -> str | None:
@@ -246,4 +247,4 @@ def _may_have_made(item: Recorded, customer: CustomerId, currency: str, services
     intent = item.event
     if not isinstance(intent, e.CreationIntended) or (intent.customer_id, intent.currency) != (customer, currency):
         return False
-    return services.parameters.is_young(item.at, services.clock(), services.parameters.key_life)
+    return services.parameters.is_young(item.at, services.clock(), services.parameters.idempotency_key_life)

@@ -82,7 +82,7 @@ async def submit(session: AccountSession) -> Action | None:
 
 
 async def request(session: AccountSession) -> Action | None:
-    """Sends the operation's modifying request: deactivate, activate (for reactivation) or DELETE (for closure).
+    """Sends the operation's modifying request: to deactivate, reactivate or close the account.
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the operation stays as it is.
     """
@@ -144,4 +144,4 @@ async def _closing(session: AccountSession) -> bool:
 
 def _stale(session: AccountSession, at: datetime | None) -> bool:
     parameters = session.services.parameters
-    return at is not None and not parameters.is_young(at, session.now(), parameters.key_life)
+    return at is not None and not parameters.is_young(at, session.now(), parameters.idempotency_key_life)

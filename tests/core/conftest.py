@@ -311,7 +311,7 @@ class ModelPlatform:
 
         return await self._modify("submit", key, effect)
 
-    def _suspend(self, account: Account, job: str, expected: S) -> PlatformAccount:
+    def _change_state(self, account: Account, job: str, expected: S) -> PlatformAccount:
         if account.job is not None:
             raise refused(409, "operation_in_progress", Disposition.RETRY)
         if account.status is not expected:
@@ -321,11 +321,11 @@ class ModelPlatform:
 
     async def deactivate(self, account_id, *, key):
         account = self.accounts_[account_id]
-        return await self._modify("request", key, lambda: self._suspend(account, "deactivate", S.ACTIVE))
+        return await self._modify("request", key, lambda: self._change_state(account, "deactivate", S.ACTIVE))
 
     async def reactivate(self, account_id, *, key):
         account = self.accounts_[account_id]
-        return await self._modify("request", key, lambda: self._suspend(account, "reactivate", S.INACTIVE))
+        return await self._modify("request", key, lambda: self._change_state(account, "reactivate", S.INACTIVE))
 
     async def close(self, account_id, *, key):
         account = self.accounts_[account_id]
