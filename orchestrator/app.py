@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orchestrator.account_queries import AccountQueries, Ask, account_states, new_reference, to_account_id
 from orchestrator.authorization.gate import stop_wait
-from orchestrator.connect import Keys, connect, lock_folder, open_journal, open_keys, open_outlook
+from orchestrator.connect import Keys, connect, lock_folder, make_keys, make_outlook, open_journal
 from orchestrator.dispatch.audit import Auditor
 from orchestrator.dispatch.embedded import Wakes
 from orchestrator.dispatch.locks import AccountLocks
@@ -74,7 +74,7 @@ class Orchestrator(Facade):
         self._keys: Keys | None = None
         self._operations: Operations | None = None
         self._connecting = asyncio.Lock()
-        self._accounts = AccountQueries(journal, self._connected, partial(open_outlook, settings, journal))
+        self._accounts = AccountQueries(journal, self._connected, partial(make_outlook, settings, journal))
 
     @classmethod
     @asynccontextmanager
@@ -327,7 +327,7 @@ class Orchestrator(Facade):
     def keys(self) -> Keys:
         """What holds this process's opened keys."""
         if self._keys is None:
-            self._keys = open_keys(self._settings)
+            self._keys = make_keys(self._settings)
         return self._keys
 
     # --- inside --------------------------------------------------------------------------------------------------

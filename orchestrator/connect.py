@@ -40,7 +40,7 @@ class Keys:
     """What holds the opened keys: one for a process, so that each is opened once."""
 
     managed: Keyring
-    request: RequestKeyFolder
+    request_keys: RequestKeyFolder
 
 
 def has_journal(settings: Settings) -> bool:
@@ -49,9 +49,12 @@ def has_journal(settings: Settings) -> bool:
 
 
 async def open_journal(settings: Settings, *, create: bool | None = True) -> Journal:
-    """The journal that the settings name. Where there is none and it is not to be made (``create`` False): an empty one
-    in memory at the default place; else raises SettingsError ``database_missing``, because a wrong URL would read as an
-    empty journal. None: an empty one in memory in any case, for who reads the platform and the journal beside it.
+    """The journal that the settings name. Where there is none, ``create`` says what happens:
+
+        True    it is made
+        False   at the default place an empty one in memory; where the settings name another place, SettingsError
+                ``database_missing``, because a wrong URL would read as an empty journal
+        None    an empty one in memory, for commands that read the platform and the journal beside it
 
     Raises SettingsError and JournalError as ``Journal.open``. SIDE EFFECTS: as of it.
     """
@@ -64,26 +67,26 @@ async def open_journal(settings: Settings, *, create: bool | None = True) -> Jou
     return await Journal.missing()
 
 
-async def open_outlook(settings: Settings, journal: Journal) -> Outlook:
+async def make_outlook(settings: Settings, journal: Journal) -> Outlook:
     """What an account waits for, by the journal and these settings, now. Raises JournalError. Reads only."""
     seen = await read_oversight(journal)
     try:
-        mine = open_ruleset(settings)
+        mine = make_ruleset(settings)
     except SettingsError:  # a policy that cannot be read stops who acts, and not who reads
-        mine = seen.ruleset or open_ruleset(settings.model_copy(update={"policy": None}))
+        mine = seen.ruleset or make_ruleset(settings.model_copy(update={"policy": None}))
     return Outlook(
         seen=seen,
         mine=mine,
         parameters=parameters(settings, mine),
-        journal=await journal.identity(),
+        journal_id=await journal.identity(),
         now=datetime.now(UTC),
         certificate_key=settings.certificate_key,
     )
 
 
-def open_keys(settings: Settings) -> Keys:
+def make_keys(settings: Settings) -> Keys:
     """Both folders of keys; none is opened."""
-    return Keys(open_keystore(settings), open_request_keys(settings))
+    return Keys(make_keystore(settings), make_request_keys(settings))
 
 
 async def connect(
@@ -101,12 +104,12 @@ async def connect(
     from orchestrator.certifier import ClosureCertifier
     from orchestrator.signers.signing_log import FileSigningLog
 
-    keys, ruleset = keys or open_keys(settings), open_ruleset(settings)
+    keys, ruleset = keys or make_keys(settings), make_ruleset(settings)
     keystore = keys.managed
-    platform = await stack.enter_async_context(open_platform(settings, keys.request))
-    chain = open_chain(settings)
+    platform = await stack.enter_async_context(make_platform(settings, keys.request_keys))
+    chain = make_chain(settings)
     stack.push_async_callback(chain.close)
-    prover = open_prover(settings)
+    prover = make_prover(settings)
     stack.push_async_callback(prover.close)
     return Services(
         platform=platform,
@@ -124,12 +127,12 @@ async def connect(
         ruleset=ruleset,
         signing_log=FileSigningLog(settings.keystore),
         actor=system_user(),
-        signatory=open_signatory(settings) if signatory is None else signatory,
+        signatory=make_signatory(settings) if signatory is None else signatory,
         tokens=settings.tokens,
     )
 
 
-def open_platform(
+def make_platform(
     settings: Settings, request_keys: RequestKeyFolder | None = None, *, without_key: bool = False
 ) -> PlatformClient:
     """The platform's client, not yet entered. It signs with the settings' own key, or with the managed one.
@@ -142,7 +145,7 @@ def open_platform(
     from orchestrator.platform.settings import PlatformSettings
 
     own = settings.signing_key if settings.signing_key_id else None
-    files = request_keys or open_request_keys(settings)
+    files = request_keys or make_request_keys(settings)
     if own is None and not without_key and files.in_use() is None:
         raise SettingsError(
             "missing setting: ORCHESTRATOR_SIGNING_KEY and ORCHESTRATOR_SIGNING_KEY_ID, or a request-signing key "
@@ -152,7 +155,7 @@ def open_platform(
     shared = {field.name for field in fields(PlatformSettings)} & set(Settings.model_fields)
     values = {name: getattr(settings, name) for name in shared}
     values["signing_key_id"] = settings.signing_key_id if own is not None else ""
-    return managed_client(
+    return client_with_request_keys(
         PlatformSettings(
             **values,
             base_url=settings.platform_url or "",
@@ -164,7 +167,7 @@ def open_platform(
     )
 
 
-def managed_client(settings: PlatformSettings, folder: RequestKeyFolder) -> PlatformClient:
+def client_with_request_keys(settings: PlatformSettings, folder: RequestKeyFolder) -> PlatformClient:
     """A client, not yet entered, that signs with the settings' own key, if any, and then with the managed ones.
 
     It finds the new key when another process has exchanged it, and completes an exchange whose process has died.
@@ -177,14 +180,14 @@ def managed_client(settings: PlatformSettings, folder: RequestKeyFolder) -> Plat
     return client
 
 
-def open_request_keys(settings: Settings) -> RequestKeyFolder:
+def make_request_keys(settings: Settings) -> RequestKeyFolder:
     """The managed request-signing keys; none is opened."""
     from orchestrator.request_signing.key_folder import RequestKeyFolder
 
     return RequestKeyFolder(settings.keystore, password_source(settings))
 
 
-def open_chain(settings: Settings) -> ChainReader:
+def make_chain(settings: Settings) -> ChainReader:
     """The chain's reader on the node that the settings name."""
     settings.need(*CHAIN_SETTINGS)
     from orchestrator.chain.node.reader import ChainReader
@@ -199,7 +202,7 @@ def open_chain(settings: Settings) -> ChainReader:
     )
 
 
-def open_prover(settings: Settings) -> NodeProver:
+def make_prover(settings: Settings) -> NodeProver:
     """The prover of closures on the node that the settings name."""
     settings.need("rpc_url")
     from orchestrator.chain.examination.examiner import NodeProver
@@ -210,7 +213,7 @@ def open_prover(settings: Settings) -> NodeProver:
     return NodeProver(Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout))
 
 
-def open_keystore(settings: Settings) -> Keyring:
+def make_keystore(settings: Settings) -> Keyring:
     """The keystore's folder; no key is opened."""
     from orchestrator.passwords import PromptPassword
     from orchestrator.signers.keyring import Keyring
@@ -219,7 +222,7 @@ def open_keystore(settings: Settings) -> Keyring:
     return Keyring(settings.keystore, password_source(settings), pins=PromptPassword())
 
 
-def open_signatory(settings: Settings) -> Signatory:
+def make_signatory(settings: Settings) -> Signatory:
     """The person who runs the process, where the settings name her key and a file with its password: nobody is prompted
     in the middle of work. Else nobody. The key is not opened."""
     if settings.person_key is None or settings.person_password_file is None:
@@ -254,7 +257,7 @@ def parameters(settings: Settings, ruleset: Ruleset) -> Parameters:
     )
 
 
-def open_ruleset(settings: Settings) -> Ruleset:
+def make_ruleset(settings: Settings) -> Ruleset:
     """What the policy's file and the settings ask for. Raises SettingsError ``policy_unreadable``, ``policy_invalid``.
 
     It is in force once the journal says that it was adopted.

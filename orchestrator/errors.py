@@ -52,7 +52,7 @@ class Disposition(StrEnum):
     """What a caller can do about an error."""
 
     RETRY = "retry"
-    """Passing trouble: the same call may succeed later."""
+    """A transient error: the same call may succeed later."""
     STOP = "stop"
     """Final for this input: change the input or the settings."""
     OPERATOR = "operator"

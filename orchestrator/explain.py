@@ -1,7 +1,7 @@
 """What the signing policy says of a challenge, without signing: ``orchestrator policy explain``. Reads only.
 
-The very function decides that decides before a signature (``orchestrator.challenge.decide_all``), with what the
-journal, the keystore's folder and the policy's file say now. No key is unlocked, nothing is journaled, and no journal
+It calls the function that decides before a signature (``orchestrator.challenge.decide_all``), with what the journal,
+the keystore's folder and the policy's file say now. No key is unlocked, nothing is journaled, and no journal
 is made where there is none.
 """
 
@@ -26,7 +26,7 @@ from orchestrator.challenge import (
     decide_all,
     named_accounts,
 )
-from orchestrator.connect import has_journal, open_journal, open_keystore, open_platform, open_ruleset
+from orchestrator.connect import has_journal, make_keystore, make_platform, make_ruleset, open_journal
 from orchestrator.errors import KeyUnavailable, PlatformRefused
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
 from orchestrator.lifecycle.oversight_state import Oversight
@@ -121,7 +121,7 @@ async def explain_offered(settings: Settings, account_id: str, operation: Purpos
     PlatformRefused (``account_not_found``, ``no_challenge``), and other OrchestratorErrors.
     """
     identifier = AccountId(to_uuid(account_id, "an account's id"))
-    async with open_platform(settings) as platform:
+    async with make_platform(settings) as platform:
         account = await platform.account(identifier)
         owner = (await platform.customer(account.customer_id)).wallet
         issued = await platform.challenge(identifier)
@@ -166,7 +166,7 @@ async def _explain(
     fetched_at: datetime,
     journal: Journal | None,
 ) -> Explanation:
-    ruleset, seen = open_ruleset(settings), known.oversight
+    ruleset, seen = make_ruleset(settings), known.oversight
     key, missing = _key(settings, owner)
     key_policy = ruleset.policy.keys
     if key is not None:
@@ -193,7 +193,7 @@ async def _explain(
         clock_skew=timedelta(seconds=settings.clock_tolerance),
         history=history,
         known_accounts=known.accounts,
-        resuming=op is not None and op.intended is not None and op.intended.digest == challenge.digest,
+        intended=op is not None and op.intended is not None and op.intended.digest == challenge.digest,
     )
     found = await obstacles(
         journal,
@@ -204,7 +204,7 @@ async def _explain(
         key,
         owner,
         now=expectation.now,
-        resuming=expectation.resuming,
+        intended=expectation.intended,
     )
     return Explanation(
         account_id=account_id,
@@ -224,7 +224,7 @@ async def _explain(
 
 def _key(settings: Settings, owner: ChainAccount) -> tuple[KeyInfo | None, list[Obstacle]]:
     try:
-        return open_keystore(settings).key_for(owner.address), []
+        return make_keystore(settings).key_for(owner.address), []
     except KeyUnavailable as error:
         return None, [Obstacle(error.code, error.message)]
 

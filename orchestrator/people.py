@@ -70,7 +70,7 @@ def system_user() -> str:
         return f"{SYSTEM_USER}uid-{uid}"
 
 
-def prove(text: str, people: Mapping[str, Person], role: Role | None, signatory: Signatory) -> Proof:
+def identify(text: str, people: Mapping[str, Person], role: Role | None, signatory: Signatory) -> Proof:
     """Who signs ``text``: recovered from a signature over it, and found among ``people`` (of the ruleset in force) in
     this role (None: in any). Records nothing.
 
@@ -117,7 +117,7 @@ def prove(text: str, people: Mapping[str, Person], role: Role | None, signatory:
     return Proof(name, address, "0x" + signature.hex())
 
 
-def signed_request(
+def approval_request_by(
     subject: str,
     role: Role,
     content: dict[str, Any],
@@ -126,20 +126,20 @@ def signed_request(
     by: str,
     signatory: Signatory,
     people: Mapping[str, Person],
-    journal: str,
+    journal_id: str,
     now: datetime,
     expires_at: datetime,
 ) -> o.ApprovalRequested:
     """The request for an approval of ``content``. ``by`` asks, unless ``signatory`` proves to be one of ``people``
     (those of the ruleset in force): then the request has her name, address and signature, and she cannot approve it.
 
-    ``journal``: its id. Raises as ``prove``, and blocks as the signatory's key does.
+    ``journal_id``: its id. Raises as ``identify``, and blocks as the signatory's key does.
     """
     if signatory.is_anonymous or not people:
         return request_approval(subject, role, content, needed=needed, by=by, now=now, expires_at=expires_at)
-    person = prove(_WHO, people, None, signatory).person
+    person = identify(_WHO, people, None, signatory).person
     asked = request_approval(subject, role, content, needed=needed, by=person, now=now, expires_at=expires_at)
-    proof = prove(approval_text(asked, journal), people, None, signatory)
+    proof = identify(approval_text(asked, journal_id), people, None, signatory)
     return asked.model_copy(update={"address": proof.address, "signature": proof.signature})
 
 

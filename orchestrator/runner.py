@@ -1,7 +1,8 @@
 """Moves one account as far as it can go now: observe → decide → act → record, until it must wait or is over.
 
-There is no other way through: an account that starts, one that was interrupted and one that was woken take the same
-path, because what was done before is in the journal and what became of it is read back first.
+An operation has no other way through: one that starts, one that was interrupted and one that was woken take the same
+path, because what was done before is in the journal and what became of it is read back first. Creations:
+``steps/create.py``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from orchestrator.authorization.gate import ruleset_wait
+from orchestrator.authorization.gate import adopt_ruleset_or_wait
 from orchestrator.errors import Disposition, JournalError, OrchestratorError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Act, Action, End, Halt, Wait, next_action
@@ -60,12 +61,12 @@ class Runner:
     async def advance(self, account_id: AccountId) -> Advanced:
         """Moves the account's unfinished operation on.
 
-        Passing trouble is returned as a wait with its error. Raises OrchestratorError for what the caller must mend
+        A transient error is returned as a wait, with the error. Raises OrchestratorError for what the caller must fix
         (settings, keys): the operation stays as it is. SIDE EFFECTS: those of the steps.
         """
         session = await AccountSession.load(account_id, self._services)
         try:
-            action = await ruleset_wait(self._services) or await self._advance(session)
+            action = await adopt_ruleset_or_wait(self._services) or await self._advance(session)
         except OrchestratorError as error:
             if error.code == "journal_conflict":
                 return self._outrun(session, error)

@@ -148,6 +148,6 @@ class AccountSession:
         self.state = fold(recorded, self.state)
 
 
-def new_key() -> str:
+def new_idempotency_key() -> str:
     """A fresh idempotency key (a random UUID)."""
     return str(uuid.uuid4())

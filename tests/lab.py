@@ -22,7 +22,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import BlockRef, ChainAccount, ChainId, OperationKind, WalletState, to_address
@@ -311,7 +311,7 @@ class ModelPlatform:
 
         return await self._modify("submit", key, effect)
 
-    def _suspend(self, account: Account, job: str, expected: S) -> PlatformAccount:
+    def _change_state(self, account: Account, job: str, expected: S) -> PlatformAccount:
         if account.job is not None:
             raise refused(409, "operation_in_progress", Disposition.RETRY)
         if account.status is not expected:
@@ -321,11 +321,11 @@ class ModelPlatform:
 
     async def deactivate(self, account_id, *, key):
         account = self.accounts_[account_id]
-        return await self._modify("request", key, lambda: self._suspend(account, "deactivate", S.ACTIVE))
+        return await self._modify("request", key, lambda: self._change_state(account, "deactivate", S.ACTIVE))
 
-    async def activate(self, account_id, *, key):
+    async def reactivate(self, account_id, *, key):
         account = self.accounts_[account_id]
-        return await self._modify("request", key, lambda: self._suspend(account, "reactivate", S.INACTIVE))
+        return await self._modify("request", key, lambda: self._change_state(account, "reactivate", S.INACTIVE))
 
     async def close(self, account_id, *, key):
         account = self.accounts_[account_id]
@@ -535,7 +535,7 @@ class Lab:
                 action="imported", name=self.keys.name, address=self.keys.address, backend="keystore",
                 wallets=(str(OWNER),), disabled=False, keystore=self.keys.id, by="os:model",
             )  # fmt: skip
-            self.run(self.journal.append(STREAM, [made], after=0, at=self.now))
+            self.run(self.journal.append(DECISIONS_STREAM, [made], after=0, at=self.now))
 
     def run(self, coroutine):
         return self.loop.run(coroutine)

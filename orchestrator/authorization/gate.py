@@ -18,36 +18,43 @@ from orchestrator import eip191
 from orchestrator.errors import Disposition, JournalError, KeyUnavailable, SettingsError
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, Stop, content_hash, fold_oversight
+from orchestrator.lifecycle.oversight_state import (
+    DECISIONS_STREAM,
+    Approval,
+    Oversight,
+    Stop,
+    content_hash,
+    fold_oversight,
+)
 from orchestrator.lifecycle.person_signatures import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.people import signed_request
+from orchestrator.people import approval_request_by
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.journal import CountLimit, Journal
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.session import Services
 
 _TURN = timedelta(minutes=10)
-"""How long a process leaves a ruleset in force that another process has put in the place of its own."""
+"""How long a process waits before it re-adopts its own ruleset after another process replaced it."""
 
 
 async def read_oversight(journal: Journal) -> Oversight:
     """What people have decided so far: what the stream ``signing`` says now."""
-    return fold_oversight(await journal.read(STREAM))
+    return fold_oversight(await journal.read(DECISIONS_STREAM))
 
 
 async def confirmations_in_force(services: Services) -> int:
-    """Those of the ruleset in force: what the settings say counts once it was adopted. Reads only."""
+    """Confirmations by the ruleset in force; by the settings before any was adopted. Reads only."""
     seen = await read_oversight(services.journal)
     return (seen.ruleset or services.ruleset).confirmations
 
 
-async def ruleset_wait(services: Services) -> Wait | None:
+async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
     """None if the ruleset of this process' settings is the one in force; else what is waited for.
 
     SIDE EFFECTS: adopts the ruleset where the one in force asks nobody about the change (or where there is none yet);
     else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError, and as
-    ``people.prove`` where the person who runs this process cannot be proven to be one of the people in force.
+    ``people.identify`` where the person who runs this process cannot be proven to be one of the people in force.
     """
     seen, mine, now = await read_oversight(services.journal), services.ruleset, services.clock()
     if seen.ruleset_hash == mine.hash:
@@ -76,7 +83,7 @@ async def ruleset_wait(services: Services) -> Wait | None:
     found = seen.request_for("ruleset", content_hash(content), needed, now)
     if found is None:
         asked = await asyncio.to_thread(
-            signed_request,
+            approval_request_by,
             "ruleset",
             Role.ADMINISTRATOR,
             content,
@@ -84,7 +91,7 @@ async def ruleset_wait(services: Services) -> Wait | None:
             by=services.actor,
             signatory=services.signatory,
             people=seen.ruleset.policy.people,
-            journal=await services.journal.identity(),
+            journal_id=await services.journal.identity(),
             now=now,
             expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
         )
@@ -129,9 +136,9 @@ def stop_wait(stop: Stop, now: datetime, patience: timedelta) -> Wait:
 async def count_approvals(services: Services, seen: Oversight, approval: Approval) -> tuple[int, int]:
     """How many people have approved a request, and how many must: by signatures, and not by what the events say. Reads
     only."""
-    policy, journal = (seen.ruleset or services.ruleset).policy, await services.journal.identity()
-    said = supporters(approval, policy.people, journal, eip191.recover)
-    return len(said), approvals_needed(approval.asked, policy, journal, eip191.recover)
+    policy, journal_id = (seen.ruleset or services.ruleset).policy, await services.journal.identity()
+    said = supporters(approval, policy.people, journal_id, eip191.recover)
+    return len(said), approvals_needed(approval.asked, policy, journal_id, eip191.recover)
 
 
 async def certificate_wait(services: Services, chain: str) -> Wait | None:
@@ -145,7 +152,7 @@ async def certificate_wait(services: Services, chain: str) -> Wait | None:
         return None
     await services.journal.require_whole()
     seen = await read_oversight(services.journal)
-    stop = seen.stop_for(key=name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
+    stop = seen.stop_for_key(name, address=None, chain=chain)  # before the key, so that a stop needs none to be there
     if stop is not None:
         return stop_wait(stop, services.clock(), services.parameters.patience)
     last = seen.keys.get(name)
@@ -155,7 +162,7 @@ async def certificate_wait(services: Services, chain: str) -> Wait | None:
             code="key_disabled",
         )
     address = await asyncio.to_thread(services.certifier.address)
-    stop = seen.stop_for(key=name, address=address, chain=chain)
+    stop = seen.stop_for_key(name, address=address, chain=chain)
     if stop is not None:
         return stop_wait(stop, services.clock(), services.parameters.patience)
     if address in seen.out_of_use:
@@ -190,10 +197,10 @@ def count_limits(ruleset: Ruleset, key: KeyInfo, now: datetime) -> tuple[CountLi
 async def append_as_seen(services: Services, seen: Oversight, *new: Event) -> None:
     """SIDE EFFECTS: appends to the stream ``signing``, if it is still as it was seen.
 
-    Raises JournalError, passing: ``journal_moved`` where it has grown meanwhile.
+    Raises JournalError ``journal_moved`` (retry) where it has grown meanwhile.
     """
     try:
-        await services.journal.append(STREAM, list(new), after=seen.length, at=services.clock())
+        await services.journal.append(DECISIONS_STREAM, list(new), after=seen.length, at=services.clock())
     except JournalError as error:
         if error.code != "journal_conflict":
             raise

@@ -1,7 +1,7 @@
-"""Whether a signature may be sent: asked of people's decisions and of the policy before its request is intended, and
-again, of what they say by then, before each time that it goes out.
+"""Decides whether a finished signature may be sent: once before the request's intent is journaled, and again, by the
+decisions then in force, before every send.
 
-    in flight (a stop that is written from here on waits) → ruleset → stop → key in use → policy → the request's bytes
+    in flight (a stop that is written from here on waits) → ruleset → stop → key enabled → policy → the request's bytes
 
 ``obstacles`` asks the same and does nothing: it lists all that stands in the way besides the policy's rules.
 """
@@ -31,13 +31,15 @@ from orchestrator.session import AccountSession, Services
 
 
 @asynccontextmanager
-async def permitted(session: AccountSession) -> AsyncIterator[None]:
-    """Held while the live signature is sent once: a stop that is written meanwhile returns after that.
+async def holding_permission_to_send(session: AccountSession) -> AsyncIterator[None]:
+    """Hold this while the live signature is sent once: ``stop-signing`` called meanwhile returns only after this block
+    ends.
 
-    Raises JournalError ``journal_moved`` where it may not be sent any more, and as ``forbidden``: nothing is sent then.
+    Raises JournalError ``journal_moved`` where it may not be sent any more, and as ``reason_not_to_send``: nothing is
+    sent then.
     """
     async with session.services.journal.in_flight():
-        found = await forbidden(session, await read_oversight(session.services.journal))
+        found = await reason_not_to_send(session, await read_oversight(session.services.journal))
         if found is not None:
             reason = found.waits_for if isinstance(found, Wait) else found.message
             raise JournalError(
@@ -48,7 +50,7 @@ async def permitted(session: AccountSession) -> AsyncIterator[None]:
         yield
 
 
-async def forbidden(session: AccountSession, seen: Oversight) -> Wait | Halt | None:
+async def reason_not_to_send(session: AccountSession, seen: Oversight) -> Wait | Halt | None:
     """What keeps the live signature from being sent, or None. Reads only.
 
     The policy's times are those of when it was signed: a signature does not become forbidden by waiting.
@@ -62,7 +64,7 @@ async def forbidden(session: AccountSession, seen: Oversight) -> Wait | Halt | N
     require_in_force(services, seen)
     signer = ChainAccount.parse(op.signed.signer)
     # Before keys, so that a stop needs none to be there.
-    stop = seen.stop_for(key=op.signed.by_key, address=signer.address, chain=str(signer.chain))
+    stop = seen.stop_for_key(op.signed.key_name, address=signer.address, chain=str(signer.chain))
     if stop is not None:
         return stop_wait(stop, session.now(), services.parameters.patience)
     key = await asyncio.to_thread(_signed_by, services, op.signed, signer)
@@ -105,8 +107,8 @@ def require_enabled(key: KeyInfo, seen: Oversight) -> None:
 def bound_wallets(key: KeyInfo, seen: Oversight, ruleset: Ruleset | None) -> tuple[ChainAccount, ...]:
     """The wallets that the key may sign for under the ruleset in force (None: none is).
 
-    Where changes of keys take approval, they are what the journal last said of the key with this name and address:
-    whoever can write to its file binds it to nothing. Elsewhere what the file says counts too.
+    If key changes need approval, only the journal's bindings count: editing the key's file binds nothing. Otherwise
+    both count.
     """
     last = seen.key_changes.get((key.name, key.address))
     journaled = () if last is None else tuple(map(ChainAccount.parse, last.wallets))
@@ -153,7 +155,7 @@ async def decision_on(
             clock_skew=services.parameters.clock_skew,
             history=await services.journal.challenge_history(challenge.digest),
             known_accounts=await services.journal.known_accounts(named_accounts(challenge)),
-            resuming=intended,
+            intended=intended,
         ),
     )
 
@@ -166,7 +168,7 @@ def _signed_by(services: Services, signed: Signed, signer: ChainAccount) -> KeyI
         if error.code != "key_not_found":
             raise
         key = KeyInfo(name="", address=signer.address, backend="", disabled=False)
-    return replace(key, name=signed.by_key or key.name)
+    return replace(key, name=signed.key_name or key.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,17 +189,17 @@ async def obstacles(
     owner: ChainAccount,
     *,
     now: datetime,
-    resuming: bool,
+    intended: bool,
 ) -> list[Obstacle]:
     """All that would keep ``key`` (None: there is none) from a signature for ``owner``. Reads only.
 
-    ``journal``: None where there is none yet. ``keystore``: its id, empty where it has none yet. ``resuming``: the
+    ``journal``: None where there is none yet. ``keystore``: its id, empty where it has none yet. ``intended``: the
     signature is intended already, and counted. Raises KeyUnavailable and JournalError where something cannot be read.
     """
     found: list[Obstacle] = []
     if key is not None and is_disabled(key, seen):
         found.append(Obstacle("key_disabled", f"key {key.name} is disabled"))
-    stop = seen.stop_for(key=None if key is None else key.name, address=owner.address, chain=str(owner.chain))
+    stop = seen.stop_for_key(None if key is None else key.name, address=owner.address, chain=str(owner.chain))
     if stop is not None:
         found.append(
             Obstacle("signing_stopped", f"signing is stopped ({stop.scope}) by {stop.by}: {stop.reason or 'no reason'}")
@@ -218,7 +220,7 @@ async def obstacles(
     )
     if older is not None:
         found.append(Obstacle("journal_restored", older))
-    if journal is not None and key is not None and not resuming:
+    if journal is not None and key is not None and not intended:
         for limit in count_limits(ruleset, key, now):
             try:
                 await journal.require_room((limit,), now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import KeyPolicy, Ruleset
 from orchestrator.policy.document import ROLE_FOR
@@ -68,7 +68,7 @@ async def note_decisions(journal: Journal, log: SigningLog) -> None:
     """SIDE EFFECTS: a line in the log beside the keystore for the last decision of people that this process has seen (a
     stop, say), and one for the last change if that came later: an older database that lacks one is recognised, and
     whether people's word was lost with it. Call behind ``restore_finding`` only."""
-    journaled, identity = await journal.read(STREAM), await journal.identity()
+    journaled, identity = await journal.read(DECISIONS_STREAM), await journal.identity()
     last = await asyncio.to_thread(log.last, identity)
     epoch = last.epoch if last is not None else 0
     fresh = [item for item in journaled if last is None or item.seq > last.seq]

@@ -42,8 +42,8 @@ class Expectation:
     key_policy: KeyPolicy
     """``policy.keys`` of the ruleset in force."""
     allowed_domains: frozenset[str]
-    """Domains that hold where ``policy.domains`` names none (``Ruleset.domains``): authorities in lower case, such as
-    ``api.offblocks.xyz`` or ``127.0.0.1:8080``. Compared whole; no wildcards."""
+    """Domains that hold where ``policy.challenge.domains`` names none (``Ruleset.domains``): authorities in lower case,
+    such as ``api.offblocks.xyz`` or ``127.0.0.1:8080``. Compared whole; no wildcards."""
     now: datetime
     """Aware."""
     fetched_at: datetime
@@ -54,9 +54,9 @@ class Expectation:
     """What the journal knows of this very digest."""
     known_accounts: frozenset[str]
     """Which of the UUIDs that the challenge names (``named_accounts``) are accounts in the journal, this one too."""
-    resuming: bool
-    """Whether the journal holds the intent of exactly this signature, and the signature itself was never journaled: a
-    crash came between. Then, and only then, the digest must be one that was intended before."""
+    intended: bool
+    """Whether the journal already holds this signature, as an intent or made. Then the digest must be one intended for
+    this account and purpose; otherwise one never intended."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operation", SigningOperation(self.operation))
@@ -94,5 +94,5 @@ _TYPES = {
     "allowed_domains": frozenset,
     "history": ChallengeHistory,
     "known_accounts": frozenset,
-    "resuming": bool,
+    "intended": bool,
 }

@@ -107,7 +107,7 @@ def _account(challenge: Challenge, forms: Sequence[Form], expectation: Expectati
 
 def _signed_before(_: Challenge, __: Sequence[Form], expectation: Expectation) -> Objection | None:
     signed_for = expectation.history.signed_for
-    if expectation.resuming:
+    if expectation.intended:
         if signed_for == expectation.purpose:
             return None
         return f"the signature intended for {_whose(expectation.purpose)}", f"one intended for {_whose(signed_for)}"

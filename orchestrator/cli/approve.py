@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.journal.store import Journal
-    from orchestrator.oversight.requests import Request
+    from orchestrator.oversight.requests import ApprovalRequest
     from orchestrator.policy import Ruleset
     from orchestrator.report import StopNote
 
@@ -58,14 +58,14 @@ def approve(
             code="confirmation_needed",
         )
 
-    async def work(journal: Journal) -> Request:
+    async def work(journal: Journal) -> ApprovalRequest:
         from orchestrator.authorization.gate import read_oversight
-        from orchestrator.connect import open_ruleset
+        from orchestrator.connect import make_ruleset
         from orchestrator.oversight import approvals, requests
         from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
-        of_settings = open_ruleset(settings())
+        of_settings = make_ruleset(settings())
         seen = await read_oversight(journal)
         show_stops(err(), [StopNote.of(stop) for stop in seen.stops])
         await _require_one_account(journal, what)
@@ -101,14 +101,14 @@ def approve(
 
 
 def _list() -> int:
-    async def work(journal: Journal) -> tuple[list[Request], Ruleset, list[StopNote]]:
+    async def work(journal: Journal) -> tuple[list[ApprovalRequest], Ruleset, list[StopNote]]:
         from orchestrator.authorization.gate import read_oversight
-        from orchestrator.connect import open_ruleset
+        from orchestrator.connect import make_ruleset
         from orchestrator.oversight import requests
         from orchestrator.oversight.records import in_force
         from orchestrator.report import StopNote
 
-        of_settings = open_ruleset(settings())
+        of_settings = make_ruleset(settings())
         found = await requests.pending(journal, settings=of_settings, clock=now)
         seen = await read_oversight(journal)
         return found, in_force(seen, of_settings), [StopNote.of(stop) for stop in seen.stops]
@@ -127,13 +127,13 @@ def _list() -> int:
 
 
 def _print_text(what: str) -> int:
-    async def work(journal: Journal) -> tuple[Request, str]:
-        from orchestrator.connect import open_ruleset
+    async def work(journal: Journal) -> tuple[ApprovalRequest, str]:
+        from orchestrator.connect import make_ruleset
         from orchestrator.lifecycle.person_signatures import approval_text
         from orchestrator.oversight import requests
 
         await _require_one_account(journal, what)
-        request = await requests.find(journal, what, settings=open_ruleset(settings()), clock=now)
+        request = await requests.find(journal, what, settings=make_ruleset(settings()), clock=now)
         return request, approval_text(request.approval.asked, await journal.identity())
 
     request, text = with_journal(work, create=False)
@@ -153,7 +153,7 @@ async def _require_one_account(journal: Journal, what: str) -> None:
         only(what, found, "the journal")
 
 
-def _document(requests: list[Request]) -> dict[str, Any]:
+def _document(requests: list[ApprovalRequest]) -> dict[str, Any]:
     waiting = any(not request.is_granted for request in requests)
     return {
         "outcome": "waiting" if waiting else "done",
@@ -179,7 +179,7 @@ def _document(requests: list[Request]) -> dict[str, Any]:
 # --- what a person reads ---------------------------------------------------------------------------------------------
 
 
-def _show(console: Console, request: Request, ruleset: Ruleset) -> None:
+def _show(console: Console, request: ApprovalRequest, ruleset: Ruleset) -> None:
     asked = request.approval.asked
     proven = "proven by her key" if request.by_proven else "[yellow]not proven[/] to be one of the people"
     console.print(

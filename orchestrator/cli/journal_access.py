@@ -95,15 +95,15 @@ async def note_in_signing_log(journal: Journal) -> None:
     from contextlib import suppress
 
     from orchestrator.authorization.restore_guard import note_decisions, restore_finding
-    from orchestrator.connect import open_keystore, open_ruleset
+    from orchestrator.connect import make_keystore, make_ruleset
     from orchestrator.signers.signing_log import FileSigningLog
 
     given = settings()
     if not given.keystore.is_dir():
         return
     with suppress(OrchestratorError):
-        log, policy = FileSigningLog(given.keystore), open_ruleset(given).policy.keys
-        if await restore_finding(journal, log, open_keystore(given).id, policy) is None:
+        log, policy = FileSigningLog(given.keystore), make_ruleset(given).policy.keys
+        if await restore_finding(journal, log, make_keystore(given).id, policy) is None:
             await note_decisions(journal, log)
 
 

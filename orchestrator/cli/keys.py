@@ -240,9 +240,9 @@ def enable(name: Name) -> int:
 
 
 def _keyring() -> Keyring:
-    from orchestrator.connect import open_keystore
+    from orchestrator.connect import make_keystore
 
-    return open_keystore(settings())
+    return make_keystore(settings())
 
 
 def _changed(

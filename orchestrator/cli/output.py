@@ -165,7 +165,7 @@ def clean(text: str) -> str:
 
 
 def fail(error: OrchestratorError, *, waiting: bool) -> int:
-    """Prints an error and returns its exit code. ``waiting``: the command waits, so passing trouble is 75, not 1."""
+    """Prints an error and returns its exit code. ``waiting``: the command waits, so a transient error is 75, not 1."""
     from orchestrator.runbook import advice
 
     if options.json:
@@ -199,7 +199,7 @@ def exit_code(error: OrchestratorError, *, waiting: bool) -> int:
 
 
 _SETTINGS_CODES = frozenset({"platform_login_refused", "clock_skew", "request_signature_refused"})
-"""Refusals of the platform that only other settings, or another clock, mend."""
+"""Refusals of the platform that only other settings, or another clock, fix."""
 
 
 _SPEAK_FOR_THEMSELVES = frozenset({"usage", "interrupted", "not_confirmed", "internal"})

@@ -72,10 +72,10 @@ async def ruleset_and_signatory(
 ) -> tuple[Ruleset, Signatory]:
     """The ruleset that the settings ask for, and the person that the options name (``signatory``)."""
     from orchestrator.authorization.gate import read_oversight
-    from orchestrator.connect import open_ruleset
+    from orchestrator.connect import make_ruleset
     from orchestrator.oversight.records import in_force
 
-    of_settings = open_ruleset(settings())
+    of_settings = make_ruleset(settings())
     ruleset = in_force(await read_oversight(journal), of_settings)
     return of_settings, signatory(ruleset, key=key, password_file=password_file, person=person, signature=signature)
 
@@ -93,14 +93,14 @@ def closing_signatory(account_ids: Sequence[str]) -> Signatory | None:
 
     async def work(journal: Journal) -> Signatory | None:
         from orchestrator.authorization.gate import read_oversight
-        from orchestrator.connect import open_ruleset
+        from orchestrator.connect import make_ruleset
         from orchestrator.lifecycle.fold import fold
         from orchestrator.oversight.records import in_force
         from orchestrator.passwords import PromptPassword
         from orchestrator.people import Signatory
         from orchestrator.signers.key_files import FileKey
 
-        mine = open_ruleset(given)
+        mine = make_ruleset(given)
         ruleset = in_force(await read_oversight(journal), mine)
         states = [fold(await journal.read(account_id.lower())) for account_id in account_ids]
         asks = mine.policy.approvals.closure > 0 and not all(_was_asked_for(state, now()) for state in states)

@@ -84,12 +84,12 @@ def show(policy: PolicyFile = None) -> int:
     """
     import asyncio
 
-    from orchestrator.connect import open_ruleset
+    from orchestrator.connect import make_ruleset
     from orchestrator.explain import adopted
     from orchestrator.policy.document import to_toml
 
     settings = _settings(policy)
-    ruleset = open_ruleset(settings)
+    ruleset = make_ruleset(settings)
     in_force = asyncio.run(adopted(settings))
     document: dict[str, Any] = {
         "policy": ruleset.hash,

@@ -136,9 +136,9 @@ def show(name: Name) -> None:
 
 
 def _folder() -> RequestKeyFolder:
-    from orchestrator.connect import open_request_keys
+    from orchestrator.connect import make_request_keys
 
-    return open_request_keys(settings())
+    return make_request_keys(settings())
 
 
 def _changed(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]], *, in_use: bool = False) -> int:
@@ -158,7 +158,7 @@ def _changed(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]], *, 
 
 def _change(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]]) -> RequestKeyFile | Waiting:
     """Runs one change with the platform and the journal. Raises before anything is sent if either is not there."""
-    from orchestrator.connect import PLATFORM_SETTINGS, open_platform
+    from orchestrator.connect import PLATFORM_SETTINGS, make_platform
 
     given, folder = settings(), _folder()
     given.need(*PLATFORM_SETTINGS)
@@ -167,7 +167,7 @@ def _change(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]]) -> R
         from orchestrator.oversight.request_key_changes import RequestKeyChanges
         from orchestrator.oversight.request_key_journal import AwaitsApproval
 
-        async with open_platform(given, folder, without_key=True) as client:
+        async with make_platform(given, folder, without_key=True) as client:
             changes = RequestKeyChanges(client, folder, await _request_key_journal(journal))
             await changes.record()  # what a command before this one could not
             try:

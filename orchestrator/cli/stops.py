@@ -136,13 +136,13 @@ def _address(key: str) -> Address | None:
 
     Raises SettingsError ``key_not_found``: a stop of a key that does not exist would be taken for one that holds.
     """
-    from orchestrator.connect import open_keystore
+    from orchestrator.connect import make_keystore
     from orchestrator.errors import OrchestratorError
 
     seen, _ = oversight_if_any()
     journaled = set(seen.keys) if seen is not None else set()
     try:
-        scan = open_keystore(settings()).scan()
+        scan = make_keystore(settings()).scan()
     except OrchestratorError:
         return None  # an unreadable keystore must not keep anybody from stopping
     here = {info.name: info.address for info in scan.keys}

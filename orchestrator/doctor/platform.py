@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.connect import open_platform
+from orchestrator.connect import make_platform
 from orchestrator.doctor.check import CheckFailed
 from orchestrator.runbook import RUNBOOK
 from orchestrator.settings import Settings
@@ -22,7 +22,7 @@ class Platform:
 
     async def _client(self) -> Any:
         if self._opened is None:
-            self._opened = await self._stack.enter_async_context(open_platform(self._settings))
+            self._opened = await self._stack.enter_async_context(make_platform(self._settings))
         return self._opened
 
     async def login(self) -> str:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from orchestrator.authorization.restore_guard import foreign_keystore_finding, restore_finding
-from orchestrator.connect import open_ruleset, password_source
+from orchestrator.connect import make_ruleset, password_source
 from orchestrator.doctor.check import CheckFailed
 from orchestrator.doctor.database import Database
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight, fold_oversight
 from orchestrator.settings import Settings
 from orchestrator.signers.signing_log import FileSigningLog, known_id
 
@@ -117,7 +117,7 @@ def _quiet_password(settings: Settings) -> PasswordSource:
 
 async def policy(settings: Settings, database: Database) -> str:
     """The policy's file can be read, and is the one in force; who has a say is known."""
-    mine = open_ruleset(settings)
+    mine = make_ruleset(settings)
     where = settings.policy or "built in"
     seen = await _oversight(database)
     if seen is not None and seen.ruleset is not None and seen.ruleset_hash != mine.hash:
@@ -138,7 +138,7 @@ async def signing(settings: Settings, database: Database) -> str:
     """No emergency stop holds, and neither the journal nor the keystore is older than what was signed. It is noted that
     the keystore has signed for another journal too: what holds here does not hold there."""
     seen, journal = await _oversight(database), await database.journal()
-    log, keys = FileSigningLog(settings.keystore), open_ruleset(settings).policy.keys
+    log, keys = FileSigningLog(settings.keystore), make_ruleset(settings).policy.keys
     if seen is None or journal is None:
         _require_whole(await foreign_keystore_finding(log, None, keys))
         return "; ".join(("nothing has been signed yet", *_other_journals(log, None)))
@@ -151,7 +151,7 @@ async def signing(settings: Settings, database: Database) -> str:
         )
     _require_whole(await restore_finding(journal, log, known_id(settings.keystore) or "", keys))
     now = datetime.now(UTC)
-    asker = (seen.ruleset or open_ruleset(settings)).policy.approvals.asker
+    asker = (seen.ruleset or make_ruleset(settings)).policy.approvals.asker
     waiting = sum(approval.is_live(now) and not approval.is_granted(now, asker) for approval in seen.approvals.values())
     requests = "1 request waits" if waiting == 1 else f"{waiting} requests wait"
     asked = f"; {requests} for approval (orchestrator approve)" if waiting else ""
@@ -180,4 +180,4 @@ def _other_journals(log: FileSigningLog, identity: str | None) -> list[str]:
 
 async def _oversight(database: Database) -> Oversight | None:
     journal = await database.journal()
-    return None if journal is None else fold_oversight(await journal.read(STREAM))
+    return None if journal is None else fold_oversight(await journal.read(DECISIONS_STREAM))

@@ -2,7 +2,8 @@
 
 Whoever checks what people have decided and then acts on it (sends a signature, say) does both within ``hold``, and
 whoever writes a decision that forbids it calls ``landed`` after that. So each flight has either read the decision, or
-is over before ``landed`` returns. A flight ends with its process. What comes after the wait began, waits for its end.
+is over before ``landed`` returns. A flight ends with its process. A sender that arrives
+during the wait queues behind it.
 
     a file     two locks of the operating system (flock) beside it: a flight shares both for a moment and keeps the
                second; who waits takes the first for itself, which holds up what comes, and then the second
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _PATIENCE: Final = 300.0
-"""Seconds that a flight waits for its turn: longer than anybody waits for flights."""
+"""Seconds a sender waits for its turn; longer than any stop waits."""
 _RETRY_SECONDS: Final = 0.02
 """Seconds between two tries: the operating system does not say when a lock of another process is free."""
 _MOST_CONNECTIONS: Final = 8

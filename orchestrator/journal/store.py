@@ -1,5 +1,7 @@
-"""Appends facts and reads them back. Every method is one transaction: a cancelled one is written whole or not at all,
-and which of the two is read from the journal."""
+"""Appends facts and reads them back. Every method is one transaction.
+
+If a call is cancelled, it was written whole or not at all; read the journal to learn which.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from orchestrator.journal.transactions import Database
 from orchestrator.journal.verify import Verification, require_whole, verified
 from orchestrator.lifecycle.events import CREATIONS, SigningIntended
 from orchestrator.lifecycle.oversight_events import HistoryImported, JournalReconciled, SigningStopped
-from orchestrator.lifecycle.oversight_state import STREAM as SIGNING
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.ports.journal import CountLimit, SignatureRow
 
@@ -138,15 +140,16 @@ class Journal:
         lines = signatures.imported(rows, at)
 
         def work(connection: sa.Connection) -> list[Recorded]:
-            length = _length(connection, SIGNING)
+            length = _length(connection, DECISIONS_STREAM)
             if after is not None and length != after:
                 raise JournalError(
-                    f"the journal of {SIGNING} has {length} events, expected {after}: another process works on it",
+                    f"the journal of {DECISIONS_STREAM} has {length} events, expected {after}: another process works "
+                    "on it",
                     code="journal_conflict",
                 )
             fresh = signatures.unknown(connection, lines)
             update = {"signatures": len(fresh), "rows": signatures.hash_of_rows(fresh)}
-            done = _extend(connection, SIGNING, length, [event.model_copy(update=update), *also], at)
+            done = _extend(connection, DECISIONS_STREAM, length, [event.model_copy(update=update), *also], at)
             signatures.take_over(connection, fresh, done[0].seq)
             return done
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, fold_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Approval, fold_approval
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountStatus, OperationKind
 
@@ -32,20 +32,20 @@ class Signed:
     signer: str
     signature: str
     at: datetime
-    by_key: str | None = None
-    """The managed key's name; None from a release that did not write it."""
-    key: str | None = None
-    key_at: datetime | None = None
+    key_name: str | None = None
+    """The managed key's; None from a release that did not write it."""
+    idempotency_key: str | None = None
+    idempotency_key_at: datetime | None = None
     accepted_at: datetime | None = None
     ineffective: int = 0
     """How often the platform took it without an effect, since it was made or the last ``resolve --retry``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A modifying request of an operation: its idempotency key, and whether the platform took it."""
+class PlatformRequest:
+    """A modifying request of an operation, and whether the platform took it."""
 
-    key: str
+    idempotency_key: str
     at: datetime
     accepted_at: datetime | None = None
 
@@ -69,7 +69,7 @@ class Operation:
     refusals: int = 0
     """Signatures that the platform refused since the start or the last ``resolve --retry``."""
     last_refusal: str | None = None
-    request: Request | None = None
+    request: PlatformRequest | None = None
     preflight: e.PreflightTaken | None = None
     proven: e.ClosureProven | None = None
     halted: e.OperationHalted | None = None
@@ -115,7 +115,7 @@ class AccountState:
 
 def is_account(stream: str) -> bool:
     """Whether a stream is an account's, and not a creation's or that of people's decisions."""
-    return not stream.startswith(e.CREATIONS) and stream != STREAM
+    return not stream.startswith(e.CREATIONS) and stream != DECISIONS_STREAM
 
 
 def fold(recorded: Iterable[Recorded], state: AccountState | None = None) -> AccountState:
@@ -175,7 +175,7 @@ def _start(state: AccountState, started: e.OperationStarted, at: datetime) -> Ac
     op = Operation(kind=kind, started_at=at, touched_at=at, by=started.by)
     if before is not None and before.ended is not None and before.ended.outcome == "done":
         if before.signed is not None:
-            op = replace(op, signed=replace(before.signed, key=None, key_at=None, accepted_at=None, ineffective=0))
+            op = replace(op, signed=_unsubmitted(before.signed, ineffective=0))
         op = replace(op, intended=before.intended)
     elif before is not None:
         request = before.request
@@ -206,16 +206,15 @@ def _advance(op: Operation, event: Event, at: datetime) -> Operation:
             return replace(op, intended=event)
         case e.ChallengeSigned():
             signed = Signed(
-                digest=event.digest, signer=event.signer, signature=event.signature, at=at, by_key=event.key
+                digest=event.digest, signer=event.signer, signature=event.signature, at=at, key_name=event.key
             )
             return replace(op, signed=signed, intended=None)
         case e.SubmissionIntended() if op.signed:
-            return replace(op, signed=replace(op.signed, key=event.key, key_at=at))
+            return replace(op, signed=replace(op.signed, idempotency_key=event.key, idempotency_key_at=at))
         case e.SubmissionAccepted() if op.signed:
             return replace(op, signed=replace(op.signed, accepted_at=at))
         case e.SubmissionIneffective() if op.signed:
-            again = replace(op.signed, key=None, key_at=None, accepted_at=None, ineffective=op.signed.ineffective + 1)
-            return replace(op, signed=again)
+            return replace(op, signed=_unsubmitted(op.signed, ineffective=op.signed.ineffective + 1))
         case e.SubmissionRefused():
             last = f"{event.code}: {event.message}"
             return replace(op, signed=None, intended=None, challenge=None, refusals=op.refusals + 1, last_refusal=last)
@@ -226,7 +225,7 @@ def _advance(op: Operation, event: Event, at: datetime) -> Operation:
         case o.ApprovalUsed():
             return replace(op, approved=True)
         case e.RequestIntended():
-            return replace(op, request=Request(key=event.key, at=at))
+            return replace(op, request=PlatformRequest(event.key, at))
         case e.RequestAccepted() if op.request:
             return replace(op, request=replace(op.request, accepted_at=at))
         case e.PreflightTaken():
@@ -239,6 +238,11 @@ def _advance(op: Operation, event: Event, at: datetime) -> Operation:
             return replace(op, ended=event, halted=None)
         case _:
             return op
+
+
+def _unsubmitted(signed: Signed, *, ineffective: int) -> Signed:
+    """To be submitted anew, with an idempotency key of its own."""
+    return replace(signed, idempotency_key=None, idempotency_key_at=None, accepted_at=None, ineffective=ineffective)
 
 
 def _retry(op: Operation) -> Operation:

@@ -12,7 +12,7 @@ from orchestrator.lifecycle.events import Fact
 
 
 class ApprovalRequested(Fact):
-    """Somebody asked for something that takes a second person. ``content`` is exactly what is approved, RFC 8785 JSON;
+    """Somebody asked for something that takes a second person. ``content`` is exactly what, RFC 8785 JSON;
     ``content_hash`` its SHA-256; ``request`` the id, a hash over all that the approvers sign."""
 
     type: Literal["approval_requested"] = "approval_requested"

@@ -18,8 +18,9 @@ from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.policy import Asker, Ruleset
 
-STREAM: Final = "signing"
-"""The stream of all that is not about one account."""
+DECISIONS_STREAM: Final = "signing"
+"""What people decide, and all else that is not about one account: its stream is called ``signing`` in the journal, and
+``Oversight`` is what it folds to."""
 PEOPLE_TO_RESUME: Final = 2
 
 
@@ -93,8 +94,12 @@ class Oversight:
     request_keys: dict[str, o.RequestKeyChanged] = field(default_factory=dict)
     reconciled: tuple[o.JournalReconciled, ...] = ()
 
-    def stop_for(self, *, key: str | None, address: str | None, chain: str | None) -> Stop | None:
-        """The stop that forbids this key to sign for this chain (as ``Stop.covers``), the widest first."""
+    def stop_for_address(self, address: str, *, chain: str) -> Stop | None:
+        """The stop that forbids whichever key has this address to sign for this chain, the widest first."""
+        return self.stop_for_key("", address=address, chain=chain)
+
+    def stop_for_key(self, key: str | None, *, address: str | None, chain: str | None) -> Stop | None:
+        """The stop that forbids this key to sign for this chain, the widest first. None: as in ``covers``."""
         found = [stop for stop in self.stops if stop.covers(key=key, address=address, chain=chain)]
         return min(found, key=lambda stop: stop.scope != "all", default=None)
 
@@ -207,7 +212,7 @@ def request_approval(
 
 
 def content_hash(content: dict[str, Any]) -> str:
-    """SHA-256, 64 hex digits, of the RFC 8785 form of what is approved."""
+    """SHA-256, 64 hex digits, of the RFC 8785 form of what request's content."""
     return _sha256(rfc8785.dumps(content).decode())
 
 

@@ -19,9 +19,9 @@ Recover = Callable[[bytes, bytes], str]
 """``eip191.recover``: who signed a personal message. Raises SigningError."""
 
 
-def approval_text(asked: o.ApprovalRequested, journal: str) -> str:
+def approval_text(asked: o.ApprovalRequested, journal_id: str) -> str:
     """What an approver signs, as an EIP-191 personal message: readable in any wallet, and bound to one request of one
-    journal (``journal`` is its id)."""
+    journal (``journal_id`` is its id)."""
     return (
         "I approve, for the orchestrator of card-platform accounts:\n"
         f"{asked.subject}: {asked.content}\n"
@@ -29,62 +29,64 @@ def approval_text(asked: o.ApprovalRequested, journal: str) -> str:
         f"Asked by: {asked.by}\n"
         f"Expires: {asked.expires_at:%Y-%m-%dT%H:%M:%SZ}\n"
         f"Request: {asked.request}\n"
-        f"Journal: {journal}"
+        f"Journal: {journal_id}"
     )
 
 
-def resume_text(stop: Stop, journal: str) -> str:
+def resume_text(stop: Stop, journal_id: str) -> str:
     """What a person signs who agrees to the end of a stop."""
     return (
         "I agree that signing resumes, for the orchestrator of card-platform accounts:\n"
         f"Scope: {stop.scope}\n"
         f"Stopped by: {stop.by} at {stop.since:%Y-%m-%dT%H:%M:%SZ}\n"
         f"Stop: {stop.id}\n"
-        f"Journal: {journal}"
+        f"Journal: {journal_id}"
     )
 
 
-def supporters(approval: Approval, people: Mapping[str, Person], journal: str, recover: Recover) -> tuple[str, ...]:
+def supporters(approval: Approval, people: Mapping[str, Person], journal_id: str, recover: Recover) -> tuple[str, ...]:
     """Who approves a request, each proven by a signature of the key that ``people`` (those of the ruleset in force)
     names, in the role that it asks for. Not the one who asked. What the journal says without a proof does not count."""
     asked = approval.asked
-    text = approval_text(asked, journal)
+    text = approval_text(asked, journal_id)
     proven = dict.fromkeys(
         given.person for given in approval.given if is_proven(given, text, people, asked.role, recover)
     )
-    return tuple(person for person in proven if not is_asker(person, asked, people, journal, recover))
+    return tuple(person for person in proven if not is_asker(person, asked, people, journal_id, recover))
 
 
 def is_asker(
-    person: str, asked: o.ApprovalRequested, people: Mapping[str, Person], journal: str, recover: Recover
+    person: str, asked: o.ApprovalRequested, people: Mapping[str, Person], journal_id: str, recover: Recover
 ) -> bool:
     """Whether that person has asked, so that her approval does not count: the request bears her name, whoever wrote it
     there, or her signature, whatever name she had then."""
     known = people.get(person)
-    return person == asked.by or (known is not None and known.address == _asker_address(asked, journal, recover))
+    return person == asked.by or (known is not None and known.address == _asker_address(asked, journal_id, recover))
 
 
-def is_asker_proven(asked: o.ApprovalRequested, people: Mapping[str, Person], journal: str, recover: Recover) -> bool:
+def is_asker_proven(
+    asked: o.ApprovalRequested, people: Mapping[str, Person], journal_id: str, recover: Recover
+) -> bool:
     """Whether one of the people asks: the very one whom the request names has signed it. A name without her signature
     is the word of whoever wrote it to the database, as good as a user of the operating system."""
     known = people.get(asked.by)
-    return known is not None and known.address == _asker_address(asked, journal, recover)
+    return known is not None and known.address == _asker_address(asked, journal_id, recover)
 
 
-def _asker_address(asked: o.ApprovalRequested, journal: str, recover: Recover) -> str | None:
-    return _signer(approval_text(asked, journal), asked.signature, recover)
+def _asker_address(asked: o.ApprovalRequested, journal_id: str, recover: Recover) -> str | None:
+    return _signer(approval_text(asked, journal_id), asked.signature, recover)
 
 
-def approvals_needed(asked: o.ApprovalRequested, policy: Policy, journal: str, recover: Recover) -> int:
+def approvals_needed(asked: o.ApprovalRequested, policy: Policy, journal_id: str, recover: Recover) -> int:
     """How many people must approve a request, under the policy in force: as many as it says, and one more where that
     wants a person to ask and none is proven to."""
-    proven = policy.approvals.asker == "any" or is_asker_proven(asked, policy.people, journal, recover)
+    proven = policy.approvals.asker == "any" or is_asker_proven(asked, policy.people, journal_id, recover)
     return asked.needed if proven else asked.needed + 1
 
 
-def agreeing(stop: Stop, people: Mapping[str, Person], journal: str, recover: Recover) -> tuple[str, ...]:
+def agreeing(stop: Stop, people: Mapping[str, Person], journal_id: str, recover: Recover) -> tuple[str, ...]:
     """Who agrees, proven, to the end of a stop: each person once."""
-    text = resume_text(stop, journal)
+    text = resume_text(stop, journal_id)
     proven = (given.person for given in stop.agreed if is_proven(given, text, people, "operator", recover))
     return tuple(dict.fromkeys(proven))
 

@@ -41,11 +41,11 @@ FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The times that decisions use. A key and a challenge live one hour on the platform (platform API); both are
-    taken as dead five minutes before that, so that a slow clock or a slow request never meets the edge."""
+    """The times that decisions use. An idempotency key and a challenge live one hour on the platform (platform API);
+    both are taken as dead five minutes before that, so that a slow clock or a slow request never meets the edge."""
 
     challenge_life: timedelta = timedelta(minutes=55)
-    key_life: timedelta = timedelta(minutes=55)
+    idempotency_key_life: timedelta = timedelta(minutes=55)
     patience: timedelta = timedelta(hours=24)
     """How long one stage may be waited for before an operator is asked."""
     clock_skew: timedelta = timedelta(seconds=60)
@@ -64,8 +64,8 @@ class Parameters:
     """Whether a request that none of the people has signed takes one approval more."""
 
     def is_young(self, at: datetime, now: datetime, life: timedelta) -> bool:
-        """Whether what was noted at ``at`` still lives. A time to come means that the clock was set back: how old the
-        thing really is, is unknown, so it counts as dead."""
+        """Whether what was noted at ``at`` still lives. A time in the future means that the clock was set back: its
+        real age is unknown, so it counts as dead."""
         return -self.clock_skew <= now - at < life
 
 

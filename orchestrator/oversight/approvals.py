@@ -15,12 +15,12 @@ from orchestrator import eip191
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, content_hash
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Approval, Oversight, content_hash
 from orchestrator.lifecycle.person_signatures import approval_text, is_asker
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.oversight.records import Clock, in_force, record
-from orchestrator.oversight.requests import Request, evaluated, fold_requests, require_live
-from orchestrator.people import ANONYMOUS, Proof, Signatory, prove, signed_request
+from orchestrator.oversight.requests import ApprovalRequest, evaluated, fold_requests, require_live
+from orchestrator.people import ANONYMOUS, Proof, Signatory, approval_request_by, identify
 from orchestrator.policy import Person, Role, Ruleset
 from orchestrator.ports.journal import Journal, retry_on_conflict
 
@@ -39,7 +39,7 @@ class Granted:
 class Waiting:
     """It waits for approvals. ``request`` is live, and was made now or before."""
 
-    request: Request
+    request: ApprovalRequest
 
     @property
     def text(self) -> str:
@@ -68,18 +68,18 @@ async def authorise(
     finds a live request of the same content.
 
     ``needed``: people besides the one who asks, by the ruleset in force. ``by``: who runs the process. ``signatory``:
-    the person who asks, if she can prove it; then she cannot approve. Raises as ``people.prove``. SIDE EFFECTS: appends
-    ApprovalRequested if there is no live request.
+    the person who asks, if she can prove it; then she cannot approve. Raises as ``people.identify``. SIDE EFFECTS:
+    appends ApprovalRequested if there is no live request.
     """
     if needed <= 0:
         return Granted(None)
     journal_id = await journal.identity()
     digest = content_hash(dict(content))
 
-    def live(oversight: Oversight, now: datetime) -> Request | None:
+    def live(oversight: Oversight, now: datetime) -> ApprovalRequest | None:
         policy = in_force(oversight, settings).policy
         found = [
-            evaluated(STREAM, approval, policy, journal_id)
+            evaluated(DECISIONS_STREAM, approval, policy, journal_id)
             for approval in oversight.approvals.values()
             # One that asked for fewer people, or for others, was made under another ruleset.
             if approval.is_about(subject, digest, needed) and approval.asked.role == role and approval.is_live(now)
@@ -90,7 +90,7 @@ async def authorise(
         if live(oversight, now) is not None:
             return ()
         policy = in_force(oversight, settings).policy
-        asked = signed_request(
+        asked = approval_request_by(
             subject,
             role,
             dict(content),
@@ -98,7 +98,7 @@ async def authorise(
             by=by,
             signatory=signatory,
             people=policy.people,
-            journal=journal_id,
+            journal_id=journal_id,
             now=now,
             expires_at=now + timedelta(seconds=policy.approvals.expires),
         )
@@ -118,11 +118,11 @@ async def authorise(
 
 
 async def approve(
-    journal: Journal, request: Request, signatory: Signatory, *, settings: Ruleset, clock: Clock
-) -> Request:
+    journal: Journal, request: ApprovalRequest, signatory: Signatory, *, settings: Ruleset, clock: Clock
+) -> ApprovalRequest:
     """Records one person's approval of a request, signed by her. A second time by the same person changes nothing.
 
-    Raises as ``people.prove``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
+    Raises as ``people.identify``; PolicyRefused ``approval_by_requester``, ``approval_expired``, ``approval_used``.
     SIDE EFFECTS: appends ApprovalGiven to the request's stream.
     """
     journal_id = await journal.identity()
@@ -130,9 +130,9 @@ async def approve(
     asked = request.approval.asked
     require_live(request.approval, clock())
     people = in_force(oversight, settings).policy.people
-    proof = prove(approval_text(asked, journal_id), people, Role(asked.role), signatory)
+    proof = identify(approval_text(asked, journal_id), people, Role(asked.role), signatory)
 
-    async def attempt() -> Request:
+    async def attempt() -> ApprovalRequest:
         now = clock()
         recorded = await journal.read(request.stream)
         oversight = await read_oversight(journal)
@@ -148,7 +148,7 @@ async def approve(
             after=len(recorded),
             at=now,
             # Whoever loses her role at this very moment has lost it.
-            unchanged={} if request.stream == STREAM else {STREAM: oversight.length},
+            unchanged={} if request.stream == DECISIONS_STREAM else {DECISIONS_STREAM: oversight.length},
         )
         return evaluated(request.stream, fold_requests([*recorded, *new])[request.id], policy, journal_id)
 

@@ -11,11 +11,11 @@ from datetime import datetime
 from orchestrator.authorization.gate import change_of, change_wait, stop_wait
 from orchestrator.lifecycle.decide import Act, End, Halt, Wait, next_action
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight, content_hash
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight, content_hash
 from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, Parameters, Step
 from orchestrator.models import ChainAccount
 from orchestrator.oversight.records import in_force
-from orchestrator.oversight.requests import Request, evaluated
+from orchestrator.oversight.requests import ApprovalRequest, evaluated
 from orchestrator.policy import Ruleset
 
 _RESUME = "(orchestrator resume)"
@@ -28,7 +28,7 @@ class Outlook:
     seen: Oversight
     mine: Ruleset
     parameters: Parameters
-    journal: str
+    journal_id: str
     """Its id."""
     now: datetime
     certificate_key: str | None = None
@@ -40,18 +40,18 @@ class Outlook:
             return None
         return self._change() or self._next(account_id, state, op)
 
-    def requests(self, account_id: str, state: AccountState) -> list[Request]:
+    def requests(self, account_id: str, state: AccountState) -> list[ApprovalRequest]:
         """The live requests for approval of an account, the oldest first."""
         return self._live(account_id, state)
 
-    def changes(self) -> list[Request]:
+    def changes(self) -> list[ApprovalRequest]:
         """The live requests for approval that are not about one account, the oldest first."""
-        return self._live(STREAM, self.seen)
+        return self._live(DECISIONS_STREAM, self.seen)
 
-    def _live(self, stream: str, of: AccountState | Oversight) -> list[Request]:
+    def _live(self, stream: str, of: AccountState | Oversight) -> list[ApprovalRequest]:
         policy = in_force(self.seen, self.mine).policy
         live = [approval for approval in of.approvals.values() if approval.is_live(self.now)]
-        return [evaluated(stream, approval, policy, self.journal) for approval in live]
+        return [evaluated(stream, approval, policy, self.journal_id) for approval in live]
 
     def _next(self, account_id: str, state: AccountState, op: Operation) -> Wait:
         since = op.touched_at or op.started_at
@@ -79,7 +79,7 @@ class Outlook:
         asked = seen.request_for("ruleset", content_hash(content), seen.ruleset.approvals_for(mine), self.now)
         if asked is None:
             return None
-        request = evaluated(STREAM, asked, seen.ruleset.policy, self.journal)
+        request = evaluated(DECISIONS_STREAM, asked, seen.ruleset.policy, self.journal_id)
         return None if request.is_granted else change_wait(asked, request.needed, content)
 
     def _stop(self, state: AccountState, op: Operation, step: Step) -> Wait | None:
@@ -88,11 +88,14 @@ class Outlook:
             chain = state.deployed.chain_id
             last = self.seen.keys.get(self.certificate_key)
             address = None if last is None else last.address
-            stop = self.seen.stop_for(key=self.certificate_key, address=address, chain=chain)
+            stop = self.seen.stop_for_key(self.certificate_key, address=address, chain=chain)
         elif step in FOR_A_SIGNATURE and state.owner is not None:
             owner = ChainAccount.parse(state.owner)
-            by = op.signed.by_key if op.signed is not None else ""  # as the steps themselves ask
-            stop = self.seen.stop_for(key=by, address=owner.address, chain=str(owner.chain))
+            chain = str(owner.chain)  # asked as the steps themselves ask
+            if op.signed is None:
+                stop = self.seen.stop_for_address(owner.address, chain=chain)
+            else:
+                stop = self.seen.stop_for_key(op.signed.key_name, address=owner.address, chain=chain)
         else:
             return None
         return None if stop is None else stop_wait(stop, self.now, self.parameters.patience)

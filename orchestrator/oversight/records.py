@@ -9,7 +9,7 @@ from typing import Final
 
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import Disposition, JournalError
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight, fold_oversight
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.policy import Ruleset
 from orchestrator.ports.journal import Journal, retry_on_conflict
@@ -74,7 +74,7 @@ async def record(
         new = decide(oversight, now)
         if not new:
             return oversight, False
-        recorded = await journal.append(STREAM, new, after=oversight.length, at=now)
+        recorded = await journal.append(DECISIONS_STREAM, new, after=oversight.length, at=now)
         return fold_oversight(recorded, oversight), True
 
-    return await retry_on_conflict(attempt, STREAM)
+    return await retry_on_conflict(attempt, DECISIONS_STREAM)

@@ -53,9 +53,9 @@ class SigningKeyCalls(Protocol):
 class RequestKeyChanges:
     """Changes of the platform's key through one client, one at a time over all processes of the folder.
 
-    ``platform``: a client that signs with the keys of ``folder`` (``connect.managed_client``). ``journal``: gives the
-    approval before a change begins, and records what was done; None: neither. ``patience``: seconds to wait for
-    another process that changes the key.
+    ``platform``: a client that signs with the keys of ``folder`` (``connect.client_with_request_keys``). ``journal``:
+    gives the approval before a change begins, and records what was done; None: neither. ``patience``: seconds to wait
+    for another process that changes the key.
     """
 
     def __init__(

@@ -114,4 +114,4 @@ async def record_changes(folder: RequestKeyFolder, journal: RequestKeyJournal) -
                     requests=file.approvals if is_last and action != "created" else (),
                 )
             )
-            await asyncio.to_thread(folder.recorded, file.name)
+            await asyncio.to_thread(folder.drop_recorded_change, file.name)

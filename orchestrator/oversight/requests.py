@@ -11,7 +11,7 @@ from orchestrator import eip191
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import PolicyRefused, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Approval, Oversight, fold_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Approval, Oversight, fold_approval
 from orchestrator.lifecycle.person_signatures import approvals_needed, is_asker_proven, supporters
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.oversight.records import Clock, in_force
@@ -27,7 +27,7 @@ _APPROVAL = (o.ApprovalRequested, o.ApprovalGiven, o.ApprovalUsed)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApprovalRequest:
     """A request where it is in the journal."""
 
     stream: str
@@ -46,17 +46,17 @@ class Request:
     @property
     def account_id(self) -> str | None:
         """The account whose closure it is about."""
-        return None if self.stream == STREAM else self.stream
+        return None if self.stream == DECISIONS_STREAM else self.stream
 
     @property
     def is_granted(self) -> bool:
         return len(self.by) >= self.needed
 
 
-def evaluated(stream: str, approval: Approval, policy: Policy, journal_id: str) -> Request:
+def evaluated(stream: str, approval: Approval, policy: Policy, journal_id: str) -> ApprovalRequest:
     """A request of the journal ``journal_id`` under a policy: who has approved it by a valid signature, and how many
     must."""
-    return Request(
+    return ApprovalRequest(
         stream,
         approval,
         by=supporters(approval, policy.people, journal_id, eip191.recover),
@@ -65,14 +65,14 @@ def evaluated(stream: str, approval: Approval, policy: Policy, journal_id: str) 
     )
 
 
-async def pending(journal: Journal, *, settings: Ruleset, clock: Clock) -> list[Request]:
+async def pending(journal: Journal, *, settings: Ruleset, clock: Clock) -> list[ApprovalRequest]:
     """All live requests, of all streams, the oldest first. Reads the whole journal, a page at a time."""
     oversight = await read_oversight(journal)
     now = clock()
     return [request for request in await _all(journal, oversight, settings) if request.approval.is_live(now)]
 
 
-async def find(journal: Journal, what: str, *, settings: Ruleset, clock: Clock) -> Request:
+async def find(journal: Journal, what: str, *, settings: Ruleset, clock: Clock) -> ApprovalRequest:
     """The one live request that ``what`` names: an account's id (its newest request: what stands on the account now),
     a request's id, the beginning of one of these (6 characters or more), or ``policy``.
 
@@ -100,19 +100,19 @@ async def find(journal: Journal, what: str, *, settings: Ruleset, clock: Clock) 
     )
 
 
-async def _candidates(journal: Journal, what: str, settings: Ruleset) -> list[Request]:
+async def _candidates(journal: Journal, what: str, settings: Ruleset) -> list[ApprovalRequest]:
     """The requests that ``what`` may name, in as few reads as possible: of the account's own stream, of the stream
     ``signing``, or all."""
     oversight = await read_oversight(journal)
     if _ACCOUNT.fullmatch(what.lower()) is not None:
         return await _requests(journal, oversight, settings, await journal.read(what.lower()))
-    found = await _requests(journal, oversight, settings, await journal.read(STREAM))
+    found = await _requests(journal, oversight, settings, await journal.read(DECISIONS_STREAM))
     if what == "policy" or (len(what) > _COMMON and any(_is_named(request, what) for request in found)):
         return found
     return await _all(journal, oversight, settings)
 
 
-async def _all(journal: Journal, oversight: Oversight, settings: Ruleset) -> list[Request]:
+async def _all(journal: Journal, oversight: Oversight, settings: Ruleset) -> list[ApprovalRequest]:
     recorded: list[Recorded] = []
     after = 0
     while page := await journal.read_all(after, _PAGE):
@@ -123,7 +123,7 @@ async def _all(journal: Journal, oversight: Oversight, settings: Ruleset) -> lis
 
 async def _requests(
     journal: Journal, oversight: Oversight, settings: Ruleset, recorded: Sequence[Recorded]
-) -> list[Request]:
+) -> list[ApprovalRequest]:
     """The requests in these events, the oldest first."""
     policy, journal_id = in_force(oversight, settings).policy, await journal.identity()
     streams: dict[str, list[Recorded]] = {}
@@ -137,13 +137,13 @@ async def _requests(
     return sorted(found, key=lambda request: request.approval.at)
 
 
-def _is_named(request: Request, what: str) -> bool:
+def _is_named(request: ApprovalRequest, what: str) -> bool:
     if what == "policy":
         return request.approval.asked.subject == "ruleset"
     return _names_account(request, what) or (len(what) >= _SHORTEST_PREFIX and request.id.startswith(what.lower()))
 
 
-def _names_account(request: Request, what: str) -> bool:
+def _names_account(request: ApprovalRequest, what: str) -> bool:
     return (
         request.account_id is not None and len(what) >= _SHORTEST_PREFIX and request.account_id.startswith(what.lower())
     )

@@ -24,7 +24,7 @@ from orchestrator.lifecycle.person_signatures import agreeing, resume_text
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import Address, ChainId
 from orchestrator.oversight.records import DRAIN, Clock, Drain, in_force, record
-from orchestrator.people import Proof, Signatory, prove
+from orchestrator.people import Proof, Signatory, identify
 from orchestrator.policy import Person, Role, Ruleset
 from orchestrator.ports.journal import Journal
 
@@ -89,10 +89,10 @@ async def stop(
 
 
 async def resume(journal: Journal, scope: str, signatory: Signatory, *, settings: Ruleset, clock: Clock) -> Resumption:
-    """One person's agreement that signing goes on in exactly this scope; the second different person's ends the stop.
+    """Records one person's agreement. When a second, different person agrees, the stop of exactly this scope ends.
 
-    Nothing is stopped there, or this person has agreed before: nothing is written. ``settings``: the ruleset that holds
-    while none was adopted. Raises as ``people.prove``; PolicyRefused ``resume_impossible`` if the ruleset in force does
+    Writes nothing if there is no such stop, or this person already agreed. ``settings``: the ruleset that holds while
+    none was adopted. Raises as ``people.identify``; PolicyRefused ``resume_impossible`` if the ruleset in force does
     not have two people for it. SIDE EFFECTS: appends ResumeAgreed, and SigningResumed with the second one.
     """
     journal_id = await journal.identity()
@@ -118,13 +118,13 @@ async def resume(journal: Journal, scope: str, signatory: Signatory, *, settings
 def _proofs(
     stops: Sequence[Stop], people: Mapping[str, Person], journal_id: str, signatory: Signatory
 ) -> list[tuple[Stop, Proof]]:
-    """A key signs for each stop; a given signature is for one of them. Raises as ``prove``."""
+    """A key signs for each stop; a given signature is for one of them. Raises as ``identify``."""
     if signatory.signature is None:
-        return [(held, prove(resume_text(held, journal_id), people, Role.OPERATOR, signatory)) for held in stops]
+        return [(held, identify(resume_text(held, journal_id), people, Role.OPERATOR, signatory)) for held in stops]
     refusal: OrchestratorError | None = None
     for held in stops:
         try:
-            return [(held, prove(resume_text(held, journal_id), people, Role.OPERATOR, signatory))]
+            return [(held, identify(resume_text(held, journal_id), people, Role.OPERATOR, signatory))]
         except (PolicyRefused, SigningError) as error:
             refusal = refusal or error
     if refusal is not None:

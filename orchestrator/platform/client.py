@@ -1,4 +1,4 @@
-"""The card platform's API, call by call: implements ``orchestrator.ports.Platform`` and the rest of the API.
+"""The card platform's API, call by call: implements ``orchestrator.ports.platform.Platform`` and the rest of the API.
 
 Stable codes of PlatformRefused: ``account_not_found``, ``customer_not_found``, ``customer_not_active``,
 ``webhook_not_found``, ``signature_refused``, ``challenge_expired``, ``idempotency_mismatch``,
@@ -155,7 +155,7 @@ class PlatformClient(ProgrammeCalls):
         """``PATCH /accounts/{id}/deactivate``. None where the answer has no body."""
         return await self._change("PATCH", ("accounts", _account(account_id), "deactivate"), key)
 
-    async def activate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
+    async def reactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
         """``PATCH /accounts/{id}/activate``: undoes a deactivation. None where the answer has no body."""
         return await self._change("PATCH", ("accounts", _account(account_id), "activate"), key)
 

@@ -45,7 +45,7 @@ from orchestrator.platform.answers import (
 )
 from orchestrator.platform.auth import Token, TokenKeeper, read_token
 from orchestrator.platform.clock import Clock
-from orchestrator.platform.session_key import SessionKey
+from orchestrator.platform.current_request_key import CurrentRequestKey
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.transport import Answer, Call, Http, ItemReader, canonical_url
 from orchestrator.ports.platform import Permit
@@ -69,7 +69,7 @@ class Session:
         self._path = urlsplit(self._base).path.rstrip("/")
         self._api_key = settings.api_key
         self._api_secret = settings.api_secret
-        self.signing_key = SessionKey(settings, request_keys)
+        self.signing_key = CurrentRequestKey(settings, request_keys)
         self._http = Http(
             tls=self._base.startswith("https://"),
             timeout_seconds=settings.timeout_seconds,

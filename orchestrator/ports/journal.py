@@ -92,8 +92,8 @@ class Journal(Protocol):
     # --- signatures --------------------------------------------------------------------------------------------------
 
     def in_flight(self) -> AbstractAsyncContextManager[None]:
-        """Whoever stops signing waits, after that is journaled, until nobody holds this any more: what is checked and
-        done within it is done before that, or has read the stop."""
+        """Hold this while you check decisions and act on them. A stop is journaled first and then waits for all
+        holders, so a holder has either seen the stop or finished before ``stop`` returns."""
         ...
 
     async def landed(self, patience: float) -> bool:

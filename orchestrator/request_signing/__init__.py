@@ -5,7 +5,7 @@
     key_folder       all managed keys, beside the keystore, and the changes of their files
     change_lock      one change at a time, over all processes
 
-Above this: ``platform.session_key`` picks the key for a client's requests and exchanges it without a failing request;
-``oversight.request_key_changes`` uploads, rotates and revokes keys; ``oversight.request_key_journal`` has the changes
-approved and journaled; ``cli.request_keys`` is ``orchestrator keys request``.
+Above this: ``platform.current_request_key`` picks the key for a client's requests and exchanges it without a failing
+request; ``oversight.request_key_changes`` uploads, rotates and revokes keys; ``oversight.request_key_journal`` has the
+changes approved and journaled; ``cli.request_keys`` is ``orchestrator keys request``.
 """

@@ -225,7 +225,7 @@ class RequestKeyFolder:
             gone = key_file.without_private(file, State.REVOKED)
             return self._replace(gone, state=State.REVOKED, unrecorded=(*file.unrecorded, "revoked"))
 
-    def recorded(self, name: str) -> RequestKeyFile:
+    def drop_recorded_change(self, name: str) -> RequestKeyFile:
         """Removes the oldest entry of ``unrecorded``: it is in the journal now."""
         with self._writing(name, *State) as file:
             return self._replace(file, unrecorded=file.unrecorded[1:])

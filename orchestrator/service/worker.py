@@ -22,7 +22,7 @@ from orchestrator.app import Orchestrator
 from orchestrator.chain.node.canonical import not_canonical
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
-from orchestrator.connect import open_platform
+from orchestrator.connect import make_platform
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
 from orchestrator.models import AccountId, Outcome
@@ -63,8 +63,8 @@ class Worker:
         self._orchestrator = orchestrator
         self._interval = settings.poll_interval
         keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
-        self._platform = open_platform(settings, keys.request)
-        self.keys = KeyMonitor(keys.managed, None if own else keys.request, report=_log_key_trouble)
+        self._platform = make_platform(settings, keys.request_keys)
+        self.keys = KeyMonitor(keys.managed, None if own else keys.request_keys, report=_log_key_trouble)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
         self._backlog = Backlog(orchestrator.journal)
@@ -183,7 +183,7 @@ class Worker:
                 if name in self._backlog:
                     self._waiting[name] = None
             elif name in self._backlog:
-                pause = self._interval * _LONGEST  # somebody may mend the setting or the key meanwhile
+                pause = self._interval * _LONGEST  # somebody may fix the setting or the key meanwhile
         except Exception as surprise:  # noqa: BLE001  a broken invariant of one account must not stop the others
             _log.error("poll_broken", account=name, error=type(surprise).__name__, exc_info=True)
             pause = self._interval * _LONGEST if name in self._backlog else None

@@ -78,7 +78,7 @@ class BackendSigner:
     def sign_message(self, message: bytes) -> bytes:
         """65 bytes r, s, v (27 or 28, low s) over EIP-191's personal message, which recover to ``address``.
 
-        SIDE EFFECTS: a call of the back end. Raises KeyUnavailable as ``signers.backend`` lists it, and SettingsError.
+        SIDE EFFECTS: a call of the back end. Raises SettingsError, and KeyUnavailable as ``backends.backend`` lists it.
         """
         return (self._sign or self._opened())(message)
 

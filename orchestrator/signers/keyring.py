@@ -46,7 +46,7 @@ class Scan:
 
 
 class Keyring:
-    """A folder of keys (``ports.Keyring``). One for a process: what it has opened is kept in it.
+    """A folder of keys (``ports.signers.Keyring``). One for a process: what it has opened is kept in it.
 
     ``passwords``: of the key files. ``pins``: of PKCS#11 tokens whose URI names no file (default: as ``passwords``).
     ``work_factor``: scrypt's N for files that it writes (lower it only for tests and devnets). ``timeout``: seconds

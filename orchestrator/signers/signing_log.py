@@ -76,23 +76,23 @@ class FileSigningLog:
         found = (name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX))
         return frozenset(name for name in found if _JOURNAL.fullmatch(name))
 
-    def entries(self, journal: str) -> list[LogEntry]:
+    def entries(self, journal_id: str) -> list[LogEntry]:
         """All lines for a journal, oldest first. Raises KeyUnavailable ``signing_log_unreadable``."""
-        path = self._path(journal)
+        path = self._path(journal_id)
         with self._opened(path) as file:
             return [] if file is None else self._parsed(path, file.read())
 
-    def last(self, journal: str) -> LogEntry | None:
+    def last(self, journal_id: str) -> LogEntry | None:
         """Of the newest epoch the entry with the highest ``seq``, or None before the first. Reads the log's end."""
-        return self._end(journal).last
+        return self._end(journal_id).last
 
-    def _end(self, journal: str) -> _End:
-        path = self._path(journal)
+    def _end(self, journal_id: str) -> _End:
+        path = self._path(journal_id)
         with self._lock, self._opened(path) as file:
             if file is None:
-                self._ends.pop(journal, None)
+                self._ends.pop(journal_id, None)
                 return _End()
-            status, known = os.fstat(file.fileno()), self._ends.get(journal, _End())
+            status, known = os.fstat(file.fileno()), self._ends.get(journal_id, _End())
             if status.st_ino != known.inode or status.st_size < known.size:  # another file than the one read before
                 known = _End(status.st_ino, self._tail(file, status.st_size))
             file.seek(known.size)
@@ -105,7 +105,7 @@ class FileSigningLog:
                 max(candidates, key=lambda entry: (entry.epoch, entry.seq), default=None),
                 (*known.recent, *fresh)[-_RECENT:],
             )
-            self._ends[journal] = end
+            self._ends[journal_id] = end
             return end
 
     @staticmethod
@@ -138,15 +138,15 @@ class FileSigningLog:
     def _parsed(self, path: Path, data: bytes) -> list[LogEntry]:
         return [self._parse(path, line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
 
-    def note(self, journal: str, entry: LogEntry) -> None:
+    def note(self, journal_id: str, entry: LogEntry) -> None:
         """SIDE EFFECTS: appends the entry, on disk before this returns. An entry that is there already is left alone.
 
         Raises KeyUnavailable, code ``signing_log_unwritable`` (retry: no key was touched) or ``…_unreadable``.
         """
-        path = self._path(journal)
+        path = self._path(journal_id)
         files.make_private_folder(self._folder.parent, "keystore folder")
         files.make_private_folder(self._folder, "signing log's folder")
-        if entry in self._end(journal).recent:
+        if entry in self._end(journal_id).recent:
             return
         line = json.dumps(asdict(entry), separators=(",", ":"), sort_keys=True).encode("ascii") + b"\n"
         try:
@@ -196,10 +196,10 @@ class FileSigningLog:
             raise self._unreadable(path, "a line is no entry")
         return LogEntry(**data)
 
-    def _path(self, journal: str) -> Path:
-        if _JOURNAL.fullmatch(journal) is None:
-            raise AssertionError(f"a journal's id is a UUID, got {journal!r}")
-        return self._folder / f"{journal}{_SUFFIX}"
+    def _path(self, journal_id: str) -> Path:
+        if _JOURNAL.fullmatch(journal_id) is None:
+            raise AssertionError(f"a journal's id is a UUID, got {journal_id!r}")
+        return self._folder / f"{journal_id}{_SUFFIX}"
 
     @staticmethod
     def _unreadable(path: Path, why: str) -> KeyUnavailable:

@@ -7,9 +7,9 @@ import asyncio
 from orchestrator.authorization.gate import count_approvals, read_oversight
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Wait
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.stages import closure_approval, closure_content
-from orchestrator.people import signed_request
+from orchestrator.people import approval_request_by
 from orchestrator.policy.document import ROLE_FOR
 from orchestrator.session import AccountSession
 
@@ -17,11 +17,11 @@ from orchestrator.session import AccountSession
 async def ask_approval(session: AccountSession) -> Action | None:
     """SIDE EFFECTS: journals the request, bound to the hash of what preflight found. Asked once: it is a wait then.
 
-    Raises as ``people.prove`` where the person who runs this process cannot be proven to be one of the policy's.
+    Raises as ``people.identify`` where the person who runs this process cannot be proven to be one of the policy's.
     """
     op, services, now = session.op, session.services, session.now()
     asked = await asyncio.to_thread(
-        signed_request,
+        approval_request_by,
         "closure",
         ROLE_FOR["closure"],
         closure_content(session.account_id, session.state, op),
@@ -29,7 +29,7 @@ async def ask_approval(session: AccountSession) -> Action | None:
         by=op.by or services.actor,
         signatory=services.signatory,
         people=services.ruleset.policy.people,
-        journal=await services.journal.identity(),
+        journal_id=await services.journal.identity(),
         now=now,
         expires_at=now + services.parameters.approval_life,
     )
@@ -53,5 +53,5 @@ async def take_approval(session: AccountSession) -> Action | None:
             approval.at,
             approval.asked.expires_at,
         )
-    await session.record(o.ApprovalUsed(request=approval.asked.request), unchanged={STREAM: seen.length})
+    await session.record(o.ApprovalUsed(request=approval.asked.request), unchanged={DECISIONS_STREAM: seen.length})
     return None

@@ -140,4 +140,4 @@ def _behind(examined: Examined, certified: BlockRef | None) -> bool:
 
 
 _REISSUED = frozenset({"analysis_not_run", "no_certificate"})
-"""Reasons that a new certificate mends."""
+"""Reasons that a new certificate fixes."""

@@ -45,7 +45,7 @@ async def preflight(session: AccountSession) -> Action | None:
 async def prove(session: AccountSession) -> Action | None:
     """Proves at the finalized block that no call can ever change the closed wallet, and keeps the certificate.
 
-    Any other verdict than ``irreversible`` is an operator's matter. Raises ChainUnreachable while the node is in
+    Any other verdict than ``irreversible`` is for an operator to decide. Raises ChainUnreachable while the node is in
     trouble or behind. SIDE EFFECTS: stores the certificate in the journal's database and writes its file, then
     journals the proof.
     """

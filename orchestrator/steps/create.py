@@ -19,7 +19,7 @@ from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountId, CustomerId
 from orchestrator.ports.journal import retry_on_conflict
 from orchestrator.ports.platform import PlatformAccount
-from orchestrator.session import Services, new_key
+from orchestrator.session import Services, new_idempotency_key
 from orchestrator.steps.submit import says_nothing
 
 _CLOCK_MARGIN = timedelta(minutes=5)
@@ -67,7 +67,7 @@ async def _create(services: Services, customer: CustomerId, currency: str, refer
     repeated = key is not None and bool(doubtful)
     if unsent is None:
         _require_another(services, doubtful, stream)
-        key = key or new_key()
+        key = key or new_idempotency_key()
         intent = e.CreationIntended(reference=reference, customer_id=customer, currency=currency, key=key)
         await services.journal.append(stream, [intent], after=length, at=services.clock())
         length += 1
@@ -119,7 +119,8 @@ def _live_key(services: Services, intents: Sequence[Recorded]) -> str | None:
     """The last intent's key, as long as the platform remembers it since its first use."""
     key = _key(intents[-1])
     first = next(item for item in intents if _key(item) == key)
-    return key if services.parameters.is_young(first.at, services.clock(), services.parameters.key_life) else None
+    parameters = services.parameters
+    return key if parameters.is_young(first.at, services.clock(), parameters.idempotency_key_life) else None
 
 
 def _key(item: Recorded) -> str | None:
@@ -246,4 +247,4 @@ def _may_have_made(item: Recorded, customer: CustomerId, currency: str, services
     intent = item.event
     if not isinstance(intent, e.CreationIntended) or (intent.customer_id, intent.currency) != (customer, currency):
         return False
-    return services.parameters.is_young(item.at, services.clock(), services.parameters.key_life)
+    return services.parameters.is_young(item.at, services.clock(), services.parameters.idempotency_key_life)

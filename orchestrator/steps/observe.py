@@ -50,10 +50,10 @@ async def observe(session: AccountSession) -> None:
         )
     await _withdraw_reorged(session, view)
     news: list[Event] = []
-    platform = _word(account, str(customer.wallet))
+    platform = _platform_observation(account, str(customer.wallet))
     known = session.state.platform
     if known is not None and _older(platform, known, session):
-        again = _word(await session.services.platform.account(session.account_id), str(customer.wallet))
+        again = _platform_observation(await session.services.platform.account(session.account_id), str(customer.wallet))
         # An old answer is a replica's that lags, unless it is given twice: then it is the truth, whatever its time.
         platform = again if again == platform or not _older(again, known, session) else known
     if platform != known:
@@ -64,7 +64,7 @@ async def observe(session: AccountSession) -> None:
     await _notice_reissue(session)
 
 
-def _word(account: PlatformAccount, owner: str) -> e.PlatformObserved:
+def _platform_observation(account: PlatformAccount, owner: str) -> e.PlatformObserved:
     return e.PlatformObserved(
         customer_id=account.customer_id,
         status=account.status,

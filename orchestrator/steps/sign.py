@@ -27,7 +27,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Action, Halt
 from orchestrator.lifecycle.fold import PURPOSE
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight
 from orchestrator.models import ChainAccount
 from orchestrator.policy import Ruleset
 from orchestrator.ports.signers import KeyInfo, LogEntry
@@ -59,12 +59,12 @@ async def sign(session: AccountSession) -> Action | None:
         )
     await note_decisions(services.journal, services.signing_log)
     # Before keys, so that a stop needs none to be there.
-    stop = seen.stop_for(key="", address=owner.address, chain=str(owner.chain))
+    stop = seen.stop_for_address(owner.address, chain=str(owner.chain))
     if stop is not None:
         return stop_wait(stop, session.now(), services.parameters.patience)
     key = await asyncio.to_thread(services.keyring.key_for, owner.address)
     require_enabled(key, seen)
-    stop = seen.stop_for(key=key.name, address=key.address, chain=str(owner.chain))
+    stop = seen.stop_for_key(key.name, address=key.address, chain=str(owner.chain))
     if stop is not None:
         return stop_wait(stop, session.now(), services.parameters.patience)
     bound = bound_wallets(key, seen, services.ruleset)
@@ -83,7 +83,7 @@ async def sign(session: AccountSession) -> Action | None:
     if owner not in bound or owner not in key.wallets:
         await _bind(session, seen, key, owner, bound)
         return await sign(session)  # what was decided meanwhile counts
-    unchanged = {STREAM: seen.length}
+    unchanged = {DECISIONS_STREAM: seen.length}
     if op.intended is None or op.intended.digest != challenge.digest:
         intent = e.SigningIntended(
             purpose=PURPOSE[op.kind],

@@ -12,20 +12,20 @@ from datetime import datetime
 from functools import partial
 
 from orchestrator.authorization.gate import read_oversight
-from orchestrator.authorization.permission import forbidden, permitted
+from orchestrator.authorization.permission import holding_permission_to_send, reason_not_to_send
 from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
-from orchestrator.session import AccountSession, new_key
+from orchestrator.session import AccountSession, new_idempotency_key
 
 _SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
 """Refusals of ``submit`` after which the platform issues another challenge (API page)."""
 
-_TO_MEND = frozenset({"clock_skew", "platform_login_refused"})
+_OF_THE_CALLER = frozenset({"clock_skew", "platform_login_refused"})
 """Refusals of the caller, whatever the request: nothing is learnt of the account."""
 
 
@@ -34,31 +34,33 @@ async def submit(session: AccountSession) -> Action | None:
     a new challenge is fetched.
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the signature stays live. Raises as
-    ``forbidden`` besides.
+    ``reason_not_to_send`` besides.
     """
     op = session.op
     if op.signed is None or op.challenge is None:
         raise AssertionError("a signature is made before it is submitted")
     seen = await read_oversight(session.services.journal)
-    found = await forbidden(session, seen)
+    found = await reason_not_to_send(session, seen)
     if found is not None:
         return found
-    key = op.signed.key
-    if key is None or _stale(session, op.signed.key_at):
-        key = new_key()
-        await session.record(e.SubmissionIntended(digest=op.signed.digest, key=key), unchanged={STREAM: seen.length})
+    key = op.signed.idempotency_key
+    if key is None or _stale(session, op.signed.idempotency_key_at):
+        key = new_idempotency_key()
+        await session.record(
+            e.SubmissionIntended(digest=op.signed.digest, key=key), unchanged={DECISIONS_STREAM: seen.length}
+        )
     submission = Submission(
         signer=ChainAccount.parse(op.signed.signer),
         challenge=op.challenge.challenge,
         signature=bytes.fromhex(op.signed.signature.removeprefix("0x")),
     )
     try:
-        permit = partial(permitted, session)
+        permit = partial(holding_permission_to_send, session)
         await session.services.platform.submit(session.account_id, submission, key=key, permit=permit)
     except JournalError as error:
         if error.code != "journal_moved":
             raise
-        found = await forbidden(session, await read_oversight(session.services.journal))
+        found = await reason_not_to_send(session, await read_oversight(session.services.journal))
         if found is None:
             raise  # decided back meanwhile
         return found
@@ -80,22 +82,22 @@ async def submit(session: AccountSession) -> Action | None:
 
 
 async def request(session: AccountSession) -> Action | None:
-    """Sends the operation's modifying request: deactivate, activate (for reactivation) or DELETE (for closure).
+    """Sends the operation's modifying request: to deactivate, reactivate or close the account.
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the operation stays as it is.
     """
     op = session.op
-    key = op.request.key if op.request is not None else None
+    key = op.request.idempotency_key if op.request is not None else None
     if key is None or _stale(session, op.request.at if op.request else None):
         if key is not None and await _closing(session):
             await session.record(e.RequestAccepted(operation=op.kind))
             return None
-        key = new_key()
+        key = new_idempotency_key()
         await session.record(e.RequestIntended(operation=op.kind, key=key))
     platform = session.services.platform
     calls = {
         OperationKind.DEACTIVATE: platform.deactivate,
-        OperationKind.REACTIVATE: platform.activate,
+        OperationKind.REACTIVATE: platform.reactivate,
         OperationKind.CLOSE: platform.close,
     }
     try:
@@ -114,7 +116,7 @@ async def request(session: AccountSession) -> Action | None:
 def says_nothing(refused: PlatformRefused) -> bool:
     """Whether a refusal is passing (rate limit, another request in progress) or about the caller (credentials, clock):
     it does not say what became of this request, nor of an earlier one under the same key."""
-    return refused.disposition is Disposition.RETRY or refused.status == 401 or refused.code in _TO_MEND
+    return refused.disposition is Disposition.RETRY or refused.status == 401 or refused.code in _OF_THE_CALLER
 
 
 async def offered_challenge(session: AccountSession) -> Challenge | None:
@@ -142,4 +144,4 @@ async def _closing(session: AccountSession) -> bool:
 
 def _stale(session: AccountSession, at: datetime | None) -> bool:
     parameters = session.services.parameters
-    return at is not None and not parameters.is_young(at, session.now(), parameters.key_life)
+    return at is not None and not parameters.is_young(at, session.now(), parameters.idempotency_key_life)

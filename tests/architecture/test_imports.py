@@ -1,6 +1,8 @@
 """The directions of imports (.importlinter), the command line's speed, and rules that no linter knows."""
 
 import ast
+import pkgutil
+import re
 import subprocess
 import sys
 from functools import cache
@@ -24,6 +26,7 @@ EDGES = {
     "pkcs11": "signers",
     "botocore": "signers",
 }
+_NAME = re.compile(r"``([a-z_]+(?:(?:\.[A-Za-z_0-9]+)+|(?:/[a-z_0-9]+)+\.py))``")
 OUTSIDE_OF_THE_LAYERS = {"cli", "devnet", "service", "doctor"}
 """They put parts together for people and tests, and may use a library for themselves."""
 
@@ -227,3 +230,35 @@ def test_no_module_leaves_another_recursion_limit():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split()[-1:] == ["1000"], done.stderr
+
+
+# --- what documentation strings name ---------------------------------------------------------------------------------
+
+
+def _named(path: Path) -> set[str]:
+    """What the file's strings name in double backticks: ``a.b`` or ``a/b.py``."""
+    texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    return {name for text in texts if isinstance(text, str) for name in _NAME.findall(text)}
+
+
+def _is_there(name: str) -> bool:
+    if "/" in name:
+        return (PACKAGE / name).exists() or (TOP / name).exists()
+    try:
+        pkgutil.resolve_name(f"orchestrator.{name.removeprefix('orchestrator.')}")
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_modules_that_documentation_strings_name_exist():
+    """Of the package's own. Names that begin with ``policy.`` are members of a policy's document."""
+    ours = {path.parts[0].removesuffix(".py") for path in modules()} - {"policy"} | {"orchestrator"}
+    named = {
+        (str(path), name)
+        for path in modules()
+        for name in _named(PACKAGE / path)
+        if "/" in name or name.split(".")[0] in ours
+    }
+    assert len(named) > 40
+    assert {(path, name) for path, name in named if not _is_there(name)} == set()

@@ -8,7 +8,7 @@ from coincurve import PrivateKey
 from orchestrator import eip191
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight, fold_oversight
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight, fold_oversight
 from orchestrator.lifecycle.person_signatures import approval_text
 from orchestrator.oversight.reconcile import Reconciliation, reconcile
 from orchestrator.policy import Person, Role
@@ -21,7 +21,7 @@ PEOPLE = {name: Person(address=eip191.address_of(key.public_key), roles=tuple(Ro
 
 def oversight(here) -> Oversight:
     """All that people have decided so far."""
-    return fold_oversight(here.run(here.journal.read(STREAM)))
+    return fold_oversight(here.run(here.journal.read(DECISIONS_STREAM)))
 
 
 def say(here, stream: str, *events) -> None:
@@ -32,7 +32,7 @@ def say(here, stream: str, *events) -> None:
 
 def decide(here, *events) -> None:
     """What people decide, in another process."""
-    say(here, STREAM, *events)
+    say(here, DECISIONS_STREAM, *events)
 
 
 def stop(scope: str = "all", name: str = "stop-1", address: str | None = None) -> o.SigningStopped:
@@ -109,7 +109,7 @@ def reconciled(here, reason: str = "restored from last night") -> Reconciliation
         await observe(await AccountSession.load(account_id, here.services))
 
     async def run():
-        known = [stream for stream in await here.journal.streams() if stream != STREAM and ":" not in stream]
+        known = [stream for stream in await here.journal.streams() if stream != DECISIONS_STREAM and ":" not in stream]
         return await reconcile(here.services, known, look_back, reason=reason, by="os:eve")
 
     return here.run(run())

@@ -14,7 +14,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind, to_address
 from orchestrator.policy import Approvals, ChallengePolicy, KeyPolicy, Limit, Person, Policy, Role, Ruleset
@@ -114,8 +114,8 @@ def test_a_stop_between_the_look_and_the_intent_keeps_the_intent_out(here, accou
 async def stopped_elsewhere(here) -> None:
     """By a connection of its own, as another process."""
     async with await Journal.open(f"sqlite:///{here.folder.name}/journal.db") as journal:
-        length = len(await journal.read(STREAM))
-        await journal.append(STREAM, [stop("all")], after=length, at=here.now)
+        length = len(await journal.read(DECISIONS_STREAM))
+        await journal.append(DECISIONS_STREAM, [stop("all")], after=length, at=here.now)
 
 
 def test_only_the_rulesets_domains_are_signed_for(lab):

@@ -10,7 +10,7 @@ from orchestrator.errors import KeyUnavailable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.models import ChainId, OperationKind, to_address
 from orchestrator.policy import Approvals, KeyPolicy, Limit, Person, Policy, Role
 from tests.authorization.decisions import changed, decide, stop
@@ -114,7 +114,9 @@ def refused(here, account) -> str:
 
 
 def bound_in_the_journal(here):
-    return [item.event.wallets for item in here.run(here.journal.read(STREAM)) if item.event.type == "key_changed"]
+    return [
+        item.event.wallets for item in here.run(here.journal.read(DECISIONS_STREAM)) if item.event.type == "key_changed"
+    ]
 
 
 def test_a_key_that_was_bound_by_hand_signs_nothing_until_the_journal_says_so(lab):

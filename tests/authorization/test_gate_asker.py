@@ -12,7 +12,7 @@ from orchestrator import eip191
 from orchestrator.errors import KeyUnavailable, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Wait
-from orchestrator.lifecycle.oversight_state import STREAM, fold_oversight, request_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, fold_oversight, request_approval
 from orchestrator.lifecycle.person_signatures import approval_text, is_asker_proven
 from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import OperationKind
@@ -116,7 +116,7 @@ def changing(here) -> str:
 
 
 def change_of(here):
-    (approval,) = fold_oversight(here.run(here.journal.read(STREAM))).approvals.values()
+    (approval,) = fold_oversight(here.run(here.journal.read(DECISIONS_STREAM))).approvals.values()
     return approval.asked
 
 
@@ -145,12 +145,12 @@ def test_a_changed_ruleset_is_asked_for_by_the_person_who_runs_the_process_and_s
     text = approval_text(asked, identity(here))
     assert eip191.recover(text.encode(), bytes.fromhex(asked.signature[2:])) == PEOPLE["bob"].address
     assert refused(here, "policy", "bob") == "approval_by_requester"
-    write(here, STREAM, o.ApprovalGiven(request=asked.request, person="bob", signature=asked.signature))
+    write(here, DECISIONS_STREAM, o.ApprovalGiven(request=asked.request, person="bob", signature=asked.signature))
     here.advance(account)
-    assert fold_oversight(here.run(here.journal.read(STREAM))).ruleset.confirmations == 1
+    assert fold_oversight(here.run(here.journal.read(DECISIONS_STREAM))).ruleset.confirmations == 1
     assert say(here, "policy", "alice").by == ("alice",)
     assert here.settle(account) == End("done")
-    assert fold_oversight(here.run(here.journal.read(STREAM))).ruleset.confirmations == 2
+    assert fold_oversight(here.run(here.journal.read(DECISIONS_STREAM))).ruleset.confirmations == 2
 
 
 def test_nobody_signs_for_what_was_asked_for_before(lab):
@@ -276,7 +276,7 @@ def test_a_request_of_another_journal_does_not_bear_its_signature(lab):
 
 
 def in_force(here):
-    return fold_oversight(here.run(here.journal.read(STREAM))).ruleset
+    return fold_oversight(here.run(here.journal.read(DECISIONS_STREAM))).ruleset
 
 
 def test_a_closure_that_no_person_is_proven_to_ask_for_takes_one_more(lab):
@@ -383,8 +383,8 @@ def test_a_new_release_asks_nobody_to_approve_what_was_in_force(lab):
     here = services(lab)
     document = BEFORE % tuple(PEOPLE[name].address for name in NAMES)
     digest = hashlib.sha256(document.encode()).hexdigest()
-    write(here, STREAM, o.RulesetAdopted(ruleset=digest, document=document, by="os:model"))
+    write(here, DECISIONS_STREAM, o.RulesetAdopted(ruleset=digest, document=document, by="os:model"))
     account = here.create().id
     assert here.complete(account, ACTIVATE) == End("done")
-    kinds = [item.event.type for item in here.run(here.journal.read(STREAM))]
+    kinds = [item.event.type for item in here.run(here.journal.read(DECISIONS_STREAM))]
     assert kinds == ["key_changed", "ruleset_adopted"]

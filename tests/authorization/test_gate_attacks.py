@@ -12,7 +12,7 @@ from orchestrator.errors import OrchestratorError, PlatformRefused, SettingsErro
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight_state import STREAM, Stop, request_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Stop, request_approval
 from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.oversight.reconcile import reconcile
@@ -30,8 +30,8 @@ ASKING = Policy(
 async def elsewhere(here, *events):
     """Appends to the stream ``signing`` by a connection of its own: another process."""
     async with await Journal.open(f"sqlite:///{here.folder.name}/journal.db") as journal:
-        length = len(await journal.read(STREAM))
-        await journal.append(STREAM, list(events), after=length, at=here.now)
+        length = len(await journal.read(DECISIONS_STREAM))
+        await journal.append(DECISIONS_STREAM, list(events), after=length, at=here.now)
 
 
 def active(here):
@@ -117,7 +117,7 @@ def test_more_approvals_asked_by_a_new_ruleset_are_more_approvals(lab):
     under(here, policy=two, parameters=Parameters(closure_approvals=2))
     here.advance(account)
     (change,) = oversight(here).approvals.values()
-    say(here, STREAM, approved(here, change.asked, "alice"))
+    say(here, DECISIONS_STREAM, approved(here, change.asked, "alice"))
     here.advance(account)
     assert oversight(here).ruleset.policy.approvals.closure == 2
     say(here, account, approved(here, asked, "bob"))
@@ -165,7 +165,7 @@ def test_a_restored_journal_is_still_told_after_a_stop(lab):
     here.runner = type(here.runner)(here.services)
     second = here.create("two").id
     assert here.start(second, ACTIVATE).action.code == "journal_restored"
-    say(here, STREAM, stop())
+    say(here, DECISIONS_STREAM, stop())
     here.advance(second)
     assert account
     assert here.state(second).operation.halted is not None, "resolve --retry would say nothing_to_resolve"
@@ -222,7 +222,7 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
     here = lab()
     account = here.create().id
     here.begin(account, ACTIVATE)
-    say(here, STREAM, stop())
+    say(here, DECISIONS_STREAM, stop())
     processes = []
     for number in (1, 2):
         under(here, confirmations=number)
@@ -230,7 +230,7 @@ def test_two_processes_with_different_settings_do_not_adopt_in_turns_for_ever(la
         processes.append(type(here.runner)(here.services))
 
     def adopted():
-        return sum(isinstance(item.event, o.RulesetAdopted) for item in here.run(here.journal.read(STREAM)))
+        return sum(isinstance(item.event, o.RulesetAdopted) for item in here.run(here.journal.read(DECISIONS_STREAM)))
 
     for turn in range(20):
         waits = here.run(processes[turn % 2].advance(account)).action
@@ -255,12 +255,14 @@ def test_a_binding_that_a_kill_left_in_the_journal_only_is_a_binding(lab):
     with pytest.raises(lab.killed):
         here.advance(account)
     here.keys.bind = bind
-    (bound,) = (item.event for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, o.KeyChanged))
+    (bound,) = (
+        item.event for item in here.run(here.journal.read(DECISIONS_STREAM)) if isinstance(item.event, o.KeyChanged)
+    )
     # What the journal says is bound is bound: the decision is to be made on it and not on the file alone.
     seen = oversight(here)
     assert seen.keys["model"] == bound
     assert here.settle(account) == End("done")
-    again = [item for item in here.run(here.journal.read(STREAM)) if isinstance(item.event, o.KeyChanged)]
+    again = [item for item in here.run(here.journal.read(DECISIONS_STREAM)) if isinstance(item.event, o.KeyChanged)]
     assert len(again) == 1, "bound a second time: the journal's word was not asked"
 
 
@@ -278,7 +280,7 @@ def test_a_stop_that_processes_have_seen_is_not_lost_with_an_older_database(lab)
     second = here.create("two").id
 
     def change():
-        say(here, STREAM, stop())
+        say(here, DECISIONS_STREAM, stop())
         assert isinstance(here.start(second, ACTIVATE).action, Wait)
 
     restored_database(here, change)
@@ -295,7 +297,7 @@ def test_a_certificate_is_not_signed_with_a_key_that_the_journal_disabled(lab):
         action="disabled", name="seal", address="0x" + "A" * 40, backend="keystore", wallets=(), disabled=True,
         keystore=here.keys.id, by="os:eve",
     )  # fmt: skip
-    say(here, STREAM, disabled)
+    say(here, DECISIONS_STREAM, disabled)
     signed = []
     here.certifier.certify = lambda **values: signed.append(values) or b"signed"
     here.begin(account, CLOSE)
@@ -338,8 +340,8 @@ def test_an_approval_is_of_the_content_that_its_text_shows(lab):
         "ruleset", Role.ADMINISTRATOR, {"changes": ["a comma"]}, needed=1, by="os:m", now=here.now,
         expires_at=here.now + timedelta(hours=1),
     ).model_copy(update={"content_hash": harmful.asked.content_hash})  # fmt: skip
-    say(here, STREAM, shown)
-    say(here, STREAM, approved(here, shown, "alice"))
+    say(here, DECISIONS_STREAM, shown)
+    say(here, DECISIONS_STREAM, approved(here, shown, "alice"))
     here.advance(account)
     assert oversight(here).ruleset.domains == ("platform.example",)
 
@@ -367,7 +369,11 @@ def test_a_ruleset_of_a_newer_release_is_an_error_with_a_code(lab):
     account = here.create().id
     here.begin(account, ACTIVATE)
     document = {**here.services.ruleset.document, "newer": 1}
-    say(here, STREAM, o.RulesetAdopted(ruleset="0" * 64, document=rfc8785.dumps(document).decode(), by="os:eve"))
+    say(
+        here,
+        DECISIONS_STREAM,
+        o.RulesetAdopted(ruleset="0" * 64, document=rfc8785.dumps(document).decode(), by="os:eve"),
+    )
     with pytest.raises(OrchestratorError):
         here.advance(account)
 
@@ -383,7 +389,7 @@ def test_an_approver_who_has_left_is_no_break_in(lab):
     under(here, policy=ASKING.model_copy(update={"people": without}))
     here.advance(account)
     (change,) = oversight(here).approvals.values()
-    say(here, STREAM, approved(here, change.asked, "alice"))
+    say(here, DECISIONS_STREAM, approved(here, change.asked, "alice"))
     action = here.advance(account).action
     assert here.account(account).deletes == 0
     assert isinstance(action, Wait), f"one approval is missing: {action}"

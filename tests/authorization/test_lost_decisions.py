@@ -9,7 +9,7 @@ from orchestrator.authorization.restore_guard import is_decision
 from orchestrator.errors import KeyUnavailable
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.models import OperationKind
 from orchestrator.policy import Approvals, Person, Policy, Role, Ruleset
 from tests.authorization.decisions import backup, decide, oversight, reconciled, restart, restore, stop
@@ -42,7 +42,7 @@ def here(lab):
 @pytest.mark.parametrize("what", ["stop", "disabled key"])
 def test_a_lost_decision_leaves_signing_stopped_until_two_people_have_looked(here, what):
     decide(here, stop() if what == "stop" else disabled(here))
-    lost = here.run(here.journal.read(STREAM))[-1]
+    lost = here.run(here.journal.read(DECISIONS_STREAM))[-1]
     with nullcontext() if what == "stop" else pytest.raises(KeyUnavailable, match="is disabled"):
         here.start(here.second, ACTIVATE)
     before = len(here.keys.signed)
@@ -51,7 +51,7 @@ def test_a_lost_decision_leaves_signing_stopped_until_two_people_have_looked(her
     done = reconciled(here)
     assert f"decisions of people were lost with the database, up to event {lost.seq} of 2026-" in done.stopped.reason
     assert oversight(here).stops == (done.stopped,)
-    types = [item.event.type for item in here.run(here.journal.read(STREAM))]
+    types = [item.event.type for item in here.run(here.journal.read(DECISIONS_STREAM))]
     assert types[-2:] == ["journal_reconciled", "signing_stopped"], "in one append: no kill comes between them"
     assert reconciled(here) is None, "once is enough"
     here.resolve(here.second, "retry")

@@ -72,5 +72,5 @@ def expected(written: dict[str, Any]) -> Expectation:
         clock_skew=timedelta(seconds=written["clockSkew"]),
         history=ChallengeHistory(purpose(written["fetchedFor"]), purpose(written["signedFor"])),
         known_accounts=frozenset(written["knownAccounts"]),
-        resuming=written["resuming"],
+        intended=written["resuming"],
     )

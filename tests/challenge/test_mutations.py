@@ -180,7 +180,7 @@ def test_no_honest_challenge_is_signed_in_another_context(data, case):
                 {"history": dataclasses.replace(history, fetched_for=(ANOTHER, "creation"))},
                 {"now": given_.now + timedelta(seconds=3601)},
                 {"fetched_at": given_.now + given_.clock_skew + timedelta(seconds=1)},
-                {"resuming": not given_.resuming},
+                {"intended": not given_.intended},
             ]
         )
     )

@@ -74,8 +74,8 @@ def test_an_expectation_leaves_nothing_out():
         {"known_accounts": None},
         {"known_accounts": ["5b0fa2bb-9d9b-4d0a-9a26-2dd4b0d8a9b1"]},
         {"known_accounts": "5b0fa2bb-9d9b-4d0a-9a26-2dd4b0d8a9b1"},
-        {"resuming": None},
-        {"resuming": 1},
+        {"intended": None},
+        {"intended": 1},
     ],
     ids=str,
 )

@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 
 from orchestrator import eip191, schemas
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.signers.keyring import Keyring
@@ -93,7 +93,7 @@ class Desk(CommandLine):
         assert error["code"] == code, error
         return error["message"]
 
-    def journal(self, stream: str = STREAM, new: list[Event] | None = None, at=None) -> list[Recorded]:
+    def journal(self, stream: str = DECISIONS_STREAM, new: list[Event] | None = None, at=None) -> list[Recorded]:
         """The events of a stream, after these were added."""
 
         async def body():
@@ -113,5 +113,5 @@ class Desk(CommandLine):
 
         return asyncio.run(body())
 
-    def types(self, stream: str = STREAM) -> list[str]:
+    def types(self, stream: str = DECISIONS_STREAM) -> list[str]:
         return [item.event.type for item in self.journal(stream)]

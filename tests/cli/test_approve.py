@@ -10,7 +10,7 @@ import pytest
 import rfc8785
 
 from orchestrator import eip191
-from orchestrator.connect import open_ruleset
+from orchestrator.connect import make_ruleset
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight_state import request_approval
 from orchestrator.lifecycle.person_signatures import approval_text
@@ -144,13 +144,13 @@ def test_a_signature_of_another_wallet(desk):
 
 
 def test_a_changed_policy_is_shown_as_what_changes(desk):
-    before = open_ruleset(desk.settings())
+    before = make_ruleset(desk.settings())
     now = datetime.now(UTC)
     adopted = o.RulesetAdopted(ruleset=before.hash, document=rfc8785.dumps(before.document).decode(), by="os:deploy")
     policy = desk.home / "policy.toml"
     strict(desk)
     policy.write_text(policy.read_text().replace("closure = 1", "closure = 0"))
-    after = open_ruleset(desk.settings())
+    after = make_ruleset(desk.settings())
     content = {"from": before.hash, "to": after.hash, "changes": ["policy"], "document": after.document}
     asked = request_approval(
         "ruleset",

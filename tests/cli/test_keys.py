@@ -18,10 +18,10 @@ ADDRESS = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
 
 @pytest.fixture(autouse=True)
 def _cheaply(monkeypatch):
-    def open_keystore(settings):
+    def make_keystore(settings):
         return Keyring(settings.keystore, password_source(settings), work_factor=2**12)
 
-    monkeypatch.setattr("orchestrator.connect.open_keystore", open_keystore)
+    monkeypatch.setattr("orchestrator.connect.make_keystore", make_keystore)
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def killed_at(step: str, after: bool) -> Iterator[None]:
             yield
 
 
-@pytest.mark.parametrize("step", ["create", "intend_upload", "switch", "recorded"])
+@pytest.mark.parametrize("step", ["create", "intend_upload", "switch", "drop_recorded_change"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, step, after):
     request(strict, "create", "first")
@@ -186,7 +186,7 @@ def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, 
     assert strict.json("approve")["approvals"] == [], "nothing waits, and no approval is left"
 
 
-@pytest.mark.parametrize("step", ["intend_revocation", "revoke", "recorded"])
+@pytest.mark.parametrize("step", ["intend_revocation", "revoke", "drop_recorded_change"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_revocation_that_was_killed_takes_no_second_approval(strict, step, after):
     request(strict, "create", "first")

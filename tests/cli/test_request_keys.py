@@ -15,7 +15,7 @@ from orchestrator.cli.request_keys import app
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
 from orchestrator.errors import KeyUnavailable, PlatformRefused, SettingsError
 from orchestrator.journal.store import Journal
-from orchestrator.lifecycle.oversight_state import STREAM, fold_oversight
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, fold_oversight
 from orchestrator.request_signing import key_folder
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
@@ -90,7 +90,7 @@ def oversight(place):
     async def read():
         async with await Journal.open(f"sqlite:///{place / 'journal.db'}") as journal:
             assert (await journal.verify()).valid
-            return await journal.read(STREAM)
+            return await journal.read(DECISIONS_STREAM)
 
     return asyncio.run(read())
 

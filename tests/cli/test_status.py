@@ -141,14 +141,16 @@ def end_stops(cli):
 
     from orchestrator.journal.store import Journal
     from orchestrator.lifecycle.oversight_events import SigningResumed
-    from orchestrator.lifecycle.oversight_state import STREAM
+    from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 
     ends = [SigningResumed(stop=stop["stop"], people=("alice", "bob")) for stop in cli.json("stops")["stops"]]
 
     async def body():
         async with await Journal.open(cli.environment["ORCHESTRATOR_DATABASE_URL"]) as journal:
             if ends:
-                await journal.append(STREAM, ends, after=len(await journal.read(STREAM)), at=datetime.now(UTC))
+                await journal.append(
+                    DECISIONS_STREAM, ends, after=len(await journal.read(DECISIONS_STREAM)), at=datetime.now(UTC)
+                )
 
     asyncio.run(body())
 

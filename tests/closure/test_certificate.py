@@ -351,7 +351,7 @@ def test_certificates_that_were_issued_stay_valid(name):
 
 
 def test_certificates_of_todays_rules_stay_valid():
-    """Where this fails because the analysis now counts otherwise, raise ``RULES`` (``closure/rerun.py``)."""
+    """If this fails because the analysis counts otherwise, raise ``RULES`` (``closure/certificate/rerun.py``)."""
     report = verify((ISSUED / "v2-rules-2.json").read_bytes())
     assert (report.valid, report.verdict, report.version) == (True, "irreversible", 2), report.detail
     assert report.document["analysis"]["rules"] == RULES

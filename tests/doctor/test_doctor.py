@@ -23,7 +23,7 @@ from jsonschema import Draft202012Validator
 from orchestrator import schemas
 from orchestrator.app import Orchestrator
 from orchestrator.chain.node.rpc import Rpc
-from orchestrator.connect import open_platform, open_request_keys
+from orchestrator.connect import make_platform, make_request_keys
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
@@ -218,9 +218,9 @@ async def test_the_key_that_has_signed_is_named_and_not_the_one_that_the_setting
     settings = orchestrator_settings
     own = {check.name: check.detail for check in await examine(settings)}["request_signing"]
     assert f"signed with key {settings.signing_key_id} is answered" in own
-    files = open_request_keys(settings)
+    files = make_request_keys(settings)
     files.create("managed")
-    async with open_platform(settings, files) as client:
+    async with make_platform(settings, files) as client:
         uploaded = await RequestKeyChanges(client, files).upload("managed")
     checks = {check.name: check for check in await examine(settings)}
     assert [name for name, check in checks.items() if not check.ok] == ["request_key"]

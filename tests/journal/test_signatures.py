@@ -9,7 +9,7 @@ from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.ports.journal import CountLimit, SignatureRow
 
 from .facts import KEYSTORE, NOW, STARTED, fetched, intended, lapsed, refused, signed, stopped
@@ -88,19 +88,19 @@ async def test_what_lapses_for_one_account_does_not_for_another(journal):
 
 
 async def test_a_stop_comes_first_or_it_does_not(journal):
-    await journal.append("a", [intended("0x1")], after=0, at=NOW, unchanged={STREAM: 0})
-    await journal.append(STREAM, [stopped()], after=0, at=NOW)
+    await journal.append("a", [intended("0x1")], after=0, at=NOW, unchanged={DECISIONS_STREAM: 0})
+    await journal.append(DECISIONS_STREAM, [stopped()], after=0, at=NOW)
     for stream, event, after in (("a", signed("0x1"), 1), ("b", intended("0x2"), 0)):
-        error = await refusal(journal, stream, [event], after, "journal_moved", unchanged={STREAM: 0})
+        error = await refusal(journal, stream, [event], after, "journal_moved", unchanged={DECISIONS_STREAM: 0})
         assert error.disposition is Disposition.RETRY
         assert "has 1 events, expected 0" in error.message
-    await journal.append("a", [signed("0x1")], after=1, at=NOW, unchanged={STREAM: 1})
+    await journal.append("a", [signed("0x1")], after=1, at=NOW, unchanged={DECISIONS_STREAM: 1})
 
 
 async def test_all_streams_are_looked_at(journal):
     await journal.append("b", [STARTED], after=0, at=NOW)
-    await refusal(journal, "a", [STARTED], 0, "journal_moved", unchanged={STREAM: 0, "b": 2})
-    await journal.append("a", [STARTED], after=0, at=NOW, unchanged={STREAM: 0, "b": 1})
+    await refusal(journal, "a", [STARTED], 0, "journal_moved", unchanged={DECISIONS_STREAM: 0, "b": 2})
+    await journal.append("a", [STARTED], after=0, at=NOW, unchanged={DECISIONS_STREAM: 0, "b": 1})
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def line(digest: str, **more) -> SignatureRow:
 async def test_imported_challenges_are_not_signed_again(journal):
     await journal.append("a", [intended("0x1")], after=0, at=NOW)
     (event,) = await journal.import_signatures([line("0x1"), line("0x2"), line("0x2", key="bob")], IMPORT, at=NOW)
-    assert (event.stream, event.seq, event.event.signatures) == (STREAM, 2, 1)
+    assert (event.stream, event.seq, event.event.signatures) == (DECISIONS_STREAM, 2, 1)
     assert await rows(journal) == {"0x1": (True, False), "0x2": (False, True)}
     await refusal(journal, "b", [intended("0x2")], 0, "challenge_signed_before")
     await refusal(journal, "b", [signed("0x2")], 0, "challenge_signed_before")
@@ -296,7 +296,7 @@ async def test_a_line_without_a_digest(journal):
 
 async def test_a_reconciliation_that_somebody_overtook(journal):
     event = o.JournalReconciled(keystore=KEYSTORE, finding="f", reason="r", by="os:somebody", accounts=1, signatures=0)
-    await journal.append(STREAM, [stopped()], after=0, at=NOW)
+    await journal.append(DECISIONS_STREAM, [stopped()], after=0, at=NOW)
     with pytest.raises(JournalError) as raised:
         await journal.import_signatures([line("0x1")], event, at=NOW, after=0)
     assert raised.value.code == "journal_conflict"

@@ -5,7 +5,7 @@ import pytest
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.ports.journal import SignatureRow
 
 from .facts import NOW, STARTED, fetched, intended, lapsed, refused, signed
@@ -109,7 +109,7 @@ async def test_a_broken_chain_is_told_first(journal, database):
 async def test_an_import_that_was_appended_without_its_lines(journal):
     """Nothing in this program does; a journal that holds one is told and not trusted with its number."""
     event = o.HistoryImported(source="s", sha256="0" * 64, signatures=3, by="os:somebody")
-    await journal.append(STREAM, [event], after=0, at=NOW)
+    await journal.append(DECISIONS_STREAM, [event], after=0, at=NOW)
     assert (await journal.verify()).valid
 
 

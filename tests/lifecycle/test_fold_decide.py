@@ -324,7 +324,12 @@ def test_operations_of_other_kinds_in_between_change_nothing_about_it():
 
 def test_a_done_operation_leaves_only_its_live_signature_not_its_acceptance():
     op = state_of(*BEGUN, e.OperationEnded(outcome="done"), A).operation
-    assert (op.signed.digest, op.signed.accepted_at, op.signed.key, op.challenge) == (digest(1), None, None, None)
+    assert (op.signed.digest, op.signed.accepted_at, op.signed.idempotency_key, op.challenge) == (
+        digest(1),
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from orchestrator import eip191
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, Oversight
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight
 from orchestrator.models import Address
 from orchestrator.people import Signatory
 from orchestrator.policy import Policy, Ruleset
@@ -86,7 +86,7 @@ async def journal(url):
         yield opened
 
 
-async def happened(journal: Journal, stream: str = STREAM) -> list[str]:
+async def happened(journal: Journal, stream: str = DECISIONS_STREAM) -> list[str]:
     """The types of a stream's events."""
     return [item.event.type for item in await journal.read(stream)]
 
@@ -97,7 +97,7 @@ async def adopt(journal: Journal, rules: Ruleset, clock: Clock) -> Oversight:
 
     before = await read_oversight(journal)
     event = o.RulesetAdopted(ruleset=rules.hash, document=rfc8785.dumps(rules.document).decode(), by="os:test")
-    await journal.append(STREAM, [event], after=before.length, at=clock())
+    await journal.append(DECISIONS_STREAM, [event], after=before.length, at=clock())
     return await read_oversight(journal)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from orchestrator.connect import managed_client
+from orchestrator.connect import client_with_request_keys
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.passwords import FilePassword
 from orchestrator.platform import PlatformSettings
@@ -78,7 +78,7 @@ async def main():
         signing_key_id="",
         timeout_seconds=60.0,
     )
-    async with managed_client(settings, files) as client:
+    async with client_with_request_keys(settings, files) as client:
         await (load(client) if what == "load" else rotate(client, files))
 
 

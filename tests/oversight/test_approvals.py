@@ -14,7 +14,7 @@ from orchestrator.errors import JournalError, OrchestratorError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, request_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, request_approval
 from orchestrator.lifecycle.person_signatures import approval_text
 from orchestrator.oversight.approvals import Granted, Waiting, approve, authorise
 from orchestrator.oversight.requests import find, pending
@@ -76,7 +76,7 @@ async def test_what_was_used_is_asked_for_anew(journal, clock):
     first = await ask(journal, clock)
     await say(journal, clock, first.request)
     length = (await read_oversight(journal)).length
-    await journal.append(STREAM, [o.ApprovalUsed(request=first.request.id)], after=length, at=clock())
+    await journal.append(DECISIONS_STREAM, [o.ApprovalUsed(request=first.request.id)], after=length, at=clock())
     clock.forward(1)
     second = await ask(journal, clock)
     assert isinstance(second, Waiting)
@@ -161,7 +161,7 @@ async def test_a_person_who_proves_that_she_asks_is_named_and_does_not_approve(j
     assert caught.value.code == "approval_by_requester"
     # Her signature as the asker, put in as an approval by whoever can write to the database, is none.
     forged = o.ApprovalGiven(request=told.request.id, person="alice", address=asked.address, signature=asked.signature)
-    await journal.append(STREAM, [forged], after=1, at=clock())
+    await journal.append(DECISIONS_STREAM, [forged], after=1, at=clock())
     assert isinstance(await ask(journal, clock), Waiting)
     assert (await say(journal, clock, told.request, BOB)).is_granted
 
@@ -210,7 +210,7 @@ async def test_what_is_only_written_and_not_signed_grants_nothing(journal, clock
         o.ApprovalGiven(request=asked.request.id, person="carol", address=CAROL.address, signature="nonsense"),
         o.ApprovalGiven(request=asked.request.id, person="os:root"),
     ]
-    await journal.append(STREAM, forged, after=1, at=clock())
+    await journal.append(DECISIONS_STREAM, forged, after=1, at=clock())
     assert isinstance(await ask(journal, clock), Waiting)
     assert (await say(journal, clock, asked.request, BOB)).by == ("bob",)
     assert isinstance(await ask(journal, clock), Granted)
@@ -230,7 +230,7 @@ async def test_an_approval_is_of_the_content_that_its_text_shows(journal, clock)
         now=clock(),
         expires_at=clock() + timedelta(hours=1),
     ).model_copy(update={"content_hash": harmful.request.approval.asked.content_hash})
-    await journal.append(STREAM, [shown], after=1, at=clock())
+    await journal.append(DECISIONS_STREAM, [shown], after=1, at=clock())
     await say(journal, clock, await find(journal, shown.request, settings=RULES, clock=clock))
     assert isinstance(await ask(journal, clock), Waiting)
 

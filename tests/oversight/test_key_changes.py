@@ -13,7 +13,7 @@ from orchestrator import eip191
 from orchestrator.authorization.gate import is_disabled, read_oversight
 from orchestrator.errors import JournalError, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, content_hash, request_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, content_hash, request_approval
 from orchestrator.models import ChainAccount, ChainId
 from orchestrator.oversight.approvals import Granted, Waiting, approve
 from orchestrator.oversight.key_changes import KeyChange, KeyChanges, as_seen
@@ -66,7 +66,7 @@ async def say_yes(key_changes, waiting):
 async def changes(key_changes):
     return [
         (item.event.action, item.event.name, item.event.disabled)
-        for item in await key_changes.journal.read(STREAM)
+        for item in await key_changes.journal.read(DECISIONS_STREAM)
         if isinstance(item.event, o.KeyChanged)
     ]
 
@@ -124,7 +124,7 @@ async def test_where_approvals_are_asked_nothing_is_done_before(asking, keyring,
     done = await asking.make(change, act)
     assert done.journaled
     assert await happened(journal) == ["approval_requested", "approval_given", "approval_used", "key_changed"]
-    last = (await journal.read(STREAM))[-1].event
+    last = (await journal.read(DECISIONS_STREAM))[-1].event
     assert last.request == first.request.id
 
 
@@ -156,7 +156,7 @@ async def test_what_was_approved_is_what_the_approver_saw(asking, keyring, journ
         now=clock(),
         expires_at=clock() + timedelta(hours=1),
     ).model_copy(update={"content_hash": content_hash(change.content(keyring.id))})
-    await journal.append(STREAM, [forged], after=0, at=clock())
+    await journal.append(DECISIONS_STREAM, [forged], after=0, at=clock())
     await approve(
         journal,
         await find(journal, forged.request, settings=ASKING, clock=clock),
@@ -189,7 +189,9 @@ async def test_what_somebody_has_written_to_a_file_gets_into_the_journal_by_no_o
         return (await asking.make(change, act)).key.wallets
 
     async def journaled():
-        return [item.event.wallets for item in await journal.read(STREAM) if isinstance(item.event, o.KeyChanged)][-1]
+        return [
+            item.event.wallets for item in await journal.read(DECISIONS_STREAM) if isinstance(item.event, o.KeyChanged)
+        ][-1]
 
     await adopt(journal, ASKING, asking.clock)
     keyring.import_key("alice", Secret(SECRET))

@@ -13,7 +13,7 @@ from orchestrator import eip191
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import JournalError, PolicyRefused
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM, fold_oversight, request_approval
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, fold_oversight, request_approval
 from orchestrator.lifecycle.person_signatures import approval_text, supporters
 from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.oversight.approvals import Granted, approve, authorise
@@ -57,7 +57,7 @@ class Memory:
         return made
 
     async def forge(self, event):
-        await self.append(STREAM, [event], after=len(self.events), at=START)
+        await self.append(DECISIONS_STREAM, [event], after=len(self.events), at=START)
 
 
 SCOPES = st.sampled_from(["all", "key:a"])
@@ -212,7 +212,7 @@ def test_only_the_named_persons_own_signature_over_this_request_counts(given_wor
         if right and name == signer and name != "bob" and name not in expected:
             expected.append(name)
     recorded = [
-        Recorded(seq=seq, stream=STREAM, at=START, event=event, hash="0" * 64, previous="0" * 64)
+        Recorded(seq=seq, stream=DECISIONS_STREAM, at=START, event=event, hash="0" * 64, previous="0" * 64)
         for seq, event in enumerate(events, start=1)
     ]
     (approval,) = fold_oversight(recorded).approvals.values()

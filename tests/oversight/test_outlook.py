@@ -19,7 +19,7 @@ def outlook(here) -> Outlook:
         seen=oversight(here),
         mine=here.services.ruleset,
         parameters=here.services.parameters,
-        journal=here.run(here.journal.identity()),
+        journal_id=here.run(here.journal.identity()),
         now=here.now,
     )
 

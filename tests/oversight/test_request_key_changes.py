@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import SecretStr
 
-from orchestrator.connect import managed_client
+from orchestrator.connect import client_with_request_keys
 from orchestrator.devnet.simulator import Options, Simulator, SimulatorConfig
 from orchestrator.errors import Disposition, KeyUnavailable, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
@@ -69,7 +69,7 @@ class Programme:
         return PlatformSettings(**(values | changes))
 
     def client(self, files=None, **changes):
-        return managed_client(self.settings(**changes), files or self.files())
+        return client_with_request_keys(self.settings(**changes), files or self.files())
 
     def changes(self, client, files=None):
         return RequestKeyChanges(client, files or self.files(), self.journal)

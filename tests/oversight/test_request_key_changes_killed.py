@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.connect import managed_client
+from orchestrator.connect import client_with_request_keys
 from orchestrator.devnet.simulator import Simulator, SimulatorConfig
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.passwords import FixedPassword, Secret
@@ -14,7 +14,9 @@ from orchestrator.request_signing.key_folder import RequestKeyFolder
 from tests.profile import full_only
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
-STEPS = ("create", "intend_upload", "switch", "_retire_older", "intend_revocation", "revoke", "recorded", "record")
+UPLOAD, REVOCATION = ("create", "intend_upload", "switch", "_retire_older"), ("intend_revocation", "revoke")
+JOURNALED = ("record", "drop_recorded_change")
+STEPS = (*UPLOAD, *REVOCATION, *JOURNALED)
 
 
 class Killed(Exception):
@@ -95,7 +97,7 @@ async def test_killed_at_every_step(simulator, tmp_path):
     async def command(what, name, at=None, *, own=False):
         """One run of a command. How many steps it had; None if it was killed."""
         files = Mortal(tmp_path / "keystore", at)
-        async with managed_client(settings(own=own), files) as client:
+        async with client_with_request_keys(settings(own=own), files) as client:
             changes = RequestKeyChanges(client, files, Records(events, files))
             try:
                 await changes.record()
@@ -113,7 +115,7 @@ async def test_killed_at_every_step(simulator, tmp_path):
         assert [file.key_id for file in states] == active(simulator)
         assert [file.unrecorded for file in files.list()] == [()] * len(files.list())
         assert files.unfinished() is None
-        async with managed_client(settings(own=False), files) as client:
+        async with client_with_request_keys(settings(own=False), files) as client:
             assert await client.webhooks() == []
 
     Mortal(tmp_path / "keystore").create("key-1")
@@ -122,12 +124,12 @@ async def test_killed_at_every_step(simulator, tmp_path):
 
     kills, number = 0, 2
     while await command("rotate", f"key-{number}", kills) is None:
-        async with managed_client(settings(own=False), Mortal(tmp_path / "keystore")) as other:
+        async with client_with_request_keys(settings(own=False), Mortal(tmp_path / "keystore")) as other:
             assert await other.webhooks() == [], "other processes work on, whatever the killed one left"
         await command("rotate", f"key-{number}")
         await consistent()
         kills, number = kills + 1, number + 1
-    assert kills == 2 * len(("create", "intend_upload", "switch", "_retire_older", *("record", "recorded") * 2))
+    assert kills == 2 * len((*UPLOAD, *JOURNALED * 2))
     counted = [event for event in events if event[0] == "rotated"]
     assert counted == [("rotated", f"key-{one}") for one in range(2, number + 1)], "each once, none lost"
 
@@ -139,5 +141,5 @@ async def test_killed_at_every_step(simulator, tmp_path):
         Mortal(tmp_path / "keystore").create(f"key-{number}")
         await command("upload", f"key-{number}")
         await consistent()
-    assert kills == 2 * len(("intend_revocation", "revoke", "record", "recorded"))
+    assert kills == 2 * len((*REVOCATION, *JOURNALED))
     assert active(simulator) == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from orchestrator.connect import managed_client
+from orchestrator.connect import client_with_request_keys
 from orchestrator.devnet.simulator import SimulatorConfig, SimulatorThread
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.passwords import FilePassword
@@ -60,7 +60,7 @@ async def world(tmp_path):
             signing_key_pem=SecretStr(found.signing_key),
             signing_key_id=found.signing_key_id,
         )
-        async with managed_client(settings, files) as client:
+        async with client_with_request_keys(settings, files) as client:
             changes = RequestKeyChanges(client, files)
             files.create("first")
             await changes.upload("first")

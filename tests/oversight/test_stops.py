@@ -10,7 +10,7 @@ from orchestrator.authorization.gate import read_oversight
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.person_signatures import resume_text
 from orchestrator.oversight.stops import resume, stop, to_scope
 from orchestrator.people import ANONYMOUS, Signatory, system_user
@@ -35,7 +35,7 @@ async def test_one_person_stops_and_a_second_stop_of_the_scope_changes_nothing(j
     assert await stop(journal, "all", "", by="os:day", clock=clock) == seen
     assert len((await stop(journal, "key:alice", "", by="os:day", clock=clock)).stops) == 2
     assert await happened(journal) == ["signing_stopped"] * 2
-    stopped = (await read_oversight(journal)).stop_for(key="alice", address=None, chain="eip155:1")
+    stopped = (await read_oversight(journal)).stop_for_key("alice", address=None, chain="eip155:1")
     assert stopped is not None
     assert stopped.scope == "all"
 
@@ -44,14 +44,14 @@ async def test_a_stop_of_a_key_is_one_of_its_address(journal, clock):
     """By what the command knows, and by what the journal had heard: whichever host knows the key by whichever name."""
 
     def held_up(seen, key, address):
-        return seen.stop_for(key=key, address=address, chain="eip155:1") is not None
+        return seen.stop_for_key(key, address=address, chain="eip155:1") is not None
 
     for name, key in (("owner", ALICE), ("owner", BOB), ("other", CAROL)):
         made = o.KeyChanged(
             action="created", name=name, address=key.address, backend="keystore", wallets=(), disabled=False,
             keystore="k", by="os:a",
         )  # fmt: skip
-        await journal.append(STREAM, [made], after=len(await journal.read(STREAM)), at=clock())
+        await journal.append(DECISIONS_STREAM, [made], after=len(await journal.read(DECISIONS_STREAM)), at=clock())
     seen = await stop(journal, "key:owner", "r", by="os:night", clock=clock)
     assert [held_up(seen, "copy", key.address) for key in (ALICE, BOB, CAROL)] == [True, True, False]
     assert held_up(seen, "owner", MALLORY.address)
@@ -76,7 +76,7 @@ async def test_two_different_people_end_it(journal, clock):
     second = await resume(journal, "all", signatory(BOB), settings=RULES, clock=clock)
     assert second.done
     assert second.oversight.stops == ()
-    last = (await journal.read(STREAM))[-1].event
+    last = (await journal.read(DECISIONS_STREAM))[-1].event
     assert isinstance(last, o.SigningResumed)
     assert last.people == ("alice", "bob")
     assert (await resume(journal, "all", signatory(CAROL), settings=RULES, clock=clock)).done, "nothing is stopped"
@@ -195,7 +195,7 @@ async def test_what_is_only_written_and_not_signed_does_not_count(journal, clock
     await stop(journal, "all", "r", by="os:night", clock=clock)
     (held,) = (await read_oversight(journal)).stops
     forged = o.ResumeAgreed(stop=held.id, person="bob", address=BOB.address, signature="0x" + "22" * 65)
-    await journal.append(STREAM, [forged], after=1, at=clock())
+    await journal.append(DECISIONS_STREAM, [forged], after=1, at=clock())
     assert not (await resume(journal, "all", signatory(ALICE), settings=RULES, clock=clock)).done
     assert (await resume(journal, "all", signatory(BOB), settings=RULES, clock=clock)).done
 

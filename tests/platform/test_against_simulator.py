@@ -120,7 +120,7 @@ async def test_what_is_unknown(client, owner):
         (client.challenge(UNKNOWN), "account_not_found"),
         (client.cards(UNKNOWN), "account_not_found"),
         (client.submit(UNKNOWN, submission, key=key(), permit=nullcontext), "account_not_found"),
-        (client.activate(UNKNOWN, key=key()), "account_not_found"),
+        (client.reactivate(UNKNOWN, key=key()), "account_not_found"),
         (client.close(UNKNOWN, key=key()), "account_not_found"),
         (client.customer(UNKNOWN), "customer_not_found"),
         (client.customer_accounts(UNKNOWN), "customer_not_found"),

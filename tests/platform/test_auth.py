@@ -60,7 +60,7 @@ async def test_a_storm_of_401_makes_one_refresh_and_one_repeat_each(server, clie
 async def test_401_on_a_modifying_call_repeats_it_with_the_same_key(server, client, reply):
     server.on("PATCH", f"{ACCOUNT}/activate", reply(401, {}), reply(204))
     key = str(uuid.uuid4())
-    assert await client.activate(ID, key=key) is None
+    assert await client.reactivate(ID, key=key) is None
     seen = server.calls("PATCH", f"{ACCOUNT}/activate")
     assert [one.header("idempotency-key") for one in seen] == [key, key]
     assert [one.header("authorization") for one in seen] == ["Bearer token-1", "Bearer token-2"]

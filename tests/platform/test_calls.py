@@ -91,7 +91,7 @@ async def test_create_account_refusals(server, client, reply):
 
 @pytest.mark.parametrize(
     ("method", "verb", "suffix"),
-    [("deactivate", "PATCH", "/deactivate"), ("activate", "PATCH", "/activate"), ("close", "DELETE", "")],
+    [("deactivate", "PATCH", "/deactivate"), ("reactivate", "PATCH", "/activate"), ("close", "DELETE", "")],
 )
 async def test_changes(server, client, reply, account_json, method, verb, suffix):
     path = ACCOUNT + suffix
@@ -224,7 +224,7 @@ async def test_another_409_is_refused_at_once(server, client, reply):
         "PATCH", f"{ACCOUNT}/activate", reply(409, {"code": "account_closed", "message": "the account is closed"})
     )
     with pytest.raises(PlatformRefused) as caught:
-        await client.activate(ID, key=key())
+        await client.reactivate(ID, key=key())
     assert caught.value.code == "account_closed"
     assert len(server.calls("PATCH", f"{ACCOUNT}/activate")) == 1
 

@@ -75,7 +75,7 @@ async def every_kind_of_request(server, client, other, reply):
         client.create_account(ID, "EUR", key=key()),
         client.submit(ID, submission, key=key(), permit=nullcontext),
         client.deactivate(ID, key=key()),
-        client.activate(ID, key=key()),
+        client.reactivate(ID, key=key()),
         client.close(ID, key=key()),
         client.put_webhook("https://me.example/Zoë “quoted” \U0001f600?y=z", ["account.updated"], key=key()),
         client.webhooks(),

@@ -116,7 +116,7 @@ async def test_connection_dropped_on_a_read_is_repeated(server, client, reply, a
 async def test_half_an_answer(server, client, reply, account_json):
     server.on("PATCH", f"/accounts/{ID}/activate", reply(value=account_json(ID), cut=20))
     with pytest.raises(UncertainAnswer, match="broke off"):
-        await client.activate(ID, key=str(uuid.uuid4()))
+        await client.reactivate(ID, key=str(uuid.uuid4()))
     server.on("GET", f"/accounts/{ID}", reply(value=account_json(ID), cut=20))
     with pytest.raises(PlatformUnreachable, match="broke off"):
         await client.account(ID)
@@ -128,7 +128,7 @@ async def test_no_answer_in_time(server, settings, reply):
     async with PlatformClient(settings(timeout_seconds=0.2)) as client:
         await client.login()
         with pytest.raises(UncertainAnswer, match="in time"):
-            await client.activate(ID, key=str(uuid.uuid4()))
+            await client.reactivate(ID, key=str(uuid.uuid4()))
     assert len(server.calls("PATCH", f"/accounts/{ID}/activate")) == 1
 
 

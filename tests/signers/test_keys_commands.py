@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.keys import app
 from orchestrator.cli.output import options
-from orchestrator.connect import open_keystore, password_source
+from orchestrator.connect import make_keystore, password_source
 from orchestrator.eip191 import recover
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.passwords import FilePassword, FixedPassword, Secret
@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("ORCHESTRATOR_KEYSTORE", str(tmp_path / "keystore"))
     monkeypatch.setenv("ORCHESTRATOR_KEYSTORE_PASSWORD_FILE", str(private_file(tmp_path / "password", PASSWORD + "\n")))
     monkeypatch.setenv("ORCHESTRATOR_DATABASE_URL", f"sqlite:///{tmp_path / 'journal.db'}")
-    monkeypatch.setattr("orchestrator.connect.open_keystore", open_cheaply)
+    monkeypatch.setattr("orchestrator.connect.make_keystore", open_cheaply)
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def test_a_created_key_is_listed_shown_disabled_and_enabled(folder, keystore):
 
 
 def test_a_key_is_written_at_the_standard_cost(folder, monkeypatch):
-    monkeypatch.setattr("orchestrator.connect.open_keystore", open_keystore)
+    monkeypatch.setattr("orchestrator.connect.make_keystore", make_keystore)
     run("create", "alice")
     written = json.loads((folder / "keystore" / "alice.json").read_text())
     assert written["crypto"]["kdfparams"] | {"salt": ""} == {"n": 2**18, "r": 8, "p": 1, "dklen": 32, "salt": ""}

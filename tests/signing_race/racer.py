@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator.authorization.gate import ruleset_wait
+from orchestrator.authorization.gate import adopt_ruleset_or_wait
 from orchestrator.challenge import Challenge
 from orchestrator.errors import JournalError
 from orchestrator.journal.store import Journal
@@ -87,7 +87,7 @@ async def adopted(services: Services) -> None:
     """Puts the world's ruleset in force, whoever of the racers comes first."""
     while True:
         try:
-            waits = await ruleset_wait(services)
+            waits = await adopt_ruleset_or_wait(services)
         except JournalError as error:
             if error.code not in _AGAIN:
                 raise

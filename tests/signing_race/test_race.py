@@ -24,7 +24,7 @@ from orchestrator import eip191
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountStatus, ChainId, OperationKind
 from orchestrator.passwords import FixedPassword, Secret
@@ -243,8 +243,8 @@ def test_nothing_is_journaled_past_a_stop(scene, tmp_path, attempt):
             while (await journal.head())[0] < before + enough:
                 await asyncio.sleep(0)
             event = o.SigningStopped(stop="s", scope="all", reason="r", by="os:somebody")
-            after = len(await journal.read(STREAM))
-            (recorded,) = await journal.append(STREAM, [event], after=after, at=datetime.now(UTC))
+            after = len(await journal.read(DECISIONS_STREAM))
+            (recorded,) = await journal.append(DECISIONS_STREAM, [event], after=after, at=datetime.now(UTC))
             return recorded.seq
 
     with scene.racers(tmp_path, racers) as race:

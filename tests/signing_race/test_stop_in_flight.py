@@ -20,7 +20,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.decide import Wait
-from orchestrator.lifecycle.oversight_state import STREAM
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.oversight.key_changes import KeyChanges
 from orchestrator.oversight.records import Drain
 from orchestrator.oversight.stops import stop
@@ -89,7 +89,9 @@ class Elsewhere:
         narrower = ruleset.model_copy(update={"policy": policy})
         document = rfc8785.dumps(narrower.document).decode()
         event = o.RulesetAdopted(ruleset=narrower.hash, document=document, by="os:eve")
-        await self.journal.append(STREAM, [event], after=len(await self.journal.read(STREAM)), at=now())
+        await self.journal.append(
+            DECISIONS_STREAM, [event], after=len(await self.journal.read(DECISIONS_STREAM)), at=now()
+        )
 
 
 FORBIDS = ["stop_all", "stop_key", "stop_chain", "disable", "narrow"]
@@ -243,11 +245,11 @@ async def test_who_stops_waits_for_the_request_that_is_out(sending, how):
     sending.elsewhere.drain = Drain(watch=told.append)
 
     async def while_it_is_out(_seen) -> Reply:
-        before = len(await sending.elsewhere.journal.read(STREAM))
+        before = len(await sending.elsewhere.journal.read(DECISIONS_STREAM))
         stopping.append(asyncio.create_task(getattr(sending.elsewhere, how)()))
         while not told:  # journaled, and it says that it waits
             await asyncio.sleep(0.01)
-        assert len(await sending.elsewhere.journal.read(STREAM)) == before + 1
+        assert len(await sending.elsewhere.journal.read(DECISIONS_STREAM)) == before + 1
         assert not stopping[0].done()
         return BUSY
 

@@ -104,7 +104,7 @@ async def _search_witness(
 
 
 class NodeProver:
-    """Implements ``orchestrator.ports.Prover``, for the closing step: examines contracts at the node's finalized block.
+    """Implements ``ports.chain.Prover``, for the closing step: examines contracts at the node's finalized block.
 
     ``rpc`` is closed with it.
     """

@@ -26,7 +26,7 @@ class Ended(Exception):
 
 @dataclass(slots=True)
 class Record:
-    """The record of one run. None, or empty, is what the run did not come to."""
+    """The record of one run. What the run did not reach is None or empty."""
 
     chain_id: ChainId | None = None
     block: BlockRef | None = None

@@ -29,7 +29,7 @@ MAX_TOKENS: Final = 1000
 
 
 class ChainReader:
-    """Implements ``orchestrator.ports.Chain`` for wallets of one factory.
+    """Implements ``orchestrator.ports.chain.Chain`` for wallets of one factory.
 
     ``from_block`` is the factory's block, where the search for its events begins. Reads only.
     """

@@ -38,7 +38,7 @@ class NewHead:
 
 @dataclass(frozen=True, slots=True)
 class Reorg:
-    """Blocks that are not canonical any more, oldest first: facts read from them are taken back."""
+    """Blocks that are not canonical any more, oldest first. Reported only; ``steps/observe.py`` withdraws facts."""
 
     dropped: tuple[BlockRef, ...]
     common_ancestor: BlockRef | None
@@ -251,7 +251,7 @@ class ChainWatcher:
         return now
 
     def _drop(self, ancestor: int | None, changes: list[Change], *, ancestor_block: BlockRef | None = None) -> None:
-        """Takes back all known blocks above ``ancestor`` (all, if None), and reports it."""
+        """Forgets all known blocks above ``ancestor`` (all, if None), and reports it."""
         kept = ancestor_block if ancestor is None else self._known[ancestor].block
         dropped = [n for n in sorted(self._known) if ancestor is None or n > ancestor]
         self._behind = 0

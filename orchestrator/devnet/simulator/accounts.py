@@ -216,7 +216,7 @@ async def sign(platform: Platform, call: Call) -> Answer:
         return call.answer(platform.options.answer_sign, document(platform, row))
 
 
-async def _suspend(platform: Platform, call: Call, kind: str, expected: str) -> Answer:
+async def _change_state(platform: Platform, call: Call, kind: str, expected: str) -> Answer:
     row = require(platform, call.id)
     if not _resumed(platform, call):
         if row["status"] != expected:
@@ -233,12 +233,12 @@ async def _suspend(platform: Platform, call: Call, kind: str, expected: str) -> 
 
 async def deactivate(platform: Platform, call: Call) -> Answer:
     """PATCH /accounts/{id}/deactivate."""
-    return await _suspend(platform, call, "deactivate", "active")
+    return await _change_state(platform, call, "deactivate", "active")
 
 
 async def activate(platform: Platform, call: Call) -> Answer:
     """PATCH /accounts/{id}/activate."""
-    return await _suspend(platform, call, "reactivate", "inactive")
+    return await _change_state(platform, call, "reactivate", "inactive")
 
 
 async def close(platform: Platform, call: Call) -> Answer:

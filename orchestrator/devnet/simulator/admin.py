@@ -135,7 +135,7 @@ async def add_card(platform: Platform, call: Call) -> Answer:
         return Answer.of(201, cards.add(platform, row["id"]))
 
 
-async def _suspend(platform: Platform, call: Call, kind: str, status: str) -> Answer:
+async def _change_state(platform: Platform, call: Call, kind: str, status: str) -> Answer:
     row = accounts.require(platform, call.id)
     on_chain = _body(call).get("onChain", True)
     with platform.store.transaction():
@@ -149,12 +149,12 @@ async def _suspend(platform: Platform, call: Call, kind: str, status: str) -> An
 
 async def deactivate(platform: Platform, call: Call) -> Answer:
     """POST /simulator/accounts/{id}/deactivate {onChain = true}: as monitoring of illicit activity does."""
-    return await _suspend(platform, call, "deactivate", "inactive")
+    return await _change_state(platform, call, "deactivate", "inactive")
 
 
 async def activate(platform: Platform, call: Call) -> Answer:
     """POST /simulator/accounts/{id}/activate {onChain = true}: the platform takes its deactivation back."""
-    return await _suspend(platform, call, "reactivate", "active")
+    return await _change_state(platform, call, "reactivate", "active")
 
 
 async def close(platform: Platform, call: Call) -> Answer:

@@ -28,7 +28,7 @@ CREATED, ACTIVE, INACTIVE, CLOSED = 0, 1, 2, 3
 
 
 class ChainDown(Exception):
-    """The node did not answer, or not with JSON-RPC: passing trouble."""
+    """The node did not answer, or not with JSON-RPC: a transient error."""
 
 
 class NonceUsed(Exception):

@@ -35,7 +35,7 @@ class ChainJobs:
         }
 
     async def perform(self, job: Row) -> None:
-        """Does the job and closes it. Raises JobFailed, CallReverted, ChainDown."""
+        """Does the job and marks it done. Raises JobFailed, CallReverted, ChainDown."""
         await self._kinds[job["kind"]](job, json.loads(job["data"]))
 
     def fail(self, job: Row, reason: str) -> None:
@@ -105,12 +105,12 @@ class ChainJobs:
             self._close_job(job)
 
     async def _deactivate(self, job: Row, _: dict[str, str]) -> None:
-        await self._suspend(job, "deactivate", INACTIVE, "inactive")
+        await self._change_state(job, "deactivate", INACTIVE, "inactive")
 
     async def _reactivate(self, job: Row, _: dict[str, str]) -> None:
-        await self._suspend(job, "reactivate", ACTIVE, "active")
+        await self._change_state(job, "reactivate", ACTIVE, "active")
 
-    async def _suspend(self, job: Row, function: str, state: int, status: str) -> None:
+    async def _change_state(self, job: Row, function: str, state: int, status: str) -> None:
         wallet = self._wallet(job)
         await self._transactions.perform(
             job, Step(function, lambda: self._reached(wallet, state), wallet, _ready(encode_call(f"{function}()")))

@@ -15,7 +15,7 @@ All of them raise the errors that are made here, so that one code means one thin
     key_backend_denied        stop       wrong PIN, credentials or rights refused
     key_not_found             stop       no such token, object, key or account
     key_backend_malformed     operator   an answer that cannot be read or cannot be true
-    signature_mismatch        operator   a good signature, of another key (``signers.ecdsa``)
+    signature_mismatch        operator   a good signature, of another key (``backends.ecdsa``)
     key_create_unsupported    stop       SettingsError: keys cannot be made there
     extra_missing             stop       SettingsError: the library is not installed
 """
@@ -37,7 +37,7 @@ class Backend(Protocol):
 
     @property
     def name(self) -> str:
-        """``pkcs11``, ``awskms`` or ``rpc``: ``ports.KeyInfo.backend``."""
+        """``pkcs11``, ``awskms`` or ``rpc``: as ``ports.signers.KeyInfo.backend``."""
         ...
 
     def address(self) -> Address:
@@ -97,7 +97,7 @@ def throttled(where: str, detail: str) -> KeyUnavailable:
 
 
 def denied(where: str, detail: str, *, fix: str, disposition: Disposition = Disposition.STOP) -> KeyUnavailable:
-    """``fix``: what to do about it, a sentence. ``disposition``: operator where a person has to mend it there, such as
+    """``fix``: what to do about it, a sentence. ``disposition``: operator where a person has to fix it there, such as
     a PIN locked by the token."""
     return KeyUnavailable(
         f"{where} refuses: {short(detail)}", code="key_backend_denied", disposition=disposition, fix=fix

@@ -174,7 +174,7 @@ class Pkcs11Backend:
                     module.stale = True
             except UNREADABLE as error:
                 trouble, detail = Trouble.STRANGE, f"an answer that cannot be read ({type(error).__name__})"
-            # A handle or a session that went stale is mended at once; to sign the same digest twice harms nobody.
+            # A handle or a session that went stale is replaced at once; to sign the same digest twice harms nobody.
             if not again or trouble is not Trouble.LOST or work == self._generate:
                 break
         raise translated(self._where, trouble, detail)  # outside of the handlers, so that nothing is carried along

@@ -24,7 +24,7 @@ class Trouble(Enum):
     DENIED = "denied"
     """The token refuses this user: stop."""
     MEND = "mend"
-    """The token refuses until a person has mended it there: operator."""
+    """The token refuses until a person has fixed it there: operator."""
     MISSING = "missing"
     UNSUITABLE = "unsuitable"
     """The token or the key cannot do what is asked: stop."""

@@ -16,14 +16,14 @@ from orchestrator.errors import SettingsError
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.request_signing.http_signature import RequestKey, RequestKeySource, RequestSigner
 
-__all__ = ["SessionKey"]
+__all__ = ["CurrentRequestKey"]
 
 DRAIN_SECONDS: Final = 5.0
 """How long an exchange waits for requests in flight. One that takes longer is repeated if its key was replaced."""
 
 
-class SessionKey:
-    """The request-signing key of one session. Within one event loop.
+class CurrentRequestKey:
+    """The request-signing key that one session uses now. Within one event loop.
 
     The settings' own key comes before a managed one, until the platform no longer accepts it.
     """

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.platform import PlatformSettings
-from orchestrator.platform import session_key as module
-from orchestrator.platform.session_key import SessionKey
+from orchestrator.platform import current_request_key as module
+from orchestrator.platform.current_request_key import CurrentRequestKey
 
 
 class Key:
@@ -46,7 +46,7 @@ class Source:
 @pytest.fixture
 def make(signing_keys):
     def keys(source=None, *, own=False):
-        return SessionKey(
+        return CurrentRequestKey(
             PlatformSettings(
                 base_url="http://127.0.0.1:1/v1",
                 api_key="0b0f3a52-7f2c-4b93-8e0a-3b8e2e8f4c11",
