@@ -6,15 +6,22 @@ BIN    := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.toolchain/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest
+PURE   := $(addprefix tests/,challenge lifecycle schemas closure/test_evidence.py closure/test_proof.py \
+          closure/test_rendering.py closure/test_verdict.py closure/test_witness.py closure/soundness/test_rules.py \
+          signers/test_ecdsa.py signers/test_eip191.py signers/test_uri.py platform/test_wire.py platform/test_lists.py \
+          test_errors.py test_models.py test_report.py test_runbook.py test_settings.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format lock setup artifacts halmos benchmark clean
+.PHONY: help demo quick test test-all check format lock setup artifacts halmos benchmark clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.ready .toolchain/.ready ## the whole lifecycle of an account, on a real local chain
 	@$(BIN)/orchestrator demo
+
+quick: setup ## the pure tests: no chain, no server, no database
+	$(PYTEST) -q -n 2 $(PURE)
 
 test: setup ## the suite, with a fixed slice of every random test
 	$(PYTEST) -q -n 3

@@ -34,7 +34,7 @@ def _name(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-POSITIONS = {"Halt": 0, "End": 1, "recoded": 0, "missing_as": 1, "of_code": 0}
+POSITIONS = {"Halt": 0, "End": 1, "recoded": 0, "missing_as": 1, "of_code": 0, "Obstacle": 0}
 """Calls that take a code as this argument."""
 
 
@@ -65,7 +65,7 @@ def _uses() -> dict[str, set[str]]:
             position = POSITIONS.get(_name(node))
             at = node.args[position] if position is not None and len(node.args) > position else None
             for code in _codes(given.get("code")) + _codes(given.get("missing")) + _codes(at):
-                found[code].add("operator" if _name(node) == "Halt" else disposition)
+                found[code].add("operator" if _name(node) in ("Halt", "Obstacle") else disposition)
     for code in vars(answers)["_BY_STATUS"].values():
         found[code].add("")
     return dict(found)

@@ -27,7 +27,7 @@ This page is written from `orchestrator/runbook/` by `python -m tests.docs.runbo
 """
 _COMMANDS = (
     "accounts|activate|adopt|approve|check|close|create|doctor|enable|explain|export|history|import|journal|keys|list|"
-    "policy|probe|reactivate|request|resume|schema|show|status|stops|upload|verify-closure"
+    "policy|probe|reactivate|request|resume-signing|resume|schema|show|status|stops|upload|verify-closure"
 )
 _NAMES = re.compile(
     rf"(ORCHESTRATOR_[A-Z_]+|https://[^\s,]+[^\s,.]|resolve --[a-z]+|--[a-z][a-z-]*(?: [A-Z]+(?![a-z]))?"
