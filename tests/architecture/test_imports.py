@@ -35,10 +35,16 @@ def modules():
     return sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if "artifacts/" not in str(path))
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """Every imported module's full name, those inside of functions included."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
+    for node in ast.walk(parsed(PACKAGE / path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -75,7 +81,7 @@ def module_name(path: Path) -> str:
 def imported_at_run_time(path: Path, known: set[str]) -> set[str]:
     """The package's modules that one imports when it runs, at its top or inside of a function; not what is imported for
     types only, nor the packages that Python imports around a module by itself."""
-    tree = ast.parse((PACKAGE / path).read_text())
+    tree = parsed(PACKAGE / path)
     package = ("orchestrator", *path.parent.parts)
     for_types = {
         node
@@ -124,7 +130,7 @@ def test_the_pure_core_reads_no_clock_and_draws_no_numbers(part):
     for path in modules():
         if path.parts[0] != part:
             continue
-        for node in ast.walk(ast.parse((PACKAGE / path).read_text())):
+        for node in ast.walk(parsed(PACKAGE / path)):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in {"now", "utcnow", "today", "uuid4", "urandom"} or (
                     isinstance(node.value, ast.Name) and node.value.id in {"c", "context", "expectation", "self"}
@@ -163,7 +169,7 @@ RAISES_THE_RECURSION_LIMIT = {"web3", "eth_account", "eth_keyfile", "py_ecc"}
 
 @cache
 def all_modules() -> dict[str, ast.Module]:
-    return {str(path.relative_to(PACKAGE)): ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    return {str(path.relative_to(PACKAGE)): parsed(path) for path in PACKAGE.rglob("*.py")}
 
 
 def called(tree: ast.AST) -> set[str]:
@@ -237,7 +243,7 @@ def test_no_module_leaves_another_recursion_limit():
 
 def _named(path: Path) -> set[str]:
     """What the file's strings name in double backticks: ``a.b`` or ``a/b.py``."""
-    texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    texts = (node.value for node in ast.walk(parsed(path)) if isinstance(node, ast.Constant))
     return {name for text in texts if isinstance(text, str) for name in _NAME.findall(text)}
 
 
