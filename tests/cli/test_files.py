@@ -19,6 +19,7 @@ from orchestrator.cli.main import app
 from orchestrator.errors import SettingsError
 from orchestrator.journal.store import Journal
 from orchestrator.passwords import FilePassword
+from orchestrator.runbook import RUNBOOK
 from orchestrator.signers.keyring import Keyring
 
 FIRST = Path(__file__).parents[1] / "closure" / "certificates"
@@ -252,7 +253,7 @@ def test_loose_files_are_told_by_the_doctor(devnet, cli, closed, tmp_path):
     assert (check["name"], check["ok"]) == ("settings", False)
     assert f"chmod 600 {devnet.signing_key_file}" in check["detail"]
     error = cli.json("activate", closed, expect=2)["error"]
-    assert (error["code"], error["fix"]) == ("keystore_permissions", "Type the command that is named.")
+    assert (error["code"], error["fix"]) == ("keystore_permissions", RUNBOOK["keystore_permissions"].advice)
 
 
 def test_a_key_file_of_another_tool_s_that_others_can_open_is_taken_with_a_word(cli, devnet, tmp_path):
@@ -270,7 +271,7 @@ WRITES = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mknod"}
 MAY_WRITE = {
     "files.py": "the one place",
     "signers/signing_log.py": "appends",
-    "signers/change_lock.py": "a lock, without content",
+    "request_signing/change_lock.py": "a lock, without content",
     "journal/in_flight.py": "two locks, without content",
     "cli/streams.py": "/dev/null",
     "devnet/anvil.py": "the node's log, where a test names a file",

@@ -15,7 +15,7 @@ from tests.profile import full_only
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 UPLOAD, REVOCATION = ("create", "intend_upload", "switch", "_retire_older"), ("intend_revocation", "revoke")
-JOURNALED = ("record", "drop_recorded_change")
+JOURNALED = ("drop_recorded_change", "record")
 STEPS = (*UPLOAD, *REVOCATION, *JOURNALED)
 
 
