@@ -163,6 +163,6 @@ COMMAND: Final = (
         "Pass what the method's documentation says."),
     Entry("forked", STOP, "a BlockingOrchestrator was used in a process that was forked after it was opened",
         "Open one in each process, after the fork."),
-    Entry("not_open", STOP, "a BlockingOrchestrator was used before it was opened or after it was closed",
-        "Use it in a with statement."),
+    Entry("not_open", STOP, "an orchestrator or its journal was used before it was opened or after it was closed",
+        "Use it within its with statement."),
 )

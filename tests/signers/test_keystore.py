@@ -284,6 +284,22 @@ def test_what_happens_during_a_rotation_is_not_lost(keystore, open_keystore):
     assert keystore.get("alice") == info
 
 
+@pytest.mark.parametrize("disabled", [False, True])
+def test_a_rotation_that_a_kill_has_hidden_may_be_repeated(keystore, disabled):
+    """Its keystore still has the old password. That is no error, of a disabled key either, and nothing is written."""
+    info = keystore.create("alice")
+    new = FixedPassword(Secret("new password"))
+    keystore.rotate("alice", new)
+    if disabled:
+        info = keystore.disable("alice")
+    before = file_of(keystore, info).read_bytes()
+    assert keystore.rotate("alice", new) == info
+    assert file_of(keystore, info).read_bytes() == before
+    with pytest.raises(KeyUnavailable) as caught:
+        keystore.rotate("alice", FixedPassword(Secret("a third password")))
+    assert caught.value.code == "wrong_password"
+
+
 def test_a_rotation_with_a_wrong_password_changes_nothing(keystore, open_keystore):
     info = keystore.create("alice")
     before = file_of(keystore, info).read_bytes()
