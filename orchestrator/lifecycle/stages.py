@@ -36,7 +36,7 @@ class Step(StrEnum):
 
 
 FOR_A_SIGNATURE = frozenset({Step.FETCH_CHALLENGE, Step.SIGN, Step.SUBMIT})
-"""The steps that an emergency stop holds up, and that a refused signature begins again."""
+"""The steps towards a signature, which a refused one begins again. An emergency stop holds up the last two."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""The runbook: what each error code means and what to do about it. The only place where advice stands.
+"""The runbook: what each error code means and what to do about it, where an error's own ``fix`` does not say it more
+closely (``advice``).
 
 From it come the line ``→`` below an error and below a halted report, ``fix`` in ``--json``, the advice of ``doctor``
 and the documentation's table of codes.

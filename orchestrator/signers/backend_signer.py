@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 from orchestrator import eip191
 from orchestrator.errors import SigningError
@@ -33,9 +33,11 @@ def open_backend(
         from orchestrator.signers.backends import awskms
 
         return awskms.open_backend(uri, pin=pin, timeout=timeout)
-    from orchestrator.signers.backends import rpc
+    if isinstance(uri, RpcUri):
+        from orchestrator.signers.backends import rpc
 
-    return rpc.open_backend(uri, pin=pin, timeout=timeout)
+        return rpc.open_backend(uri, pin=pin, timeout=timeout)
+    assert_never(uri)
 
 
 class BackendSigner:

@@ -16,7 +16,7 @@ from orchestrator.eip191 import ORDER, address_of
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.models import Address
 from orchestrator.passwords import Secret
-from orchestrator.process import kept_recursion_limit
+from orchestrator.process import lazy_py_ecc
 from orchestrator.signers import document
 from orchestrator.signers.document import EXTENSION, Facts, kind_of, short, unreadable
 
@@ -74,7 +74,7 @@ def from_document(found: dict[str, Any], where: str) -> KeyFile:
 
 def encrypt(key: PrivateKey, password: Secret, *, work_factor: int, facts: Facts) -> KeyFile:
     """A new key file: scrypt with N = ``work_factor`` (r 8, p 1), fresh salt and IV. Takes as long as N demands."""
-    with kept_recursion_limit():
+    with lazy_py_ecc():
         from eth_account import Account  # slow to import
 
     made = Account.encrypt(key.secret, cast("str", _password(password)), kdf="scrypt", iterations=work_factor)
@@ -87,7 +87,7 @@ def decrypt(file: KeyFile, password: Secret, where: str) -> PrivateKey:
     Raises KeyUnavailable: ``wrong_password``; ``keystore_unreadable`` (operator) if key and address do not belong
     together.
     """
-    with kept_recursion_limit():
+    with lazy_py_ecc():
         from eth_account import Account  # slow to import
 
     try:

@@ -234,12 +234,18 @@ async def test_the_urls_key_is_not_in_an_http_error(liar):
     assert "api-key" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_web3_does_not_raise_the_recursion_limit_of_the_process(anvil):
+async def test_web3_does_not_raise_the_recursion_limit_and_py_ecc_is_not_imported_until_it_is_used(anvil):
     """In a process of its own: here, another test may have imported web3 already."""
     code = (
         "import asyncio, sys; from orchestrator.chain.node.rpc import Rpc\n"
         "async def main():\n async with Rpc(sys.argv[1]) as rpc: await rpc.chain_id()\n"
-        "before = sys.getrecursionlimit(); asyncio.run(main()); assert sys.getrecursionlimit() == before"
+        "before = sys.getrecursionlimit(); asyncio.run(main()); assert sys.getrecursionlimit() == before\n"
+        "assert not any('py_ecc' in name for name in sys.modules)\n"
+        "from eth_keyfile import keyfile\n"
+        "assert keyfile.bls.SkToPk(5).hex().startswith('b0e7791f') and 'py_ecc.bls' in sys.modules\n"
+        "from py_ecc import bls12_381, secp256k1\n"
+        "assert keyfile.MAX_V3_PRIVATE_KEY == secp256k1.N - 1\n"
+        "assert keyfile.MAX_V4_PRIVATE_KEY == bls12_381.curve_order - 1"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, anvil.url)
     assert await process.wait() == 0

@@ -1,4 +1,4 @@
-"""The fixtures as another project uses them: a folder of its own, the installed plugin, two workers."""
+"""The fixtures as another project uses them: a folder of its own, the installed plugin; two workers in the full profile."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.profile import FULL
 
 PROJECT = """
 import pytest
@@ -69,7 +71,7 @@ def run(folder: Path, test: str, *options: str) -> subprocess.CompletedProcess[s
 
 
 def test_in_a_project_of_its_own(tmp_path):
-    done = run(tmp_path, PROJECT, "-n", "2")
+    done = run(tmp_path, PROJECT, *(("-n", "2") if FULL else ()))
     assert "5 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
 

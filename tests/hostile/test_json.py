@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.foreign import MAX_JSON_VALUES, MalformedJson, read_json, too_deep
-from orchestrator.process import kept_recursion_limit
+from orchestrator.process import lazy_py_ecc
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**64), 2**64) | st.text(max_size=20)
 VALUES = st.recursive(
@@ -142,7 +142,7 @@ def test_the_recursion_limit_is_put_back_by_each_of_several_threads():
     before = sys.getrecursionlimit()
 
     def imports(_: int) -> None:
-        with kept_recursion_limit():
+        with lazy_py_ecc():
             sys.setrecursionlimit(100_000)
 
     threads = [threading.Thread(target=imports, args=(number,)) for number in range(8)]
@@ -151,6 +151,6 @@ def test_the_recursion_limit_is_put_back_by_each_of_several_threads():
     for thread in threads:
         thread.join()
     assert sys.getrecursionlimit() == before
-    with pytest.raises(ImportError), kept_recursion_limit():
+    with pytest.raises(ImportError), lazy_py_ecc():
         exec("import sys; sys.setrecursionlimit(100_000); import no_such_module")
     assert sys.getrecursionlimit() == before

@@ -136,6 +136,7 @@ def _load():
     loaded.config.generation.update(
         modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE], with_security_parameters=False
     )
+    loaded.config.phases.coverage.enabled = FULL  # each limit of each member, one after the other
     # A correct request can meet a state that forbids it (422), or carry a signature that is not the owner's (400).
     loaded.config.checks.positive_data_acceptance.expected_statuses = ["2xx", "400", "401", "404", "409", "422"]
     return loaded

@@ -18,7 +18,7 @@ from orchestrator.chain.node.parse import quantity, show
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
 from orchestrator.foreign import MalformedJson, read_json
 from orchestrator.models import ChainId
-from orchestrator.process import kept_recursion_limit
+from orchestrator.process import lazy_py_ecc
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, StreamReader
@@ -184,7 +184,7 @@ class Rpc:
         # Imported here: web3 takes most of a second, and the command line answers --help without it.
         from aiohttp import ClientResponse, ClientSession, TCPConnector
 
-        with kept_recursion_limit():
+        with lazy_py_ecc():
             from web3 import AsyncWeb3
             from web3._utils.http_session_manager import HTTPSessionManager
             from web3.providers.rpc import AsyncHTTPProvider

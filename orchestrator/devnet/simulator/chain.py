@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from orchestrator.foreign import read_json
-from orchestrator.process import kept_recursion_limit
+from orchestrator.process import lazy_py_ecc
 
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
@@ -124,7 +124,7 @@ class Chain:
     def operator(self) -> str:
         """The operator's address (EIP-55)."""
         if self._operator is None:
-            with kept_recursion_limit():
+            with lazy_py_ecc():
                 from eth_account import Account
 
             self._operator = str(Account.from_key(self._key).address)
@@ -206,7 +206,7 @@ class Chain:
 
         Raises CallReverted where the node foresees that it fails.
         """
-        with kept_recursion_limit():
+        with lazy_py_ecc():
             from eth_account import Account
 
         call = {"from": self.operator, "data": data} | ({} if to is None else {"to": to})

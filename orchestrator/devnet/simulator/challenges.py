@@ -12,7 +12,7 @@ import re
 import secrets
 import uuid
 
-from orchestrator.process import kept_recursion_limit
+from orchestrator.process import lazy_py_ecc
 
 from .answers import Answer, ApiError
 from .clock import NANOSECONDS, iso
@@ -135,7 +135,7 @@ def _decode_signature(text: str) -> bytes:
 
 def _signer(text: bytes, signature: bytes) -> str | None:
     """The address that signed ``text`` (EIP-191 personal message), lower-case, by the rules of the chain's verifier."""
-    with kept_recursion_limit():
+    with lazy_py_ecc():
         from eth_account import Account
         from eth_account.messages import encode_defunct
     from eth_keys.exceptions import BadSignature
