@@ -75,5 +75,5 @@ def approvals_to_adopt(before: Ruleset | None, after: Ruleset) -> int:
     any change asks of them. Session keys are signed under no ruleset that nobody has approved."""
     if before is None:
         return int(after.signs_session_keys)
-    asked = [getattr(before.policy.approvals, change.value) for change in before.changes(after)]
+    asked: list[int] = [getattr(before.policy.approvals, change.value) for change in before.changes(after)]
     return max([*asked, int(after.signs_session_keys and not before.signs_session_keys)])
