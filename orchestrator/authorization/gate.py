@@ -29,7 +29,7 @@ from orchestrator.lifecycle.oversight_state import (
 from orchestrator.lifecycle.person_signatures import approvals_needed, supporters
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.people import approval_request_by
-from orchestrator.policy import Role, Ruleset
+from orchestrator.policy import Change, Role, Ruleset, approvals_to_adopt
 from orchestrator.ports.journal import CountLimit, Journal
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.session import Services
@@ -52,9 +52,9 @@ async def confirmations_in_force(services: Services) -> int:
 async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
     """None if the ruleset of this process' settings is the one in force; else what is waited for.
 
-    SIDE EFFECTS: adopts the ruleset where the one in force asks nobody about the change (or where there is none yet);
-    else journals one request for its approval, or, once that is granted, the adoption. Raises JournalError, and as
-    ``people.identify`` where the person who runs this process cannot be proven to be one of the people in force.
+    SIDE EFFECTS: adopts the ruleset where nobody is asked about the change (``approvals_to_adopt``); else journals one
+    request for its approval, or, once that is granted, the adoption. Raises JournalError, and as ``people.identify``
+    where the person who runs this process cannot be proven to be one of the people in force.
     """
     seen, mine, now = await read_oversight(services.journal), services.ruleset, services.clock()
     if seen.ruleset_hash == mine.hash:
@@ -73,13 +73,13 @@ async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
             seen.ruleset_at or now,
             turn,
         )
-    needed = seen.ruleset.approvals_for(mine) if seen.ruleset is not None else 0
+    needed = approvals_to_adopt(seen.ruleset, mine)
     adopted = o.RulesetAdopted(ruleset=mine.hash, document=rfc8785.dumps(mine.document).decode(), by=services.actor)
-    if needed == 0 or seen.ruleset is None:
+    if needed == 0:
         await append_as_seen(services, seen, adopted)
         services.adopted.add(mine.hash)
         return None
-    content = change_of(seen.ruleset_hash, seen.ruleset, mine)
+    content, policy = change_of(seen.ruleset_hash, seen.ruleset, mine), (seen.ruleset or mine).policy
     found = seen.request_for("ruleset", content_hash(content), needed, now)
     if found is None:
         asked = await asyncio.to_thread(
@@ -90,10 +90,10 @@ async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
             needed=needed,
             by=services.actor,
             signatory=services.signatory,
-            people=seen.ruleset.policy.people,
+            people=policy.people,
             journal_id=await services.journal.identity(),
             now=now,
-            expires_at=now + timedelta(seconds=seen.ruleset.policy.approvals.expires),
+            expires_at=now + timedelta(seconds=policy.approvals.expires),
         )
         await append_as_seen(services, seen, asked)
         found = Approval(asked, now)
@@ -106,9 +106,9 @@ async def adopt_ruleset_or_wait(services: Services) -> Wait | None:
     return change_wait(found, takes, content)
 
 
-def change_of(before_hash: str | None, before: Ruleset, after: Ruleset) -> dict[str, Any]:
-    """The content that people approve before another ruleset comes into force."""
-    changes = sorted(before.changes(after))
+def change_of(before_hash: str | None, before: Ruleset | None, after: Ruleset) -> dict[str, Any]:
+    """The content that people approve before another ruleset comes into force, or the first one."""
+    changes = sorted(before.changes(after)) if before is not None else [Change.POLICY]
     return {"from": before_hash, "to": after.hash, "changes": changes, "document": after.document}
 
 

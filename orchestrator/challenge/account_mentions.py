@@ -32,8 +32,8 @@ _HYPHENS: Final = re.compile("[\u2010-\u2015\u2212]")
 
 
 def forms_for(challenge: Challenge) -> tuple[Form, ...]:
-    """What the rules read. Sign-in messages and UUIDs are read strictly as what they are and stand for nothing else:
-    a nonce may be any letters and digits, and a UUID could be read as Base64."""
+    """What the rules read. Sign-in messages, UUIDs and session keys are read strictly as what they are and stand for
+    nothing else: a nonce may be any letters and digits, a UUID could be Base64, and a session key a digest."""
     if challenge.kind is ChallengeKind.OPAQUE:
         return forms_of(challenge.decoded)
     return (Form(challenge.decoded, ""),)

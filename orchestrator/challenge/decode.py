@@ -16,6 +16,9 @@ from orchestrator.errors import MalformedAnswer
 MAX_ISSUED = 8 * 1024
 """The longest Base64 text that is read, in characters. A sign-in message is well under 1,000."""
 
+_PEM_ARMOUR = b"-----BEGIN PUBLIC KEY-----"
+_PEM = re.compile(_PEM_ARMOUR + rb"\n((?:[A-Za-z0-9+/]+={0,2}\n)+)-----END PUBLIC KEY-----\n?")
+_HEX_KEY = re.compile(rb"0x[0-9A-Fa-f]{64}")
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -26,6 +29,8 @@ class ChallengeKind(StrEnum):
     """Announces itself as a Sign-In with Ethereum message in its first line. It may still break the grammar."""
     UUID = "uuid"
     """Exactly one canonical lower-case UUID, 36 characters, and nothing else."""
+    SESSION_KEY = "session_key"
+    """Exactly a public key in PEM (RFC 7468), or ``0x`` and 64 hexadecimal digits, and nothing else."""
     OPAQUE = "opaque"
     """Anything else."""
 
@@ -70,9 +75,48 @@ class Challenge:
 def _kind(decoded: bytes) -> ChallengeKind:
     if _UUID.fullmatch(decoded):
         return ChallengeKind.UUID
+    if _is_session_key(decoded):
+        return ChallengeKind.SESSION_KEY
     if eip4361.announces_itself(decoded):
         return ChallengeKind.EIP4361
     return ChallengeKind.OPAQUE
+
+
+def session_key_form(decoded: bytes) -> str:
+    """What a session key is written as, in words."""
+    return "a public key in PEM" if decoded.startswith(_PEM_ARMOUR) else "32 bytes in hexadecimal"
+
+
+def _is_session_key(decoded: bytes) -> bool:
+    if _HEX_KEY.fullmatch(decoded):
+        return True
+    match = _PEM.fullmatch(decoded)
+    if match is None:
+        return False
+    packed = match[1].replace(b"\n", b"")
+    try:
+        der = base64.b64decode(packed, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return base64.b64encode(der) == packed and _is_public_key(der)
+
+
+def _is_public_key(der: bytes) -> bool:
+    """Whether the bytes have the form of a SubjectPublicKeyInfo (RFC 5280, section 4.1), to their end."""
+    key, rest = _element(der, 0x30)
+    algorithm, bits = _element(key, 0x30)
+    value, end = _element(bits, 0x03)
+    return bool(algorithm and value) and not rest and not end
+
+
+def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
+    """The first DER element's content, and what is after it; two empty texts where it is not of this tag."""
+    if len(data) < 2 or data[0] != tag:
+        return b"", b""
+    width = data[1] - 0x80 if data[1] > 0x80 else 0
+    start = 2 + width
+    end = start + (int.from_bytes(data[2:start], "big") if width else data[1])
+    return (data[start:end], data[end:]) if width <= 2 and end <= len(data) else (b"", b"")
 
 
 def _excerpt(text: str) -> str:

@@ -45,6 +45,7 @@ _UUID: Final = re.compile(
     r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}[\s\"'})\]>.,;\0]*",
     re.IGNORECASE,
 )
+_PEM: Final = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}KEY[A-Z ]{0,10}-----")
 _LONGEST_UUID: Final = 200
 """Bytes, with all that may be around it."""
 _DECIMAL_WORD: Final = re.compile(rb"\s*[0-9]{70,78}\s*")
@@ -231,6 +232,15 @@ def sign_in(forms: Forms) -> str | None:
     for form in forms:
         if _SIGN_IN.search(form.data):
             return f"words of a sign-in message{form.how} in another form"
+    return None
+
+
+def session_key(forms: Forms) -> str | None:
+    """A key in PEM that is no session key: in other lines, with text around it, wrapped, or a private one."""
+    for form in forms:
+        match = _PEM.search(form.data)
+        if match is not None:
+            return f"a key in PEM{form.how} in another form: {match[0].decode('ascii')!a}"
     return None
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final, Literal
 
 from orchestrator.challenge.account_mentions import forms_for
-from orchestrator.challenge.decode import Challenge, ChallengeKind
+from orchestrator.challenge.decode import Challenge, ChallengeKind, session_key_form
 from orchestrator.challenge.eip4361 import Eip4361Error, SignInMessage
 from orchestrator.challenge.expectation import Expectation, SigningOperation
 from orchestrator.challenge.rules import RULES, Objection
@@ -71,6 +71,9 @@ def decide(challenge: Challenge, expectation: Expectation) -> Decision:
         case ChallengeKind.EIP4361:
             origin = quoted(challenge.decoded.split(b" ", 1)[0].decode("ascii"))
             return Decision(True, "eip4361", "a fitting EIP-4361 message", f"an EIP-4361 message of {origin}")
+        case ChallengeKind.SESSION_KEY:
+            size, form = len(challenge.decoded), session_key_form(challenge.decoded)
+            return Decision(True, "session_key", f"a session key of {size} bytes", f"a session key ({form})")
         case ChallengeKind.OPAQUE:
             size, most = len(challenge.decoded), expectation.policy.opaque_max_bytes
             return Decision(True, "opaque", f"1 to {most} opaque bytes", f"{size} opaque bytes")

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Final
 
 from orchestrator.challenge import account_mentions, lookalikes
-from orchestrator.challenge.decode import Challenge, ChallengeKind
+from orchestrator.challenge.decode import Challenge, ChallengeKind, session_key_form
 from orchestrator.challenge.expectation import Expectation
 from orchestrator.challenge.forms import MAX_FORMS, Form, exhausted
 
@@ -58,20 +58,30 @@ def _characters(challenge: Challenge, _: Sequence[Form], __: Expectation) -> Obj
 
 
 def _kind(challenge: Challenge, _: Sequence[Form], expectation: Expectation) -> Objection | None:
-    allowed = set(expectation.policy.kinds)
-    most = expectation.policy.opaque_max_bytes
-    size = len(challenge.decoded)
-    if challenge.kind.value in allowed and (challenge.kind is not ChallengeKind.OPAQUE or 1 <= size <= most):
+    policy, size = expectation.policy, len(challenge.decoded)
+    allowed = set(policy.kinds)
+    fits = {
+        ChallengeKind.EIP4361: True,
+        ChallengeKind.UUID: True,
+        ChallengeKind.SESSION_KEY: size == policy.session_key_bytes,
+        ChallengeKind.OPAQUE: 1 <= size <= policy.opaque_max_bytes,
+    }
+    if challenge.kind.value in allowed and fits[challenge.kind]:
         return None
     names = {
         "eip4361": "an EIP-4361 message",
         "uuid": "a canonical lower-case UUID",
-        "opaque": f"1 to {most} opaque bytes",
+        "session_key": f"a session key of {policy.session_key_bytes} bytes",
+        "opaque": f"1 to {policy.opaque_max_bytes} opaque bytes",
     }
     expected = " or ".join(name for kind, name in names.items() if kind in allowed) or "(no kind is allowed)"
     actual = {
         ChallengeKind.EIP4361: "an EIP-4361 message",
         ChallengeKind.UUID: "a UUID",
+        ChallengeKind.SESSION_KEY: (
+            f'a session key ({session_key_form(challenge.decoded)}), which takes kinds with "session_key" and '
+            f"session_key_bytes = {size} under [challenge] of the policy, and a person's approval of that policy"
+        ),
         ChallengeKind.OPAQUE: f"{size} opaque bytes with keccak256 {challenge.digest}",
     }
     return expected, actual[challenge.kind]
@@ -144,6 +154,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("characters", "text without control, bidirectional or hidden characters", _characters),
     _misshapen("eip4361.form", "a sign-in message in EIP-4361's form only", lookalikes.sign_in),
     _misshapen("uuid.form", "a UUID in its canonical lower-case form only", lookalikes.uuid_form),
+    _misshapen("session_key.form", "a session key as PEM or as 0x and 64 digits only", lookalikes.session_key),
     _misshapen("opaque.form", f"fewer than {MAX_FORMS} things inside of each other", _too_much),
     Rule("kind", "a kind of challenge that the policy allows", _kind),
     Rule("fetched", "a challenge fetched within the policy's max_age", _fetched),

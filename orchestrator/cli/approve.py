@@ -180,6 +180,8 @@ def _document(requests: list[ApprovalRequest]) -> dict[str, Any]:
 
 
 def _show(console: Console, request: ApprovalRequest, ruleset: Ruleset) -> None:
+    from orchestrator.policy import Policy
+
     asked = request.approval.asked
     proven = "proven by her key" if request.by_proven else "[yellow]not proven[/] to be one of the people"
     console.print(
@@ -192,7 +194,8 @@ def _show(console: Console, request: ApprovalRequest, ruleset: Ruleset) -> None:
     for name, value in _leaves(content):
         console.print(f"  {clean(name):<24} {clean(value)}")
     if isinstance(proposed, dict):
-        _show_changes(console, _spelt_out(ruleset.document), _spelt_out(proposed))
+        before = ruleset if content["from"] else ruleset.model_copy(update={"policy": Policy()})  # else it is the first
+        _show_changes(console, _spelt_out(before.document), _spelt_out(proposed))
     given = f"; approved by {', '.join(request.by)}" if request.by else ""
     more = " (one more, because no person is proven to ask)" if request.needed > asked.needed else ""
     console.print(

@@ -98,13 +98,15 @@ def closing_signatory(account_ids: Sequence[str]) -> Signatory | None:
         from orchestrator.oversight.records import in_force
         from orchestrator.passwords import PromptPassword
         from orchestrator.people import Signatory
+        from orchestrator.policy import approvals_to_adopt
         from orchestrator.signers.key_files import FileKey
 
         mine = make_ruleset(given)
-        ruleset = in_force(await read_oversight(journal), mine)
+        seen = await read_oversight(journal)
+        ruleset = in_force(seen, mine)
         states = [fold(await journal.read(account_id.lower())) for account_id in account_ids]
         asks = mine.policy.approvals.closure > 0 and not all(_was_asked_for(state, now()) for state in states)
-        if not ruleset.policy.people or not (asks or ruleset.approvals_for(mine) > 0):
+        if not ruleset.policy.people or not (asks or approvals_to_adopt(seen.ruleset, mine) > 0):
             return None
         key = FileKey(key_file, PromptPassword())
         key.open()

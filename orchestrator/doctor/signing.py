@@ -11,6 +11,7 @@ from orchestrator.connect import make_ruleset, password_source
 from orchestrator.doctor.check import CheckFailed
 from orchestrator.doctor.database import Database
 from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Oversight, fold_oversight
+from orchestrator.policy import approvals_to_adopt
 from orchestrator.settings import Settings
 from orchestrator.signers.signing_log import FileSigningLog, known_id
 
@@ -120,8 +121,14 @@ async def policy(settings: Settings, database: Database) -> str:
     mine = make_ruleset(settings)
     where = settings.policy or "built in"
     seen = await _oversight(database)
+    before = None if seen is None else seen.ruleset
+    needed = 0 if seen is not None and seen.ruleset_hash == mine.hash else approvals_to_adopt(before, mine)
+    if before is None and needed:
+        raise CheckFailed(
+            f"{where}: session keys are signed only once a person has approved this policy",
+            f"{needed} to approve it: any operation asks for that, and orchestrator approve shows what waits.",
+        )
     if seen is not None and seen.ruleset is not None and seen.ruleset_hash != mine.hash:
-        needed = seen.ruleset.approvals_for(mine)
         changed = " and ".join(sorted(seen.ruleset.changes(mine)))
         if needed:
             raise CheckFailed(

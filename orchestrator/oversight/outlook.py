@@ -16,7 +16,7 @@ from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, Parameters, Step
 from orchestrator.models import ChainAccount
 from orchestrator.oversight.records import in_force
 from orchestrator.oversight.requests import ApprovalRequest, evaluated
-from orchestrator.policy import Ruleset
+from orchestrator.policy import Ruleset, approvals_to_adopt
 
 _RESUME = "(orchestrator resume)"
 
@@ -73,13 +73,13 @@ class Outlook:
     def _change(self) -> Wait | None:
         """The wait for the approval of a changed ruleset, if that was asked for."""
         seen, mine = self.seen, self.mine
-        if seen.ruleset is None or seen.ruleset_hash == mine.hash:
+        if seen.ruleset_hash == mine.hash or (seen.ruleset is None and seen.ruleset_hash is not None):
             return None
         content = change_of(seen.ruleset_hash, seen.ruleset, mine)
-        asked = seen.request_for("ruleset", content_hash(content), seen.ruleset.approvals_for(mine), self.now)
+        asked = seen.request_for("ruleset", content_hash(content), approvals_to_adopt(seen.ruleset, mine), self.now)
         if asked is None:
             return None
-        request = evaluated(DECISIONS_STREAM, asked, seen.ruleset.policy, self.journal_id)
+        request = evaluated(DECISIONS_STREAM, asked, (seen.ruleset or mine).policy, self.journal_id)
         return None if request.is_granted else change_wait(asked, request.needed, content)
 
     def _stop(self, state: AccountState, op: Operation, step: Step) -> Wait | None:

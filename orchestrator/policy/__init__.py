@@ -16,7 +16,7 @@ from orchestrator.policy.document import (
     Role,
     parse_policy,
 )
-from orchestrator.policy.ruleset import Change, Ruleset
+from orchestrator.policy.ruleset import Change, Ruleset, approvals_to_adopt
 
 __all__ = [
     "Approvals",
@@ -29,5 +29,6 @@ __all__ = [
     "Policy",
     "Role",
     "Ruleset",
+    "approvals_to_adopt",
     "parse_policy",
 ]

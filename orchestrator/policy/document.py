@@ -3,7 +3,8 @@
     version = 1
 
     [challenge]                          what may be signed
-    kinds = ["eip4361", "uuid"]          and "opaque", up to opaque_max_bytes
+    kinds = ["eip4361", "uuid"]          and "session_key", of session_key_bytes; "opaque", up to opaque_max_bytes
+    session_key_bytes = 0                exactly: 66 for 32 bytes in hexadecimal, 173 for a secp256k1 key in PEM
     opaque_max_bytes = 0
     domains = []                         none: ORCHESTRATOR_CHALLENGE_DOMAINS, else the platform's own host
     chains = []                          CAIP-2; none: whatever chain the customer's wallet is on
@@ -82,7 +83,7 @@ class Role(StrEnum):
     """The end of an emergency stop, also of the one that a restored backup leaves when it has lost decisions."""
 
 
-Kind = Literal["eip4361", "uuid", "opaque"]
+Kind = Literal["eip4361", "uuid", "session_key", "opaque"]
 Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_tuple)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_tuple)]
 
@@ -91,6 +92,8 @@ class ChallengePolicy(_Part):
     """What a challenge must be."""
 
     kinds: Kinds = ("eip4361", "uuid")
+    session_key_bytes: int = Field(default=0, ge=0, le=1024)
+    """Of a session key's text, exactly: it also says in which form one may come."""
     opaque_max_bytes: int = Field(default=0, ge=0, le=1024)
     domains: Texts = ()
     """Authorities, lower case: ``api.offblocks.xyz``, ``127.0.0.1:8080``. Compared whole; no wildcards."""
@@ -115,10 +118,9 @@ class ChallengePolicy(_Part):
             wrong = [text for text in texts if pattern.fullmatch(text) is None]
             if wrong:
                 raise ValueError(f"{name}: {ascii(wrong[0])[:80]} is not {_SHAPES[name]}")
-        if ("opaque" in self.kinds) != (self.opaque_max_bytes > 0):
-            raise ValueError(
-                "kinds with opaque and opaque_max_bytes above 0 go together, and neither without the other"
-            )
+        for kind, size in (("opaque", "opaque_max_bytes"), ("session_key", "session_key_bytes")):
+            if (kind in self.kinds) != (getattr(self, size) > 0):
+                raise ValueError(f"kinds with {kind} and {size} above 0 go together, and neither without the other")
         return self
 
 
@@ -197,6 +199,11 @@ class Policy(_Part):
             other = addresses.setdefault(person.address, name)
             if other != name:
                 raise ValueError(f"people: {other} and {name} have one address: two names are not two people")
+        if "session_key" in self.challenge.kinds and self.approvals.policy == 0:
+            raise ValueError(
+                "challenge.kinds: session_key takes a person's approval of the policy: approvals.policy must be 1 or "
+                "more, and [people] name who may approve"
+            )
         for subject, role in ROLE_FOR.items():
             needed = getattr(self.approvals, subject)
             able = sum(role in person.roles for person in self.people.values())
@@ -254,6 +261,8 @@ def remarks(policy: Policy) -> list[str]:
         f"opaque challenges of up to {challenge.opaque_max_bytes} bytes are signed: nobody can tell what they say": (
             "opaque" in challenge.kinds
         ),
+        f"session keys of {challenge.session_key_bytes} bytes are signed: what their holder may then do, only the "
+        "platform knows; 32 bytes may be the hash of anything": "session_key" in challenge.kinds,
         "no kind of challenge is allowed: nothing will be signed": not challenge.kinds,
         "domains of the settings hold, because challenge.domains names none": not challenge.domains,
         "any chain is allowed, because challenge.chains names none": not challenge.chains,

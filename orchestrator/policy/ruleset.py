@@ -44,6 +44,8 @@ class Ruleset(BaseModel):
             del approvals["asker"]
         if not challenge["statements"]:
             del challenge["statements"]
+        if not challenge["session_key_bytes"]:
+            del challenge["session_key_bytes"]
         return document
 
     @property
@@ -63,6 +65,15 @@ class Ruleset(BaseModel):
             found.add(Change.POLICY)
         return frozenset(found)
 
-    def approvals_for(self, after: Ruleset) -> int:
-        """How many people must approve that ``after`` takes the place of this one: the most that any change asks."""
-        return max((getattr(self.policy.approvals, change.value) for change in self.changes(after)), default=0)
+    @property
+    def signs_session_keys(self) -> bool:
+        return "session_key" in self.policy.challenge.kinds
+
+
+def approvals_to_adopt(before: Ruleset | None, after: Ruleset) -> int:
+    """How many people must approve that ``after`` takes the place of ``before`` (None: it is the first): the most that
+    any change asks of them. Session keys are signed under no ruleset that nobody has approved."""
+    if before is None:
+        return int(after.signs_session_keys)
+    asked: list[int] = [getattr(before.policy.approvals, change.value) for change in before.changes(after)]
+    return max([*asked, int(after.signs_session_keys and not before.signs_session_keys)])

@@ -19,6 +19,7 @@ from orchestrator.policy import (
     Policy,
     Role,
     Ruleset,
+    approvals_to_adopt,
     parse_policy,
 )
 from orchestrator.policy.document import remarks, to_toml
@@ -56,10 +57,14 @@ def policies(draw):
         able = sum(role in person.roles for person in people.values())
         return draw(st.integers(0, max(0, able - 1) if asker == "person" and able == len(people) else able))
 
+    policy_approvals = needed(Role.ADMINISTRATOR)
+    session = draw(st.integers(0, 1024)) if policy_approvals else 0
+    kinds |= {"session_key"} if session else set()
     return Policy(
         challenge=ChallengePolicy(
             kinds=tuple(kinds),
             opaque_max_bytes=opaque,
+            session_key_bytes=session,
             domains=tuple(draw(st.lists(domains, max_size=3))),
             chains=tuple(f"eip155:{number}" for number in draw(st.lists(st.integers(1, 10**9), max_size=3))),
             max_age=draw(st.integers(1, 3600)),
@@ -74,7 +79,7 @@ def policies(draw):
         limits=tuple(draw(st.lists(limits, max_size=3))),
         approvals=Approvals(
             closure=needed(Role.APPROVER),
-            policy=needed(Role.ADMINISTRATOR),
+            policy=policy_approvals,
             roles=needed(Role.ADMINISTRATOR),
             keys=needed(Role.ADMINISTRATOR),
             finality=needed(Role.ADMINISTRATOR),
@@ -116,6 +121,10 @@ def test_with_people_in_it_a_document_asks_one_of_them():
         ('[challenge]\nkinds = "uuid"', "challenge.kinds"),
         ('[challenge]\nkinds = ["opaque"]', "go together"),
         ("[challenge]\nopaque_max_bytes = 16", "go together"),
+        ('[challenge]\nkinds = ["session_key"]', "session_key_bytes above 0 go together"),
+        ("[challenge]\nsession_key_bytes = 66", "session_key_bytes above 0 go together"),
+        ('[challenge]\nkinds = ["session_key"]\nsession_key_bytes = 1025', "session_key_bytes"),
+        ('[challenge]\nkinds = ["session_key"]\nsession_key_bytes = 66', "approvals.policy must be 1 or more"),
         ('[challenge]\nkinds = ["opaque"]\nopaque_max_bytes = 1025', "opaque_max_bytes"),
         ("[challenge]\nmax_age = 3601", "max_age"),
         ("[challenge]\nmax_age = 0", "max_age"),
@@ -270,8 +279,27 @@ def test_what_may_be_stated_is_part_of_the_ruleset():
     text = f'[challenge]\nstatements = ["I accept the terms"]\n{TWO}'
     strict = loose.model_copy(update={"policy": parse_policy(text, "it")})
     assert loose.changes(strict) == strict.changes(loose) == {Change.POLICY}
-    assert loose.approvals_for(strict) == strict.approvals_for(loose) == 1
+    assert approvals_to_adopt(loose, strict) == approvals_to_adopt(strict, loose) == 1
     assert Ruleset.model_validate(strict.document) == strict
+
+
+SESSION_KEYS = '[challenge]\nkinds = ["uuid", "session_key"]\nsession_key_bytes = 66\n'
+
+
+def test_session_keys_take_a_persons_approval_whatever_came_before():
+    allowing = Ruleset(policy=parse_policy(SESSION_KEYS + TWO, "it"), domains=(), confirmations=1)
+    nobody_asked = Ruleset(policy=Policy(), domains=(), confirmations=1)
+    assert approvals_to_adopt(None, nobody_asked) == 0
+    assert approvals_to_adopt(None, allowing) == 1
+    assert approvals_to_adopt(nobody_asked, allowing) == 1
+    assert approvals_to_adopt(allowing, allowing) == 0
+    longer = allowing.model_copy(
+        update={"policy": parse_policy(SESSION_KEYS.replace("66", "173") + TWO, "it")},
+    )
+    assert approvals_to_adopt(allowing, longer) == 1
+    assert approvals_to_adopt(allowing, nobody_asked) == 1, "by the policy that is in force"
+    assert Ruleset.model_validate(allowing.document) == allowing
+    assert any("session keys of 66 bytes" in remark for remark in remarks(allowing.policy))
 
 
 @given(policies())

@@ -14,7 +14,7 @@ from tests.challenge.cases import VECTORS, Case, cases
 HOSTILE, HONEST = cases("hostile"), cases("honest")
 IN_ANY_CONTEXT = {
     "transaction", "authorization", "eip191", "eip712", "digest", "signature", "abi", "characters", "uuid.form",
-    "eip4361.form",
+    "eip4361.form", "session_key.form",
 }  # fmt: skip
 """Rules that hold whatever the policy's document allows."""
 PERMISSIVE = ChallengePolicy(kinds=("eip4361", "uuid", "opaque"), opaque_max_bytes=1024)

@@ -19,7 +19,22 @@ from tests.challenge.vector_bytes import (
     TO,
     base64_text,
 )
-from tests.challenge.vector_parts import ACCOUNT, ADDRESS, ANOTHER, HOST, OPAQUE, OTHER, UUID, Case, changed, text
+from tests.challenge.vector_parts import (
+    ACCOUNT,
+    ADDRESS,
+    ANOTHER,
+    HEX_SESSION_KEYS,
+    HOST,
+    OPAQUE,
+    OTHER,
+    SESSION_KEY_HEX,
+    SESSION_KEY_PEM,
+    SESSION_KEYS,
+    UUID,
+    Case,
+    changed,
+    text,
+)
 from tests.challenge.vector_parts import raw as raw_case
 
 HEX = DIGEST.hex()
@@ -115,3 +130,45 @@ def accounts() -> list[Case]:
         raw_case("opaque, 16 bytes, known", "the journal knows it", rule, bytes.fromhex(ANOTHER.replace("-", "")), **opaque, **known),
         text("opaque address and account", words, rule, f"{TO.hex()} {ANOTHER}", **opaque),
     ]  # fmt: skip
+
+
+def session_keys() -> list[Case]:
+    """Keys where the policy allows none, or others; and what is nearly one where opaque bytes are allowed."""
+    opaque = {"rules": OPAQUE}
+    form, kind = "session_key.form", "kind"
+    private = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\n-----END EC PRIVATE KEY-----"
+    return [
+        text("PEM", "not allowed unless the policy names the kind", kind, SESSION_KEY_PEM),
+        text("hexadecimal", "not allowed unless the policy names the kind", kind, SESSION_KEY_HEX),
+        text(
+            "PEM among opaque bytes", "a kind of its own, which opaque does not allow", kind, SESSION_KEY_PEM, **opaque
+        ),
+        text("hexadecimal among opaque bytes", "it may be a digest", kind, SESSION_KEY_HEX, **opaque),
+        text("hexadecimal of another length than allowed", "PEM is allowed", kind, SESSION_KEY_HEX, rules=SESSION_KEYS),
+        text("PEM of another length than allowed", "hexadecimal is", kind, SESSION_KEY_PEM, rules=HEX_SESSION_KEYS),
+        text(
+            "PEM and a line feed, longer than allowed",
+            "exactly so long",
+            kind,
+            SESSION_KEY_PEM + "\n",
+            rules=SESSION_KEYS,
+        ),
+        raw_case(
+            "32 bytes", "only in hexadecimal", "digest", bytes.fromhex(SESSION_KEY_HEX[2:]), rules=HEX_SESSION_KEYS
+        ),
+        text("hexadecimal without 0x", "only with it", "digest", SESSION_KEY_HEX[2:], rules=HEX_SESSION_KEYS),
+        text("PEM with a word before it", "what is signed is more", form, "key: " + SESSION_KEY_PEM, **opaque),
+        text("PEM in Base64", "wrapped", form, base64_text(SESSION_KEY_PEM.encode()), **opaque),
+        text("PEM that is no key", "armour alone", form, SESSION_KEY_PEM.replace("MFYw", "AAAA"), **opaque),
+        text(
+            "PEM with bytes after the key", "not all of it is read", form, SESSION_KEY_PEM.replace("==", "AA"), **opaque
+        ),
+        text("private key", "nobody signs one", form, private, **opaque),
+        text(
+            "PEM with CRLF",
+            "control characters",
+            "characters",
+            SESSION_KEY_PEM.replace("\n", "\r\n"),
+            rules=SESSION_KEYS,
+        ),
+    ]

@@ -16,6 +16,16 @@ HOST = "api.sandbox.offblocks.xyz"
 WALLET = f"eip155:31337:{ADDRESS}"
 STRICT = {"kinds": ["eip4361", "uuid"]}
 OPAQUE = {"kinds": ["eip4361", "uuid", "opaque"], "opaque_max_bytes": 1024}
+SESSION_KEY_PEM = (
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAE3LL5FWfTX//pIisD/LgxUHOiqvQSIEVN\n"
+    "FzIh97KepeZMbeVlPgujFxbNL7lueXQBpiQe36fK7LRmvM4wDifENA==\n"
+    "-----END PUBLIC KEY-----"
+)
+"""The example of the platform's published file: a public key on secp256k1."""
+SESSION_KEY_HEX = "0x" + "5a" * 31 + "aB"
+SESSION_KEYS = {"kinds": ["session_key"], "session_key_bytes": len(SESSION_KEY_PEM)}
+HEX_SESSION_KEYS = {"kinds": ["session_key"], "session_key_bytes": 66}
 EXPECTATION = {
     "accountId": ACCOUNT,
     "operation": "creation",

@@ -17,6 +17,7 @@ from orchestrator import schemas
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.challenge import Challenge
 from tests.challenge.cases import cases
+from tests.challenge.vector_parts import SESSION_KEY_HEX, SESSION_KEY_PEM
 
 UUID = "5df359f0-d299-40a1-8023-17c77a50144c"
 WALLET = "eip155:31337:0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
@@ -47,6 +48,14 @@ def explained(cli, *arguments, expect, **options):
 # --- a challenge from elsewhere ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("key", [SESSION_KEY_PEM, SESSION_KEY_HEX], ids=["pem", "hexadecimal"])
+def test_a_session_key_is_told_with_the_lines_that_would_allow_it(alone, tmp_path, key):
+    told = explained(alone, "--challenge", encoded(key), *OFFLINE, expect=1)
+    assert (told["allowed"], told["rule"], told["kind"]) == (False, "kind", "session_key")
+    (said,) = [rule["actual"] for rule in told["rules"] if rule["result"] == "refuse"]
+    assert f'kinds with "session_key" and session_key_bytes = {len(key)} under [challenge] of the policy' in said
+
+
 def test_a_challenge_from_elsewhere_needs_no_settings(alone, tmp_path):
     told = explained(alone, "--challenge", encoded(UUID), *OFFLINE, expect=0)
     assert (told["allowed"], told["rule"], told["kind"], told["operation"]) == (True, "uuid", "uuid", "creation")
@@ -59,7 +68,7 @@ def test_a_challenge_from_elsewhere_needs_no_settings(alone, tmp_path):
 
 
 def test_a_refusal_is_1_with_rule_expected_and_actual(alone):
-    told = explained(alone, "--challenge", encoded("0x" + "ab" * 32), *OFFLINE, expect=1)
+    told = explained(alone, "--challenge", encoded("ab" * 32), *OFFLINE, expect=1)
     assert (told["allowed"], told["rule"], told["kind"]) == (False, "digest", "opaque")
     assert (told["expected"], told["actual"]) == ("no digest", "32 bytes as hexadecimal text, like a digest")
     results = [rule["result"] for rule in told["rules"]]
@@ -340,7 +349,7 @@ def _offer(devnet, account, data: bytes) -> None:
 
 HOSTILE = {
     "transaction: EIP-1559": "transaction",
-    "digest: hexadecimal": "digest",
+    "digest: hexadecimal, bare": "digest",
     "names: domain of another": "eip4361.domain",
 }
 
@@ -370,7 +379,7 @@ def test_a_hostile_platform_gets_nothing_signed(devnet, cli):
     assert not kinds & {"signing_intended", "challenge_signed", "submission_intended"}
     assert devnet.simulator.records()["signatures"] == []
 
-    mended = accounts["digest: hexadecimal"]
+    mended = accounts["digest: hexadecimal, bare"]
     _offer(devnet, mended, str(uuid.uuid4()).encode())
     cli.json("resolve", mended, "--retry", "--reason", "the platform was mended")
     assert cli.json("activate", mended)["outcome"] == "done"

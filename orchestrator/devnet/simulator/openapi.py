@@ -44,9 +44,10 @@ ANSWERS: dict[str, dict[int, str | None]] = {
     "deactivateAccount": {200: "Account", 202: "Account", 204: None},
     "activateAccount": {200: "Account", 202: "Account", 204: None},
     "listCards": {200: "Cards"},
-    "putWebhook": {200: "Webhook", 201: "Webhook"},
+    "putWebhook": {200: "Webhook"},
     "listWebhooks": {200: "Webhooks"},
     "getWebhook": {200: "Webhook"},
+    "getWebhookVerificationKey": {200: "VerificationKey"},
     "deleteWebhook": {204: None},
 }
 
@@ -89,8 +90,6 @@ def _statuses(operation: Operation) -> list[int]:
         errors |= {400, 404}
     if has_body:
         errors |= {400, 415}
-    if operation.name == "putWebhook":
-        errors.add(404)
     if operation.name == "getAccountChallenge":
         errors.add(409)
     return sorted(errors)

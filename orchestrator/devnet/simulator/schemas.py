@@ -153,6 +153,7 @@ def build(chain_id: int) -> dict[str, dict[str, Any]]:
         "WebhookUpdate": _object(webhook, {"id": uuid_}),
         "Webhook": _object({"id": uuid_, **webhook, **times}),
         "Webhooks": {"type": "array", "items": {"$ref": "#/components/schemas/Webhook"}},
+        "VerificationKey": _object({"keyId": uuid_, "key": {"type": "string", "minLength": 1}}),
     }
 
 

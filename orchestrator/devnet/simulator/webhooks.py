@@ -10,7 +10,7 @@ from .answers import Answer, ApiError
 from .platform import Call, Platform
 from .store import Row
 
-__all__ = ["delete", "get", "listed", "put"]
+__all__ = ["delete", "get", "listed", "put", "verification_key"]
 
 
 def document(row: Row) -> dict[str, Any]:
@@ -23,21 +23,21 @@ def document(row: Row) -> dict[str, Any]:
     }
 
 
-def _require(platform: Platform, identifier: str) -> Row:
+def _require(platform: Platform, identifier: str, *, status: int = 404) -> Row:
     row = platform.store.one("SELECT * FROM webhooks WHERE id = ? AND deleted = 0", identifier)
     if row is None:
-        raise ApiError(404, "webhook_not_found", f"there is no webhook {identifier}")
+        raise ApiError(status, "webhook_not_found", f"there is no webhook {identifier}")
     return row
 
 
 async def put(platform: Platform, call: Call) -> Answer:
-    """PUT /webhooks: without an id a new one (201), with one an update (200)."""
+    """PUT /webhooks: without an id a new one, with one an update."""
     body = call.json("WebhookUpdate")
     now = platform.clock.iso()
     types = json.dumps(body["types"])
     with platform.store.transaction():
         if "id" in body:
-            row = _require(platform, body["id"].lower())
+            row = _require(platform, body["id"].lower(), status=400)  # the published file has no 404 here
             platform.store.write(
                 "UPDATE webhooks SET callback_url = ?, types = ?, updated_at = ? WHERE id = ?",
                 body["callbackUrl"],
@@ -55,13 +55,18 @@ async def put(platform: Platform, call: Call) -> Answer:
             created_at=now,
             updated_at=now,
         )
-        return call.answer(201, document(_require(platform, identifier)))
+        return call.answer(200, document(_require(platform, identifier)))
 
 
 async def listed(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
     """GET /webhooks."""
     rows = platform.store.all("SELECT * FROM webhooks WHERE deleted = 0 ORDER BY rowid")
     return Answer.of(200, [document(row) for row in rows])
+
+
+async def verification_key(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
+    """GET /webhooks/verification-key: the public key that deliveries are signed with."""
+    return Answer.of(200, platform.deliveries.verification_key())
 
 
 async def get(platform: Platform, call: Call) -> Answer:
