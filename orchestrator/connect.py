@@ -150,31 +150,38 @@ def make_platform(
 
     ``without_key``: for who is about to upload the first. Else raises SettingsError ``settings_missing`` without any.
     """
+    files = request_keys or make_request_keys(settings)
+    return client_with_request_keys(platform_settings(settings, files, without_key=without_key), files)
+
+
+def platform_settings(
+    settings: Settings, request_keys: RequestKeyFolder, *, without_key: bool = False
+) -> PlatformSettings:
+    """What the platform's client is made with; without a key of the settings' own the managed one signs.
+
+    Raises SettingsError ``settings_missing``, also where there is neither key, but for ``without_key``.
+    """
     settings.need(*PLATFORM_SETTINGS)
     from pydantic import SecretStr
 
     from orchestrator.platform.settings import PlatformSettings
 
     own = settings.signing_key if settings.signing_key_id else None
-    files = request_keys or make_request_keys(settings)
-    if own is None and not without_key and files.in_use() is None:
+    if own is None and not without_key and request_keys.in_use() is None:
         raise SettingsError(
             "missing setting: ORCHESTRATOR_SIGNING_KEY and ORCHESTRATOR_SIGNING_KEY_ID, or a request-signing key "
-            f"beside the keystore ({files.path}): orchestrator keys request create NAME, then upload NAME",
+            f"beside the keystore ({request_keys.path}): orchestrator keys request create NAME, then upload NAME",
             code="settings_missing",
         )
     shared = {field.name for field in fields(PlatformSettings)} & set(Settings.model_fields)
     values = {name: getattr(settings, name) for name in shared}
     values["signing_key_id"] = settings.signing_key_id if own is not None else ""
-    return client_with_request_keys(
-        PlatformSettings(
-            **values,
-            base_url=settings.platform_url or "",
-            signing_key_pem=own or SecretStr(""),
-            timeout_seconds=settings.request_timeout,
-            clock_tolerance_seconds=settings.clock_tolerance,
-        ),
-        files,
+    return PlatformSettings(
+        **values,
+        base_url=settings.platform_url or "",
+        signing_key_pem=own or SecretStr(""),
+        timeout_seconds=settings.request_timeout,
+        clock_tolerance_seconds=settings.clock_tolerance,
     )
 
 

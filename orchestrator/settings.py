@@ -1,6 +1,7 @@
 """The settings: environment ``ORCHESTRATOR_*``, then a TOML file. Secrets also as ``…_FILE``, a path.
 
-Every choice that the platform's documentation leaves open is a setting here, with a safe default.
+Every choice that the platform's documentation leaves open is a setting here, with a safe default, in the table
+``[platform]`` of the file.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class Settings(BaseModel):
     """Whether the platform may be asked without TLS on another host than this one."""
     covered_components: Words = (
         "@method",
-        "@target-uri",
+        "@authority",
+        "@path",
+        "@query",
         "authorization",
         "content-digest",
         "content-type",
@@ -107,7 +110,7 @@ class Settings(BaseModel):
     )
     """Components that a request signature covers, where they are present (RFC 9421)."""
     signature_label: str = "sig"
-    digest_algorithm: Literal["sha-256", "sha-512"] = "sha-256"
+    digest_algorithm: Literal["sha-256", "sha-512"] = "sha-512"
     account_type: str = "card_account"
     pagination: Literal["none", "page", "cursor"] = "none"
     list_field: str = ""
@@ -141,6 +144,9 @@ class Settings(BaseModel):
             raise SettingsError(f"missing setting: {listed} (environment or --config FILE)", code="settings_missing")
 
 
+PLATFORM_TABLE = frozenset({"covered_components", "signature_label", "digest_algorithm", "account_type"})
+"""Settings that stand in the table ``[platform]``. For this release they are also read where they stood before: in the
+environment, and in the file outside of the table."""
 _MOST = 64 * 1024
 """Bytes of a secret's file."""
 SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
@@ -180,6 +186,16 @@ def unknown_variables(environment: Mapping[str, str]) -> list[UnknownVariable]:
     return found
 
 
+def moved_variables(environment: Mapping[str, str]) -> list[str]:
+    """A note for each variable that is read for the last time."""
+    given = sorted(name for name in PLATFORM_TABLE if environment.get(PREFIX + name.upper()))
+    return [f"{PREFIX}{name.upper()} {_moved(name)}" for name in given]
+
+
+def _moved(name: str) -> str:
+    return f"goes with the next release: write {name} into the table [platform] of the file that --config names"
+
+
 def load_settings(
     environment: Mapping[str, str] | None = None,
     config: Path | str | None = None,
@@ -187,13 +203,13 @@ def load_settings(
 ) -> Settings:
     """Settings from overrides (the command line), the environment, then the TOML file, in that order.
 
-    ``environment``: None is the process' own; then a warning names each ``unknown_variables``. Raises SettingsError
-    that names the setting, never with a secret's value.
+    ``environment``: None is the process' own; then a warning names each of ``unknown_variables`` and
+    ``moved_variables``. Raises SettingsError that names the setting, never with a secret's value.
     """
     if environment is None:
         environment = os.environ
-        for unknown in unknown_variables(environment):
-            warnings.warn(str(unknown), stacklevel=2)
+        for note in (*unknown_variables(environment), *moved_variables(environment)):
+            warnings.warn(str(note), stacklevel=2)
     values: dict[str, Any] = {}
     if config is not None:
         values |= _from_toml(Path(config))
@@ -240,6 +256,7 @@ def _from_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"--config {path} {error}", code="settings_invalid") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"--config {path} is not UTF-8 text", code="settings_invalid") from error
+    _put_platform_table(data, path)
     if any(_is_secret(name, value) for name, value in data.items()):
         try:
             files.require_private(path, "--config", status, "600", handed_over=True)
@@ -253,6 +270,19 @@ def _from_toml(path: Path) -> dict[str, Any]:
     if unknown:
         raise SettingsError(f"--config {path}: unknown setting {', '.join(unknown)}", code="settings_invalid")
     return data
+
+
+def _put_platform_table(data: dict[str, Any], path: Path) -> None:
+    """Puts the settings of the table ``[platform]`` beside the others. SIDE EFFECTS: warns of those outside of it."""
+    table = data.pop("platform", {})
+    if not isinstance(table, dict):
+        raise SettingsError(f"--config {path}: platform is expected to be a table", code="settings_invalid")
+    if unknown := sorted(set(table) - PLATFORM_TABLE):
+        listed = ", ".join(f"[platform] {name}" for name in unknown)
+        raise SettingsError(f"--config {path}: unknown setting {listed}", code="settings_invalid")
+    for name in sorted(PLATFORM_TABLE & set(data)):
+        warnings.warn(f"--config {path}: {name} outside of its table {_moved(name)}", stacklevel=4)
+    data.update(table)
 
 
 def _is_secret(name: str, value: Any) -> bool:

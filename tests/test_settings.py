@@ -1,7 +1,9 @@
 """Settings: who wins, secrets by file, and that no secret is ever shown."""
 
+import dataclasses
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,7 @@ from orchestrator.platform import PlatformSettings
 from orchestrator.settings import (
     FROM_FILES,
     OTHER_VARIABLES,
+    PLATFORM_TABLE,
     PREFIX,
     SECRETS,
     Settings,
@@ -213,6 +216,57 @@ def test_no_secret_is_shown(toml, name):
 )
 def test_a_wrong_value_names_its_setting(name):
     assert f"{PREFIX}{name.upper()}" in refused({f"{PREFIX}{name.upper()}": "wrong"})
+
+
+# --- the platform's silent choices -----------------------------------------------------------------------------------
+
+
+def test_the_platforms_choices_stand_in_a_table_of_their_own(toml, recwarn):
+    config = toml('confirmations = 2\n[platform]\ncovered_components = ["@method"]\ndigest_algorithm = "sha-256"\n')
+    settings = load_settings({}, config)
+    assert (settings.covered_components, settings.digest_algorithm) == (("@method",), "sha-256")
+    assert settings.confirmations == 2
+    assert [str(one.message) for one in recwarn] == []
+
+
+@pytest.mark.parametrize("name", sorted(PLATFORM_TABLE))
+def test_where_they_stood_before_they_are_read_once_more_with_a_note(toml, monkeypatch, name):
+    value = "sha-256" if name == "digest_algorithm" else "x"
+    variable, expected = PREFIX + name.upper(), (value,) if name == "covered_components" else value
+    monkeypatch.setenv(variable, value)
+    with pytest.warns(UserWarning, match=rf"{variable} goes with the next release: write {name} into .*\[platform\]"):
+        assert getattr(load_settings(), name) == expected
+    monkeypatch.delenv(variable)
+    outside = toml(f'{name} = "{value}"\n')
+    with pytest.warns(UserWarning, match=rf"{name} outside of its table goes with the next release") as warned:
+        assert getattr(load_settings({}, outside), name) == expected
+    assert len(warned) == 1
+    inside = toml(f'[platform]\n{name} = "{value}"\n')
+    assert getattr(load_settings({variable: ""}, inside), name) == expected
+
+
+def test_the_environment_comes_before_the_table(toml):
+    config = toml('[platform]\nsignature_label = "file"\n')
+    assert load_settings({"ORCHESTRATOR_SIGNATURE_LABEL": "environment"}, config).signature_label == "environment"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[platform]\nnonsense = 1\n", r"unknown setting \[platform\] nonsense"),
+        ("[platform]\nconfirmations = 1\n", r"unknown setting \[platform\] confirmations"),
+        ("platform = 1\n", "platform is expected to be a table"),
+        ('[platform]\ndigest_algorithm = "md5"\n', "ORCHESTRATOR_DIGEST_ALGORITHM"),
+    ],
+)
+def test_a_table_that_is_wrong_is_refused_by_name(toml, text, words):
+    assert re.search(words, refused({}, toml(text)))
+
+
+def test_the_clients_own_defaults_are_those_of_the_settings():
+    defaults = {field.name: field.default for field in dataclasses.fields(PlatformSettings)}
+    for name in PLATFORM_TABLE:
+        assert Settings.model_fields[name].default == defaults[name]
 
 
 def test_lists_from_words_and_from_toml(toml):

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,22 +50,25 @@ class Options:
     config: Path | None = None
     overrides: dict[str, Any] = field(default_factory=dict)
     warned: bool = False
-    """Whether this run has named the variables that set nothing."""
+    """Whether this run has shown the notes on its settings."""
 
 
 options = Options()
 
 
 def settings() -> Settings:
-    """The settings of this run. Raises SettingsError. SIDE EFFECTS: a line on stderr for each variable whose name is
-    nearly that of a setting, once."""
-    from orchestrator.settings import load_settings, unknown_variables
+    """The settings of this run. Raises SettingsError. SIDE EFFECTS: a line on stderr for each variable that sets
+    nothing and each setting that has moved, once."""
+    from orchestrator.settings import load_settings
 
-    if not options.warned:
-        options.warned = True
-        for unknown in unknown_variables(os.environ):
-            err().print(f"[yellow]warning[/]: {clean(str(unknown))}", soft_wrap=True)
-    return load_settings(os.environ, options.config, options.overrides)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        try:
+            return load_settings(None, options.config, options.overrides)
+        finally:
+            for note in () if options.warned else notes:
+                err().print(f"[yellow]warning[/]: {clean(str(note.message))}", soft_wrap=True)
+            options.warned = True
 
 
 def worst(codes: list[int]) -> int:

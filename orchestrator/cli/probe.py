@@ -12,8 +12,6 @@ from orchestrator.errors import SettingsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.platform.settings import PlatformSettings
-
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the root."""
@@ -34,7 +32,8 @@ def probe(
         ),
     ] = None,
 ) -> int:
-    """Try the choices that the platform's documentation leaves open, and print the settings that work.
+    """Try the choices that the platform's documentation leaves open, the published one first, and print the settings
+    that work: as variables, as TOML, and what could not be settled.
 
     It says on stderr what it sends, before it sends it. Without --yes-modify it only logs in and reads.
 
@@ -46,44 +45,42 @@ def probe(
 
     if account is not None and not yes_modify:
         raise SettingsError("--account changes that account's state: it needs --yes-modify", code="usage")
-    tried = _platform_settings()
+    from orchestrator.connect import make_request_keys, platform_settings
+
+    given = settings()
+    keys = make_request_keys(given)
+    start = platform_settings(given, keys)
 
     def report(line: str) -> None:
         err().print(clean(line), soft_wrap=True)
 
-    report(f"platform: {tried.base_url}")
+    report(f"platform: {start.base_url}")
     report(
-        "plan: log in; read GET /accounts under several signatures; read its pages"
+        "plan: log in; read GET /accounts under several signatures"
         + ("; POST to an account that does not exist" if yes_modify else "; nothing is changed")
         + (f"; deactivate and activate {account}" if account else "")
     )
-    result = asyncio.run(run(tried, modify=yes_modify, account_id=account, report=report))
+    managed = None if start.signing_key_id else keys
+    result = asyncio.run(run(start, modify=yes_modify, account_id=account, report=report, request_keys=managed))
 
     def human(console: Console) -> None:
         for name, value in result.environment().items():
             console.print(f"{name}={clean(value)}", soft_wrap=True)
+        console.print("# as TOML, for the file that --config names:")
+        for line in result.toml().splitlines():
+            console.print(f"# {clean(line)}", soft_wrap=True)
         for remark in result.remarks:
             console.print(f"# {clean(remark)}", soft_wrap=True)
+        for question in result.unsettled:
+            console.print(f"# not settled: {clean(question)}", soft_wrap=True)
 
-    emit({"settings": result.environment(), "remarks": list(result.remarks)}, human)
-    return DONE
-
-
-def _platform_settings() -> PlatformSettings:
-    """What to start from. Raises SettingsError ``settings_missing``."""
-    from pydantic import SecretStr
-
-    from orchestrator.platform.settings import PlatformSettings
-
-    given = settings()
-    given.need("platform_url", "api_key", "api_secret", "signing_key", "signing_key_id")
-    return PlatformSettings(
-        base_url=given.platform_url or "",
-        api_key=given.api_key or "",
-        api_secret=given.api_secret or SecretStr(""),
-        signing_key_pem=given.signing_key or SecretStr(""),
-        signing_key_id=given.signing_key_id or "",
-        covered_components=given.covered_components,
-        signature_label=given.signature_label,
-        digest_algorithm=given.digest_algorithm,
+    emit(
+        {
+            "settings": result.environment(),
+            "toml": result.toml(),
+            "remarks": list(result.remarks),
+            "unsettled": list(result.unsettled),
+        },
+        human,
     )
+    return DONE

@@ -17,7 +17,7 @@ from orchestrator.doctor.check import Check, CheckFailed, run_check
 from orchestrator.doctor.database import Database, disk, locks, require_files_private
 from orchestrator.doctor.platform import Platform
 from orchestrator.doctor.signing import keys, policy, request_key, signing
-from orchestrator.settings import Settings, unknown_variables
+from orchestrator.settings import Settings, moved_variables, unknown_variables
 
 __all__ = ["Check", "examine"]
 
@@ -58,5 +58,5 @@ async def _settings(settings: Settings) -> str:
     misspelt = [str(variable) for variable in unknown if variable.meant is not None]
     if misspelt:
         raise CheckFailed("; ".join(misspelt), "Correct its name, or unset it: the setting has its default until then.")
-    notes = [f"note: {variable}" for variable in unknown]
+    notes = [f"note: {note}" for note in (*unknown, *moved_variables(os.environ))]
     return "; ".join(("all that are needed are set and can be read", *notes))

@@ -1,200 +1,224 @@
-"""Tries, against a given platform, each choice that its documentation leaves open, and says what works."""
+"""Tries, against a given platform, each choice that its documentation leaves open, and says what works.
+
+The published choice comes first. A refusal ends nothing: what could not be settled is told with the rest.
+"""
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError
-from orchestrator.platform.answers import Refusal, parse_json
+from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, SettingsError, UncertainAnswer
+from orchestrator.platform.answers import parse_json
 from orchestrator.platform.clock import SystemClock
-from orchestrator.platform.lists import says_more
 from orchestrator.platform.session import Session
-from orchestrator.platform.settings import DEFAULT_COMPONENTS, Pagination, PlatformSettings
+from orchestrator.platform.settings import DEFAULT_COMPONENTS, PlatformSettings
 from orchestrator.platform.transport import Answer
+from orchestrator.request_signing.http_signature import RequestKeySource
 
-__all__ = ["ProbeResult", "probe"]
+__all__ = ["SETTLED", "ProbeResult", "probe"]
 
-SIGNATURE_CODES = ("request_signature_refused", "platform_unauthorized", "platform_forbidden", "clock_skew")
-FIELDS = ("content-digest", "content-type", "idempotency-key")
-COMPONENTS = (
+SETTLED: Final = ("covered_components", "signature_label", "digest_algorithm")
+"""The settings of the table ``[platform]`` that are tried."""
+SIGNATURE_CODES: Final = ("request_signature_refused", "platform_unauthorized", "clock_skew")
+FIELDS: Final = ("content-digest", "content-type", "idempotency-key")
+COMPONENTS: Final = (
     DEFAULT_COMPONENTS,
-    ("@method", "@target-uri", *FIELDS),
+    ("@method", "@authority", "@path", "content-digest"),
+    ("@method", "@target-uri", "authorization", *FIELDS),
     ("@method", "@target-uri", "content-digest"),
     ("@method", "@authority", "@path", "authorization", *FIELDS),
-    ("@method", "@authority", "@path", "@query", "authorization", *FIELDS),
     ("@method", "@authority", "@target-uri", "authorization", *FIELDS),
     ("@method", "@path", "content-digest"),
     ("@method", "@request-target", "authorization", *FIELDS),
 )
-LABELS = ("sig", "sig1", "sig-b26")
-PAGE_PARAMETERS = (("page", "size", 0), ("page", "limit", 1), ("page", "pageSize", 1), ("page", "perPage", 1))
+"""The published choice, the one of the platform's request script, then what other platforms take."""
+LABELS: Final = ("sig", "sig1", "sig-b26")
+DIGESTS: Final = ("sha-512", "sha-256")
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What works: settings, and remarks for the reader."""
+    """What works: settings, remarks for the reader, and what was tried and could not be told."""
 
     settings: PlatformSettings
     remarks: tuple[str, ...] = ()
+    unsettled: tuple[str, ...] = ()
 
     def environment(self) -> dict[str, str]:
         """The settings as environment variables."""
-        one = self.settings
-        variables = {
-            "ORCHESTRATOR_COVERED_COMPONENTS": ",".join(one.covered_components),
-            "ORCHESTRATOR_SIGNATURE_LABEL": one.signature_label,
-            "ORCHESTRATOR_DIGEST_ALGORITHM": one.digest_algorithm,
-            "ORCHESTRATOR_PAGINATION": str(one.pagination),
-            "ORCHESTRATOR_LIST_FIELD": one.list_field,
+        found = {name: getattr(self.settings, name) for name in SETTLED}
+        return {
+            f"ORCHESTRATOR_{name.upper()}": ",".join(value) if isinstance(value, tuple) else value
+            for name, value in found.items()
         }
-        if one.pagination is Pagination.PAGE:
-            variables["ORCHESTRATOR_PAGE_PARAMETER"] = one.page_parameter
-            variables["ORCHESTRATOR_PAGE_SIZE_PARAMETER"] = one.page_size_parameter
-            variables["ORCHESTRATOR_FIRST_PAGE"] = str(one.first_page)
-        if one.pagination is Pagination.CURSOR:
-            variables["ORCHESTRATOR_CURSOR_PARAMETER"] = one.cursor_parameter
-            variables["ORCHESTRATOR_CURSOR_FIELD"] = one.cursor_field
-        return variables
+
+    def toml(self) -> str:
+        """The settings as the table of the settings file."""
+        lines = [f"{name} = {json.dumps(getattr(self.settings, name))}" for name in SETTLED]
+        return "\n".join(("[platform]", *lines))
 
 
 class Probe:
-    """Tries choices one after the other; each attempt is one or two requests."""
+    """Tries choices one after the other. What is sent is reported before it is sent, and then how it was answered."""
 
     def __init__(self, settings: PlatformSettings, session: Session, report: Callable[[str], None]) -> None:
         self.settings = settings
         self.session = session
         self.report = report
         self.remarks: list[str] = []
+        self.unsettled: list[str] = []
+        self._unanswered = 0
 
     async def ask(
-        self, settings: PlatformSettings, method: str, *segments: str, body: Any = None, **query: str
-    ) -> Answer:
+        self, settings: PlatformSettings, method: str, *segments: str, body: Any = None
+    ) -> Answer | PlatformRefused | str:
+        """The answer, the refusal, or in words why it is neither. Raises what no other choice can help: a refused
+        login, and PlatformUnreachable for the second time in a row."""
+        digest = "" if body is None else f", {settings.digest_algorithm}"
+        self.report(
+            f"sending {method} /{'/'.join(segments)}, signed: {' '.join(settings.covered_components)}; "
+            f"label {settings.signature_label}{digest}"
+        )
         self.session.use_signature_settings(settings)
-        key = None if method == "GET" else str(uuid.uuid4())
-        return await self.session.call(method, segments, query=tuple(query.items()), body=body, key=key)
+        try:
+            answer = await self.session.call(
+                method, segments, body=body, key=None if method == "GET" else str(uuid.uuid4())
+            )
+        except PlatformRefused as refusal:
+            if refusal.code == "platform_login_refused":
+                raise
+            self._unanswered = 0
+            self.report(f"  {refusal.message}")
+            return refusal
+        except (PlatformUnreachable, MalformedAnswer, UncertainAnswer) as error:
+            self._unanswered += isinstance(error, PlatformUnreachable)
+            if self._unanswered > 1:
+                raise
+            self.report(f"  {error.message}")
+            return error.message
+        self._unanswered = 0
+        self.report(f"  HTTP {answer.status}")
+        return answer
+
+    def choices(self) -> Iterable[PlatformSettings]:
+        """The published one, the one in the settings, the others; other labels last."""
+        labels = dict.fromkeys((LABELS[0], self.settings.signature_label, *LABELS))
+        lists = dict.fromkeys((COMPONENTS[0], self.settings.covered_components, *COMPONENTS))
+        for label in labels:
+            for components in lists:
+                yield replace(self.settings, covered_components=components, signature_label=label)
 
     async def signature(self) -> None:
-        """By GET /accounts: which components and which label are taken."""
-        self.report("reading GET /accounts under each choice of covered components and label")
-        first = self.settings
-        labels = dict.fromkeys((first.signature_label, *LABELS))
-        lists = dict.fromkeys((first.covered_components, *COMPONENTS))
-        for components in lists:
-            for label in labels:
-                tried = replace(first, covered_components=components, signature_label=label)
-                try:
-                    await self.ask(tried, "GET", "accounts")
-                except PlatformRefused as refusal:
-                    if refusal.code == "clock_skew" or refusal.code not in SIGNATURE_CODES:
-                        raise
-                    self.report(f"  no:  {' '.join(components)} as {label}")
-                    continue
-                self.report(f"  yes: {' '.join(components)} as {label}")
+        """By GET /accounts: which components and which label are taken. What lists look like is seen on the way."""
+        last, other = "", ""
+        for tried in self.choices():
+            answer = await self.ask(tried, "GET", "accounts")
+            if isinstance(answer, Answer):
                 self.settings = tried
+                self._look_at_list(answer)
                 return
-        raise _nothing("no choice of covered components and label is accepted: check the signing key and its id")
-
-    async def lists(self) -> None:
-        """By GET /accounts: where the array is, and whether it is cut into pages."""
-        self.report("reading GET /accounts for its shape")
-        answer = await self.ask(self.settings, "GET", "accounts")
-        value = parse_json(answer, self.session.describe("GET", ("accounts",)))
-        field = ""
-        if isinstance(value, Mapping):
-            arrays = [name for name, item in value.items() if isinstance(item, list)]
-            if len(arrays) != 1:
-                raise MalformedAnswer(f"GET /accounts: expected one array in the answer, its fields are {list(value)}")
-            field = arrays[0]
-        self.settings = replace(self.settings, list_field=field)
-        items = value[field] if field else value
-        cursors = [name for name in (value if field else ()) if "cursor" in name.lower() or "token" in name.lower()]
-        more = says_more(value, answer)
-        if cursors:
-            self.settings = replace(self.settings, pagination=Pagination.CURSOR, cursor_field=cursors[0])
-            self.remarks.append("the name of the cursor's query parameter is a guess: check it with a full first page")
-        elif len(items) > 1 or more:
-            await self._numbered(len(items))
-        else:
-            self.remarks.append(f"{len(items)} account(s): too few to say whether lists are cut into pages")
-        self.report(
-            f"  list in {field or 'the answer itself'}, {len(items)} account(s), pagination {self.settings.pagination}"
+            if isinstance(answer, PlatformRefused) and answer.code in SIGNATURE_CODES:
+                last = answer.message
+            else:
+                other = other or (answer if isinstance(answer, str) else answer.message)
+        seen = f"one answer is about something else: {other}" if other else f"the last answer: {last}"
+        raise SettingsError(
+            "no choice of covered components and label is accepted, so what a signature must cover, its label and the "
+            f"digest are not settled; {seen}. Check the request-signing key, its id and this machine's clock",
+            code="request_signature_refused",
         )
 
-    async def _numbered(self, whole: int) -> None:
-        """Asks for pages of one account: only a platform that knows the parameters answers with one."""
-        for page, size, start in PAGE_PARAMETERS:
-            try:
-                answer = await self.ask(self.settings, "GET", "accounts", **{page: str(start), size: "1"})
-            except PlatformRefused:
-                continue
+    def _look_at_list(self, answer: Answer) -> None:
+        try:
             value = parse_json(answer, self.session.describe("GET", ("accounts",)))
-            items = value.get(self.settings.list_field, []) if isinstance(value, dict) else value
-            if len(items) == 1 and whole > 1:
-                self.settings = replace(
-                    self.settings,
-                    pagination=Pagination.PAGE,
-                    page_parameter=page,
-                    page_size_parameter=size,
-                    first_page=start,
-                )
-                self.remarks.append("whether pages are counted from 0 or 1 is a guess: check it with two pages")
-                return
-
-    async def digests(self) -> None:
-        """By POST …/challenge/sign of an account that does not exist: 404 means that the digest was taken."""
-        nobody = str(uuid.uuid4())
-        self.report(f"sending POST /accounts/{nobody}/challenge/sign (no such account) under each digest algorithm")
-        body = {"chainId": f"eip155:1:0x{'0' * 40}", "challenge": "YQ==", "signature": "YQ=="}
-        for algorithm in dict.fromkeys((self.settings.digest_algorithm, "sha-256", "sha-512")):
-            tried = replace(self.settings, digest_algorithm=algorithm)
-            try:
-                await self.ask(tried, "POST", "accounts", nobody, "challenge", "sign", body=body)
-            except Refusal as refusal:
-                if refusal.code in SIGNATURE_CODES:
-                    self.report(f"  no:  {algorithm}")
-                    continue
-                self.report(f"  yes: {algorithm} (HTTP {refusal.status}, {refusal.words or 'no words'})")
-            self.settings = tried
+        except MalformedAnswer as error:
+            self.unsettled.append(error.message)
             return
-        raise _nothing("neither sha-256 nor sha-512 is accepted as Content-Digest")
+        if isinstance(value, list):
+            self.remarks.append(f"GET /accounts answers an array, of {len(value)} account(s)")
+        else:
+            self.unsettled.append("GET /accounts answers no array, as the published file has it: lists cannot be read")
+
+    async def bodies(self) -> None:
+        """By POST …/challenge/sign of an account that does not exist: any refusal but that of the signature means that
+        digest and components were taken."""
+        nobody = str(uuid.uuid4())
+        self.report(f"no account has the id {nobody}: nothing is changed")
+        signer = f"eip155:1:0x{'0' * 40}"
+        body = {"ownerId": signer, "chainId": signer, "challenge": "YQ==", "signature": "YQ=="}
+        read = self.settings
+        label = read.signature_label
+        lists = dict.fromkeys((read.covered_components, *COMPONENTS))
+        for components in lists:
+            for digest in DIGESTS:
+                tried = replace(read, covered_components=components, digest_algorithm=digest, signature_label=label)
+                answer = await self.ask(tried, "POST", "accounts", nobody, "challenge", "sign", body=body)
+                if isinstance(answer, str) or (isinstance(answer, PlatformRefused) and answer.code in SIGNATURE_CODES):
+                    continue
+                self.settings = tried
+                if components == read.covered_components:
+                    return
+                # What a request with a body must cover is more than what a read must; it has to do for both.
+                if not isinstance(await self.ask(tried, "GET", "accounts"), Answer):
+                    self.unsettled.append("no choice of covered components is accepted with and without a body")
+                    self.settings = read
+                return
+        self.unsettled.append("the digest of a body: none of the choices is accepted for a request with a body")
 
     async def changes(self, account_id: str) -> None:
-        """Deactivates and activates one account, to see how PATCH answers."""
+        """Deactivates and activates one account, to see how PATCH answers. What was not deactivated here is not
+        activated either."""
         for action in ("deactivate", "activate"):
-            self.report(f"sending PATCH /accounts/{account_id}/{action}")
             answer = await self.ask(self.settings, "PATCH", "accounts", account_id, action)
+            if not isinstance(answer, Answer):
+                words = answer if isinstance(answer, str) else answer.message
+                self.unsettled.append(f"how PATCH {action} answers: {words}; look at {account_id}")
+                return
             kind = "with a body" if answer.body.strip() else "without a body"
             self.remarks.append(f"PATCH {action} answers HTTP {answer.status} {kind}")
 
-
-def _nothing(message: str) -> SettingsError:
-    return SettingsError(message, code="request_signature_refused")
+    def clock(self) -> None:
+        """The platform's clock, by the last answer."""
+        offset = self.session.platform_clock.offset
+        if offset is None:
+            self.remarks.append("the platform's answers have no Date: this machine's clock dates signatures")
+        else:
+            self.remarks.append(f"the platform's clock minus this machine's: {offset.total_seconds():.1f} s")
 
 
 async def probe(
-    settings: PlatformSettings, *, modify: bool, account_id: str | None, report: Callable[[str], None]
+    settings: PlatformSettings,
+    *,
+    modify: bool,
+    account_id: str | None,
+    report: Callable[[str], None],
+    request_keys: RequestKeySource | None = None,
 ) -> ProbeResult:
-    """Runs all probes. ``report`` is given a line for each request, before it is sent, and one for what it found.
+    """Runs all probes. ``report`` is given a line for each request before it is sent, and one for how it was answered.
 
-    Raises SettingsError ``request_signature_refused`` where no choice works, and OrchestratorError. SIDE EFFECTS: logs
-    in and reads; with ``modify`` one POST for an account that does not exist, and ``account_id`` (an active one) is
-    deactivated and activated again, its cards too.
+    Raises SettingsError ``request_signature_refused`` where no choice works, PlatformRefused
+    ``platform_login_refused``, and PlatformUnreachable. SIDE EFFECTS: logs in and reads; with ``modify`` POSTs for an
+    account that does not exist, and ``account_id`` (an active one) is deactivated and activated again, its cards too.
     """
-    # Lists are read whole here: what they are cut into is what is asked.
-    session = Session(replace(settings, max_answer_bytes=settings.max_list_bytes), SystemClock())
-    one = Probe(settings, session, report)
+    # The answer is read whole here: its shape is what is asked.
+    whole = replace(settings, max_answer_bytes=settings.max_list_bytes)
+    session = Session(whole, SystemClock(), request_keys)
+    one = Probe(whole, session, report)
     try:
+        report("sending POST /auth/token")
+        await session.tokens.token()
         await one.signature()
-        await one.lists()
         if modify:
-            await one.digests()
+            await one.bodies()
             if account_id is not None:
                 await one.changes(account_id)
         else:
-            one.remarks.append("the digest algorithm was not tried: it needs a request with a body, see --yes-modify")
+            one.remarks.append("the digest was not tried: it needs a request with a body, see --yes-modify")
+        one.clock()
     finally:
         await session.close()
-    return ProbeResult(one.settings, tuple(one.remarks))
+    return ProbeResult(one.settings, tuple(one.remarks), tuple(one.unsettled))

@@ -63,10 +63,10 @@ PLATFORM: Final = (
 )
 REQUEST_KEYS: Final = (
     Entry("request_signature_refused", STOP, "the platform refuses the signatures of requests",
-        "Check that ORCHESTRATOR_SIGNING_KEY_ID is the id that the platform gave for this very key, and the covered "
-        "components (ORCHESTRATOR_COVERED_COMPONENTS): orchestrator probe tries them."),
+        "Check that ORCHESTRATOR_SIGNING_KEY_ID is the id of this very key on the platform, this machine's clock, and "
+        "what signatures cover (covered_components in the table [platform]): orchestrator probe tries the choices."),
     Entry("request_signing", STOP, "a request cannot be signed as the settings ask",
-        "Mend ORCHESTRATOR_COVERED_COMPONENTS or ORCHESTRATOR_SIGNATURE_LABEL."),
+        "Mend covered_components or signature_label in the table [platform] of the settings file."),
     Entry("signing_key", STOP, "the request-signing key is not a P-384 private key in PEM without a password",
         "Make one: openssl ecparam -name secp384r1 -genkey -noout -out request-key.pem"),
     Entry("request_key_missing", STOP, "no request-signing key is set and none is managed here",

@@ -18,7 +18,8 @@ from orchestrator.devnet import pytest_plugin
 from orchestrator.devnet.simulator.faults import IMMEDIATE, KINDS
 from orchestrator.devnet.toolchain import FOUNDRY_VERSION
 from orchestrator.lifecycle.recorded import Event
-from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PREFIX, Settings, load_settings
+from orchestrator.platform.probe import SETTLED
+from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PLATFORM_TABLE, PREFIX, Settings, load_settings
 from tests.docs.markdown import DOCUMENTS, PAGES, ROOT, anchors, codes, links, paths, table, tables, text
 from tests.docs.runbook_page import PAGE, page
 
@@ -39,9 +40,14 @@ def test_every_setting_stands_with_its_default(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     defaults = load_settings({})
-    rows = {codes(row[0])[0]: row[1] for row in table("settings")}
-    expected = {PREFIX + name.upper(): _default(getattr(defaults, name), tmp_path) for name in Settings.model_fields}
+    rows = {codes(row[0])[0]: row[1] for name in ("settings", "platform-settings") for row in table(name)}
+    expected = {_shown(name): _default(getattr(defaults, name), tmp_path) for name in Settings.model_fields}
     assert rows == expected
+
+
+def _shown(name: str) -> str:
+    """How a setting is named in the documentation."""
+    return name if name in PLATFORM_TABLE else PREFIX + name.upper()
 
 
 def test_the_secrets_that_may_be_files_are_named():
@@ -52,11 +58,9 @@ def test_the_secrets_that_may_be_files_are_named():
 
 def test_silent_choices_are_settings():
     named = {name for row in table("silent") for name in codes(row[2])}
-    fields = {PREFIX + name.upper() for name in Settings.model_fields}
-    assert named <= fields
-    printed = set(re.findall(rf"{PREFIX}[A-Z_]+", (ROOT / "orchestrator" / "platform" / "probe.py").read_text()))
-    assert printed
-    assert printed <= named, "what the probe prints answers a silent choice"
+    assert named <= {_shown(name) for name in Settings.model_fields}
+    assert named >= PLATFORM_TABLE
+    assert set(SETTLED) <= PLATFORM_TABLE, "what the probe prints answers a silent choice"
 
 
 def test_every_variable_that_is_named_exists():

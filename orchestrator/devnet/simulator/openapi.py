@@ -69,8 +69,8 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "header",
         "name": "Signature",
-        "description": "RFC 9421, ecdsa-p384-sha384. Covers @method, @target-uri and authorization, and where present "
-        "content-digest, content-type and idempotency-key; the parameters keyid and created are required.",
+        "description": "RFC 9421, ecdsa-p384-sha384. Covers @method, @authority and @path, and content-digest where "
+        "there is a body; the parameters keyid and created are required.",
     },
     "signatureInput": {"type": "apiKey", "in": "header", "name": "Signature-Input", "description": "RFC 9421."},
 }
@@ -110,7 +110,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
                 "description": "Valid for 1 hour. The same key with the same request: the stored answer.",
             }
         )
-    if operation.access.name == "PROGRAMME" and operation.name in BODIES:
+    if operation.signed and operation.name in BODIES:
         parameters.append(
             {
                 "name": "Content-Digest",
@@ -141,7 +141,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.name in BODIES:
         value["requestBody"] = {"required": True, "content": _content(BODIES[operation.name])}
     # An empty requirement says that a call needs no authentication.
-    value["security"] = [{name: [] for name in SECURITY_SCHEMES}] if operation.access.name == "PROGRAMME" else []
+    schemes = SECURITY_SCHEMES if operation.signed else ["bearer"] if operation.access.name == "PROGRAMME" else []
+    value["security"] = [{name: [] for name in schemes}] if schemes else []
     return value
 
 
