@@ -1,4 +1,4 @@
-"""The fixtures as another project uses them: a folder of its own, the installed plugin; two workers in the full profile."""
+"""The fixtures as another project uses them: a folder of its own, the installed plugin; in full, two workers."""
 
 from __future__ import annotations
 
