@@ -149,7 +149,7 @@ FROM_FILES = SECRETS - {"keystore_password"} | {"database_url"}
 """Settings that may also be given as ``…_FILE``; ``keystore_password_file`` is a setting of its own, read later."""
 
 
-OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "TEST_PROFILE"})
+OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "PUBLISHED_API", "TEST_PROFILE"})
 """Names that are used behind the prefix and are no settings."""
 _LIKENESS = 0.75
 """From which a name is taken for another one misspelt (difflib's ratio)."""

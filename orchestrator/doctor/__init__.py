@@ -36,6 +36,7 @@ async def examine(settings: Settings) -> list[Check]:
             ("clock", platform.clock),
             ("rpc", chain.reachable),
             ("chain_id", lambda: chain.chain_id(database)),
+            ("chain_supported", lambda: platform.chain_supported(chain)),
             ("chain_clock", chain.clock),
             ("finality", chain.finality),
             ("factory", chain.factory),

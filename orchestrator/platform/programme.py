@@ -14,7 +14,7 @@ from orchestrator.models import to_uuid
 from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.lists import read_all
-from orchestrator.platform.wire import WebhookWire, read
+from orchestrator.platform.wire import ChainWire, WebhookWire, read
 from orchestrator.request_signing.http_signature import RequestKey
 
 __all__ = ["PlatformWebhook", "ProgrammeCalls"]
@@ -122,6 +122,12 @@ class ProgrammeCalls(Calls):
     async def remove_signing_key(self, *, key: str) -> None:
         """``DELETE /auth/signing``."""
         await self._session.call("DELETE", ("auth", "signing"), key=key)
+
+    # --- blockchains -----------------------------------------------------------------------------------------------
+
+    async def chains(self) -> list[str]:
+        """``GET /chains``: the blockchains that the platform supports, as CAIP-2 identifiers of any namespace."""
+        return await read_all(self._session, self._settings, ("chains",), ChainWire, lambda chain: chain.id)
 
     # --- webhooks --------------------------------------------------------------------------------------------------
 

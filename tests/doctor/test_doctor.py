@@ -8,7 +8,7 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -251,6 +251,24 @@ async def test_a_clock_that_differs_from_the_platforms(
     found = await failing(orchestrator_settings)
     assert "3600 s behind" in found["clock"].detail or "3599 s behind" in found["clock"].detail
     assert "NTP" in (found["clock"].fix or "")
+
+
+async def test_a_chain_that_the_platform_does_not_support(
+    orchestrator_settings: Settings, platform: SimulatorThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {check.name: check.detail for check in await examine(orchestrator_settings)}
+    assert told["chain_supported"] == "the platform supports eip155:31337"
+    # As behind a platform that has no such call, or that fails: no failure of ours.
+    platform.fault("status", status=404, method="GET", path="/chains$")
+    told = {check.name: (check.ok, check.detail) for check in await examine(orchestrator_settings)}
+    assert told["chain_supported"] == (True, "which chains the platform supports cannot be told (not_found)")
+    state = platform.simulator.platform
+    monkeypatch.setattr(state, "config", replace(state.config, chain_id=300))
+    found = await failing(orchestrator_settings)
+    assert set(found) == {"chain_supported"}
+    assert "eip155:31337" in found["chain_supported"].detail
+    assert "eip155:300" in found["chain_supported"].detail
+    assert "ORCHESTRATOR_RPC_URL" in (found["chain_supported"].fix or "")
 
 
 async def test_another_chain_than_the_journals(orchestrator_settings: Settings) -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestrator.devnet.simulator.http_signatures import content_digest
+from tests.departures import deliberate
 
 
 def refused(response, code, status=401):
@@ -43,7 +44,7 @@ async def test_wrong_credentials(world):
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Basic abc", "Bearer not-a-token", "Bearer a.b.c"])
 async def test_a_bad_token(world, header):
-    response = await world.client.request("GET", "/accounts", extra={"authorization": header})
+    response = await world.client.request("GET", "/accounts", extra={"authorization": header}, wrong=True)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
 
@@ -105,7 +106,8 @@ async def test_signing_keys_are_replaced_and_removed(world):
     refused(await world.client.request("GET", "/accounts"), "signature_key_unknown")
     # Without any key, the first one may come unsigned; nothing else may.
     headers = {"authorization": f"Bearer {world.client.token}"}
-    refused(await world.client.http.get(f"{world.client.url}/accounts", headers=headers), "signature_missing")
+    with deliberate():
+        refused(await world.client.http.get(f"{world.client.url}/accounts", headers=headers), "signature_missing")
     headers["idempotency-key"] = str(uuid.uuid4())
     response = await world.client.http.put(f"{world.client.url}/auth/signing", headers=headers, json=upload)
     assert response.status_code == 200
@@ -123,7 +125,8 @@ async def test_a_key_on_another_curve_is_refused(world, curve):
 async def test_an_unsigned_request(world):
     await world.client.login()
     headers = {"authorization": f"Bearer {world.client.token}"}
-    refused(await world.client.http.get(f"{world.client.url}/accounts", headers=headers), "signature_missing")
+    with deliberate():
+        refused(await world.client.http.get(f"{world.client.url}/accounts", headers=headers), "signature_missing")
 
 
 @pytest.mark.parametrize("age", [-360, 302])  # one to come grows younger while the login takes its time
@@ -138,7 +141,8 @@ async def test_a_signature_of_another_request(world):
     assert (await world.client.http.get(url, headers=headers)).status_code == 200
     other = f"{url}/{uuid.uuid4()}"
     refused(await world.client.http.get(other, headers=headers), "signature_wrong")
-    refused(await world.client.http.get(f"{url}?page=2", headers=headers), "signature_wrong")
+    with deliberate():
+        refused(await world.client.http.get(f"{url}?page=2", headers=headers), "signature_wrong")
 
 
 async def test_a_changed_body_or_digest(world):
@@ -175,6 +179,7 @@ async def test_a_body_needs_a_digest(world):
         f"/customers/{world.programme.customer_id}/accounts",
         {"type": "card_account", "currencies": ["EUR"]},
         extra={"content-digest": None},
+        wrong=True,
     )
     refused(response, "content_digest_missing")
 

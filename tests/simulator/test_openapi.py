@@ -24,9 +24,11 @@ from orchestrator.devnet.simulator.http_signatures import Message, content_diges
 from orchestrator.devnet.simulator.openapi import DIGEST, document
 from orchestrator.devnet.simulator.routes import API
 from orchestrator.devnet.simulator.schemas import UUID, Schemas
+from tests.departures import deliberate
 from tests.profile import FULL
 
 COUNT = 50 if FULL else 5
+AWAITED = ("deleteCredentials", "deleteSigningKey")
 OWNER = DEV_ACCOUNTS[1].address
 
 
@@ -131,7 +133,16 @@ def _furnish(thread):
 
 
 def _load():
-    loaded = schemathesis.openapi.from_dict(document(API, Schemas(31337), "127.0.0.1"))
+    described = document(API, Schemas(31337), "127.0.0.1")
+    # To the generator the signature is a part of the authentication: the hook makes it, or leaves it wrong.
+    names = {"signature": "Signature", "signatureInput": "Signature-Input"}
+    schemes = described["components"]["securitySchemes"]
+    schemes |= {scheme: {"type": "apiKey", "in": "header", "name": name} for scheme, name in names.items()}
+    for operation in [one for methods in described["paths"].values() for one in methods.values()]:
+        operation["parameters"] = [one for one in operation["parameters"] if one["name"] not in names.values()]
+        operation["security"] = [{scheme: [] for scheme in schemes}] if operation["security"] else []
+    del described["webhooks"]
+    loaded = schemathesis.openapi.from_dict(described)
     loaded.config.generation.update(
         modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE], with_security_parameters=False
     )
@@ -146,18 +157,20 @@ schema = _load()
 @schema.parametrize()
 @settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_operation_is_as_documented(case, server):
-    value = case.path_parameters.get("id")
+    if case.operation.definition.raw["operationId"] in AWAITED:
+        pytest.skip("its body is not asked for yet")
+    name, value = next(iter(case.path_parameters.items()), ("", None))
     if isinstance(value, str) and UUID.fullmatch(value) and int(value[-1], 16) % 4:
-        if "customers" in case.path:
-            case.path_parameters["id"] = server.programme.customer_id
-        elif "accounts" in case.path:
+        if name == "customerId":
+            case.path_parameters[name] = server.programme.customer_id
+        elif name == "accountId":
             made = server.run(lambda: _furnish(server))
-            case.path_parameters["id"] = made[int(value[-2], 16) % len(made)]
+            case.path_parameters[name] = made[int(value[-2], 16) % len(made)]
     session = requests.Session()
     session.trust_env = False
     session.auth = Signer(server, server.programme, digest_is_wrong=_digest_is_wrong(case))
     authenticated = bool(case.operation.definition.raw.get("security"))
-    with session:
+    with session, deliberate():
         case.call_and_validate(
             base_url=server.url, session=session, headers=dict(PLEASE_SIGN) if authenticated else None
         )
@@ -171,5 +184,6 @@ def test_the_document_names_every_operation(server):
     for path, methods in published_document["paths"].items():
         for method, operation in methods.items():
             names = {parameter["name"] for parameter in operation["parameters"]}
-            assert ("Idempotency-Key" in names) is (method != "get" and path != "/auth/token"), (method, path)
-            assert ("requestBody" not in operation) or ("415" in operation["responses"])
+            unsigned = path.startswith("/auth/")
+            assert ("Idempotency-Key" in names) is (method != "get" and not unsigned), (method, path)
+            assert ({"Signature", "Signature-Input"} <= names) is not unsigned, (method, path)

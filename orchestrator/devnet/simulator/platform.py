@@ -11,10 +11,12 @@ from .answers import Answer, ApiError
 from .chain import Chain
 from .clock import Clock
 from .config import Options, SimulatorConfig
+from .contract import Published
 from .deliveries import Deliveries
 from .faults import Fault, Faults
 from .http_signatures import Message
 from .idempotency import IdempotencyKeys, request_fingerprint
+from .judge import Judge
 from .schemas import UUID, Schemas
 from .store import Store
 from .transactions import Jobs, Transactions, Worker
@@ -34,10 +36,11 @@ class Platform:
         self.operations = operations
         self.clock = Clock()
         self.store = Store(config.database)
-        self.schemas = Schemas(config.chain_id)
+        self.schemas = Schemas(config.chain_id, config.options.signer_member)
         self.faults = Faults()
         self.keys = IdempotencyKeys(self.store, self.clock, self.options.idempotency_lifetime)
-        self.deliveries = Deliveries(self.store, self.clock, self.options, self.faults)
+        self.judge = Judge(self.options, self.faults)
+        self.deliveries = Deliveries(self.store, self.clock, self.options, self.faults, self.judge)
         self.worker = Worker(self.store)
         self.chain: Chain | None = None
         self.transactions: Transactions | None = None
@@ -95,17 +98,20 @@ class Call:
     @property
     def id(self) -> str:
         """The UUID in the path, lower-case. Raises ApiError 400."""
-        value = self.parameters["id"]
+        (value,) = self.parameters.values()
         if not UUID.fullmatch(value):
             raise ApiError(400, "invalid_request", "the identifier in the path is not a UUID")
         return value.lower()
 
-    def json(self, schema: str) -> dict[str, Any]:
-        """The checked body. Raises ApiError 400 or 415."""
+    def json(self) -> dict[str, Any]:
+        """The body, checked against the call's own schema. Raises ApiError 400."""
+        published = self.operation.published
+        if published is None or published.body is None:
+            raise AssertionError(f"{self.operation.name} takes no body")
         kind = (self.message.field("content-type") or "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            raise ApiError(415, "unsupported_media_type", f"expected application/json, got {kind or 'no content type'}")
-        return self.platform.schemas.parse(schema, self.body)
+            raise ApiError(400, "unsupported_media_type", f"expected application/json, got {kind or 'no content type'}")
+        return self.platform.schemas.parse(published.body, self.body)
 
     def fault(self, kind: str) -> Fault | None:
         """The ordered fault of a kind that strikes this request, if any; noted in the request's record."""
@@ -141,6 +147,8 @@ class Operation:
     access: Access = Access.PROGRAMME
     first_key: bool = False
     """May be called without a signature while no signing key is registered."""
+    published: Published | None = None
+    """The call's row of the contract; None for what is the devnet's own."""
 
     @property
     def modifying(self) -> bool:

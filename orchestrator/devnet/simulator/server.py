@@ -1,6 +1,6 @@
 """The HTTP server: one ASGI application that routes, authenticates, replays, performs, records and, on order, fails.
 
-The order of the checks is the platform's contract: path (404), method (405), size (413), token and signature (401),
+The order of the checks is the platform's contract: path (404), method (405), size (400), token and signature (401),
 idempotency key (400, 409, 422), then the operation itself. Every request is recorded before anything else.
 """
 
@@ -62,6 +62,9 @@ class Application:
         call: Call | None = None
         try:
             call = await self._route(request)
+            if (published := call.operation.published) is not None:
+                path = call.path.removeprefix("/v1")
+                self._platform.judge.request(published, call.message, path, call.query, call.body)
             answer = await self._answer(call)
         except ClientDisconnect:
             return
@@ -75,8 +78,10 @@ class Application:
         if answer is None:
             await self._drop(request)
             return
+        if call is not None and (published := call.operation.published) is not None:
+            self._platform.judge.answer(published, answer, call.faults)
         headers = {"date": formatdate(self._platform.clock.seconds(), usegmt=True)} | answer.headers
-        media = None if answer.status == 204 else "application/json"
+        media = "application/json" if answer.body else None
         response = Response(answer.body, answer.status, headers=headers, media_type=media)
         await response(scope, receive, send)
 
@@ -90,6 +95,7 @@ class Application:
                 continue
             operation = methods.get(request.method)
             if operation is None:
+                self._unknown(request)
                 allowed = ", ".join(sorted(methods))
                 raise ApiError(
                     405,
@@ -110,7 +116,12 @@ class Application:
                 query=query,
                 body=await self._body(request),
             )
+        self._unknown(request)
         raise ApiError(404, "path_not_found", f"the API has no path {path}")
+
+    def _unknown(self, request: Request) -> None:
+        message = auth.request_message(request.method, str(request.url), request.scope["headers"])
+        self._platform.judge.request(None, message, request.url.path, "", b"")
 
     @staticmethod
     async def _body(request: Request) -> bytes:
@@ -118,7 +129,7 @@ class Application:
         async for chunk in request.stream():
             body += chunk
             if len(body) > LONGEST_BODY:
-                raise ApiError(413, "body_too_large", f"the body has more than {LONGEST_BODY} bytes")
+                raise ApiError(400, "body_too_large", f"the body has more than {LONGEST_BODY} bytes")
         return bytes(body)
 
     async def _answer(self, call: Call) -> Answer | None:
@@ -156,9 +167,11 @@ class Application:
         if operation.access is not Access.PROGRAMME:
             return await operation.handler(self._platform, call)
         auth.verify_request(self._platform, call)
-        if not operation.modifying:
+        given = call.message.values("idempotency-key")
+        asked = operation.published is None or operation.published.keyed
+        if not operation.modifying or not (given or asked):
             return await operation.handler(self._platform, call)
-        key = keys.parse(call.message.values("idempotency-key"))
+        key = keys.parse(given)
         stored = keys.begin(key, call.fingerprint)
         if stored is not None:
             call.replayed = True

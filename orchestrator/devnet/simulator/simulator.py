@@ -189,6 +189,10 @@ class Simulator:
         """Everything that was asked and done, as GET /simulator/records."""
         return admin.collect_records(self.platform)
 
+    def departures(self) -> list[dict[str, str]]:
+        """Where the published contract was left, as GET /simulator/departures."""
+        return self.platform.judge.documents()
+
 
 class SimulatorThread:
     """A simulator with a thread and an event loop of its own: for synchronous callers, and across event loops."""
@@ -262,6 +266,9 @@ class SimulatorThread:
 
     def records(self) -> dict[str, list[dict[str, Any]]]:
         return self.run(self.simulator.records)
+
+    def departures(self) -> list[dict[str, str]]:
+        return self.run(self.simulator.departures)
 
     def resubmit(self) -> dict[str, Any]:
         return asyncio.run_coroutine_threadsafe(self.simulator.resubmit(), self._loop).result()

@@ -31,13 +31,15 @@ def _require(platform: Platform, identifier: str) -> Row:
 
 
 async def put(platform: Platform, call: Call) -> Answer:
-    """PUT /webhooks: without an id a new one (201), with one an update (200)."""
-    body = call.json("WebhookUpdate")
+    """PUT /webhooks: without an id a new one, with one an update."""
+    body = call.json()
     now = platform.clock.iso()
     types = json.dumps(body["types"])
     with platform.store.transaction():
         if "id" in body:
-            row = _require(platform, body["id"].lower())
+            row = platform.store.one("SELECT * FROM webhooks WHERE id = ? AND deleted = 0", body["id"].lower())
+            if row is None:
+                raise ApiError(400, "webhook_not_found", f"id: there is no webhook {body['id']} to update")
             platform.store.write(
                 "UPDATE webhooks SET callback_url = ?, types = ?, updated_at = ? WHERE id = ?",
                 body["callbackUrl"],
@@ -55,7 +57,7 @@ async def put(platform: Platform, call: Call) -> Answer:
             created_at=now,
             updated_at=now,
         )
-        return call.answer(201, document(_require(platform, identifier)))
+        return call.answer(200, document(_require(platform, identifier)))
 
 
 async def listed(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
