@@ -38,6 +38,7 @@ from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.passwords import NoPassword
 from orchestrator.settings import Settings
 from orchestrator.signers.keyring import Keyring
+from tests.departures import deliberate
 from tests.signers.backends_pkcs11 import SoftToken, unavailable
 from tests.signers.conformance import must_run
 
@@ -406,6 +407,7 @@ async def test_a_full_disk_and_a_place_without_locks(
 
 
 async def test_an_rpc_that_answers_nonsense(orchestrator_settings: Settings, platform: SimulatorThread) -> None:
-    found = await failing(changed(orchestrator_settings, rpc_url=platform.url))
+    with deliberate():
+        found = await failing(changed(orchestrator_settings, rpc_url=platform.url))
     assert {"rpc", "chain_id", "chain_clock", "finality", "factory"} == set(found)
     assert all(check.fix for check in found.values())
