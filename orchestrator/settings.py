@@ -99,7 +99,9 @@ class Settings(BaseModel):
     """Whether the platform may be asked without TLS on another host than this one."""
     covered_components: Words = (
         "@method",
-        "@target-uri",
+        "@authority",
+        "@path",
+        "@query",
         "authorization",
         "content-digest",
         "content-type",
@@ -107,7 +109,7 @@ class Settings(BaseModel):
     )
     """Components that a request signature covers, where they are present (RFC 9421)."""
     signature_label: str = "sig"
-    digest_algorithm: Literal["sha-256", "sha-512"] = "sha-256"
+    digest_algorithm: Literal["sha-256", "sha-512"] = "sha-512"
     account_type: str = "card_account"
     pagination: Literal["none", "page", "cursor"] = "none"
     list_field: str = ""

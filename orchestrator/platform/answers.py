@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from orchestrator.errors import (
@@ -23,7 +22,6 @@ __all__ = [
     "Refusal",
     "about_signature",
     "broken",
-    "clock_offset",
     "expect_json",
     "expect_success",
     "in_flight",
@@ -35,13 +33,8 @@ __all__ = [
 ]
 
 _CODE = re.compile(r"[a-z][a-z0-9_]{1,63}")
-_NO_CLOCK: Final = timedelta(days=36_500)
-"""A clock that is further off is none: nothing is reckoned by it."""
-_DATE: Final = re.compile(
-    r"[A-Z][a-z]{2}, (?P<day>[0-9]{2}) (?P<month>[A-Z][a-z]{2}) (?P<year>[0-9]{4}) "
-    r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2}) GMT"
-)
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_REFUSED_SIGNATURE: Final = "invalid required signature"
+"""What the middleware of the platform's verifier library answers, as plain text with HTTP 400."""
 _BY_STATUS: Final = {
     400: "platform_bad_request",
     401: "platform_unauthorized",
@@ -131,7 +124,14 @@ def refusal_of(answer: Answer, call: Call, scrub: Callable[[str], str]) -> Refus
 
 
 def _words(answer: Answer, scrub: Callable[[str], str]) -> tuple[str, str]:
-    """The platform's error code and its words. The shape of error bodies is silent in the documentation."""
+    """The platform's error code and its words. The shape of error bodies is silent in the documentation; plain text is
+    words, too."""
+
+    def text(found: object) -> str:
+        return "".join(c if c.isprintable() else " " for c in scrub(str(found))).strip()[:300]
+
+    if answer.headers.get("content-type", "").partition(";")[0].strip().lower() in ("", "text/plain"):
+        return "", text(answer.body[:4096].decode("utf-8", "replace"))
     try:
         value = read_json(answer.body, max_bytes=len(answer.body))  # the transport's limit holds
     except MalformedJson:
@@ -141,12 +141,11 @@ def _words(answer: Answer, scrub: Callable[[str], str]) -> tuple[str, str]:
     if not isinstance(value, dict):
         return "", ""
 
-    def text(*names: str) -> str:
-        found = next((value[name] for name in names if isinstance(value.get(name), str)), "")
-        return "".join(c if c.isprintable() else " " for c in scrub(found)).strip()[:300]
+    def first(*names: str) -> str:
+        return text(next((value[name] for name in names if isinstance(value.get(name), str)), ""))
 
-    code = text("code", "error", "errorCode", "type")
-    message = text("message", "detail", "description", "error_description", "title")
+    code = first("code", "error", "errorCode", "type")
+    message = first("message", "detail", "description", "error_description", "title")
     words = ": ".join(part for part in (code, message if message != code else "") if part)
     normal = code.lower().replace("-", "_")
     return (normal if _CODE.fullmatch(normal) else ""), words
@@ -171,24 +170,6 @@ def parse_json(answer: Answer, call: Call) -> Any:
         return read_json(answer.body, max_bytes=len(answer.body))  # the transport's limit holds
     except MalformedJson as error:
         raise MalformedAnswer(f"{call}: the answer {error} (HTTP {answer.status})") from None
-
-
-def clock_offset(answer: Answer) -> timedelta | None:
-    """The platform's clock minus ours, by the ``Date`` header (whole seconds); None without a readable one.
-
-    Only the form that RFC 9110 (section 5.6.7) lets be sent is read, in bounds that a calendar has.
-    """
-    match = _DATE.fullmatch(answer.headers.get("date", ""))
-    if match is None or match["month"] not in _MONTHS:
-        return None
-    year, day, hour, minute, second = (int(match[name]) for name in ("year", "day", "hour", "minute", "second"))
-    try:
-        moment = datetime(year, _MONTHS.index(match["month"]) + 1, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-    # The header cuts off its fraction: half a second is the fair guess.
-    offset = moment + timedelta(seconds=0.5) - datetime.fromtimestamp(answer.received_at, UTC)
-    return offset if abs(offset) < _NO_CLOCK else None
 
 
 def retry_after(answer: Answer, *, most: float) -> float | None:
@@ -242,8 +223,12 @@ def in_flight(refusal: Refusal, call: Call) -> bool:
 
 
 def about_signature(refusal: Refusal) -> bool:
-    """Whether a 401 is about the request's signature: then another token cannot help, and each call of a service with
-    a wrong key would make a login more."""
-    return refusal.mentions("signature", "signing", "digest", "keyid") and not refusal.mentions(
-        "token", "jwt", "bearer"
+    """Whether a refusal is of the request's signature: then nothing was processed, and another token cannot help. Each
+    call of a service with a wrong key would else make a login more."""
+    if refusal.status == 400:
+        return refusal.words.lower() == _REFUSED_SIGNATURE
+    return (
+        refusal.status == 401
+        and refusal.mentions("signature", "signing", "digest", "keyid")
+        and not refusal.mentions("token", "jwt", "bearer")
     )

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable
-from orchestrator.platform.answers import clock_offset, parse_json
+from orchestrator.platform.answers import parse_json
 from orchestrator.platform.clock import Clock
+from orchestrator.platform.platform_clock import clock_offset
 from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.wire import TokenWire, read
 

@@ -30,6 +30,9 @@ from orchestrator.ports.platform import Permit, PlatformAccount, PlatformCard, P
 
 __all__ = ["PlatformClient", "PlatformWebhook"]
 
+_OF_THE_REQUEST = ("idempotency_mismatch", "clock_skew", "request_signature_refused")
+"""Refusals of the request itself: they say nothing of the account or the customer."""
+
 
 class PlatformClient(ProgrammeCalls):
     """The platform, over HTTP. Use as an async context manager, within one event loop.
@@ -97,7 +100,7 @@ class PlatformClient(ProgrammeCalls):
         except Refusal as refusal:
             if refusal.status == 404:
                 raise missing_as(refusal, "customer_not_found") from None
-            if refusal.status in (400, 403, 409, 422) and refusal.code != "idempotency_mismatch":
+            if refusal.status in (400, 403, 409, 422) and refusal.code not in _OF_THE_REQUEST:
                 raise await self._why_no_account(refusal, customer_id) from None
             raise
         created = self._taken(CreatedAccountWire, answer, "POST", segments)
@@ -144,10 +147,7 @@ class PlatformClient(ProgrammeCalls):
         try:
             answer = await self._session.call("POST", segments, body=body, key=key, permit=permit)
         except Refusal as refusal:
-            if refusal.status in (400, 403, 409, 410, 422) and refusal.code not in (
-                "idempotency_mismatch",
-                "clock_skew",
-            ):
+            if refusal.status in (400, 403, 409, 410, 422) and refusal.code not in _OF_THE_REQUEST:
                 raise await self._why_not_signed(refusal, segments[:-1], submission.challenge) from None
             raise missing_as(refusal, "account_not_found") from None
         return self._account_in(answer, "POST", segments)

@@ -37,7 +37,7 @@ class ProgrammeCalls(Calls):
     @property
     def clock_offset(self) -> timedelta | None:
         """The platform's clock minus this machine's, by the last answer; None before the first."""
-        return self._session.clock_offset
+        return self._session.platform_clock.offset
 
     @property
     def signing_key_id(self) -> str | None:
@@ -104,7 +104,7 @@ class ProgrammeCalls(Calls):
             try:
                 await self._session.call("GET", ("webhooks",))
             except Refusal as refusal:
-                if refusal.status == 401 and refusal.code != "clock_skew":
+                if refusal.code in ("request_signature_refused", "platform_unauthorized"):
                     return False
                 raise
             return True

@@ -2,9 +2,10 @@
 
 read                    repeated on no answer, on 5xx, 429 and on what is no JSON; with jittered backoff, within a
                         small budget
-modifying call          repeated only where it was surely not sent; after 401 (it was not processed) with another
-                        token, or another request-signing key where there is one; after 409 (its key is in flight)
-                        with the SAME key; all else is for the caller to read back
+modifying call          repeated only where it was surely not sent; after a refused token or signature (it was not
+                        processed) with another token, by another time of the platform's, or with another
+                        request-signing key, where there is one; after 409 (its key is in flight) with the SAME key;
+                        all else is for the caller to read back
 
 Before each try of a call that has a permit, the first or a repeat, the permit is asked, with nothing between its answer
 and the sending.
@@ -34,7 +35,6 @@ from orchestrator.platform.answers import (
     Refusal,
     about_signature,
     broken,
-    clock_offset,
     expect_success,
     in_flight,
     parse_json,
@@ -46,6 +46,7 @@ from orchestrator.platform.answers import (
 from orchestrator.platform.auth import Token, TokenKeeper, read_token
 from orchestrator.platform.clock import Clock
 from orchestrator.platform.current_request_key import CurrentRequestKey
+from orchestrator.platform.platform_clock import PlatformClock
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.transport import Answer, Call, Http, ItemReader, canonical_url
 from orchestrator.ports.platform import Permit
@@ -82,8 +83,7 @@ class Session:
         self.tokens = TokenKeeper(
             self._login, clock, margin=settings.refresh_margin_seconds, hold=settings.login_hold_seconds
         )
-        self.clock_offset: timedelta | None = None
-        """The platform's clock minus ours, as of the last answer; None before the first."""
+        self.platform_clock = PlatformClock(clock, timedelta(seconds=settings.clock_tolerance_seconds))
         self._random = random.SystemRandom()
 
     def use_signature_settings(self, settings: PlatformSettings) -> None:
@@ -200,35 +200,39 @@ class Session:
     async def _authorised(
         self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit
     ) -> Answer:
-        """One request with a token and a signature; after 401 again, with another token (once) or another key."""
-        token, renewed = await self.tokens.token(), False
+        """One request with a token and a signature; after a refusal of either again, with another token or by another
+        time of the platform's (once each), or with another key."""
+        token, renewed, dated_again = await self.tokens.token(), False, False
         for attempt in itertools.count(1):
-            answer, signer = await self._signed(call, url, headers, content, permit, token)
-            if answer.status != 401:
+            answer, signer, followed = await self._signed(call, url, headers, content, permit, token)
+            signature = answer.status in (400, 401) and about_signature(refusal_of(answer, call, self.scrub))
+            if not signature and answer.status != 401:
                 break
-            if not renewed and not about_signature(refusal_of(answer, call, self.scrub)):
+            if not renewed and not signature:
                 token, renewed = await self.tokens.token(refused=token), True
+            elif not dated_again and self.platform_clock.learned_again(answer, followed):
+                dated_again = True
             elif attempt > _KEY_CHANGES or not await self.signing_key.replace_refused(signer):
                 break
         return answer
 
     async def _signed(
         self, call: Call, url: str, headers: dict[str, str], content: bytes | None, permit: Permit, token: str
-    ) -> tuple[Answer, RequestSigner | None]:
-        """The answer, and what the request was signed with."""
+    ) -> tuple[Answer, RequestSigner | None, timedelta]:
+        """The answer, what the request was signed with, and the offset that its signature was dated by."""
         complete = headers | {"Authorization": f"Bearer {token}"}
         async with self.signing_key.in_use() as signer, permit():
+            followed = self.platform_clock.followed
             if signer is not None:
-                created = datetime.fromtimestamp(self._clock.now(), UTC)
-                complete = signer.sign(call.method, url, complete, content, created=created)
+                complete = signer.sign(call.method, url, complete, content, created=self.platform_clock.signing_time())
             try:
                 answer = await self._http.exchange(call, url, complete, content)
             except MalformedAnswer as error:
                 if call.modifying:
                     raise uncertain(error) from None
                 raise
-        self._note_clock(answer)
-        return answer, signer
+        self.platform_clock.note(answer)
+        return answer, signer, followed
 
     # --- login -----------------------------------------------------------------------------------------------------
 
@@ -254,7 +258,7 @@ class Session:
         }
         url = canonical_url(f"{self._base}/auth/token")
         answer = await self._http.exchange(call, url, headers, content)
-        self._note_clock(answer)
+        self.platform_clock.note(answer)
         if answer.status in (429, 408, 425) or answer.status >= 500:
             raise PlatformUnreachable(f"{call}: no login now, HTTP {answer.status}; it may be tried again")
         if answer.status == 404:
@@ -282,29 +286,25 @@ class Session:
                 text = text.replace(secret, "[secret]")
         return text
 
-    def _note_clock(self, answer: Answer) -> None:
-        offset = clock_offset(answer)
-        if offset is not None:
-            self.clock_offset = offset
-
     def _refusal(self, answer: Answer, call: Call) -> Refusal:
         refusal = refusal_of(answer, call, self.scrub)
-        if answer.status not in (401, 403):
+        signature = about_signature(refusal)
+        if answer.status not in (401, 403) and not signature:
             return refusal
-        offset = self.clock_offset
-        if offset is not None and abs(offset.total_seconds()) > self._settings.clock_tolerance_seconds:
+        offset = self.platform_clock.offset
+        if offset is not None and self.platform_clock.beyond_tolerance:
             ours = datetime.fromtimestamp(answer.received_at, UTC)
             return refusal.recoded(
                 "clock_skew",
                 f"the platform's clock says {(ours + offset).isoformat(timespec='seconds')}, this machine's "
                 f"{ours.isoformat(timespec='seconds')}: set this machine's clock (NTP), then run it again",
             )
-        if answer.status == 401:
-            return refusal.recoded(
-                "request_signature_refused" if about_signature(refusal) else "platform_unauthorized",
-                "no token helps: check the request-signing key, its id and what signatures must cover",
-            )
-        return refusal
+        if answer.status == 403:
+            return refusal
+        return refusal.recoded(
+            "request_signature_refused" if signature else "platform_unauthorized",
+            "no token helps: check the request-signing key, its id and what signatures must cover",
+        )
 
     def _backoff(self, attempt: int) -> float:
         """Full jitter, doubling up to one second."""

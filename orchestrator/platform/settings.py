@@ -23,7 +23,9 @@ __all__ = ["DEFAULT_COMPONENTS", "Pagination", "PlatformSettings", "SecretStr"]
 
 DEFAULT_COMPONENTS: Final = (
     "@method",
-    "@target-uri",
+    "@authority",
+    "@path",
+    "@query",
     "authorization",
     "content-digest",
     "content-type",
@@ -64,10 +66,11 @@ class PlatformSettings:
 
     # --- silent in the documentation ---
     covered_components: tuple[str, ...] = DEFAULT_COMPONENTS
-    """What a signature covers (RFC 9421 section 2). Header fields are covered where the request has them;
-    ``content-digest`` always is where there is a body."""
+    """What a signature covers (RFC 9421 section 2). Header fields and ``@query`` are covered where the request has
+    them; ``content-digest`` always is where there is a body. The platform's verifier takes the path and query for
+    ``@target-uri``, and so refuses a signature that covers it as the RFC has it."""
     signature_label: str = "sig"
-    digest_algorithm: str = "sha-256"
+    digest_algorithm: str = "sha-512"
     """``sha-256`` or ``sha-512`` (RFC 9530)."""
     account_type: str = "card_account"
     pagination: Pagination = Pagination.NONE

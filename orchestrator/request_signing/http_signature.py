@@ -8,8 +8,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,6 +26,8 @@ class _Sha512(ContentDigest):
     algorithm = "sha-512"
 
 
+_LIFETIME: Final = timedelta(seconds=300)
+"""From ``created`` to ``expires``, as in the platform's published request script."""
 _DIGESTS: dict[str, type[ContentDigest]] = {"sha-256": ContentDigest, "sha-512": _Sha512}
 
 
@@ -103,9 +105,11 @@ class RequestSigner:
     ) -> dict[str, str]:
         """The headers with ``Signature-Input``, ``Signature`` and, where there is a body, ``Content-Digest`` added.
 
-        Header fields among the covered components are covered where the request has them. Raises SettingsError where
+        ``created``: by the platform's clock (default: ours); the signature holds for 300 s from then on. Header fields
+        and ``@query`` among the covered components are covered where the request has them. Raises SettingsError where
         the components cannot be signed for this request.
         """
+        created = created or datetime.now(UTC)
         signed = dict(headers)
         present = {name.lower() for name in signed}
         if body is not None:
@@ -114,9 +118,14 @@ class RequestSigner:
             prepared = self._signer.prepare(
                 _Message(method, url, signed),
                 key_id=self._key_id,
-                created=created or datetime.now(UTC),
+                created=created,
+                expires=created + _LIFETIME,
                 label=self._label,
-                covered_component_ids=[name for name in self._components if name.startswith("@") or name in present],
+                covered_component_ids=[
+                    name
+                    for name in self._components
+                    if name in present or (name.startswith("@") and (name != "@query" or "?" in url))
+                ],
                 body=body,
             )
         except HTTPMessageSignaturesException as error:

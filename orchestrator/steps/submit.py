@@ -25,7 +25,7 @@ from orchestrator.session import AccountSession, new_idempotency_key
 _SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
 """Refusals of ``submit`` after which the platform issues another challenge (API page)."""
 
-_OF_THE_CALLER = frozenset({"clock_skew", "platform_login_refused"})
+_OF_THE_CALLER = frozenset({"clock_skew", "platform_login_refused", "request_signature_refused"})
 """Refusals of the caller, whatever the request: nothing is learnt of the account."""
 
 

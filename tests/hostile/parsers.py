@@ -45,8 +45,9 @@ from orchestrator.people import Signatory
 from orchestrator.people import _signature as person_signature
 from orchestrator.platform import WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
-from orchestrator.platform.answers import clock_offset, parse_json, parsed, refusal_of, retry_after
+from orchestrator.platform.answers import parse_json, parsed, refusal_of, retry_after
 from orchestrator.platform.lists import ArrayReader, says_more
+from orchestrator.platform.platform_clock import clock_offset
 from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.webhook import MAX_HEADER_BYTES
 from orchestrator.policy import parse_policy

@@ -65,7 +65,7 @@ async def test_the_defaults_work(server, run, reply):
     server.on("GET", "/accounts", reply(value=[]))
     code, out, err = await run()
     assert code == 0
-    assert lines_of(out)["ORCHESTRATOR_COVERED_COMPONENTS"].startswith("@method,@target-uri,authorization")
+    assert lines_of(out)["ORCHESTRATOR_COVERED_COMPONENTS"].startswith("@method,@authority,@path,@query,authorization")
     assert lines_of(out)["ORCHESTRATOR_PAGINATION"] == "none"
     assert "nothing is changed" in err
     assert {seen.method for seen in server.seen if not seen.path.endswith("/auth/token")} == {"GET"}
@@ -133,7 +133,7 @@ async def test_its_document(server, run, reply):
     document = json.loads(out)
     Draft202012Validator(json.loads(schemas.text("probe"))).validate(document)
     assert code == 0
-    assert document["settings"]["ORCHESTRATOR_DIGEST_ALGORITHM"] == "sha-256"
+    assert document["settings"]["ORCHESTRATOR_DIGEST_ALGORITHM"] == "sha-512"
     assert any("--yes-modify" in remark for remark in document["remarks"])
     server.on("GET", "/accounts", reply(401, {"code": "signature_invalid"}))
     code, out, _ = await run("--json")

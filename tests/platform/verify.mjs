@@ -13,10 +13,9 @@ for (const request of requests) {
     const result = await httpbis.verifyMessage(
       {
         keyLookup: async ({ keyid }) => (keyid ? { id: keyid, algs: ["ecdsa-p384-sha384"], verify } : null),
-        requiredParams: ["keyid", "alg", "created"],
-        requiredFields: ["@method", "@target-uri", "authorization"],
-        tolerance: 5,
-        maxAge: 300,
+        requiredParams: ["keyid", "alg", "created", "expires"],
+        requiredFields: ["@method", "@authority", "@path", "authorization"],
+        tolerance: 0,
       },
       request,
     );

@@ -79,12 +79,14 @@ class Client:
             else:
                 headers[name] = value
         private = parsed(self.credentials.signing_key)
+        at = int(time.time() if created is None else created)
         return headers | sign_message(
             Message(method, target, list(headers.items())),
             key=private,
             key_id=self.credentials.signing_key_id,
-            created=int(time.time() if created is None else created),
-            covered=covered or ["@method", "@target-uri", *headers],
+            created=at,
+            expires=at + 300,
+            covered=covered or ["@method", "@authority", "@path", *(["@query"] if "?" in target else []), *headers],
         )
 
     async def request(

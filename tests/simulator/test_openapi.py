@@ -69,7 +69,7 @@ class Signer(requests.auth.AuthBase):
             headers["Content-Digest"] = content_digest(body)
         if "Idempotency-Key" in headers and UUID.fullmatch(headers["Idempotency-Key"]):
             headers["Idempotency-Key"] = str(uuid.uuid4())
-        covered = ["@method", "@target-uri", "authorization"]
+        covered = ["@method", "@authority", "@path", "authorization"]
         covered += [name for name in ("content-digest", "content-type", "idempotency-key") if name in headers]
         given = [(name.lower(), _text(value)) for name, value in headers.items()]
         signed = sign_message(

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "ApiError", "encode"]
+__all__ = ["Answer", "ApiError", "PlainRefusal", "encode"]
 
 
 def encode(value: object) -> bytes:
@@ -56,3 +56,10 @@ class ApiError(Exception):
         if self.details:
             value["details"] = self.details
         return Answer(self.status, encode(value), self.headers)
+
+
+class PlainRefusal(ApiError):
+    """A refusal in plain text."""
+
+    def answer(self) -> Answer:
+        return Answer(self.status, self.message.encode(), self.headers | {"content-type": "text/plain"})

@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from .answers import Answer, ApiError
+from .answers import Answer, ApiError, PlainRefusal
 from .clock import NANOSECONDS
 from .http_signatures import Message, SignatureRefused, verify_content_digest, verify_message
 from .platform import Call, Platform
@@ -31,8 +31,6 @@ __all__ = [
 
 UNSIGNED = "-"
 """Stands for the key before the first."""
-ALWAYS_COVERED = ("@method", "@target-uri", "authorization")
-COVERED_WHEN_PRESENT = ("content-digest", "content-type", "idempotency-key")
 
 
 def _unauthorized(code: str, message: str) -> ApiError:
@@ -212,17 +210,19 @@ def _first_key_again(platform: Platform, call: Call) -> bool:
 
 
 def verify_request(platform: Platform, call: Call) -> None:
-    """Token, content digest and signature of an authenticated request. Raises ApiError 401."""
+    """Token, and where one is needed content digest and signature. Raises ApiError 401, or as the options say."""
     message = call.message
     authorization = message.values("authorization")
     _check_token(platform, authorization[0] if len(authorization) == 1 else None)
+    if not call.operation.signed:
+        return
     row = platform.store.one("SELECT id, pem FROM signing_keys WHERE active = 1")
     if row is None and call.operation.first_key:
         return  # the first key has nothing to be signed with
     if not message.values("signature-input") and _first_key_again(platform, call):
         return
-    required = set(ALWAYS_COVERED)
-    required.update(name for name in COVERED_WHEN_PRESENT if message.values(name))
+    asked = platform.options.signature_components
+    required = {name for name in asked if name.startswith("@") or message.values(name)}
     if call.body:
         required.add("content-digest")
 
@@ -239,16 +239,20 @@ def verify_request(platform: Platform, call: Call) -> None:
             key_for=key_for,
             now=platform.clock.seconds(),
             required=required,
-            window=platform.options.signature_window,
         )
     except SignatureRefused as error:
+        if platform.options.signature_refusal == 400:
+            raise PlainRefusal(400, error.code, "invalid required signature", keep=False) from error
         raise _unauthorized(error.code, error.message) from error
 
 
-def request_message(method: str, target_uri: str, headers: list[tuple[bytes, bytes]]) -> Message:
+def request_message(
+    method: str, target_uri: str, headers: list[tuple[bytes, bytes]], *, whole_target_uri: bool
+) -> Message:
     """An ASGI request as the verifier sees it."""
     return Message(
         method=method,
         target_uri=target_uri,
+        request_line=None if whole_target_uri else "/" + target_uri.split("/", 3)[3],
         headers=[(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers],
     )

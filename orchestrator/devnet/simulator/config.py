@@ -38,8 +38,13 @@ class Options:
     challenge_lifetime: float = 3600.0
     idempotency_lifetime: float = 3600.0
     token_lifetime: float = 3600.0
-    signature_window: float = 300.0
-    """How far a request signature's ``created`` may be from the platform's clock, to either side."""
+    signature_components: tuple[str, ...] = ("@method", "@authority", "@path")
+    """What a request's signature must cover, header fields where they are present; and always ``content-digest`` where
+    there is a body. The default is what the platform's published request script covers."""
+    whole_target_uri: bool = False
+    """Whether ``@target-uri`` is the whole URI (RFC 9421). To the platform's verifier it is path and query only."""
+    signature_refusal: int = 401
+    """The status of a refused signature: 401 with an error, or 400 with the plain text of the published middleware."""
     signing_key_overlap: float = 0.0
     """How long a request-signing key that was replaced still signs. 0: it ends with the request that replaces it."""
     replaced_key_repeats: bool = True

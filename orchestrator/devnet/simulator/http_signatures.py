@@ -82,6 +82,9 @@ class Message:
     target_uri: str
     headers: Sequence[tuple[str, str]]
     status: int | None = None
+    request_line: str | None = None
+    """What ``@target-uri`` is to a server that knows its request line only (path and query), as the platform's verifier
+    does; None: the whole URI, as the RFC has it."""
 
     def values(self, name: str) -> list[str]:
         return [value.strip() for header, value in self.headers if header == name]
@@ -113,7 +116,7 @@ def _derived(name: str, parameters: dict[str, Any], message: Message) -> str:
         case "@method":
             return message.method
         case "@target-uri":
-            return message.target_uri
+            return message.target_uri if message.request_line is None else message.request_line
         case "@scheme":
             return uri.scheme.lower()
         case "@authority":
@@ -211,13 +214,13 @@ def verify_message(
     key_for: Callable[[str], ec.EllipticCurvePublicKey | None],
     now: float,
     required: Collection[str],
-    window: float,
     algorithm: Algorithm = P384,
 ) -> Verified:
     """Verifies the signature of ``message``; the first label that holds decides, the last refusal is raised.
 
-    ``required`` components must be covered without parameters. ``created`` must be there and within ``window`` seconds
-    of ``now``; ``expires``, where given, must not have passed. Raises SignatureRefused.
+    ``required`` components must be covered without parameters. By the rule of the platform's verifier ``created`` must
+    be there and not be ahead of ``now``, in whole seconds and without tolerance, and ``expires``, where given, must not
+    have passed; nothing else ages. Raises SignatureRefused.
     """
     inputs, values = message.field("signature-input"), message.field("signature")
     if inputs is None or values is None:
@@ -228,7 +231,7 @@ def verify_message(
         if label not in parsed_values:
             continue
         try:
-            return _verify_one(label, member, parsed_values[label], message, key_for, now, required, window, algorithm)
+            return _verify_one(label, member, parsed_values[label], message, key_for, int(now), required, algorithm)
         except SignatureRefused as error:
             refusal = error
     raise refusal
@@ -240,9 +243,8 @@ def _verify_one(
     value: tuple[Any, dict[str, Any]],
     message: Message,
     key_for: Callable[[str], ec.EllipticCurvePublicKey | None],
-    now: float,
+    now: int,
     required: Collection[str],
-    window: float,
     algorithm: Algorithm,
 ) -> Verified:
     components, parameters = member
@@ -256,14 +258,13 @@ def _verify_one(
         )
     if not isinstance(created, int) or isinstance(created, bool):
         raise SignatureRefused("signature_malformed", f"{label}: the parameter created (unix seconds) is missing")
-    if abs(now - created) > window:
+    if created > now:
         raise SignatureRefused(
-            "signature_expired",
-            f"{label}: created {created} is more than {window:.0f} s from the platform's clock {now:.0f}",
+            "signature_expired", f"{label}: created {created} is ahead of the platform's clock, which says {now}"
         )
     expires = parameters.get("expires")
-    if expires is not None and (not isinstance(expires, int) or expires < now):
-        raise SignatureRefused("signature_expired", f"{label}: expired at {expires}, it is {now:.0f}")
+    if expires is not None and (not isinstance(expires, int) or now > expires):
+        raise SignatureRefused("signature_expired", f"{label}: expired at {expires}, it is {now}")
     covered = tuple(name for name, component_parameters in components if not component_parameters)
     missing = sorted(set(required) - set(covered))
     if missing:
@@ -283,10 +284,13 @@ def sign_message(
     key_id: str,
     created: int,
     covered: Sequence[str],
+    expires: int | None = None,
 ) -> dict[str, str]:
     """The headers Signature-Input and Signature for ``message`` (used for webhooks, and for clients in tests)."""
     components: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in covered]
     parameters: dict[str, Any] = {"created": created, "keyid": key_id, "alg": P384.name}
+    if expires is not None:
+        parameters["expires"] = expires
     signature = P384.sign(key, signature_base(components, parameters, message))
     return {
         "signature-input": f"sig1={_inner_list(components, parameters)}",

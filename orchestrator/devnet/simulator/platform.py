@@ -153,3 +153,8 @@ class Operation:
     @property
     def modifying(self) -> bool:
         return self.method not in {"GET", "HEAD", "OPTIONS"}
+
+    @property
+    def signed(self) -> bool:
+        """Whether requests need a signature. Under /auth the token is enough, so that a first signing key gets in."""
+        return self.access is Access.PROGRAMME and not self.path.startswith("/auth/")

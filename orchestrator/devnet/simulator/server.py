@@ -110,7 +110,12 @@ class Application:
             return Call(
                 platform=self._platform,
                 operation=operation,
-                message=auth.request_message(request.method, target, request.scope["headers"]),
+                message=auth.request_message(
+                    request.method,
+                    target,
+                    request.scope["headers"],
+                    whole_target_uri=self._platform.options.whole_target_uri,
+                ),
                 path=path,
                 parameters=match.groupdict(),
                 query=query,
