@@ -22,6 +22,7 @@ from orchestrator.http_server import Connection
 
 from . import auth
 from .answers import Answer, ApiError
+from .http_signatures import Message
 from .platform import Access, Call, Operation, Platform
 
 if TYPE_CHECKING:
@@ -125,8 +126,7 @@ class Application:
         raise ApiError(404, "path_not_found", f"the API has no path {path}")
 
     def _unknown(self, request: Request) -> None:
-        message = auth.request_message(request.method, str(request.url), request.scope["headers"])
-        self._platform.judge.request(None, message, request.url.path, "", b"")
+        self._platform.judge.request(None, Message(request.method, str(request.url), []), request.url.path, "", b"")
 
     @staticmethod
     async def _body(request: Request) -> bytes:
