@@ -93,7 +93,6 @@ class Session:
 
     async def close(self) -> None:
         await self.tokens.close()
-        await self.signing_key.close()
         await self._http.close()
 
     # --- calls -----------------------------------------------------------------------------------------------------
@@ -217,7 +216,8 @@ class Session:
     ) -> tuple[Answer, RequestSigner | None]:
         """The answer, and what the request was signed with."""
         complete = headers | {"Authorization": f"Bearer {token}"}
-        async with self.signing_key.in_use() as signer, permit():
+        signer = await self.signing_key.signer(needed=not call.path.startswith(f"{self._path}/auth/"))
+        async with permit():
             if signer is not None:
                 created = datetime.fromtimestamp(self._clock.now(), UTC)
                 complete = signer.sign(call.method, url, complete, content, created=created)

@@ -40,6 +40,7 @@ class Signer(requests.auth.AuthBase):
         self.digest_is_wrong = digest_is_wrong
         self.thread = thread
         self.credentials = programme.credentials
+        self.key_id = programme.credentials.signing_key_id
         self.key = serialization.load_pem_private_key(programme.credentials.signing_key.encode(), password=None)
         self.public = self.key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -50,7 +51,7 @@ class Signer(requests.auth.AuthBase):
         platform = self.thread.simulator.platform
         with platform.store.transaction():
             auth.set_credentials(platform, self.credentials.api_key, self.credentials.api_secret)
-            self.key_id = auth.set_signing_key(platform, self.public)
+            auth.set_signing_key(platform, self.key_id, self.public)
         return auth.issue_token(platform, self.credentials.api_key)[0]
 
     def __call__(self, request):

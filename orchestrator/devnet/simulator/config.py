@@ -18,6 +18,8 @@ class Options:
     """Status of DELETE of an account: 200 or 202 with the account (and the challenge, where one is issued), or 204."""
     answer_sign: int = 200
     """Status of challenge/sign: 200 or 202 with the account, or 204."""
+    answer_signing: int = 204
+    """Status of PUT /auth/signing: 204, or 200 with an id of the platform's own choice, as its description has it."""
     delete_asks_signature: bool = True
     """False: DELETE closes an account on the platform alone and leaves the chain as it was."""
     platform_close_offers_challenge: bool = False
@@ -34,11 +36,6 @@ class Options:
     token_lifetime: float = 3600.0
     signature_window: float = 300.0
     """How far a request signature's ``created`` may be from the platform's clock, to either side."""
-    signing_key_overlap: float = 0.0
-    """How long a request-signing key that was replaced still signs. 0: it ends with the request that replaces it."""
-    replaced_key_repeats: bool = True
-    """Whether the key that signed ``PUT /auth/signing`` may sign the repeat of that same request (same idempotency
-    key, same payload) after it was replaced by it. Without that nobody could get the stored answer that is promised."""
     webhook_first_delay: float = 1.0
     webhook_longest_delay: float = 3600.0
     webhook_give_up: float = 86400.0

@@ -14,7 +14,9 @@ __all__ = ["document", "serve"]
 BODIES = {
     "createToken": "ApiCredentials",
     "replaceCredentials": "ApiCredentials",
+    "revokeCredentials": "ApiKey",
     "putSigningKey": "SigningKeyUpload",
+    "deleteSigningKey": "SigningKeyId",
     "createCustomer": "CustomerCreation",
     "signCustomerChallenge": "SignedChallenge",
     "createAccount": "AccountCreation",
@@ -27,7 +29,7 @@ ANSWERS: dict[str, dict[int, str | None]] = {
     "createToken": {200: "Token"},
     "replaceCredentials": {204: None},
     "revokeCredentials": {204: None},
-    "putSigningKey": {200: "SigningKey"},
+    "putSigningKey": {200: "SigningKeyId", 204: None},
     "deleteSigningKey": {204: None},
     "createCustomer": {201: "Customer"},
     "getCustomer": {200: "Customer"},
@@ -74,6 +76,9 @@ SECURITY_SCHEMES = {
     "signatureInput": {"type": "apiKey", "in": "header", "name": "Signature-Input", "description": "RFC 9421."},
 }
 
+SECURITY = {"BEARER": ["bearer"], "PROGRAMME": list(SECURITY_SCHEMES)}
+"""What a call of the programme needs, by its ``Access``."""
+
 
 def _content(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
@@ -81,7 +86,7 @@ def _content(schema: str) -> dict[str, Any]:
 
 def _statuses(operation: Operation) -> list[int]:
     """Which errors the operation can answer."""
-    has_body, authenticated = operation.name in BODIES, operation.access.name == "PROGRAMME"
+    has_body, authenticated = operation.name in BODIES, operation.access.name in SECURITY
     errors = {401, 413}
     if authenticated and operation.modifying:
         errors |= {400, 409, 422}
@@ -101,12 +106,12 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = []
     if "{id}" in operation.path:
         parameters.append({"name": "id", "in": "path", "required": True, "schema": uuid_})
-    if operation.access.name == "PROGRAMME" and operation.modifying:
+    if operation.access.name in SECURITY and operation.modifying:
         parameters.append(
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "required": True,
+                "required": operation.access.name == "PROGRAMME",
                 "schema": uuid_,
                 "description": "Valid for 1 hour. The same key with the same request: the stored answer.",
             }
@@ -142,7 +147,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.name in BODIES:
         value["requestBody"] = {"required": True, "content": _content(BODIES[operation.name])}
     # An empty requirement says that a call needs no authentication.
-    value["security"] = [{name: [] for name in SECURITY_SCHEMES}] if operation.access.name == "PROGRAMME" else []
+    value["security"] = [{name: [] for name in schemes}] if (schemes := SECURITY.get(operation.access.name)) else []
     return value
 
 

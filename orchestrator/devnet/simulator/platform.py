@@ -68,13 +68,14 @@ class Access(Enum):
     """Who may call an operation."""
 
     PUBLIC = "no authentication"
+    BEARER = "bearer token"
     PROGRAMME = "bearer token and request signature"
     ADMIN = "the devnet's admin token"
 
 
 @dataclass(slots=True)
 class Call:
-    """One request, after routing. ``key`` is its idempotency key, for the modifying calls of the programme."""
+    """One request, after routing. ``key`` is its idempotency key: modifying calls have one, those under /auth may."""
 
     platform: Platform
     operation: Operation
@@ -139,8 +140,6 @@ class Operation:
     name: str
     handler: Handler
     access: Access = Access.PROGRAMME
-    first_key: bool = False
-    """May be called without a signature while no signing key is registered."""
 
     @property
     def modifying(self) -> bool:

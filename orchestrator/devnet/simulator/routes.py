@@ -9,10 +9,10 @@ __all__ = ["ADMIN", "API", "OPERATIONS"]
 
 API: tuple[Operation, ...] = (
     Operation("POST", "/auth/token", "createToken", auth.token, Access.PUBLIC),
-    Operation("PUT", "/auth/credentials", "replaceCredentials", auth.put_credentials),
-    Operation("DELETE", "/auth/credentials", "revokeCredentials", auth.delete_credentials),
-    Operation("PUT", "/auth/signing", "putSigningKey", auth.put_signing_key, first_key=True),
-    Operation("DELETE", "/auth/signing", "deleteSigningKey", auth.delete_signing_key),
+    Operation("PUT", "/auth/credentials", "replaceCredentials", auth.put_credentials, Access.BEARER),
+    Operation("DELETE", "/auth/credentials", "revokeCredentials", auth.delete_credentials, Access.BEARER),
+    Operation("PUT", "/auth/signing", "putSigningKey", auth.put_signing_key, Access.BEARER),
+    Operation("DELETE", "/auth/signing", "deleteSigningKey", auth.delete_signing_key, Access.BEARER),
     Operation("POST", "/customers", "createCustomer", customers.create),
     Operation("GET", "/customers/{id}", "getCustomer", customers.get),
     Operation("GET", "/customers/{id}/challenge", "getCustomerChallenge", customers.challenge),

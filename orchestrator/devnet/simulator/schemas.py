@@ -116,15 +116,17 @@ def build(chain_id: int) -> dict[str, dict[str, Any]]:
         "Token": _object(
             {"token": {"type": "string"}, "expiresAt": {"type": "integer"}, "tokenType": {"const": "Bearer"}}
         ),
+        "ApiKey": _object({"apiKey": uuid_}),
         "SigningKeyUpload": _object(
             {
-                "publicKey": {
+                "signingKeyId": {**uuid_, "description": "Chosen by the caller; the keyid of its signatures."},
+                "signingKey": {
                     **_base64(4096),
                     "description": "The public key's PEM (SubjectPublicKeyInfo, curve P-384), encoded in Base64 again.",
-                }
+                },
             }
         ),
-        "SigningKey": _object({"keyId": uuid_}),
+        "SigningKeyId": _object({"signingKeyId": uuid_}),
         "CustomerCreation": _object(
             {
                 "chainId": caip10,

@@ -153,10 +153,11 @@ class Application:
             expected = f"Bearer {self._admin_token}".encode()
             if not hmac.compare_digest((call.message.field("authorization") or "").encode("latin-1"), expected):
                 raise ApiError(401, "admin_token_invalid", "the devnet's own calls need its admin token")
-        if operation.access is not Access.PROGRAMME:
+        if operation.access not in (Access.BEARER, Access.PROGRAMME):
             return await operation.handler(self._platform, call)
         auth.verify_request(self._platform, call)
-        if not operation.modifying:
+        optional = operation.access is Access.BEARER and not call.message.values("idempotency-key")
+        if not operation.modifying or optional:
             return await operation.handler(self._platform, call)
         key = keys.parse(call.message.values("idempotency-key"))
         stored = keys.begin(key, call.fingerprint)
