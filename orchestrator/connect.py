@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from orchestrator.chain.node.reader import ChainReader
     from orchestrator.passwords import PasswordSource
     from orchestrator.platform.client import PlatformClient
-    from orchestrator.platform.settings import PlatformSettings
     from orchestrator.request_signing.key_folder import RequestKeyFolder
     from orchestrator.signers.keyring import Keyring
 
@@ -142,6 +141,7 @@ def make_platform(
     settings.need(*PLATFORM_SETTINGS)
     from pydantic import SecretStr
 
+    from orchestrator.platform.client import PlatformClient
     from orchestrator.platform.settings import PlatformSettings
 
     own = settings.signing_key if settings.signing_key_id else None
@@ -155,7 +155,7 @@ def make_platform(
     shared = {field.name for field in fields(PlatformSettings)} & set(Settings.model_fields)
     values = {name: getattr(settings, name) for name in shared}
     values["signing_key_id"] = settings.signing_key_id if own is not None else ""
-    return client_with_request_keys(
+    return PlatformClient(
         PlatformSettings(
             **values,
             base_url=settings.platform_url or "",
@@ -163,21 +163,8 @@ def make_platform(
             timeout_seconds=settings.request_timeout,
             clock_tolerance_seconds=settings.clock_tolerance,
         ),
-        files,
+        request_keys=files,
     )
-
-
-def client_with_request_keys(settings: PlatformSettings, folder: RequestKeyFolder) -> PlatformClient:
-    """A client, not yet entered, that signs with the settings' own key, if any, and then with the managed ones.
-
-    It finds the new key when another process has exchanged it, and completes an exchange whose process has died.
-    """
-    from orchestrator.oversight.request_key_changes import RequestKeyChanges
-    from orchestrator.platform.client import PlatformClient
-
-    client = PlatformClient(settings, request_keys=folder)
-    client.complete_uploads_with(RequestKeyChanges(client, folder).complete_upload)
-    return client
 
 
 def make_request_keys(settings: Settings) -> RequestKeyFolder:

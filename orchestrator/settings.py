@@ -119,8 +119,6 @@ class Settings(BaseModel):
     page_size: int = Field(default=100, ge=1)
     cursor_parameter: str = "cursor"
     cursor_field: str = "nextCursor"
-    signing_key_field: str = "publicKey"
-    signing_key_id_field: str = "keyId"
 
     webhook_token: SecretStr | None = None
     """The unguessable last part of the webhooks' path."""

@@ -51,9 +51,6 @@ def deliberate():
 
 
 STANDING = {
-    "updateSigningKey": "request-signing keys",
-    "deleteSigningKey": "request-signing keys",
-    "deleteCredentials": "request-signing keys",
     "webhook": "webhooks",
 }
 """The calls that still depart, by their names in the contract, and the part that mends each."""

@@ -63,7 +63,7 @@ PLATFORM: Final = (
 )
 REQUEST_KEYS: Final = (
     Entry("request_signature_refused", STOP, "the platform refuses the signatures of requests",
-        "Check that ORCHESTRATOR_SIGNING_KEY_ID is the id that the platform gave for this very key, and the covered "
+        "Check that ORCHESTRATOR_SIGNING_KEY_ID is the platform's id of this very key, and the covered "
         "components (ORCHESTRATOR_COVERED_COMPONENTS): orchestrator probe tries them."),
     Entry("request_signing", STOP, "a request cannot be signed as the settings ask",
         "Mend ORCHESTRATOR_COVERED_COMPONENTS or ORCHESTRATOR_SIGNATURE_LABEL."),
@@ -71,15 +71,10 @@ REQUEST_KEYS: Final = (
         "Make one: openssl ecparam -name secp384r1 -genkey -noout -out request-key.pem"),
     Entry("request_key_missing", STOP, "no request-signing key is set and none is managed here",
         "Type orchestrator keys request create NAME, then orchestrator keys request upload NAME."),
-    Entry("request_key_pending", STOP, "a change of the request-signing key was begun and has not ended",
-        "Type the command that the message names: it completes what was begun."),
     Entry("request_key_busy", RETRY, "another process changes the request-signing key",
         "Wait for its end, then run it again."),
-    Entry("request_key_uncertain", OPERATOR,
-        "an uploaded request-signing key may be in force, and its id was lost with the answer",
-        "Find the key's id in the platform's console, then type orchestrator keys request adopt."),
-    Entry("request_key_refused", STOP, "the platform does not take signatures of this key under this id",
-        "Compare the id with the platform's console, then run it again."),
+    Entry("request_key_refused", STOP, "the platform took a new request-signing key, and refuses its signatures",
+        "Run it again. If it stays so, type orchestrator keys request revoke NAME, and orchestrator probe."),
     Entry("request_key_state", STOP, "the request-signing key is in another state than this command needs",
         "Look at orchestrator keys request list, then choose another key or make one."),
     Entry("request_key_gone", STOP, "the private part of this request-signing key was destroyed when it was retired",

@@ -39,6 +39,7 @@ from orchestrator.passwords import NoPassword
 from orchestrator.settings import Settings
 from orchestrator.signers.keyring import Keyring
 from tests.departures import deliberate
+from tests.oversight.request_key_process import NoJournal
 from tests.signers.backends_pkcs11 import SoftToken, unavailable
 from tests.signers.conformance import must_run
 
@@ -222,7 +223,7 @@ async def test_the_key_that_has_signed_is_named_and_not_the_one_that_the_setting
     files = make_request_keys(settings)
     files.create("managed")
     async with make_platform(settings, files) as client:
-        uploaded = await RequestKeyChanges(client, files).upload("managed")
+        uploaded = await RequestKeyChanges(client, files, NoJournal()).upload("managed")
     checks = {check.name: check for check in await examine(settings)}
     assert [name for name, check in checks.items() if not check.ok] == ["request_key"]
     assert uploaded.key_id != settings.signing_key_id

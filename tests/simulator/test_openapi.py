@@ -28,7 +28,6 @@ from tests.departures import deliberate
 from tests.profile import FULL
 
 COUNT = 50 if FULL else 5
-AWAITED = ("deleteCredentials", "deleteSigningKey")
 OWNER = DEV_ACCOUNTS[1].address
 
 
@@ -42,6 +41,7 @@ class Signer(requests.auth.AuthBase):
         self.digest_is_wrong = digest_is_wrong
         self.thread = thread
         self.credentials = programme.credentials
+        self.key_id = programme.credentials.signing_key_id
         self.key = serialization.load_pem_private_key(programme.credentials.signing_key.encode(), password=None)
         self.public = self.key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -52,7 +52,7 @@ class Signer(requests.auth.AuthBase):
         platform = self.thread.simulator.platform
         with platform.store.transaction():
             auth.set_credentials(platform, self.credentials.api_key, self.credentials.api_secret)
-            self.key_id = auth.set_signing_key(platform, self.public)
+            auth.set_signing_key(platform, self.key_id, self.public)
         return auth.issue_token(platform, self.credentials.api_key)[0]
 
     def __call__(self, request):
@@ -157,8 +157,6 @@ schema = _load()
 @schema.parametrize()
 @settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_operation_is_as_documented(case, server):
-    if case.operation.definition.raw["operationId"] in AWAITED:
-        pytest.skip("its body is not asked for yet")
     name, value = next(iter(case.path_parameters.items()), ("", None))
     if isinstance(value, str) and UUID.fullmatch(value) and int(value[-1], 16) % 4:
         if name == "customerId":

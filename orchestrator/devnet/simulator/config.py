@@ -24,6 +24,9 @@ class Options:
     """What names the signer in a submission: ``ownerId`` (published) or ``chainId`` (the documentation's pages)."""
     verify_owner_signatures: bool = True
     """False: any well-formed signature is taken as its owner's, as in the platform's sandbox; the chain checks it."""
+    answer_signing: int = 204
+    """Status of PUT /auth/signing: 204 (published), or 200 with an id of the platform's own choice, as its description
+    has it."""
     delete_asks_signature: bool = True
     """False: DELETE closes an account on the platform alone and leaves the chain as it was."""
     platform_close_offers_challenge: bool = False
@@ -45,11 +48,6 @@ class Options:
     """Whether ``@target-uri`` is the whole URI (RFC 9421). To the platform's verifier it is path and query only."""
     signature_refusal: int = 401
     """The status of a refused signature: 401 with an error, or 400 with the plain text of the published middleware."""
-    signing_key_overlap: float = 0.0
-    """How long a request-signing key that was replaced still signs. 0: it ends with the request that replaces it."""
-    replaced_key_repeats: bool = True
-    """Whether the key that signed ``PUT /auth/signing`` may sign the repeat of that same request (same idempotency
-    key, same payload) after it was replaced by it. Without that nobody could get the stored answer that is promised."""
     webhook_first_delay: float = 1.0
     webhook_longest_delay: float = 3600.0
     webhook_give_up: float = 86400.0

@@ -25,12 +25,15 @@ __all__ = ["Departure", "Judge"]
 
 logger = logging.getLogger(__name__)
 _KEPT: Final = 1000
-_OLDER: Final = {"closeAccount": "answer_delete", "signAccountChallenge": "answer_sign"} | {
-    "signCustomerChallenge": "answer_sign",
-    "deactivateAccount": "answer_suspend",
-    "activateAccount": "answer_suspend",
+_OLDER: Final = {
+    "updateSigningKey": ("answer_signing", "SigningKeyRemoval"),
+    "signCustomerChallenge": ("answer_sign", "Customer"),
+    "signAccountChallenge": ("answer_sign", "Account"),
+    "closeAccount": ("answer_delete", "Account"),
+    "deactivateAccount": ("answer_suspend", "Account"),
+    "activateAccount": ("answer_suspend", "Account"),
 }
-"""The options that choose another answer than the published one."""
+"""The options that choose another answer than the published one, and the schema of its body, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +140,11 @@ class Judge:
 
     def _expected(self, call: Published) -> tuple[int, str | None]:
         """Status and schema of success, by the contract or by the option that chose another."""
-        status = int(getattr(self._options, _OLDER[call.name])) if call.name in _OLDER else call.status
+        option, older = _OLDER.get(call.name, (None, None))
+        status = call.status if option is None else int(getattr(self._options, option))
         if status == call.status:
             return status, call.answer
-        return status, None if status == 204 else "Customer" if "customers" in call.path else "Account"
+        return status, None if status == 204 else older
 
     def _success(
         self, expected: int, schema: str | None, status: int, kind: str | None, body: bytes, *, closed: bool = True

@@ -71,13 +71,14 @@ class Access(Enum):
     """Who may call an operation."""
 
     PUBLIC = "no authentication"
+    BEARER = "bearer token"
     PROGRAMME = "bearer token and request signature"
     ADMIN = "the devnet's admin token"
 
 
 @dataclass(slots=True)
 class Call:
-    """One request, after routing. ``key`` is its idempotency key, for the modifying calls of the programme."""
+    """One request, after routing. ``key`` is its idempotency key: modifying calls have one, those under /auth may."""
 
     platform: Platform
     operation: Operation
@@ -145,8 +146,6 @@ class Operation:
     name: str
     handler: Handler
     access: Access = Access.PROGRAMME
-    first_key: bool = False
-    """May be called without a signature while no signing key is registered."""
     published: Published | None = None
     """The call's row of the contract; None for what is the devnet's own."""
 
@@ -157,4 +156,4 @@ class Operation:
     @property
     def signed(self) -> bool:
         """Whether requests need a signature. Under /auth the token is enough, so that a first signing key gets in."""
-        return self.access is Access.PROGRAMME and not self.path.startswith("/auth/")
+        return self.access is Access.PROGRAMME

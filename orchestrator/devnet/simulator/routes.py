@@ -46,8 +46,7 @@ def _served(call: Published) -> Operation:
         call.path,
         call.name,
         HANDLERS[call.name],
-        Access.PROGRAMME if call.bearer else Access.PUBLIC,
-        first_key=call.name == "updateSigningKey",
+        Access.PUBLIC if not call.bearer else Access.PROGRAMME if call.signed else Access.BEARER,
         published=call,
     )
 

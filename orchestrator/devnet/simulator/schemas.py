@@ -199,7 +199,6 @@ def served(chain_id: int, signer_member: str) -> dict[str, Schema]:
     for name, members in demanded(chain_id, signer_member).items():
         properties = {member: every[name]["properties"][member] | more for member, more in members.items()}
         every[name] = every[name] | {"properties": every[name]["properties"] | properties}
-    every["SigningKeyBefore"] = _object({"publicKey": {"type": "string", "format": "byte"}})
     text = {"type": "string"}
     detail = _object({"field": text, "message": text})
     every["Error"] = _object(

@@ -169,7 +169,7 @@ class Application:
             expected = f"Bearer {self._admin_token}".encode()
             if not hmac.compare_digest((call.message.field("authorization") or "").encode("latin-1"), expected):
                 raise ApiError(401, "admin_token_invalid", "the devnet's own calls need its admin token")
-        if operation.access is not Access.PROGRAMME:
+        if operation.access not in (Access.BEARER, Access.PROGRAMME):
             return await operation.handler(self._platform, call)
         auth.verify_request(self._platform, call)
         given = call.message.values("idempotency-key")
