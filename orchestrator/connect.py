@@ -83,6 +83,17 @@ async def make_outlook(settings: Settings, journal: Journal) -> Outlook:
     )
 
 
+def make_callback_url(settings: Settings) -> str | None:
+    """What the platform calls for webhooks, its token at the end; None without the setting ``public_url``. Raises
+    SettingsError."""
+    if settings.public_url is None:
+        return None
+    from orchestrator.platform.subscription import callback_url, require_token
+
+    token = require_token(settings.webhook_token.get_secret_value() if settings.webhook_token else None)
+    return callback_url(settings.public_url, token, allow_plain_http=settings.allow_plain_http)
+
+
 def make_keys(settings: Settings) -> Keys:
     """Both folders of keys; none is opened."""
     return Keys(make_keystore(settings), make_request_keys(settings))

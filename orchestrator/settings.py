@@ -122,8 +122,8 @@ class Settings(BaseModel):
 
     webhook_token: SecretStr | None = None
     """The unguessable last part of the webhooks' path."""
-    webhook_verification_key: str | None = None
-    """PEM of the key that signs the platform's webhooks, where it signs them."""
+    public_url: str | None = None
+    """The service's address as the platform calls it, without ``/webhooks/…``."""
 
     def model_post_init(self, _context: Any) -> None:
         """SIDE EFFECTS: a process whose settings hold a secret leaves no core dump from then on (``process``)."""

@@ -50,7 +50,5 @@ def deliberate():
         departures.deliberate -= 1
 
 
-STANDING = {
-    "webhook": "webhooks",
-}
+STANDING = {}
 """The calls that still depart, by their names in the contract, and the part that mends each."""

@@ -34,6 +34,7 @@ async def examine(settings: Settings) -> list[Check]:
             ("request_key", lambda: request_key(settings)),
             ("request_signing", platform.signed_read),
             ("clock", platform.clock),
+            ("webhooks", platform.webhooks),
             ("rpc", chain.reachable),
             ("chain_id", lambda: chain.chain_id(database)),
             ("chain_supported", lambda: platform.chain_supported(chain)),

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from orchestrator.connect import make_platform
+from orchestrator.connect import make_callback_url, make_platform
 from orchestrator.doctor.chain import Chain
 from orchestrator.doctor.check import CheckFailed
 from orchestrator.errors import OrchestratorError
@@ -72,6 +72,27 @@ class Platform:
         if abs(seconds) > tolerance:
             raise CheckFailed(detail, RUNBOOK["clock_skew"].advice)
         return detail
+
+    async def webhooks(self) -> str:
+        """The subscription of ``serve``, and the key that deliveries are verified with."""
+        from orchestrator.platform.subscription import find, shown_url
+
+        url = make_callback_url(self._settings)
+        if url is None:
+            return "ORCHESTRATOR_PUBLIC_URL is not set: serve subscribes nothing, and polls accounts"
+        client = await self._client()
+        key = await client.verification_key()
+        found = find(await client.webhooks(), url)
+        fix = "Type orchestrator webhooks set, or start orchestrator serve: it subscribes by itself."
+        if found.webhook is None:
+            raise CheckFailed(f"the platform has no subscription of {shown_url(url)}", fix)
+        if found.missing:
+            raise CheckFailed(f"subscription {found.webhook.id} has no {', '.join(found.missing)}", fix)
+        told = f"{shown_url(url)} is subscribed ({found.webhook.id}); deliveries are signed with key {key.id}"
+        if found.others:
+            told += f"; note: this address is also called by {', '.join(found.others)}; of a token that was replaced? "
+            told += "orchestrator webhooks delete ID"
+        return told
 
 
 def _require_p384(settings: Settings) -> None:

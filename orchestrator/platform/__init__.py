@@ -2,7 +2,8 @@
 
 from orchestrator.platform.client import PlatformClient, PlatformWebhook
 from orchestrator.platform.settings import DEFAULT_COMPONENTS, Pagination, PlatformSettings, SecretStr
-from orchestrator.platform.webhook import WebhookEvent, WebhookVerifier, parse_delivery
+from orchestrator.platform.webhook import WebhookEvent, parse_delivery
+from orchestrator.platform.webhook_signature import VerificationKeys, WebhookVerifier
 
 __all__ = [
     "DEFAULT_COMPONENTS",
@@ -11,6 +12,7 @@ __all__ = [
     "PlatformSettings",
     "PlatformWebhook",
     "SecretStr",
+    "VerificationKeys",
     "WebhookEvent",
     "WebhookVerifier",
     "parse_delivery",

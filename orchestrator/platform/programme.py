@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from orchestrator.errors import MalformedAnswer
 from orchestrator.models import to_uuid
@@ -15,11 +20,11 @@ from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.current_request_key import CurrentRequestKey
 from orchestrator.platform.lists import read_all
-from orchestrator.platform.wire import ChainWire, WebhookWire, read
+from orchestrator.platform.wire import ChainWire, VerificationKeyWire, WebhookWire, read
 from orchestrator.request_signing.http_signature import RequestKey
 from orchestrator.request_signing.key_file import KEY_ID
 
-__all__ = ["PlatformWebhook", "ProgrammeCalls"]
+__all__ = ["PlatformWebhook", "ProgrammeCalls", "VerificationKey"]
 
 _KEY_ID_FIELDS = ("signingKeyId", "keyId", "id")
 """Where an answer to an upload may name an id: the documentation says that one is returned, and not in which field."""
@@ -32,6 +37,16 @@ class PlatformWebhook:
     id: str
     callback_url: str = field(repr=False)
     types: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationKey:
+    """The platform's public key for the signatures of its deliveries."""
+
+    id: str
+    """UUID text, lower-case."""
+    key: ec.EllipticCurvePublicKey = field(repr=False)
+    """On P-384."""
 
 
 class ProgrammeCalls(Calls):
@@ -145,6 +160,22 @@ class ProgrammeCalls(Calls):
             await self._modify("DELETE", ("webhooks", to_uuid(webhook_id, "webhook id")), key)
         except Refusal as refusal:
             raise missing_as(refusal, "webhook_not_found") from None
+
+    async def verification_key(self) -> VerificationKey:
+        """``GET /webhooks/verification-key``: Base64 of the PEM. Raises MalformedAnswer for a key that is not on P-384,
+        which is the only curve that the platform signs with."""
+        segments = ("webhooks", "verification-key")
+        value, _ = await self._session.json("GET", segments)
+        wire = read(VerificationKeyWire, value, self._what("GET", segments))
+        try:
+            key = load_pem_public_key(base64.b64decode(wire.key, validate=True))
+        except (binascii.Error, ValueError, UnsupportedAlgorithm):
+            key = None
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
+            raise MalformedAnswer(
+                f"{self._what('GET', segments)}: field key: expected Base64 of the PEM of a P-384 public key"
+            )
+        return VerificationKey(wire.key_id, key)
 
 
 def _webhook(wire: WebhookWire) -> PlatformWebhook:

@@ -170,14 +170,14 @@ class PlatformSettings:
             raise SettingsError(
                 f"the platform's URL ({shown}) must have neither user, query nor fragment", code="platform_url"
             )
-        if parts.scheme == "http" and not self.allow_plain_http and not _is_loopback(parts.hostname):
+        if parts.scheme == "http" and not self.allow_plain_http and not is_loopback(parts.hostname):
             raise SettingsError(
                 f"{shown} is not encrypted: use https, or allow plain http explicitly (allow_plain_http)",
                 code="platform_url",
             )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

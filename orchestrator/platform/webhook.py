@@ -1,38 +1,28 @@
 """A webhook's delivery: hostile bytes until they are parsed, and a hint even then.
 
-Nothing here trusts a delivery: the caller reads the account back from the API before it acts. Where a verification key
-is set, an RFC 9421 signature over the delivery is demanded as well (how the platform signs is silent in its
-documentation).
+Nothing here trusts a delivery: the caller verifies its signature (``webhook_signature``), and reads the account back
+from the API before it acts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolver, InvalidSignature
-from http_message_signatures.algorithms import ECDSA_P384_SHA384
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orchestrator.errors import MalformedAnswer, OrchestratorError, PlatformRefused, SettingsError
+from orchestrator.errors import MalformedAnswer
 from orchestrator.models import AccountId
 from orchestrator.platform.answers import parse_json
 from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.wire import AccountWire, Instant, Uuid, read
 from orchestrator.ports.platform import PlatformAccount
 
-__all__ = ["ACCOUNT_UPDATED", "MAX_DELIVERY_BYTES", "WebhookEvent", "WebhookVerifier", "parse_delivery"]
+__all__ = ["ACCOUNT_UPDATED", "MAX_DELIVERY_BYTES", "WebhookEvent", "parse_delivery"]
 
 ACCOUNT_UPDATED: Final = "account.updated"
 MAX_DELIVERY_BYTES: Final = 256 * 1024
-MAX_HEADER_BYTES: Final = 16 * 1024
-"""Of a delivery with a signature: structured fields (RFC 8941) take 2 ms for each KiB."""
 _WHAT: Final = "webhook delivery"
 
 
@@ -83,84 +73,3 @@ def parse_delivery(body: bytes, *, content_type: str = "application/json") -> We
         return WebhookEvent(envelope.webhook_type, envelope.event_id, None, None)
     account = read(AccountWire, value, _WHAT)
     return WebhookEvent(envelope.webhook_type, envelope.event_id, account.account(), account.updated_at)
-
-
-@dataclass(slots=True)
-class _Delivery:
-    """The library's view of a request; ``headers`` are field lines in order."""
-
-    method: str
-    url: str
-    headers: _Lines
-
-
-class _Lines:
-    """Header lines, repeated names included."""
-
-    def __init__(self, lines: Iterable[tuple[str, str]]) -> None:
-        self._lines = tuple(lines)
-
-    def items(self) -> Iterable[tuple[str, str]]:
-        return self._lines
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookVerifier:
-    """Verifies the RFC 9421 signature of a delivery with the platform's public key (P-384).
-
-    ``required``: components that the signature must cover; the body's digest always must. A signature older than
-    ``max_age_seconds`` is refused. Raises SettingsError for a key that is none.
-    """
-
-    public_key_pem: str
-    required: tuple[str, ...] = ("@method", "content-digest")
-    max_age_seconds: float = 300.0
-    _verifier: HTTPMessageVerifier = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        try:
-            key = load_pem_public_key(self.public_key_pem.encode())
-        except (ValueError, UnsupportedAlgorithm):
-            key = None
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-            raise SettingsError("expected the webhook verification key as PEM text of a P-384 public key")
-        object.__setattr__(
-            self, "_verifier", HTTPMessageVerifier(signature_algorithm=ECDSA_P384_SHA384, key_resolver=_OneKey(key))
-        )
-
-    def verify(
-        self, method: str, url: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes
-    ) -> None:
-        """Returns where the signature holds over this method, URL, headers and body.
-
-        Raises PlatformRefused (code ``webhook_signature_invalid``, status 401). ``url`` is the one that the platform
-        called, as it was configured there.
-        """
-        lines = tuple(headers.items() if isinstance(headers, Mapping) else headers)
-        if sum(len(name) + len(value) for name, value in lines) > MAX_HEADER_BYTES:
-            raise _invalid(f"expected headers of at most {MAX_HEADER_BYTES} bytes, got more")
-        message = _Delivery(method.upper(), url, _Lines(lines))
-        try:
-            self._verifier.verify(
-                message,
-                max_age=timedelta(seconds=self.max_age_seconds),
-                require_components=self.required,
-                body=body,
-            )
-        except InvalidSignature as error:
-            raise _invalid(str(error)) from None
-        except Exception as error:  # noqa: BLE001 the bytes are a stranger's: whatever they break, they are refused
-            raise _invalid(type(error).__name__) from None
-
-
-class _OneKey(HTTPSignatureKeyResolver):
-    def __init__(self, key: ec.EllipticCurvePublicKey) -> None:
-        self._key = key
-
-    def resolve_public_key(self, key_id: str) -> ec.EllipticCurvePublicKey:  # noqa: ARG002 whatever id it names
-        return self._key
-
-
-def _invalid(reason: str) -> OrchestratorError:
-    shown = " ".join(reason.split())[:200] or "it does not hold"
-    return PlatformRefused(f"{_WHAT}: its signature is refused: {shown}", status=401, code="webhook_signature_invalid")

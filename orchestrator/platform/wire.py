@@ -29,6 +29,7 @@ __all__ = [
     "CustomerWire",
     "Instant",
     "TokenWire",
+    "VerificationKeyWire",
     "WebhookWire",
     "items_of",
     "read",
@@ -216,6 +217,13 @@ class WebhookWire(_Wire):
     id: Uuid
     callback_url: str = Field(min_length=1, max_length=4096, repr=False)
     types: list[Short] = Field(max_length=100)
+
+
+class VerificationKeyWire(_Wire):
+    """The public key that deliveries are signed with."""
+
+    key_id: Uuid
+    key: str = Field(min_length=1, max_length=8192)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -56,10 +56,10 @@ PLATFORM: Final = (
         "the customer's status is not active, and only an active customer gets an account",
         "Finish the customer's onboarding on the platform, then run it again."),
     Entry("webhook_not_found", STOP, "the platform has no webhook subscription with this id",
-        "Check the id in the platform's console."),
+        "orchestrator webhooks list shows the ids."),
     Entry("webhook_signature_invalid", STOP, "a webhook's signature does not hold, so the delivery was not taken",
-        "Check ORCHESTRATOR_WEBHOOK_VERIFICATION_KEY, and that the proxy before serve leaves headers and body as they "
-        "are."),
+        "Compare what serve logs (compared) with the URL that the platform calls: a proxy may have changed it, and "
+        "ORCHESTRATOR_PUBLIC_URL says what it was. The proxy must leave the signed headers and the body as they are."),
 )
 REQUEST_KEYS: Final = (
     Entry("request_signature_refused", STOP, "the platform refuses the signatures of requests",

@@ -1,9 +1,9 @@
 """The HTTP side of the service: webhooks in, and two pages for whoever watches over the process.
 
-A delivery is hostile until it is parsed, and a hint even then: it is kept, answered after the commit, and the account
-is read back from the platform before anything is done. Its claims are used for nothing else.
+A delivery is hostile until it is verified and parsed, and a hint even then: it is kept, answered after the commit, and
+the account is read back from the platform before anything is done. Its claims are used for nothing else.
 
-Other types than ``account.updated`` are answered 204 and NOT kept: nothing here follows from them, and cards' and
+Other types than ``account.updated`` are answered 200 and NOT kept: nothing here follows from them, and cards' and
 transactions' data is not ours to collect.
 """
 
@@ -25,10 +25,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from orchestrator.app import Orchestrator
-from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS
-from orchestrator.errors import JournalError, MalformedAnswer, PlatformRefused, SettingsError, UnsupportedChain
+from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS, make_callback_url
+from orchestrator.errors import JournalError, MalformedAnswer, OrchestratorError, UnsupportedChain
 from orchestrator.foreign import read_json
-from orchestrator.platform.webhook import WebhookEvent, WebhookVerifier, parse_delivery
+from orchestrator.platform.subscription import require_token, shown_url
+from orchestrator.platform.webhook import WebhookEvent, parse_delivery
+from orchestrator.platform.webhook_signature import VerificationKeys, WebhookVerifier
 from orchestrator.service.worker import Worker
 from orchestrator.settings import Settings
 
@@ -39,7 +41,6 @@ LONGEST_BODY = 64 * 1024
 _DRAINED = 4 * 1024 * 1024
 """Bytes of a body that is too long which are still read, so that its sender can read the refusal."""
 _BODY_SECONDS = 10.0
-_TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}")
 _OTHER_NAMESPACE = re.compile(r"(?!eip155:)[-a-z0-9]{3,8}:[-_a-zA-Z0-9]{1,32}:[-.%a-zA-Z0-9]{1,128}")
 
 
@@ -49,9 +50,10 @@ def build_app(orchestrator: Orchestrator, settings: Settings) -> Starlette:
     Raises SettingsError for a setting that the service needs and does not find, all of them before anything starts.
     """
     token = check_settings(settings)
-    key = settings.webhook_verification_key
     worker = Worker(orchestrator, settings)
-    inbox = _Inbox(orchestrator, worker, token, WebhookVerifier(key) if key else None)
+    keys = VerificationKeys(worker.platform.verification_key)
+    verifier = WebhookVerifier(keys, settings.clock_tolerance)
+    inbox = _Inbox(orchestrator, worker, token, verifier, make_callback_url(settings))
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -72,7 +74,9 @@ def build_app(orchestrator: Orchestrator, settings: Settings) -> Starlette:
         }
         good = all(check == "ok" for check in checks.values())
         # The chain is shown and not counted: webhooks can be taken, and accounts followed, while a node is away.
-        document = {"ready": good, "checks": {**checks, "chain": worker.condition.chain}}
+        # So is the subscription: without webhooks accounts are polled.
+        shown = {"chain": worker.condition.chain, "webhooks": worker.condition.webhooks}
+        document = {"ready": good, "checks": {**checks, **shown}}
         return JSONResponse(document, 200 if good else 503)
 
     return Starlette(
@@ -89,33 +93,21 @@ def build_app(orchestrator: Orchestrator, settings: Settings) -> Starlette:
 def check_settings(settings: Settings) -> str:
     """The webhooks' token, once all that the service needs is there. Raises SettingsError."""
     settings.need(*PLATFORM_SETTINGS, *CHAIN_SETTINGS)
-    how = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-    if settings.webhook_token is None or not settings.webhook_token.get_secret_value():
-        raise SettingsError(
-            "missing setting: ORCHESTRATOR_WEBHOOK_TOKEN (or ORCHESTRATOR_WEBHOOK_TOKEN_FILE), the last part of the "
-            f"URL that the platform calls; {how}",
-            code="settings_missing",
-        )
-    token = settings.webhook_token.get_secret_value()
-    if not _TOKEN.fullmatch(token):
-        raise SettingsError(
-            "setting ORCHESTRATOR_WEBHOOK_TOKEN: expected 16 or more of A-Z a-z 0-9 . _ ~ -, "
-            f"got {len(token)} characters that are not that; {how}",
-            code="settings_invalid",
-        )
-    return token
+    make_callback_url(settings)
+    return require_token(settings.webhook_token.get_secret_value() if settings.webhook_token else None)
 
 
 class _Inbox:
     """``POST /webhooks/{token}``."""
 
     def __init__(
-        self, orchestrator: Orchestrator, worker: Worker, token: str, verifier: WebhookVerifier | None
+        self, orchestrator: Orchestrator, worker: Worker, token: str, verifier: WebhookVerifier, url: str | None
     ) -> None:
         self._journal = orchestrator.journal
         self._worker = worker
         self._token = _digest(token)
         self._verifier = verifier
+        self._url = url
 
     async def receive(self, request: Request) -> Response:
         if not hmac.compare_digest(_digest(request.path_params["token"]), self._token):
@@ -130,26 +122,40 @@ class _Inbox:
             return Response(status_code=400)  # nobody is there to read it
         if body is None:
             return _refused(413, "body_too_large", f"expected at most {LONGEST_BODY} bytes, got more")
+        unverified = await self._unverified(request, body)
+        if unverified is not None:
+            return unverified
         try:
-            if self._verifier is not None:
-                self._verifier.verify("POST", str(request.url), request.headers.items(), body)
             event = parse_delivery(body, content_type=request.headers.get("content-type", "application/json"))
-        except PlatformRefused as error:
-            return _refused(401, error.code, error.message)
         except UnsupportedChain as error:
             if not _of_another_namespace(body):
                 return _refused(400, "webhook_malformed", error.message)
             # A refusal would only make the platform repeat it for a day: there is nothing to do for such an account.
             _log.info("webhook_ignored", reason=error.message)
-            return Response(status_code=204)
+            return _taken()
         except MalformedAnswer as error:
             return _refused(400, "webhook_malformed", error.message)
         return await self._keep(event, body)
 
+    async def _unverified(self, request: Request, body: bytes) -> Response | None:
+        """The refusal of a delivery that the platform has not signed; None for one that it has."""
+        asked = str(request.url)
+        url = asked if self._url is None else self._url + (f"?{request.url.query}" if request.url.query else "")
+        try:
+            await self._verifier.verify("POST", url, request.headers.items(), body)
+        except OrchestratorError as error:
+            if error.code == "webhook_signature_invalid":
+                source = "ORCHESTRATOR_PUBLIC_URL" if self._url else "the request, for want of ORCHESTRATOR_PUBLIC_URL"
+                # Most often a proxy has changed the URL: the operator sees which one was compared.
+                return _refused(401, error.code, error.message, compared=shown_url(url), compared_from=source)
+            message = f"the platform's verification key could not be read: {error.message}"
+            return _refused(503, error.code, message)
+        return None
+
     async def _keep(self, event: WebhookEvent, body: bytes) -> Response:
         account_id = event.account_id
         if account_id is None:
-            return Response(status_code=204)
+            return _taken()
         try:
             fresh = await self._journal.receive(
                 event.event_id, event.type, account_id, body.decode(), datetime.now(UTC)
@@ -160,7 +166,7 @@ class _Inbox:
         _log.info("webhook", event_id=event.event_id, account=account_id, duplicate=not fresh)
         if fresh:
             self._worker.received(event.event_id, account_id)
-        return Response(status_code=204)
+        return _taken()
 
 
 def _digest(text: str) -> bytes:
@@ -187,8 +193,13 @@ def _of_another_namespace(body: bytes) -> bool:
     return isinstance(chain, str) and _OTHER_NAMESPACE.fullmatch(chain) is not None
 
 
-def _refused(status: int, code: str, message: str) -> Response:
-    _log.warning("webhook_refused", status=status, code=code, message=message)
+def _taken() -> Response:
+    """What the platform's published file has for success."""
+    return JSONResponse({})
+
+
+def _refused(status: int, code: str, message: str, **logged: str) -> Response:
+    _log.warning("webhook_refused", status=status, code=code, message=message, **logged)
     # The rest of a body that was given up is not waited for.
     headers = {"connection": "close"} if status in (408, 413) else None
     return JSONResponse({"error": {"code": code, "message": message}}, status, headers=headers)

@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -22,10 +22,11 @@ from orchestrator.app import Orchestrator
 from orchestrator.chain.node.canonical import not_canonical
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
-from orchestrator.connect import make_platform
+from orchestrator.connect import make_callback_url, make_platform
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
 from orchestrator.models import AccountId, Outcome
+from orchestrator.platform.subscription import shown_url, subscribe
 from orchestrator.service.backlog import Backlog, Schedule
 from orchestrator.service.logs import ChangeLog
 from orchestrator.settings import Settings
@@ -52,6 +53,8 @@ class Condition:
 
     platform: str = "not_checked"
     chain: str = "not_checked"
+    webhooks: str = "not_checked"
+    """Of the platform's subscription of this service; "not_managed" where no public URL is set."""
 
 
 class Worker:
@@ -63,7 +66,8 @@ class Worker:
         self._orchestrator = orchestrator
         self._interval = settings.poll_interval
         keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
-        self._platform = make_platform(settings, keys.request_keys)
+        self.platform = make_platform(settings, keys.request_keys)
+        self._callback_url = make_callback_url(settings)
         self.keys = KeyMonitor(keys.managed, None if own else keys.request_keys, report=_log_key_trouble)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
@@ -99,6 +103,7 @@ class Worker:
         self._tasks = [
             asyncio.create_task(self._run(), name="worker"),
             asyncio.create_task(self._probe(), name="platform-probe"),
+            asyncio.create_task(self._subscribe(), name="subscription"),
             asyncio.create_task(self._watch_closures(), name="closures"),
             asyncio.create_task(self.keys.run(interval=self._interval * _LONGEST), name="keys"),
         ]
@@ -124,7 +129,7 @@ class Worker:
             if late:
                 await asyncio.wait(late)
                 _log.warning("stopped_in_the_middle", accounts=len(late), message="they are resumed at the next start")
-        await self._platform.aclose()
+        await self.platform.aclose()
         await self._rpc.close()
 
     # --- the loop ------------------------------------------------------------------------------------------------
@@ -256,7 +261,7 @@ class Worker:
                 _log.info("chain_restored", seconds=round(seconds, 1))
 
     def _chain_is(self, chain: str) -> None:
-        self.condition = Condition(self.condition.platform, chain)
+        self.condition = replace(self.condition, chain=chain)
 
     async def _watch_closures(self) -> None:
         """Checks again and again, and after every reorg, whether the last closures' certificates rest on canonical
@@ -282,8 +287,8 @@ class Worker:
         """Asks the platform for something small, again and again: login, signature and connection in one."""
         while True:
             try:
-                await self._platform.login()
-                await self._platform.webhooks()
+                await self.platform.login()
+                await self.platform.webhooks()
                 platform = "ok"
             except OrchestratorError as error:
                 platform = error.code
@@ -291,8 +296,24 @@ class Worker:
                     _log.warning("platform_trouble", code=error.code, message=error.message)
             if platform == "ok" and self.condition.platform not in ("ok", "not_checked"):
                 _log.info("platform_restored")
-            self.condition = Condition(platform, self.condition.chain)
+            self.condition = replace(self.condition, platform=platform)
             await asyncio.sleep(self._interval * _LONGEST)
+
+    async def _subscribe(self) -> None:
+        """Makes sure, once at the start, that the platform delivers webhooks here; tried until that is so."""
+        if self._callback_url is None:
+            self.condition = replace(self.condition, webhooks="not_managed")
+            _log.info("webhooks_not_managed", message="ORCHESTRATOR_PUBLIC_URL is not set: nothing is subscribed here")
+            return
+        while self.condition.webhooks != "ok":
+            try:
+                webhook = await subscribe(self.platform, self._callback_url)
+                self.condition = replace(self.condition, webhooks="ok")
+                _log.info("webhooks_subscribed", id=webhook.id, url=shown_url(self._callback_url))
+            except OrchestratorError as error:
+                self.condition = replace(self.condition, webhooks=error.code)
+                self._changes.trouble("webhooks", "webhooks_not_subscribed", error)
+                await asyncio.sleep(self._interval * _LONGEST)
 
 
 def _log_key_trouble(name: str, error: OrchestratorError) -> None:

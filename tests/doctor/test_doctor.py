@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ from orchestrator.lifecycle.oversight_events import SigningResumed, SigningStopp
 from orchestrator.models import AccountStatus
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.passwords import NoPassword
+from orchestrator.platform.subscription import subscribe
 from orchestrator.settings import Settings
 from orchestrator.signers.keyring import Keyring
 from tests.departures import deliberate
@@ -82,7 +84,8 @@ async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
         account = await opened.create_account(devnet.programme.customer_id, "EUR")
         await opened.activate(account.account_id, timeout=60)
     details = {check.name: check.detail for check in await examine(orchestrator_settings) if check.ok}
-    assert len(details) == 17
+    assert len(details) == 18
+    assert "ORCHESTRATOR_PUBLIC_URL is not set" in details["webhooks"]
     assert "as the journal's customers" in details["chain_id"]
     assert "is finalized" in details["finality"]
     assert "with the code that this package ships" in details["factory"]
@@ -90,6 +93,30 @@ async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
     assert "the hash chain is whole" in details["journal"]
     assert "2 people" in details["policy"]
     assert "belong together" in details["signing"]
+
+
+async def test_the_subscription_is_told_missing_wrong_and_right(orchestrator_settings: Settings) -> None:
+    token = "a-token-of-the-doctor-tests"
+    settings = changed(orchestrator_settings, public_url="https://hooks.example", webhook_token=token)
+    found = await failing(settings)
+    assert set(found) == {"webhooks"}
+    assert "no subscription of https://hooks.example/webhooks/…" in found["webhooks"].detail
+    assert "orchestrator webhooks set" in (found["webhooks"].fix or "")
+    url = f"https://hooks.example/webhooks/{token}"
+    async with make_platform(settings) as client:
+        webhook = await client.put_webhook(url, ["card.updated"], key=str(uuid.uuid4()))
+        assert webhook is not None
+        found = await failing(settings)
+        assert f"subscription {webhook.id} has no account.updated" in found["webhooks"].detail
+        await subscribe(client, url)
+        former = await client.put_webhook(url + "-former", ["account.updated"], key=str(uuid.uuid4()))
+        assert former is not None
+    assert await failing(settings) == {}
+    (told,) = [check.detail for check in await examine(settings) if check.name == "webhooks"]
+    assert f"is subscribed ({webhook.id}); deliveries are signed with key " in told
+    assert f"also called by {former.id}" in told
+    assert token not in told
+    assert set(await failing(changed(settings, webhook_token=None))) == {"webhooks"}
 
 
 async def test_a_stop_a_changed_policy_and_an_older_keystore_are_told(

@@ -6,6 +6,7 @@ was thought of to make it slow. A new parser gets its line here.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import tempfile
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from orchestrator.chain.examination import frames, pinned
 from orchestrator.chain.node import parse
@@ -43,13 +43,14 @@ from orchestrator.oversight.stops import to_scope
 from orchestrator.passwords import Secret
 from orchestrator.people import Signatory
 from orchestrator.people import _signature as person_signature
-from orchestrator.platform import WebhookVerifier, parse_delivery
+from orchestrator.platform import VerificationKeys, WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
 from orchestrator.platform.answers import parse_json, parsed, refusal_of, retry_after
 from orchestrator.platform.lists import ArrayReader, says_more
 from orchestrator.platform.platform_clock import clock_offset
+from orchestrator.platform.programme import VerificationKey
 from orchestrator.platform.transport import Answer, Call
-from orchestrator.platform.webhook import MAX_HEADER_BYTES
+from orchestrator.platform.webhook_signature import MAX_HEADER_BYTES
 from orchestrator.policy import parse_policy
 from orchestrator.ports.signers import LogEntry
 from orchestrator.request_signing import key_file
@@ -131,6 +132,7 @@ LOG = {
     "removed": False,
 }
 UUID = ACCOUNT["id"]
+SIGNED_NOW = b';created=1;keyid="%s"' % UUID.encode()
 SIGNATURE = "0x" + "11" * 64 + "1b"
 HONEST = {case.name: case for case in cases("honest")}
 EXPECTATION = HONEST["message with all fields"].expectation
@@ -177,6 +179,7 @@ def _wires(value: Any) -> None:
         w.CardWire,
         w.ChallengeWire,
         w.TokenWire,
+        w.VerificationKeyWire,
         w.WebhookWire,
     ):
         try:
@@ -234,10 +237,14 @@ def _certificate(data: bytes) -> None:
 
 
 def _delivery_headers(data: bytes) -> None:
-    key = _key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     lines = [line.partition(":") for line in data.decode("latin-1").split("\n")]
     headers = [(name or "x", value.strip()) for name, _, value in lines]
-    WebhookVerifier(key).verify("POST", "https://a.b/c", headers, b"{}")
+    verifier = WebhookVerifier(VerificationKeys(_verification_key), 60, now=lambda: 1)
+    asyncio.run(verifier.verify("POST", "https://a.b/c", headers, b"{}"))
+
+
+async def _verification_key() -> VerificationKey:
+    return VerificationKey(UUID, _key())
 
 
 @cache
@@ -304,12 +311,14 @@ PARSERS = (
     Parser("webhook", parse_delivery, LONGEST_BODY,
            (encoded(ACCOUNT | {"webhookType": "account.updated", "eventId": UUID}),)),
     Parser("webhook's headers", _delivery_headers, MAX_HEADER_BYTES,
-           ((b'signature-input: sig=("@method" "content-digest");created=1;keyid="a"\nsignature: sig=:AAAA:\n'
-            b"content-digest: sha-256=:AAAA:"),), shapes=("text",),
+           ((b'signature-input: sig=("@method" "content-digest")' + SIGNED_NOW + b"\nsignature: sig=:AAAA:\n"
+             b"content-digest: sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:"),), shapes=("text",),
            own_shapes={
                "members": lambda n: b"signature-input: %sb=1\nsignature: %sb=1" % ((b"a=1," * (n // 8 - 4),) * 2),
-               "components": lambda n: b"signature: sig=:AAAA:\nsignature-input: sig=(" + b'"b" ' * (n // 4) + b")",
-               "parameters": lambda n: b"signature: sig=:AAAA:\nsignature-input: sig=()" + b";b=1" * (n // 4),
+               "components": lambda n: (b"signature: sig=:AAAA:\nsignature-input: sig=(" + b'"b" ' * (n // 4)
+                                        + b")" + SIGNED_NOW),
+               "parameters": lambda n: (b"signature: sig=:AAAA:\nsignature-input: sig=()" + SIGNED_NOW
+                                        + b";b=1" * (n // 4)),
                "quotes": lambda n: b'signature: sig=:AAAA:\nsignature-input: sig="' + b'\\"' * (n // 2),
                "digests": lambda n: b"content-digest: " + b"a=:AAAA:," * (n // 9),
            }),

@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from eth_hash.auto import keccak
 from pydantic import SecretStr
 
-from orchestrator.devnet.simulator import Options, Simulator, SimulatorConfig
+from orchestrator.devnet.simulator import Simulator, SimulatorConfig
 from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer
 from orchestrator.models import AccountStatus, ChainAccount, ChainId, checksum
-from orchestrator.platform import PlatformClient, PlatformSettings, WebhookVerifier, parse_delivery
+from orchestrator.platform import PlatformClient, PlatformSettings, VerificationKeys, WebhookVerifier, parse_delivery
 from orchestrator.ports.platform import Submission
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -245,8 +245,7 @@ async def test_a_signed_delivery_of_the_simulator(tmp_path, server, reply, owner
         return reply(204)
 
     server.on("POST", "/hooks/x", take)
-    options = Options(sign_webhooks=True)
-    async with Simulator(SimulatorConfig(database=tmp_path / "signed.db", options=options)) as simulator:
+    async with Simulator(SimulatorConfig(database=tmp_path / "signed.db")) as simulator:
         found = simulator.bootstrap(owner.account.address)
         values = PlatformSettings(
             base_url=found.url,
@@ -260,9 +259,9 @@ async def test_a_signed_delivery_of_the_simulator(tmp_path, server, reply, owner
             account, challenge = await client.create_account(found.customer_id, "EUR", key=key())
             await client.submit(account.id, owner.sign(challenge), key=key(), permit=nullcontext)
             seen = await asyncio.wait_for(delivered.get(), 20)
-        event = parse_delivery(seen.body, content_type=seen.header("content-type"))
-        assert event.account_id == account.id
-        verifier = WebhookVerifier(simulator.webhook_public_key)
-        verifier.verify(seen.method, server.origin + seen.target, seen.lines, seen.body)
-        with pytest.raises(PlatformRefused):
-            verifier.verify(seen.method, server.origin + seen.target, seen.lines, seen.body + b" ")
+            event = parse_delivery(seen.body, content_type=seen.header("content-type"))
+            assert event.account_id == account.id
+            verifier = WebhookVerifier(VerificationKeys(client.verification_key), 60)
+            await verifier.verify(seen.method, server.origin + seen.target, seen.lines, seen.body)
+            with pytest.raises(PlatformRefused):
+                await verifier.verify(seen.method, server.origin + seen.target, seen.lines, seen.body + b" ")

@@ -20,6 +20,7 @@ import uvicorn
 
 from orchestrator.app import Orchestrator
 from orchestrator.devnet.devnet import Devnet
+from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.errors import JournalError
 from orchestrator.http_server import Limits, configure
 from orchestrator.service.server import LIMITS
@@ -65,6 +66,8 @@ class Service:
     settings: Settings
     orchestrator: Orchestrator
     server: uvicorn.Server
+    simulator: SimulatorThread
+    """The platform that signs what is posted."""
     http: httpx.AsyncClient = field(
         default_factory=lambda: httpx.AsyncClient(trust_env=False, timeout=30, limits=httpx.Limits(max_connections=60))
     )
@@ -76,13 +79,19 @@ class Service:
 
     async def post(self, body: bytes | dict[str, Any], **headers: str) -> httpx.Response:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return await self.http.post(self.hook, content=content, headers={"content-type": "application/json"} | headers)
+        signed = await asyncio.to_thread(_signed, self.simulator, self.hook, content)
+        return await self.http.post(self.hook, content=content, headers=signed | headers)
 
     def inbox(self) -> dict[str, str | None]:
         return _inbox(self.settings)
 
     async def handled(self, event_id: str) -> None:
         await _eventually(lambda: self.inbox().get(event_id), f"{event_id} is handled")
+
+
+def _signed(simulator: SimulatorThread, url: str, body: bytes) -> dict[str, str]:
+    """The headers of a delivery by the simulated platform."""
+    return simulator.run(lambda: simulator.simulator.platform.deliveries.sign(url, body))
 
 
 def _inbox(settings: Settings) -> dict[str, str | None]:
@@ -93,13 +102,15 @@ def _inbox(settings: Settings) -> dict[str, str | None]:
 
 
 @contextlib.asynccontextmanager
-async def _running(orchestrator: Orchestrator, settings: Settings, limits: Limits = LIMITS) -> AsyncIterator[Service]:
+async def _running(
+    orchestrator: Orchestrator, settings: Settings, simulator: SimulatorThread, limits: Limits = LIMITS
+) -> AsyncIterator[Service]:
     """The application under the service's HTTP server, on a port that the system chose."""
     server = uvicorn.Server(configure(build_app(orchestrator, settings), limits, lifespan="on"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server._serve([listener]))
         await _eventually(lambda: server.started or serving.done(), "the server has started")
-        service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", settings, orchestrator, server)
+        service = Service(f"http://127.0.0.1:{listener.getsockname()[1]}", settings, orchestrator, server, simulator)
         try:
             yield service
         finally:
@@ -144,9 +155,19 @@ def inbox() -> Any:
 
 
 @pytest.fixture
-def running() -> Any:
-    """``async with running(orchestrator, settings, limits=LIMITS) as service``."""
-    return _running
+def signed() -> Any:
+    """``signed(simulator, url, body)``: the headers of a delivery."""
+    return _signed
+
+
+@pytest.fixture
+def running(platform: SimulatorThread) -> Any:
+    """``async with running(orchestrator, settings, limits=LIMITS, simulator=platform) as service``."""
+
+    def run(orchestrator: Orchestrator, settings: Settings, limits: Limits = LIMITS, simulator: Any = platform) -> Any:
+        return _running(orchestrator, settings, simulator, limits)
+
+    return run
 
 
 @pytest.fixture
@@ -156,8 +177,8 @@ def service_settings(orchestrator_settings: Settings) -> Settings:
 
 
 @pytest.fixture
-async def service(service_settings: Settings) -> AsyncIterator[Service]:
-    async with Orchestrator.open(service_settings) as opened, _running(opened, service_settings) as made:
+async def service(service_settings: Settings, running: Any) -> AsyncIterator[Service]:
+    async with Orchestrator.open(service_settings) as opened, running(opened, service_settings) as made:
         yield made
 
 

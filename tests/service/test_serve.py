@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ class Process:
     process: subprocess.Popen[str]
     url: str
     log: Path
+    sign: Callable[[str, bytes], dict[str, str]]
 
     def post(self, event: dict[str, Any]) -> httpx.Response:
-        return httpx.post(f"{self.url}/webhooks/{TOKEN}", json=event, timeout=30, trust_env=False)
+        url, body = f"{self.url}/webhooks/{TOKEN}", json.dumps(event).encode()
+        return httpx.post(url, content=body, headers=self.sign(url, body), timeout=30, trust_env=False)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Exit code, the rest of stdout, and stderr."""
@@ -49,8 +52,9 @@ class Process:
 class Start:
     """Starts the command with the settings of the devnet."""
 
-    def __init__(self, devnet: Devnet, settings: Settings, folder: Path) -> None:
+    def __init__(self, devnet: Devnet, settings: Settings, folder: Path, sign: Callable[..., dict[str, str]]) -> None:
         self.folder = folder
+        self.sign = partial(sign, devnet.simulator)
         self.started: list[subprocess.Popen[str]] = []
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
         self.environment |= devnet.environment | {
@@ -77,12 +81,12 @@ class Start:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line, log.read_text()
-        return Process(process, json.loads(line)["url"], log)
+        return Process(process, json.loads(line)["url"], log, self.sign)
 
 
 @pytest.fixture
-def start(devnet: Devnet, orchestrator_settings: Settings, tmp_path: Path) -> Iterator[Start]:
-    made = Start(devnet, orchestrator_settings, tmp_path)
+def start(devnet: Devnet, orchestrator_settings: Settings, tmp_path: Path, signed: Any) -> Iterator[Start]:
+    made = Start(devnet, orchestrator_settings, tmp_path, signed)
     yield made
     for process in made.started:
         process.kill()  # nothing happens to one that has ended
@@ -102,7 +106,7 @@ def until(condition: Any, what: str, seconds: float = 30) -> None:
 def test_it_says_where_it_listens_and_ends_in_order(start: Start, account_event: Any, number: int) -> None:
     running = start()
     assert httpx.get(f"{running.url}/health", trust_env=False).json() == {"status": "alive"}
-    assert running.post(account_event()).status_code == 204
+    assert running.post(account_event()).status_code == 200
     assert running.post({"no": "event"}).status_code == 400
     code, out, log = running.end(number)
     assert (code, out) == (0, ""), log
@@ -120,7 +124,7 @@ def test_six_hundred_silent_connections_stop_nothing(start: Start, account_event
         for _ in range(600):
             silent.enter_context(socket.create_connection((host, int(port))))
         assert httpx.get(f"{running.url}/health", trust_env=False, timeout=30).status_code == 200
-        assert running.post(account_event()).status_code == 204
+        assert running.post(account_event()).status_code == 200
         assert resident(running.process) - before < 32 * 1024 * 1024
         code, _, log = running.end()
     assert code == 0, log
@@ -148,14 +152,14 @@ def test_what_it_took_before_a_kill_is_done_after_the_restart(
     platform.fault("status", status=503, method="GET", path="/accounts/", count=1_000_000)
     first = start()
     event = account_event(str(uuid.uuid4()))
-    assert first.post(event).status_code == 204
+    assert first.post(event).status_code == 200
     first.process.kill()
     first.process.communicate()
     assert inbox(orchestrator_settings)[event["eventId"]] is None
     platform.clear_faults()
     second = start()
     until(lambda: inbox(orchestrator_settings)[event["eventId"]], "the inbox is worked off")
-    assert second.post(event).status_code == 204, "a repeated delivery is a duplicate"
+    assert second.post(event).status_code == 200, "a repeated delivery is a duplicate"
     assert len(inbox(orchestrator_settings)) == 1
     assert second.end()[0] == 0
 

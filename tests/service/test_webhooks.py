@@ -14,8 +14,7 @@ import pytest
 import structlog
 
 from orchestrator.app import Orchestrator
-from orchestrator.devnet.devnet import Devnet, devnet
-from orchestrator.devnet.simulator import Options, SimulatorThread
+from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.errors import SettingsError
 from orchestrator.service.webapp import LONGEST_BODY, build_app
 from orchestrator.settings import Settings
@@ -26,7 +25,7 @@ async def test_an_event_is_kept_and_the_account_read_back(
 ) -> None:
     event = account_event(account_id, status="closed")
     answer = await service.post(event)
-    assert (answer.status_code, answer.content) == (204, b"")
+    assert (answer.status_code, answer.json()) == (200, {})
     await service.handled(event["eventId"])
     (report,) = await service.orchestrator.status([account_id])
     assert report.status == "initiating", "the delivery claims closed; the platform, read back, says initiating"
@@ -34,7 +33,7 @@ async def test_an_event_is_kept_and_the_account_read_back(
 
 async def test_a_duplicate_is_taken_and_changes_nothing(service: Any, account_id: str, account_event: Any) -> None:
     event = account_event(account_id)
-    assert [(await service.post(event)).status_code for _ in range(3)] == [204, 204, 204]
+    assert [(await service.post(event)).status_code for _ in range(3)] == [200, 200, 200]
     assert list(service.inbox()) == [event["eventId"]]
 
 
@@ -43,7 +42,7 @@ async def test_fifty_deliveries_of_one_event_at_once_are_one_row(
 ) -> None:
     event = account_event(account_id)
     answers = await asyncio.gather(*(service.post(event) for _ in range(50)))
-    assert {answer.status_code for answer in answers} == {204}
+    assert {answer.status_code for answer in answers} == {200}
     assert list(service.inbox()) == [event["eventId"]]
     await service.handled(event["eventId"])
 
@@ -55,7 +54,7 @@ async def test_an_older_event_that_comes_late_moves_nothing_back(
     newer = account_event(account_id, updatedAt="2030-01-01T00:00:00.000000002Z")
     older = account_event(account_id, status="initiating", updatedAt="2030-01-01T00:00:00.000000001Z")
     for event in (newer, older):
-        assert (await service.post(event)).status_code == 204
+        assert (await service.post(event)).status_code == 200
         await service.handled(event["eventId"])
     (report,) = await service.orchestrator.status([account_id])
     assert report.status == "active"
@@ -65,7 +64,7 @@ async def test_a_forged_event_costs_one_read_and_leaves_no_trace_in_the_journal(
     service: Any, account_event: Any, platform: SimulatorThread
 ) -> None:
     event = account_event()
-    assert (await service.post(event)).status_code == 204
+    assert (await service.post(event)).status_code == 200
     await service.handled(event["eventId"])
     assert await service.orchestrator.journal.read(event["id"]) == []
     reads = [request for request in platform.records()["requests"] if event["id"] in request["path"]]
@@ -75,13 +74,13 @@ async def test_a_forged_event_costs_one_read_and_leaves_no_trace_in_the_journal(
 async def test_other_types_are_taken_and_not_kept(service: Any) -> None:
     for kind in ("customer.updated", "card.updated", "authorisation.updated", "transaction.updated", "new.kind"):
         body = {"webhookType": kind, "eventId": str(uuid.uuid4()), "id": "anything", "amount": 12}
-        assert (await service.post(body)).status_code == 204, kind
+        assert (await service.post(body)).status_code == 200, kind
     assert service.inbox() == {}
 
 
 async def test_an_account_of_another_kind_of_chain_is_taken_and_not_kept(service: Any, account_event: Any) -> None:
     solana = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:7S3P4HxJpyyigGzodYwHtCxZyUQe9JiBMHyRWXArAaKv"
-    assert (await service.post(account_event(chainId=solana))).status_code == 204
+    assert (await service.post(account_event(chainId=solana))).status_code == 200
     assert service.inbox() == {}
 
 
@@ -153,7 +152,7 @@ async def test_a_body_without_end_is_cut_off(service: Any) -> None:
 async def test_a_body_of_exactly_the_limit_is_read(service: Any, account_event: Any) -> None:
     event = account_event(padding="")
     event["padding"] = "x" * (LONGEST_BODY - len(json.dumps(event)))
-    assert (await service.post(event)).status_code == 204
+    assert (await service.post(event)).status_code == 200
     assert list(service.inbox()) == [event["eventId"]]
 
 
@@ -189,36 +188,6 @@ async def test_a_journal_that_refuses_is_no_2xx(service: Any, account_event: Any
     ready = await service.http.get(f"{service.url}/ready")
     assert (ready.status_code, ready.json()["checks"]["journal"]) == (503, "journal_database")
     assert (await service.http.get(f"{service.url}/health")).status_code == 200
-
-
-async def test_signed_deliveries_are_demanded_where_a_key_is_set(
-    chain: Any, contracts: Any, tmp_path: Any, running: Any, account_event: Any, eventually: Any, at_once: Any
-) -> None:
-    with devnet(
-        anvil=chain, contracts=contracts, folder=tmp_path / "signed", options=Options(sign_webhooks=True)
-    ) as made:
-        key = made.simulator.run(lambda: made.simulator.simulator.webhook_public_key)
-        settings = _settings(made, tmp_path, webhook_verification_key=key)
-        async with Orchestrator.open(settings) as opened, running(opened, settings) as service:
-            answer = await service.post(account_event())
-            assert (answer.status_code, answer.json()["error"]["code"]) == (401, "webhook_signature_invalid")
-            assert service.inbox() == {}
-            services = await opened._connected()
-            await services.platform.put_webhook(service.hook, ["account.updated"], key=str(uuid.uuid4()))  # type: ignore[attr-defined]
-            account = await opened.create_account(made.programme.customer_id, "EUR")
-            await at_once(opened.activate, account.account_id)
-            await eventually(lambda: any(service.inbox().values()), "a signed delivery is taken and handled")
-
-
-def _settings(made: Devnet, tmp_path: Any, **changes: Any) -> Settings:
-    from orchestrator.settings import load_settings
-
-    overrides = {
-        "database_url": f"sqlite:///{tmp_path / 'other.db'}",
-        "webhook_token": "another-token-of-the-tests-42",
-        "poll_interval": 0.1,
-    }
-    return load_settings(made.environment, overrides=overrides | changes)
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,25 @@
-"""Webhooks: subscribed, delivered at least once, retried with patience, kept over a restart, signed on wish."""
+"""Webhooks: subscribed, delivered at least once, signed, retried with patience, kept over a restart."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import re
 import time
+import uuid
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from orchestrator.devnet.simulator import Options
-from orchestrator.devnet.simulator.http_signatures import Message, verify_content_digest, verify_message
+from orchestrator.devnet.simulator.http_signatures import (
+    Message,
+    SignatureRefused,
+    verify_content_digest,
+    verify_message,
+)
 
 FAST = Options(chain_wait=0, webhook_first_delay=1, webhook_time_scale=0.01)
 
@@ -189,19 +196,62 @@ async def test_duplicates_and_wrong_order_can_be_ordered(make, receiver):
     assert [event["status"] for event in receiver.events()[2:]] == ["closed", "initiating"]
 
 
-async def test_a_delivery_can_be_signed(make, receiver):
-    world = await make(Options(chain_wait=0, sign_webhooks=True))
+async def verification_key(world):
+    answer = await world.client.ok("GET", "/webhooks/verification-key")
+    assert str(uuid.UUID(answer["keyId"])) == answer["keyId"]
+    return answer["keyId"], load_pem_public_key(base64.b64decode(answer["key"], validate=True))
+
+
+def verified(receiver, index, key_id, key, *, required=("@method", "@authority", "@path")):
+    headers, body, _ = receiver.requests[index]
+    message = Message("POST", receiver.url, headers)
+    digest = message.field("content-digest")
+    if digest is not None:
+        verify_content_digest(digest, body)
+    return verify_message(
+        message,
+        key_for=lambda named: key if named == key_id else None,
+        now=time.time(),
+        required={*required, *(("content-digest",) if digest else ())},
+        window=60,
+    )
+
+
+async def test_every_delivery_is_signed_and_each_attempt_anew(make, receiver):
+    world = await make(FAST)
+    await subscribe(world, receiver, "account.updated")
+    receiver.statuses = [500, 200]
+    await world.create()
+    await receiver.wait(2)
+    key_id, key = await verification_key(world)
+    assert {verified(receiver, index, key_id, key).label for index in (0, 1)} == {"sig1"}
+    signatures = [dict(headers)["signature"] for headers, _, _ in receiver.requests]
+    assert signatures[0] != signatures[1]
+    assert await verification_key(world) == (key_id, key), "the key stays"
+
+
+async def test_the_key_of_deliveries_survives_a_restart_and_can_be_exchanged(make, receiver):
+    world = await make(FAST)
+    await subscribe(world, receiver, "account.updated")
+    first = await verification_key(world)
+    await world.restart(crash=True)
+    assert await verification_key(world) == first
+    answer = await world.admin("POST", "/webhook-key")
+    assert answer.status_code == 200
+    key_id, key = await verification_key(world)
+    assert answer.json()["keyId"] == key_id != first[0]
+    await world.create()
+    await receiver.wait(1)
+    verified(receiver, 0, key_id, key)
+    with pytest.raises(SignatureRefused):
+        verified(receiver, 0, *first)
+
+
+async def test_a_delivery_without_a_digest_as_the_published_file_has_it(make, receiver):
+    covered = ("@method", "@target-uri")
+    world = await make(Options(chain_wait=0, webhook_components=covered))
     await subscribe(world, receiver, "account.updated")
     await world.create()
     await receiver.wait(1)
-    headers, body, _ = receiver.requests[0]
-    message = Message("POST", receiver.url, headers)
-    verify_content_digest(message.field("content-digest"), body)
-    key = load_pem_public_key(world.simulator.webhook_public_key.encode())
-    verified = verify_message(
-        message,
-        key_for=lambda key_id: key if key_id == world.simulator.webhook_key_id else None,
-        now=time.time(),
-        required={"@method", "@target-uri", "content-digest"},
-    )
-    assert verified.label == "sig1"
+    assert "content-digest" not in dict(receiver.requests[0][0])
+    verified(receiver, 0, *await verification_key(world), required=covered)

@@ -131,6 +131,12 @@ async def add_token(platform: Platform, call: Call) -> Answer:
     return Answer.of(204)
 
 
+async def rotate_webhook_key(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
+    """POST /simulator/webhook-key: deliveries are signed with a new key from now on."""
+    platform.deliveries.rotate_signing_key()
+    return Answer.of(200, platform.deliveries.verification_key())
+
+
 async def add_card(platform: Platform, call: Call) -> Answer:
     """POST /simulator/accounts/{id}/cards: a card for an active account."""
     row = accounts.require(platform, call.id)

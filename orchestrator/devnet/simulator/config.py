@@ -54,7 +54,9 @@ class Options:
     webhook_time_scale: float = 1.0
     """Multiplies the three times above: 0.001 makes 24 hours 86 seconds."""
     webhook_timeout: float = 10.0
-    sign_webhooks: bool = False
+    webhook_components: tuple[str, ...] = ("@method", "@authority", "@path", "content-digest", "content-type")
+    """What the signature of a delivery covers. ``content-digest`` is sent where it is named here; the published file
+    asks for none."""
     domain: str = "api.sandbox.offblocks.xyz"
     """The domain of a customer's EIP-4361 challenge."""
 

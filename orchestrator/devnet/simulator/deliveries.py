@@ -1,5 +1,7 @@
 """Webhooks on their way: a persistent queue that delivers each event until it is taken or 24 hours are over.
 
+Each attempt is signed anew with the platform's own key, a P-384 one with an id, both kept in the database.
+
 An event is queued in the transaction of the change that it reports. Delivery is at least once: a crash between the
 receiver's 2xx and the mark in the queue delivers again, as the real platform does too.
 """
@@ -7,6 +9,7 @@ receiver's 2xx and the mark in the queue delivers again, as the real platform do
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import random
@@ -26,8 +29,6 @@ from .judge import Judge
 from .store import Row, Store
 
 __all__ = ["Deliveries"]
-
-SIGNED = ("@method", "@target-uri", "content-digest", "content-type")
 
 
 class Deliveries:
@@ -72,21 +73,48 @@ class Deliveries:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def signing_key(self) -> ec.EllipticCurvePrivateKey:
-        """The platform's own key for signed deliveries; made at first use, kept in the database."""
-        pem = self._store.setting("webhook_signing_key")
-        if pem is None:
-            fresh = ec.generate_private_key(ec.SECP384R1())
-            pem = fresh.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ).decode()
-            with self._store.transaction():
-                self._store.put_setting("webhook_signing_key", pem)
-                self._store.put_setting("webhook_signing_key_id", str(uuid.uuid4()))
+    def signing_key(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
+        """The key of deliveries, with its id; made at first use."""
+        key_id, pem = self._store.setting("webhook_signing_key_id"), self._store.setting("webhook_signing_key")
+        if key_id is None or pem is None:
+            self.rotate_signing_key()
+            return self.signing_key()
         key = serialization.load_pem_private_key(pem.encode(), password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError("the stored webhook key is not an ECDSA key")
-        return key
+        return key_id, key
+
+    def rotate_signing_key(self, *, keep_id: bool = False) -> str:
+        """Puts a new key in the place of the one that deliveries are signed with; returns its id. ``keep_id``: under
+        the id of the one before, which no platform should do."""
+        before = self._store.setting("webhook_signing_key_id")
+        key_id = before if keep_id and before is not None else str(uuid.uuid4())
+        fresh = ec.generate_private_key(ec.SECP384R1())
+        pem = fresh.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        with self._store.transaction():
+            self._store.put_setting("webhook_signing_key", pem.decode())
+            self._store.put_setting("webhook_signing_key_id", key_id)
+        return key_id
+
+    def verification_key(self) -> dict[str, str]:
+        """The document of ``GET /webhooks/verification-key``: the id, and Base64 of the PEM."""
+        key_id, key = self.signing_key()
+        pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        return {"keyId": key_id, "key": base64.b64encode(pem).decode()}
+
+    def sign(self, url: str, body: bytes) -> dict[str, str]:
+        """The headers of one attempt to deliver ``body`` to ``url``."""
+        key_id, key = self.signing_key()
+        covered = self._options.webhook_components
+        headers = {"content-type": "application/json"}
+        if "content-digest" in covered:
+            headers["content-digest"] = content_digest(body)
+        message = Message("POST", url, list(headers.items()))
+        return headers | sign_message(
+            message, key=key, key_id=key_id, created=int(self._clock.seconds()), covered=covered
+        )
 
     def _due(self) -> Row | None:
         order = "DESC" if self._faults.active("reorder_webhooks") else "ASC"
@@ -151,17 +179,7 @@ class Deliveries:
     async def _post(self, client: httpx.AsyncClient, row: Row) -> str | None:
         """One attempt: None when it was taken, else why not."""
         url, body = str(row["callback_url"]), bytes(row["body"])
-        headers = {"content-type": "application/json"}
-        if self._options.sign_webhooks:
-            key = self.signing_key()
-            headers["content-digest"] = content_digest(body)
-            headers |= sign_message(
-                Message("POST", url, list(headers.items())),
-                key=key,
-                key_id=self._store.setting("webhook_signing_key_id") or "",
-                created=int(self._clock.seconds()),
-                covered=SIGNED,
-            )
+        headers = self.sign(url, body)
         try:
             async with asyncio.timeout(self._options.webhook_timeout):  # httpx's is for each part of an answer
                 response = await client.post(url, content=body, headers=headers)

@@ -34,6 +34,7 @@ HANDLERS: dict[str, Handler] = {
     "getAccountCards": accounts.list_cards,
     "saveWebhook": webhooks.put,
     "getWebhooks": webhooks.listed,
+    "getWebhookVerificationKey": webhooks.verification_key,
     "getWebhook": webhooks.get,
     "deleteWebhook": webhooks.delete,
 }
@@ -52,7 +53,7 @@ def _served(call: Published) -> Operation:
 
 
 API: tuple[Operation, ...] = (
-    *(_served(call) for call in CONTRACT.values() if call.name in HANDLERS),
+    *(_served(call) for call in CONTRACT.values()),
     Operation("GET", "/openapi.json", "getOpenApi", openapi.serve, Access.PUBLIC),
 )
 """Under /v1."""
@@ -65,6 +66,7 @@ ADMIN: tuple[Operation, ...] = (
     Operation("DELETE", "/simulator/faults", "clearFaults", admin.clear_faults, Access.ADMIN),
     Operation("DELETE", "/simulator/faults/{id}", "removeFault", admin.remove_fault, Access.ADMIN),
     Operation("POST", "/simulator/customers", "addCustomer", admin.add_customer, Access.ADMIN),
+    Operation("POST", "/simulator/webhook-key", "rotateWebhookKey", admin.rotate_webhook_key, Access.ADMIN),
     Operation("POST", "/simulator/tokens", "addToken", admin.add_token, Access.ADMIN),
     Operation("POST", "/simulator/accounts/{id}/cards", "addCard", admin.add_card, Access.ADMIN),
     Operation("POST", "/simulator/accounts/{id}/deactivate", "platformDeactivate", admin.deactivate, Access.ADMIN),

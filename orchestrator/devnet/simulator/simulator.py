@@ -74,17 +74,6 @@ class Simulator:
             raise AssertionError("the simulator has not been started")
         return self._platform
 
-    @property
-    def webhook_public_key(self) -> str:
-        """PEM of the key that verifies signed deliveries."""
-        public = self.platform.deliveries.signing_key().public_key()
-        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-
-    @property
-    def webhook_key_id(self) -> str:
-        self.platform.deliveries.signing_key()
-        return self.platform.store.setting("webhook_signing_key_id") or ""
-
     async def start(self) -> Self:
         """SIDE EFFECTS: opens the database and the port, continues unfinished work."""
         listener = socket.create_server((self.config.host, self.config.port))
@@ -182,6 +171,10 @@ class Simulator:
         self.platform.faults.remove()
         self.platform.clock.offset = 0.0
         self.platform.deliveries.wake()
+
+    def rotate_webhook_key(self, *, keep_id: bool = False) -> str:
+        """Another key for deliveries, as POST /simulator/webhook-key: its id."""
+        return self.platform.deliveries.rotate_signing_key(keep_id=keep_id)
 
     async def resubmit(self) -> dict[str, Any]:
         """Sends again what the chain has lost, as POST /simulator/resubmit. Raises ChainDown if it does not answer."""

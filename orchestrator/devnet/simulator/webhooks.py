@@ -10,7 +10,7 @@ from .answers import Answer, ApiError
 from .platform import Call, Platform
 from .store import Row
 
-__all__ = ["delete", "get", "listed", "put"]
+__all__ = ["delete", "get", "listed", "put", "verification_key"]
 
 
 def document(row: Row) -> dict[str, Any]:
@@ -23,10 +23,10 @@ def document(row: Row) -> dict[str, Any]:
     }
 
 
-def _require(platform: Platform, identifier: str) -> Row:
+def _require(platform: Platform, identifier: str, *, status: int = 404) -> Row:
     row = platform.store.one("SELECT * FROM webhooks WHERE id = ? AND deleted = 0", identifier)
     if row is None:
-        raise ApiError(404, "webhook_not_found", f"there is no webhook {identifier}")
+        raise ApiError(status, "webhook_not_found", f"there is no webhook {identifier}")
     return row
 
 
@@ -37,9 +37,7 @@ async def put(platform: Platform, call: Call) -> Answer:
     types = json.dumps(body["types"])
     with platform.store.transaction():
         if "id" in body:
-            row = platform.store.one("SELECT * FROM webhooks WHERE id = ? AND deleted = 0", body["id"].lower())
-            if row is None:
-                raise ApiError(400, "webhook_not_found", f"id: there is no webhook {body['id']} to update")
+            row = _require(platform, body["id"].lower(), status=400)  # the published file has no 404 here
             platform.store.write(
                 "UPDATE webhooks SET callback_url = ?, types = ?, updated_at = ? WHERE id = ?",
                 body["callbackUrl"],
@@ -64,6 +62,11 @@ async def listed(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # t
     """GET /webhooks."""
     rows = platform.store.all("SELECT * FROM webhooks WHERE deleted = 0 ORDER BY rowid")
     return Answer.of(200, [document(row) for row in rows])
+
+
+async def verification_key(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
+    """GET /webhooks/verification-key: the public key that deliveries are signed with."""
+    return Answer.of(200, platform.deliveries.verification_key())
 
 
 async def get(platform: Platform, call: Call) -> Answer:
