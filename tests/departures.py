@@ -56,4 +56,4 @@ STANDING = {
     "deleteCredentials": "request-signing keys",
     "webhook": "webhooks",
 }
-"""The calls that still depart, by their names in the contract, and the part that mends each."""
+"""The calls that still depart, by their published names, and the part that mends each."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.devnet.simulator.contract import CONTRACT, DELIVERY
+from orchestrator.devnet.simulator.published_api import CALLS, DELIVERY
 from orchestrator.devnet.simulator.routes import HANDLERS
 from orchestrator.devnet.simulator.schemas import EVENTS, published
 from tests.simulator.published_file import load, needs_file, operations, resolved, schema_of
@@ -17,7 +17,7 @@ OTHER_SUBJECTS = ("/cards", "/transactions", "/authorisations", "/simulator/card
 AWAITED = {"getWebhookVerificationKey"}
 
 SCHEMAS = published()
-ours = pytest.mark.parametrize("call", CONTRACT.values(), ids=list(CONTRACT))
+ours = pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
 
 
 def shape(schema):
@@ -49,7 +49,7 @@ def our_shape(name):
 
 @needs_file
 def test_no_call_of_the_file_is_forgotten():
-    known = {(call.method, call.path) for call in CONTRACT.values()}
+    known = {(call.method, call.path) for call in CALLS.values()}
     left = {
         (method, path)
         for method, path in set(operations()) - known
@@ -96,4 +96,4 @@ def test_a_delivery_is_the_files():
 
 
 def test_each_call_of_the_table_is_served():
-    assert set(CONTRACT) - AWAITED == set(HANDLERS)
+    assert set(CALLS) - AWAITED == set(HANDLERS)
