@@ -50,5 +50,5 @@ def deliberate():
         departures.deliberate -= 1
 
 
-STANDING = {}
-"""The calls that still depart, by their names in the contract, and the part that mends each."""
+STANDING: dict[str, str] = {}
+"""The calls that still depart, by their published names, and the part that mends each."""

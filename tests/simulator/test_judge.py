@@ -10,10 +10,10 @@ import pytest
 
 from orchestrator.devnet.simulator import Options
 from orchestrator.devnet.simulator.answers import Answer
-from orchestrator.devnet.simulator.contract import CONTRACT
 from orchestrator.devnet.simulator.faults import Faults
 from orchestrator.devnet.simulator.http_signatures import Message
 from orchestrator.devnet.simulator.judge import Judge
+from orchestrator.devnet.simulator.published_api import CALLS
 from tests.departures import STANDING, collector, deliberate, none_told
 from tests.simulator.conftest import STRANGER, signature_text, submission
 
@@ -53,9 +53,10 @@ def told():
 
 
 def ask(judge, name, body=None, *, path, query="", **headers):
-    given = {key.replace("_", "-"): value for key, value in (HEADERS | headers).items() if value is not None}
+    changed = HEADERS | {key.replace("_", "-"): value for key, value in headers.items()}
+    given = {key: value for key, value in changed.items() if value is not None}
     sent = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    call = CONTRACT[name]
+    call = CALLS[name]
     judge.request(call, Message(call.method, "", list(given.items())), path, query, sent)
     return judge.take()
 
@@ -111,15 +112,15 @@ def test_a_body_where_none_is_taken_and_a_call_that_is_none(told):
     ],
 )
 def test_answers(told, status, value, what):
-    told.answer(CONTRACT["getAccount"], Answer.of(status, value), [])
+    told.answer(CALLS["getAccount"], Answer.of(status, value), [])
     (found, *more) = told.take() or [("answer", None)]
     assert more == []
     assert found[1] is None if what is None else what in found[1]
 
 
 def test_an_answer_without_a_body_and_base64_that_is_none(told):
-    told.answer(CONTRACT["closeAccount"], Answer(204, b"{}"), [])
-    told.answer(CONTRACT["getAccountChallenge"], Answer.of(200, {"challenge": "AAA"}), [])
+    told.answer(CALLS["closeAccount"], Answer(204, b"{}"), [])
+    told.answer(CALLS["getAccountChallenge"], Answer.of(200, {"challenge": "AAA"}), [])
     assert told.take() == [
         ("answer", "a body, where none is promised"),
         ("answer", "body: challenge: breaks format: byte"),
@@ -127,13 +128,13 @@ def test_an_answer_without_a_body_and_base64_that_is_none(told):
 
 
 def test_what_was_ordered_or_chosen_is_no_departure(told):
-    told.answer(CONTRACT["getAccount"], Answer(503), ["status"])
-    told.answer(CONTRACT["getAccount"], Answer(200, b'{"id'), ["malformed_json"])
+    told.answer(CALLS["getAccount"], Answer(503), ["status"])
+    told.answer(CALLS["getAccount"], Answer(200, b'{"id'), ["malformed_json"])
     assert told.take() == []
     older = Judge(Options(answer_delete=202, include_expiry=True), Faults())
-    older.answer(CONTRACT["closeAccount"], Answer.of(202, ACCOUNT | {"challenge": "AAAA"}), [])
+    older.answer(CALLS["closeAccount"], Answer.of(202, ACCOUNT | {"challenge": "AAAA"}), [])
     expiring = {"challenge": "AAAA", "expiresAt": "2024-01-12T15:07:17Z"}
-    older.answer(CONTRACT["getAccountChallenge"], Answer.of(200, expiring), [])
+    older.answer(CALLS["getAccountChallenge"], Answer.of(200, expiring), [])
     assert not older.departures
 
 
@@ -187,7 +188,7 @@ async def test_a_departure_in_the_suite_is_collected_unless_its_request_was_deli
 
 
 def test_those_that_stand_are_calls():
-    assert set(STANDING) <= {*CONTRACT, "webhook"}
+    assert set(STANDING) <= {*CALLS, "webhook"}
 
 
 def test_a_child_process_tells_by_its_log():

@@ -103,7 +103,7 @@ async def records(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # 
 
 
 async def departures(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
-    """GET /simulator/departures: where client, receiver or simulator has left the published contract."""
+    """GET /simulator/departures: where client, receiver or simulator has left the published API."""
     return Answer.of(200, platform.judge.documents())
 
 

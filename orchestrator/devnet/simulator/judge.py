@@ -1,4 +1,4 @@
-"""Holds every request, answer and delivery to the published contract, and notes each departure.
+"""Holds every request, answer and delivery to the published API, and notes each departure.
 
 What a fault has ordered is no departure, nor is an answer that an option of the older pages has chosen. A departure
 names the member, header or status, never its value: that may be a secret.
@@ -16,9 +16,9 @@ from orchestrator.foreign import MalformedJson, read_json
 
 from .answers import Answer
 from .config import Options
-from .contract import CONVENTIONS, DELIVERY, Published
 from .faults import Faults
 from .http_signatures import Message
+from .published_api import CONVENTIONS, DELIVERY, PublishedCall
 from .schemas import EVENTS, UUID, found, published, validator
 
 __all__ = ["Departure", "Judge"]
@@ -38,7 +38,7 @@ _OLDER: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """``call``: its name in the contract, or method and path where it is none; ``side``: ``request`` or ``answer``."""
+    """``call``: its published name, or method and path where it is none; ``side``: ``request`` or ``answer``."""
 
     call: str
     side: str
@@ -61,14 +61,14 @@ class Judge:
     def documents(self) -> list[dict[str, str]]:
         return [asdict(departure) for departure in self.departures]
 
-    def request(self, call: Published | None, message: Message, path: str, query: str, body: bytes) -> None:
-        """A request as it came. ``call``: None where the contract has none for its method and path."""
+    def request(self, call: PublishedCall | None, message: Message, path: str, query: str, body: bytes) -> None:
+        """A request as it came. ``call``: None where nothing is published for its method and path."""
         if call is None:
             self._note(f"{message.method} {path}", "request", ["no such call"])
         else:
             self._note(call.name, "request", self._request(call, message, path, query, body))
 
-    def answer(self, call: Published, answer: Answer, faults: list[str]) -> None:
+    def answer(self, call: PublishedCall, answer: Answer, faults: list[str]) -> None:
         """An answer as it goes out. ``faults``: those that struck this request."""
         if "status" in faults or "malformed_json" in faults or self._faults.active("lie"):
             return
@@ -89,7 +89,7 @@ class Judge:
 
     # --- requests --------------------------------------------------------------------------------------------------
 
-    def _request(self, call: Published, message: Message, path: str, query: str, body: bytes) -> Iterator[str]:
+    def _request(self, call: PublishedCall, message: Message, path: str, query: str, body: bytes) -> Iterator[str]:
         yield from self._headers(call, message)
         for part, given in zip(call.path.split("/"), path.split("/"), strict=True):
             if part.startswith("{") and not UUID.fullmatch(given):
@@ -104,7 +104,7 @@ class Judge:
         yield from self._body(call.body, message.field("content-type"), body)
 
     @staticmethod
-    def _headers(call: Published, message: Message) -> Iterator[str]:
+    def _headers(call: PublishedCall, message: Message) -> Iterator[str]:
         if call.bearer and not (message.field("authorization") or "").startswith("Bearer "):
             yield "header authorization: no bearer token"
         for name in call.required_headers:
@@ -127,7 +127,7 @@ class Judge:
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def _answer(self, call: Published, answer: Answer) -> Iterator[str]:
+    def _answer(self, call: PublishedCall, answer: Answer) -> Iterator[str]:
         if answer.status >= 500:
             yield f"status {answer.status}, which nobody has ordered"
         elif answer.status >= 400:
@@ -138,8 +138,8 @@ class Judge:
             closed = status == call.status
             yield from self._success(status, schema, answer.status, "application/json", answer.body, closed=closed)
 
-    def _expected(self, call: Published) -> tuple[int, str | None]:
-        """Status and schema of success, by the contract or by the option that chose another."""
+    def _expected(self, call: PublishedCall) -> tuple[int, str | None]:
+        """Status and schema of success, as published, or by the option that chose another."""
         option, older = _OLDER.get(call.name, (None, None))
         status = call.status if option is None else int(getattr(self._options, option))
         if status == call.status:

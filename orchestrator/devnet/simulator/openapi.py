@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the published contract and the schemas that requests are checked against."""
+"""The OpenAPI 3.1 document, from the table of published calls and the schemas that requests are checked against."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from .answers import Answer
-from .contract import CONVENTIONS, DELIVERY, Published
 from .platform import Call, Operation, Platform
+from .published_api import CONVENTIONS, DELIVERY, PublishedCall
 from .schemas import EVENTS, Schemas
 
 __all__ = ["DIGEST", "document", "serve"]
@@ -49,7 +49,7 @@ def _content(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
-def _parameters(call: Published) -> list[dict[str, Any]]:
+def _parameters(call: PublishedCall) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in call.path.split("/") if part.startswith("{")]
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": UUID} for name in names if call is not DELIVERY
@@ -58,7 +58,7 @@ def _parameters(call: Published) -> list[dict[str, Any]]:
     return parameters + [{"name": name, "in": "query", "schema": {"type": "string"}} for name in call.query]
 
 
-def _operation(call: Published, summary: str) -> dict[str, Any]:
+def _operation(call: PublishedCall, summary: str) -> dict[str, Any]:
     refusals = call.refusals | (CONVENTIONS if call.keyed else frozenset())
     value: dict[str, Any] = {
         "operationId": call.name,

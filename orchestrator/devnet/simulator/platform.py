@@ -11,12 +11,12 @@ from .answers import Answer, ApiError
 from .chain import Chain
 from .clock import Clock
 from .config import Options, SimulatorConfig
-from .contract import Published
 from .deliveries import Deliveries
 from .faults import Fault, Faults
 from .http_signatures import Message
 from .idempotency import IdempotencyKeys, request_fingerprint
 from .judge import Judge
+from .published_api import PublishedCall
 from .schemas import UUID, Schemas
 from .store import Store
 from .transactions import Jobs, Transactions, Worker
@@ -146,8 +146,8 @@ class Operation:
     name: str
     handler: Handler
     access: Access = Access.PROGRAMME
-    published: Published | None = None
-    """The call's row of the contract; None for what is the devnet's own."""
+    published: PublishedCall | None = None
+    """The row of the published call; None for what is the devnet's own."""
 
     @property
     def modifying(self) -> bool:

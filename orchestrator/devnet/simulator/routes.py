@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import accounts, admin, auth, customers, openapi, supported, webhooks
-from .contract import CONTRACT, Published
 from .platform import Access, Handler, Operation
+from .published_api import CALLS, PublishedCall
 
 __all__ = ["ADMIN", "API", "HANDLERS", "OPERATIONS"]
 
@@ -38,10 +38,10 @@ HANDLERS: dict[str, Handler] = {
     "getWebhook": webhooks.get,
     "deleteWebhook": webhooks.delete,
 }
-"""Who answers each call of the contract."""
+"""Who answers each published call."""
 
 
-def _served(call: Published) -> Operation:
+def _served(call: PublishedCall) -> Operation:
     return Operation(
         call.method,
         call.path,
@@ -53,7 +53,7 @@ def _served(call: Published) -> Operation:
 
 
 API: tuple[Operation, ...] = (
-    *(_served(call) for call in CONTRACT.values()),
+    *(_served(call) for call in CALLS.values()),
     Operation("GET", "/openapi.json", "getOpenApi", openapi.serve, Access.PUBLIC),
 )
 """Under /v1."""

@@ -68,7 +68,7 @@ def _both(one: Schema, other: Schema) -> Schema:
 
 
 def published(signer_member: str = "ownerId") -> dict[str, Schema]:
-    """All schemas of the contract by name. Formats and CAIP patterns are checked, too. ``signer_member``: the older
+    """All published schemas by name. Formats and CAIP patterns are checked, too. ``signer_member``: the older
     pages have another."""
     text: Schema = {"type": "string"}
     uuid_: Schema = {"type": "string", "format": "uuid"}

@@ -185,7 +185,7 @@ class Simulator:
         return admin.collect_records(self.platform)
 
     def departures(self) -> list[dict[str, str]]:
-        """Where the published contract was left, as GET /simulator/departures."""
+        """Where the published API was left, as GET /simulator/departures."""
         return self.platform.judge.documents()
 
 

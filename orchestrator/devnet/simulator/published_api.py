@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["CONTRACT", "CONVENTIONS", "DELIVERY", "Published"]
+__all__ = ["CALLS", "CONVENTIONS", "DELIVERY", "PublishedCall"]
 
 CONVENTIONS: Final = frozenset({400, 409, 422})
 """What the documentation's page on idempotency adds for each call with a key: 400 without a key, 409 while the first
@@ -18,7 +18,7 @@ request is in flight, 422 where the key was used with another payload."""
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedCall:
     """One call. ``path`` is under /v1; a parameter in it is a UUID."""
 
     name: str
@@ -57,8 +57,8 @@ class Published:
         return frozenset({400, 401, 500} | ({404} if "{" in self.path else set()) | ({409} if self.conflict else set()))
 
 
-def _rows() -> list[Published]:
-    row = Published
+def _rows() -> list[PublishedCall]:
+    row = PublishedCall
     account, customer, webhook = "/accounts/{accountId}", "/customers/{customerId}", "/webhooks/{webhookId}"
     return [
         row("getToken", "POST", "/auth/token", 200, "Token", body="ApiCredentials", bearer=False, signed=False),
@@ -99,8 +99,8 @@ def _rows() -> list[Published]:
     ]
 
 
-CONTRACT: Final[Mapping[str, Published]] = {row.name: row for row in _rows()}
+CALLS: Final[Mapping[str, PublishedCall]] = {row.name: row for row in _rows()}
 """By name; in the order in which paths are tried."""
 
-DELIVERY: Final = Published("webhook", "POST", "{callbackUrl}", 200, "WebhookReceipt", bearer=False)
+DELIVERY: Final = PublishedCall("webhook", "POST", "{callbackUrl}", 200, "WebhookReceipt", bearer=False)
 """What the platform calls. Its body is the event that ``webhookType`` names (``schemas.EVENTS``)."""

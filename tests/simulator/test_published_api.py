@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.devnet.simulator.contract import CONTRACT, DELIVERY
+from orchestrator.devnet.simulator.published_api import CALLS, DELIVERY
 from orchestrator.devnet.simulator.routes import HANDLERS
 from orchestrator.devnet.simulator.schemas import EVENTS, published
 from tests.simulator.published_file import load, needs_file, operations, resolved, schema_of
@@ -16,7 +16,7 @@ OTHERS = {
 OTHER_SUBJECTS = ("/cards", "/transactions", "/authorisations", "/simulator/cards", "/simulator/authorisations")
 
 SCHEMAS = published()
-ours = pytest.mark.parametrize("call", CONTRACT.values(), ids=list(CONTRACT))
+ours = pytest.mark.parametrize("call", CALLS.values(), ids=list(CALLS))
 
 
 def shape(schema):
@@ -48,7 +48,7 @@ def our_shape(name):
 
 @needs_file
 def test_no_call_of_the_file_is_forgotten():
-    known = {(call.method, call.path) for call in CONTRACT.values()}
+    known = {(call.method, call.path) for call in CALLS.values()}
     left = {
         (method, path)
         for method, path in set(operations()) - known
@@ -95,4 +95,4 @@ def test_a_delivery_is_the_files():
 
 
 def test_each_call_of_the_table_is_served():
-    assert set(CONTRACT) == set(HANDLERS)
+    assert set(CALLS) == set(HANDLERS)
