@@ -101,7 +101,7 @@ def _check_token(platform: Platform, header: str | None) -> None:
 
 async def token(platform: Platform, call: Call) -> Answer:
     """POST /auth/token."""
-    body = call.json()
+    body = call.checked_body()
     row = platform.store.one(
         "SELECT secret_hash FROM credentials WHERE api_key = ? AND active = 1", body["apiKey"].lower()
     )
@@ -129,7 +129,7 @@ def set_credentials(platform: Platform, api_key: str, api_secret: str) -> None:
 
 async def put_credentials(platform: Platform, call: Call) -> Answer:
     """PUT /auth/credentials: the caller chooses the new pair."""
-    body = call.json()
+    body = call.checked_body()
     with platform.store.transaction():
         set_credentials(platform, body["apiKey"], body["apiSecret"])
         return call.answer(204)
