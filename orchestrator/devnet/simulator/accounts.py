@@ -116,7 +116,7 @@ def _wrong_state(row: Row, action: str, expected: str) -> ApiError:
 
 async def create(platform: Platform, call: Call) -> Answer:
     """POST /customers/{id}/accounts."""
-    body = call.json()
+    body = call.checked_body()
     customer = customers.require(platform, call.id)
     if customer["status"] != "active":
         raise ApiError(
@@ -193,7 +193,7 @@ async def challenge(platform: Platform, call: Call) -> Answer:
 
 async def sign(platform: Platform, call: Call) -> Answer:
     """POST /accounts/{id}/challenge/sign: the creation or the deletion. Deployment and closing follow behind."""
-    body = call.json()
+    body = call.checked_body()
     row = require(platform, call.id)
     customer = customers.require(platform, row["customer_id"])
     current = challenges.open_challenge(platform, row["id"])

@@ -95,7 +95,7 @@ def _check_token(platform: Platform, header: str | None) -> None:
 
 async def token(platform: Platform, call: Call) -> Answer:
     """POST /auth/token."""
-    body = call.json()
+    body = call.checked_body()
     row = platform.store.one(
         "SELECT secret_hash FROM credentials WHERE api_key = ? AND active = 1", body["apiKey"].lower()
     )
@@ -123,7 +123,7 @@ def set_credentials(platform: Platform, api_key: str, api_secret: str) -> None:
 
 async def put_credentials(platform: Platform, call: Call) -> Answer:
     """PUT /auth/credentials: the caller chooses the pair."""
-    body = call.json()
+    body = call.checked_body()
     with platform.store.transaction():
         set_credentials(platform, body["apiKey"], body["apiSecret"])
         return call.answer(204)
@@ -131,7 +131,7 @@ async def put_credentials(platform: Platform, call: Call) -> Answer:
 
 async def delete_credentials(platform: Platform, call: Call) -> Answer:
     """DELETE /auth/credentials: the pair that is named."""
-    api_key = call.json()["apiKey"].lower()
+    api_key = call.checked_body()["apiKey"].lower()
     with platform.store.transaction():
         if not platform.store.write("UPDATE credentials SET active = 0 WHERE api_key = ? AND active = 1", api_key):
             raise ApiError(400, "credentials_unknown", "apiKey: the programme has no such credentials")
@@ -160,7 +160,7 @@ def set_signing_key(platform: Platform, key_id: str, pem: bytes) -> None:
 
 async def put_signing_key(platform: Platform, call: Call) -> Answer:
     """PUT /auth/signing: the caller chooses the id."""
-    body = call.json()
+    body = call.checked_body()
     answers_id = platform.options.answer_signing == 200
     key_id = str(uuid.uuid4()) if answers_id else body["signingKeyId"]
     with platform.store.transaction():
@@ -170,7 +170,7 @@ async def put_signing_key(platform: Platform, call: Call) -> Answer:
 
 async def delete_signing_key(platform: Platform, call: Call) -> Answer:
     """DELETE /auth/signing: the key that is named, also the last one."""
-    key_id = call.json()["signingKeyId"].lower()
+    key_id = call.checked_body()["signingKeyId"].lower()
     with platform.store.transaction():
         if not platform.store.write("UPDATE signing_keys SET active = 0 WHERE id = ? AND active = 1", key_id):
             raise ApiError(400, "signing_key_unknown", "signingKeyId: the programme has no such key")

@@ -67,7 +67,7 @@ def _issue(platform: Platform, row: Row) -> Row:
 
 async def create(platform: Platform, call: Call) -> Answer:
     """POST /customers."""
-    body = call.json()
+    body = call.checked_body()
     with platform.store.transaction():
         row = insert(platform, body["chainId"], body["externalId"], "initiating")
         issued = _issue(platform, row)
@@ -100,7 +100,7 @@ async def challenge(platform: Platform, call: Call) -> Answer:
 
 async def sign(platform: Platform, call: Call) -> Answer:
     """POST /customers/{id}/challenge/sign."""
-    body = call.json()
+    body = call.checked_body()
     row = require(platform, call.id)
     current = challenges.open_challenge(platform, row["id"])
     if current is None:

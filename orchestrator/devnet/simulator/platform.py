@@ -104,7 +104,7 @@ class Call:
             raise ApiError(400, "invalid_request", "the identifier in the path is not a UUID")
         return value.lower()
 
-    def json(self) -> dict[str, Any]:
+    def checked_body(self) -> dict[str, Any]:
         """The body, checked against the call's own schema. Raises ApiError 400."""
         published = self.operation.published
         if published is None or published.body is None:

@@ -103,4 +103,4 @@ CALLS: Final[Mapping[str, PublishedCall]] = {row.name: row for row in _rows()}
 """By name; in the order in which paths are tried."""
 
 DELIVERY: Final = PublishedCall("webhook", "POST", "{callbackUrl}", 200, "WebhookReceipt", bearer=False)
-"""What the platform calls. Its body is the event that ``webhookType`` names (``schemas.EVENTS``)."""
+"""What the platform calls. Its body is the event that ``webhookType`` names (:mod:`schemas`)."""
