@@ -30,6 +30,7 @@ def pytest_configure():
 @pytest.fixture(autouse=True)
 def departures():
     """Set up before a test's simulator and taken down after it."""
+    logging.getLogger(LOGGER).disabled = False  # import-linter's own set-up disables every logger that is there
     yield
     found = collector().taken()
     if found:
