@@ -213,7 +213,6 @@ def verified(receiver, index, key_id, key, *, required=("@method", "@authority",
         key_for=lambda named: key if named == key_id else None,
         now=time.time(),
         required={*required, *(("content-digest",) if digest else ())},
-        window=60,
     )
 
 
