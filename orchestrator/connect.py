@@ -150,8 +150,10 @@ def make_platform(
 
     ``without_key``: for who is about to upload the first. Else raises SettingsError ``settings_missing`` without any.
     """
+    from orchestrator.platform.client import PlatformClient
+
     files = request_keys or make_request_keys(settings)
-    return client_with_request_keys(platform_settings(settings, files, without_key=without_key), files)
+    return PlatformClient(platform_settings(settings, files, without_key=without_key), request_keys=files)
 
 
 def platform_settings(
@@ -183,19 +185,6 @@ def platform_settings(
         timeout_seconds=settings.request_timeout,
         clock_tolerance_seconds=settings.clock_tolerance,
     )
-
-
-def client_with_request_keys(settings: PlatformSettings, folder: RequestKeyFolder) -> PlatformClient:
-    """A client, not yet entered, that signs with the settings' own key, if any, and then with the managed ones.
-
-    It finds the new key when another process has exchanged it, and completes an exchange whose process has died.
-    """
-    from orchestrator.oversight.request_key_changes import RequestKeyChanges
-    from orchestrator.platform.client import PlatformClient
-
-    client = PlatformClient(settings, request_keys=folder)
-    client.complete_uploads_with(RequestKeyChanges(client, folder).complete_upload)
-    return client
 
 
 def make_request_keys(settings: Settings) -> RequestKeyFolder:

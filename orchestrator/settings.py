@@ -120,8 +120,6 @@ class Settings(BaseModel):
     page_size: int = Field(default=100, ge=1)
     cursor_parameter: str = "cursor"
     cursor_field: str = "nextCursor"
-    signing_key_field: str = "publicKey"
-    signing_key_id_field: str = "keyId"
 
     webhook_token: SecretStr | None = None
     """The unguessable last part of the webhooks' path."""
@@ -155,7 +153,7 @@ FROM_FILES = SECRETS - {"keystore_password"} | {"database_url"}
 """Settings that may also be given as ``…_FILE``; ``keystore_password_file`` is a setting of its own, read later."""
 
 
-OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "TEST_PROFILE"})
+OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "PUBLISHED_API", "TEST_PROFILE"})
 """Names that are used behind the prefix and are no settings."""
 _LIKENESS = 0.75
 """From which a name is taken for another one misspelt (difflib's ratio)."""

@@ -1,8 +1,12 @@
 """Hypothesis profiles: a small fixed slice by default, the full count with ORCHESTRATOR_TEST_PROFILE=full; the same
 examples in each run. New ones: ``pytest --hypothesis-profile new``, which prints how to see a failure again."""
 
+import logging
+
+import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.departures import LOGGER, Departures, collector
 from tests.profile import FULL
 
 _SLOW_HERE = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -17,3 +21,17 @@ settings.register_profile(
 )  # fmt: skip
 settings.register_profile("new", settings.get_profile("full"), derandomize=False, print_blob=True)
 settings.load_profile("full" if FULL else "default")
+
+
+def pytest_configure():
+    logging.getLogger(LOGGER).addHandler(Departures())
+
+
+@pytest.fixture(autouse=True)
+def departures():
+    """Set up before a test's simulator and taken down after it."""
+    logging.getLogger(LOGGER).disabled = False  # import-linter's own set-up disables every logger that is there
+    yield
+    found = collector().taken()
+    if found:
+        pytest.fail("departures from the published API:\n" + "\n".join(found), pytrace=False)

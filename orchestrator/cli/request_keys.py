@@ -59,10 +59,10 @@ def create(name: Name) -> None:
 
 @app.command()
 def upload(name: Name) -> int:
-    """Make a key the platform's, in the place of the one before it. No request of any process fails for it.
+    """Put a key in use, in the place of the one before it. No request of any process fails for it.
 
-    The request is signed with the key in use: the settings' own, or a managed one; a first key goes unsigned. What was
-    left in the middle is completed; what is done already stays as it is.
+    The platform gets the new key, a read proves that it takes it, and only then is the one before removed: the
+    settings' own, or a managed one. What was left in the middle is completed; what is done already stays as it is.
 
     Example: orchestrator keys request upload request
     """
@@ -101,20 +101,6 @@ def revoke(
     if file.state in ("current", "revoking") and not yes:
         _confirm(name)
     return _changed(lambda changes: changes.revoke(name, emergency=emergency))
-
-
-@app.command()
-def adopt(
-    name: Name,
-    key_id: Annotated[str, typer.Option("--key-id", metavar="ID", help="The key's id, as the platform shows it.")],
-) -> int:
-    """Settle an upload whose answer was lost for good, with the key's id from the platform's console.
-
-    It counts only if the platform answers a read that is signed with this very key.
-
-    Example: orchestrator keys request adopt request --key-id 5df359f0-d299-40a1-8023-17c77a50144c
-    """
-    return _changed(lambda changes: changes.adopt(name, key_id), in_use=True)
 
 
 @app.command("list")
@@ -168,10 +154,8 @@ def _change(work: Callable[[RequestKeyChanges], Awaitable[RequestKeyFile]]) -> R
         from orchestrator.oversight.request_key_journal import AwaitsApproval
 
         async with make_platform(given, folder, without_key=True) as client:
-            changes = RequestKeyChanges(client, folder, await _request_key_journal(journal))
-            await changes.record()  # what a command before this one could not
             try:
-                return await work(changes)
+                return await work(RequestKeyChanges(client, folder, await _request_key_journal(journal)))
             except AwaitsApproval as awaits:
                 return awaits.waiting
 

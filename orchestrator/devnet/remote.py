@@ -55,6 +55,11 @@ class RemoteDevnet:
         answer: list[dict[str, Any]] = self._admin("GET", "/faults")
         return answer
 
+    def departures(self) -> list[dict[str, str]]:
+        """Where a client, a receiver of webhooks or the simulator itself has left the published API."""
+        answer: list[dict[str, str]] = self._admin("GET", "/departures")
+        return answer
+
     def order_fault(self, order: dict[str, Any]) -> None:
         self._admin("POST", "/faults", order)
 

@@ -37,6 +37,7 @@ async def examine(settings: Settings) -> list[Check]:
             ("webhooks", platform.webhooks),
             ("rpc", chain.reachable),
             ("chain_id", lambda: chain.chain_id(database)),
+            ("chain_supported", lambda: platform.chain_supported(chain)),
             ("chain_clock", chain.clock),
             ("finality", chain.finality),
             ("factory", chain.factory),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orchestrator.chain.node.parse import Header
     from orchestrator.chain.node.rpc import Rpc
     from orchestrator.doctor.database import Database
+    from orchestrator.models import ChainId
 
 OLDEST_HEAD = timedelta(minutes=15)
 """An older newest block means that the node does not follow its chain."""
@@ -22,7 +23,7 @@ DEVELOPMENT_CHAINS = frozenset({1337, 31337})
 
 
 class Chain:
-    """One connection for its five checks."""
+    """One connection for its checks."""
 
     def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
         self._settings = settings
@@ -62,6 +63,10 @@ class Chain:
         began = time.monotonic()
         head = await self._head()
         return f"{rpc.endpoint} answers in {(time.monotonic() - began) * 1000:.0f} ms; block {head.block.number}"
+
+    async def served(self) -> ChainId:
+        """The node's chain."""
+        return await self._rpc().chain_id()
 
     async def chain_id(self, database: Database) -> str:
         found = await self._rpc().chain_id()

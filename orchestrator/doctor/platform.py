@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from orchestrator.connect import make_callback_url, make_platform
+from orchestrator.doctor.chain import Chain
 from orchestrator.doctor.check import CheckFailed
+from orchestrator.errors import OrchestratorError
 from orchestrator.runbook import RUNBOOK
 from orchestrator.settings import Settings
 
@@ -37,6 +39,25 @@ class Platform:
         webhooks = await client.webhooks()
         # Not the one that the settings name: a managed one that was uploaded since takes its place.
         return f"a read signed with key {client.signing_key_id} is answered; {len(webhooks)} webhooks are set"
+
+    async def chain_supported(self, chain: Chain) -> str:
+        """Fails only where the platform names its chains without this one: the call is not among those that work needs,
+        and where node or platform do not answer at all, the other checks say so."""
+        try:
+            found = str(await chain.served())
+            client = await self._client()
+            supported: list[str] = await client.chains()
+        except OrchestratorError as error:
+            return f"which chains the platform supports cannot be told ({error.code})"
+        if not supported:
+            return "the platform names no chain that it supports"
+        if found not in supported:
+            raise CheckFailed(
+                f"the node serves {found}, the platform supports {', '.join(sorted(supported)[:20])}",
+                "Set ORCHESTRATOR_RPC_URL to a node of a chain that the platform supports, or "
+                "ORCHESTRATOR_PLATFORM_URL to the platform that supports this one (live and sandbox differ).",
+            )
+        return f"the platform supports {found}"
 
     async def clock(self) -> str:
         client = await self._client()

@@ -77,9 +77,9 @@ async def request_key(settings: Settings) -> str:
 
     files = RequestKeyFolder(settings.keystore, _quiet_password(settings))
     found = await asyncio.to_thread(files.list)
-    pending = next((file for file in found if file.state in ("uploading", "revoking")), None)
+    pending = next((file for file in found if file.state in ("uploading", "revoking") or file.replaces), None)
     if pending is not None:
-        word = "upload" if pending.state == "uploading" else "revoke"
+        word = "revoke" if pending.state == "revoking" else "upload"
         raise CheckFailed(
             f"request-signing key {pending.name!r}: its {word} was begun at {pending.changed_at} and is not settled",
             f"Type orchestrator keys request {word} {pending.name}, which completes it.",

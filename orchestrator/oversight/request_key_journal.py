@@ -8,13 +8,13 @@ Key file, platform and journal are three places, and a process may die between t
                                                  the same request.
     2. the intent, in the key's file             with the request's id. From here on the change has begun, and whoever
                                                  completes it asks nobody.
-    3. the platform, then the file again         by this process or another, which may have no journal at hand.
-    4. the event with ApprovalUsed, one append   by the next command if it could not be by this one: the id is in the
-                                                 file until then.
+    3. the event of a new key's creation         with the id that the platform is to know it by.
+    4. the platform, then the file again
+    5. the event with ApprovalUsed, one append   by the next command if it could not be by this one: the request's id is
+                                                 in the file until then.
 
-Before 4 the approval is live still, and yet good for this change alone: a key that is being uploaded or was is not
-uploaded a second time, the next rotation is one of another key, and the platform takes a key's word for its successor
-once. An upload that the platform has surely not taken leaves file and approval as they were.
+Before 5 the approval is live still, and yet good for this change alone: a key that is being uploaded or was is not
+uploaded a second time, and the next rotation is one of another key.
 
 Not approved: ``create`` (nobody knows the key), the end of a key that was never uploaded, and an emergency revocation.
 """
@@ -35,6 +35,7 @@ from orchestrator.oversight.records import Clock, in_force, record
 from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role, Ruleset
 from orchestrator.ports.journal import Journal
+from orchestrator.request_signing.key_file import State
 from orchestrator.request_signing.key_folder import RequestKeyFolder
 
 
@@ -103,13 +104,14 @@ async def record_changes(folder: RequestKeyFolder, journal: RequestKeyJournal) -
     for file in sorted(found, key=lambda file: (file.changed_at, file.generation)):
         for number, action in enumerate(file.unrecorded, 1):
             # The file's approvals are those of its last change, which may have begun without being done yet.
-            is_last = number == len(file.unrecorded) and file.idempotency_key is None
+            begun = file.state in (State.UPLOADING, State.REVOKING)
+            is_last = number == len(file.unrecorded) and not begun
             await journal.record(
                 o.RequestKeyChanged(
                     action=action,
                     name=file.name,
                     fingerprint=file.fingerprint,
-                    key_id=None if action == "created" else file.key_id,
+                    key_id=file.key_id,
                     by=journal.by,
                     requests=file.approvals if is_last and action != "created" else (),
                 )

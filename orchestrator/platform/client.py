@@ -139,6 +139,7 @@ class PlatformClient(ProgrammeCalls):
         if len(signature) != 65 or signature[64] not in (27, 28):
             raise AssertionError(f"a signature has 65 bytes and ends with 27 or 28, got {len(signature)} bytes")
         body = {
+            "ownerId": str(submission.signer),
             "chainId": str(submission.signer),
             "challenge": submission.challenge,
             "signature": base64.b64encode(b"0x" + signature.hex().encode()).decode(),

@@ -1,11 +1,11 @@
-"""The calls about the programme itself: credentials, the request-signing key, webhooks."""
+"""The calls about the programme itself: credentials, request-signing keys, webhooks."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Sequence
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -18,11 +18,16 @@ from orchestrator.errors import MalformedAnswer
 from orchestrator.models import to_uuid
 from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.calls import Calls, missing_as
+from orchestrator.platform.current_request_key import CurrentRequestKey
 from orchestrator.platform.lists import read_all
-from orchestrator.platform.wire import VerificationKeyWire, WebhookWire, read
+from orchestrator.platform.wire import ChainWire, VerificationKeyWire, WebhookWire, read
 from orchestrator.request_signing.http_signature import RequestKey
+from orchestrator.request_signing.key_file import KEY_ID
 
 __all__ = ["PlatformWebhook", "ProgrammeCalls", "VerificationKey"]
+
+_KEY_ID_FIELDS = ("signingKeyId", "keyId", "id")
+"""Where an answer to an upload may name an id: the documentation says that one is returned, and not in which field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class VerificationKey:
 
 
 class ProgrammeCalls(Calls):
-    """Credentials, the request-signing key, webhooks."""
+    """Credentials, request-signing keys, webhooks."""
 
     # --- authentication --------------------------------------------------------------------------------------------
 
@@ -60,6 +65,11 @@ class ProgrammeCalls(Calls):
         unsigned."""
         return self._session.signing_key.key_id
 
+    @property
+    def own_signing_key_id(self) -> str:
+        """The id of the settings' own request-signing key; empty where they have none."""
+        return self._settings.signing_key_id
+
     async def login(self) -> None:
         """Gets a token if none is held, a check of the credentials.
 
@@ -68,75 +78,57 @@ class ProgrammeCalls(Calls):
         await self._session.tokens.token()
 
     async def revoke_credentials(self, *, key: str) -> None:
-        """``DELETE /auth/credentials``. SIDE EFFECTS: no further login is possible."""
-        await self._session.call("DELETE", ("auth", "credentials"), key=key)
+        """``DELETE /auth/credentials`` of this client's own pair. SIDE EFFECTS: ends all tokens, and no further login
+        with this pair is possible."""
+        await self._session.call("DELETE", ("auth", "credentials"), body={"apiKey": self._settings.api_key}, key=key)
         self._session.tokens.forget()
 
-    async def upload_signing_key(self, public_key_pem: str, *, key: str) -> str:
-        """``PUT /auth/signing``: the public key (PEM); answers its id, to be the setting ``signing_key_id``.
+    async def upload_signing_key(self, key_id: str, public_key_pem: str, *, key: str) -> str:
+        """``PUT /auth/signing``: the public key (PEM) under an id that the caller has chosen (UUID). The other keys
+        stay. Published is an answer without a body; where one names an id, that is returned, else ``key_id``.
 
-        Without a key id in the settings the request goes unsigned, as it must for the first key.
+        It goes unsigned where there is no key, as it must for the first one.
         """
-        body = {self._settings.signing_key_field: base64.b64encode(public_key_pem.encode()).decode()}
+        pem = base64.b64encode(public_key_pem.encode()).decode()
+        body = {"signingKeyId": to_uuid(key_id, "signing key id"), "signingKey": pem}
         answer = await self._session.call("PUT", ("auth", "signing"), body=body, key=key)
-        call = self._session.describe("PUT", ("auth", "signing"))
+        if not answer.body.strip():
+            return key_id
         try:
-            value = parse_json(answer, call)
+            value = parse_json(answer, self._session.describe("PUT", ("auth", "signing")))
         except MalformedAnswer as error:
             raise uncertain(error) from None
-        name = self._settings.signing_key_id_field
-        key_id = value.get(name) if isinstance(value, dict) else None
-        if not isinstance(key_id, str) or not key_id.isascii() or not key_id.isprintable() or len(key_id) > 500:
-            raise MalformedAnswer(f"{call}: field {name}: expected the key id as text")
-        return key_id
+        named = [value.get(name) for name in _KEY_ID_FIELDS] if isinstance(value, dict) else []
+        return next((text for text in named if isinstance(text, str) and KEY_ID.fullmatch(text)), key_id)
 
-    async def replace_signing_key(
-        self, public_key_pem: str, *, key: str, taken: Callable[[str], RequestKey]
-    ) -> RequestKey:
-        """``PUT /auth/signing``, signed with the key in use if there is one, and the exchange of that key.
+    async def remove_signing_key(self, key_id: str, *, key: str) -> None:
+        """``DELETE /auth/signing`` of the key with this id, and of no other."""
+        await self._session.call("DELETE", ("auth", "signing"), body={"signingKeyId": key_id}, key=key)
 
-        ``taken`` (called in a thread) gets the new key's id, stores the exchange, and returns the key to sign with from
-        now on. No request of this client fails for it: those in flight are awaited, others are held meanwhile.
-        Raises as ``upload_signing_key``, and what ``taken`` raises.
-        """
-        async with self._session.signing_key.held():
-            await self._session.signing_key.refresh()
-            key_id = await self.upload_signing_key(public_key_pem, key=key)
-            opened = await asyncio.to_thread(taken, key_id)
-            self._session.signing_key.use(opened)
-        return opened
+    async def accepts_signing_key(self, key: RequestKey | None) -> bool:
+        """Whether the platform takes the signatures of this key (None: of the settings' own), tried with a read that is
+        signed with it (``GET /webhooks``). Raises PlatformError where no answer decides it."""
+        trial = copy.copy(self._session)
+        trial.signing_key = CurrentRequestKey(self._settings)
+        if key is not None:
+            trial.signing_key.use(key)
+        try:
+            await trial.call("GET", ("webhooks",))
+        except Refusal as refusal:
+            if refusal.code in ("request_signature_refused", "platform_unauthorized"):
+                return False
+            raise
+        return True
 
-    def complete_uploads_with(self, complete: Callable[[str], Awaitable[None]]) -> None:
-        """``complete(name)`` completes the upload of a managed key that another process has left unfinished. It is
-        called when the platform refuses the key in use."""
-        self._session.signing_key.complete_upload = complete
+    def use_signing_key(self, key: RequestKey) -> None:
+        """Signs with this managed key from now on."""
+        self._session.signing_key.use(key)
 
-    async def accepts_signing_key(self, key: RequestKey) -> bool:
-        """Whether the platform accepts this key's signatures, tried with a read (``GET /webhooks``). If so, this client
-        signs with it from now on. Raises PlatformError where no answer decides it."""
+    # --- blockchains -----------------------------------------------------------------------------------------------
 
-        async def read_() -> bool:
-            try:
-                await self._session.call("GET", ("webhooks",))
-            except Refusal as refusal:
-                if refusal.code in ("request_signature_refused", "platform_unauthorized"):
-                    return False
-                raise
-            return True
-
-        return await self._session.signing_key.accepts(key, read_)
-
-    async def revoke_signing_key(self, *, key: str) -> None:
-        """``DELETE /auth/signing``, with no other request under way. The managed key is read again for the next
-        request."""
-        async with self._session.signing_key.held():
-            await self._session.signing_key.refresh()
-            await self.remove_signing_key(key=key)
-            self._session.signing_key.use(None)
-
-    async def remove_signing_key(self, *, key: str) -> None:
-        """``DELETE /auth/signing``."""
-        await self._session.call("DELETE", ("auth", "signing"), key=key)
+    async def chains(self) -> list[str]:
+        """``GET /chains``: the blockchains that the platform supports, as CAIP-2 identifiers of any namespace."""
+        return await read_all(self._session, self._settings, ("chains",), ChainWire, lambda chain: chain.id)
 
     # --- webhooks --------------------------------------------------------------------------------------------------
 

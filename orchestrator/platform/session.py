@@ -93,7 +93,6 @@ class Session:
 
     async def close(self) -> None:
         await self.tokens.close()
-        await self.signing_key.close()
         await self._http.close()
 
     # --- calls -----------------------------------------------------------------------------------------------------
@@ -221,7 +220,8 @@ class Session:
     ) -> tuple[Answer, RequestSigner | None, timedelta]:
         """The answer, what the request was signed with, and the offset that its signature was dated by."""
         complete = headers | {"Authorization": f"Bearer {token}"}
-        async with self.signing_key.in_use() as signer, permit():
+        signer = await self.signing_key.signer(needed=not call.path.startswith(f"{self._path}/auth/"))
+        async with permit():
             followed = self.platform_clock.followed
             if signer is not None:
                 complete = signer.sign(call.method, url, complete, content, created=self.platform_clock.signing_time())

@@ -62,7 +62,7 @@ class PlatformSettings:
     signing_key_pem: SecretStr
     """PEM text of the P-384 private key that signs requests."""
     signing_key_id: str
-    """What ``PUT /auth/signing`` answered. Empty: requests go unsigned, which only the upload of a first key needs."""
+    """What the platform calls it. Empty: requests go unsigned, which only the upload of a first key needs."""
 
     # --- silent in the documentation ---
     covered_components: tuple[str, ...] = DEFAULT_COMPONENTS
@@ -82,10 +82,6 @@ class PlatformSettings:
     page_size: int = 100
     cursor_parameter: str = "cursor"
     cursor_field: str = "nextCursor"
-    signing_key_field: str = "publicKey"
-    """The field of ``PUT /auth/signing`` that carries the PEM, base64-encoded again."""
-    signing_key_id_field: str = "keyId"
-    """The field of its answer that carries the key id."""
 
     # --- ours ---
     timeout_seconds: float = 30.0

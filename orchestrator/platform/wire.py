@@ -23,6 +23,7 @@ from orchestrator.ports.platform import PlatformAccount, PlatformCard, PlatformC
 __all__ = [
     "AccountWire",
     "CardWire",
+    "ChainWire",
     "ChallengeWire",
     "CreatedAccountWire",
     "CustomerWire",
@@ -201,6 +202,13 @@ class CardWire(_Wire):
 
     def card(self) -> PlatformCard:
         return PlatformCard(id=self.id, status=self.status)
+
+
+class ChainWire(_Wire):
+    """A blockchain that the platform supports."""
+
+    id: Short
+    """CAIP-2."""
 
 
 class WebhookWire(_Wire):

@@ -50,7 +50,7 @@ class RequestKey(Protocol):
 
     @property
     def key_id(self) -> str:
-        """What ``PUT /auth/signing`` answered."""
+        """What the platform calls it."""
         ...
 
     def sign(self, data: bytes) -> bytes:
@@ -59,19 +59,10 @@ class RequestKey(Protocol):
 
 
 class RequestKeySource(Protocol):
-    """Where managed request-signing keys are kept (``key_folder.RequestKeyFolder``). Both methods block."""
+    """Where managed request-signing keys are kept (``key_folder.RequestKeyFolder``)."""
 
-    def current(self, *, refused: str | None = None) -> RequestKey | None:
-        """The key to sign with, opened; None where there is none. ``refused``: the id of a key that the platform no
-        longer accepts. Then this waits for a change that is under way, and returns another key or None.
-
-        Raises KeyUnavailable.
-        """
-        ...
-
-    def unfinished(self) -> str | None:
-        """The name of a key whose upload was begun and not completed. Its process has died if nobody holds the lock on
-        changes."""
+    def current(self) -> RequestKey | None:
+        """The key to sign with, opened; None where there is none. Blocks. Raises KeyUnavailable."""
         ...
 
 

@@ -13,7 +13,8 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+import uuid
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Literal, NoReturn, get_args
 
@@ -37,10 +38,11 @@ MAX_BYTES: Final = 16 * 1024
 WORK_FACTOR: Final = 2**17
 """scrypt's N for new files (r 8, p 1): 128 MiB and about half a second."""
 _FACTORS: Final = (2**10, 2**20)
-_SHORT: Final = re.compile(r"[\x20-\x7e]{1,500}")
+NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+KEY_ID: Final = re.compile(r"[\x20-\x7e]{1,500}")
+"""What is taken for a platform's id of a key. Published is a UUID; what a platform answers may be another text."""
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Action = Literal["created", "uploaded", "rotated", "revoked"]
 """What was done with a key, in the journal's words."""
 
@@ -51,11 +53,11 @@ class State(StrEnum):
     CREATED = "created"
     """Only in this file: the platform does not know it."""
     UPLOADING = "uploading"
-    """``PUT /auth/signing`` is about to be sent, or was sent, with the file's idempotency key and no other."""
+    """``PUT /auth/signing`` is about to be sent, or was sent, under the file's id."""
     CURRENT = "current"
-    """The platform's key. Of two, the one with the higher generation."""
+    """What requests are signed with. Of two, the one with the higher generation."""
     REVOKING = "revoking"
-    """``DELETE /auth/signing`` is about to be sent, or was sent."""
+    """``DELETE /auth/signing`` is about to be sent, or was sent. So is a current key that another has replaced."""
     RETIRED = "retired"
     """Another key took its place. Its private half was deleted."""
     REVOKED = "revoked"
@@ -73,13 +75,13 @@ class RequestKeyFile:
     fingerprint: str
     """SHA-256 of the public key's DER, 64 hex digits."""
     generation: int
-    """Grows with each upload; 0 before the first."""
+    """Grows with each key that comes into use; 0 before."""
     created_at: str
     changed_at: str
     key_id: str | None = None
-    """What the platform calls it."""
-    idempotency_key: str | None = None
-    """Of the request that is under way."""
+    """What the platform calls it, or will: chosen here. None in files of earlier releases before their upload."""
+    replaces: str | None = None
+    """The id of the settings' own key, which is to be removed at the platform once this key is in use."""
     unrecorded: tuple[Action, ...] = ()
     """What was done with it and is not in the journal yet."""
     approvals: tuple[str, ...] = ()
@@ -99,7 +101,7 @@ class RequestKeyFile:
             "createdAt": self.created_at,
             "changedAt": self.changed_at,
             "keyId": self.key_id,
-            "idempotencyKey": self.idempotency_key,
+            "replaces": self.replaces,
             "unrecorded": list(self.unrecorded),
             "approvals": list(self.approvals),
             "privateKey": self.locked,
@@ -125,6 +127,7 @@ def generate(
         generation=0,
         created_at=now,
         changed_at=now,
+        key_id=str(uuid.uuid4()),
         unrecorded=("created",),
         locked={
             "kdf": "scrypt",
@@ -179,7 +182,7 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
     if not isinstance(document, dict) or document.get("version") != 1:
         _unreadable(where, "a JSON object of version 1", f"{len(data)} bytes that are none")
     texts = {
-        "name": r"[a-z0-9][a-z0-9._-]{0,63}",
+        "name": NAME.pattern,
         "state": "|".join(State),
         "publicKey": r"[\x0a\x20-\x7e]{1,2000}",
         "fingerprint": r"[0-9a-f]{64}",
@@ -209,8 +212,8 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
         generation=generation,
         created_at=document["createdAt"],
         changed_at=document["changedAt"],
-        key_id=_optional(document.get("keyId"), _SHORT, "keyId", where),
-        idempotency_key=_optional(document.get("idempotencyKey"), _UUID, "idempotencyKey", where),
+        key_id=_key_id(document, "keyId", where),
+        replaces=_key_id(document, "replaces", where),
         unrecorded=tuple(unrecorded),
         approvals=tuple(approvals),
         locked=_locked(document.get("privateKey"), where),
@@ -222,18 +225,10 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
     return file
 
 
-def without_private(file: RequestKeyFile, state: State) -> RequestKeyFile:
-    """The file of a key that is out of use for good."""
-    return replace(file, state=state, idempotency_key=None, locked=None)
-
-
 def _require_whole(file: RequestKeyFile, where: str) -> None:
-    under_way = file.state in (State.UPLOADING, State.REVOKING)
-    if under_way != (file.idempotency_key is not None):
-        _unreadable(where, f"{'an' if under_way else 'no'} idempotency key in state {file.state.value}", "the opposite")
     if file.state in (State.CURRENT, State.REVOKING) and file.key_id is None:
         _unreadable(where, f"a key id in state {file.state.value}", "none")
-    if file.state in (State.UPLOADING, State.CURRENT, State.REVOKING, State.CREATED) and file.locked is None:
+    if file.state not in (State.RETIRED, State.REVOKED) and file.locked is None:
         _unreadable(where, f"the private half in state {file.state.value}", "none")
 
 
@@ -255,16 +250,7 @@ def _locked(value: object, where: str) -> dict[str, Any] | None:
         salt = nonce = ciphertext = b""
     if len(salt) != 32 or len(nonce) != 12 or not 64 <= len(ciphertext) <= 2000:
         _unreadable(where, "salt, nonce and ciphertext of their sizes", "others")
-    return {
-        "kdf": "scrypt",
-        "n": n,
-        "r": 8,
-        "p": 1,
-        "salt": salt.hex(),
-        "cipher": "aes-256-gcm",
-        "nonce": nonce.hex(),
-        "ciphertext": base64.b64encode(ciphertext).decode("ascii"),
-    }
+    return {name: value[name] for name in ("kdf", "n", "r", "p", "salt", "cipher", "nonce", "ciphertext")}
 
 
 def _derive(password: Secret, salt: bytes, n: int) -> bytes:
@@ -286,8 +272,9 @@ def _spki(pem: str, where: str) -> bytes:
     return _der(key)
 
 
-def _optional(value: object, pattern: re.Pattern[str], name: str, where: str) -> str | None:
-    if value is not None and (not isinstance(value, str) or pattern.fullmatch(value) is None):
+def _key_id(document: dict[str, Any], name: str, where: str) -> str | None:
+    value = document.get(name)
+    if value is not None and (not isinstance(value, str) or KEY_ID.fullmatch(value) is None):
         _unreadable(where, f"{name} as this release writes it", "another value")
     return value
 

@@ -3,17 +3,16 @@
     KEYSTORE/request/     0700
       NAME.json           0600  see ``key_file``
       .lock               held while a file is written
-      .change             held while the platform's key is changed, until the change is complete
+      .change             held while the platform's keys are changed, until the change is complete
 
-Every step of a change is written to the files before it is done, so that another process can complete what a killed one
-has begun. A private half is decrypted once in a process.
+Every step of a change is written to the files before it is done, so that the next command can complete what a killed
+one has begun. A private half is decrypted once in a process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -25,31 +24,25 @@ from typing import Final, NoReturn
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from filelock import FileLock, Timeout
 
 from orchestrator import files
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.passwords import PasswordSource
 from orchestrator.request_signing import key_file
-from orchestrator.request_signing.change_lock import Change, ChangeLock
 from orchestrator.request_signing.key_file import Action, RequestKeyFile, State
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _IN_USE: Final = (State.CURRENT, State.REVOKING)
 
 
 class OpenedRequestKey:
     """A request-signing key that can sign. Never shown, pickled or copied. Safe to use from several threads."""
 
-    __slots__ = ("_key", "_key_id")
+    __slots__ = ("_key", "key_id")
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, key_id: str) -> None:
         self._key = key
-        self._key_id = key_id
-
-    @property
-    def key_id(self) -> str:
-        """The platform's id of it."""
-        return self._key_id
+        self.key_id = key_id
 
     def sign(self, data: bytes) -> bytes:
         """ECDSA over SHA-384 as RFC 9421 wants it: r and s, 48 bytes each."""
@@ -57,7 +50,7 @@ class OpenedRequestKey:
         return r.to_bytes(48, "big") + s.to_bytes(48, "big")
 
     def __repr__(self) -> str:
-        return f"OpenedRequestKey(key_id={self._key_id!r})"
+        return f"OpenedRequestKey(key_id={self.key_id!r})"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("a request-signing key can be neither pickled nor copied")
@@ -66,8 +59,7 @@ class OpenedRequestKey:
 class RequestKeyFolder:
     """The request-signing keys of a keystore. Everything here blocks; safe to use from several threads.
 
-    ``patience``: seconds that ``current`` waits for a change by another process. ``work_factor``:
-    scrypt's N for new files (lower it only for tests and devnets).
+    ``work_factor``: scrypt's N for new files (lower it only for tests and devnets).
     """
 
     def __init__(
@@ -75,14 +67,11 @@ class RequestKeyFolder:
         keystore: Path,
         passwords: PasswordSource,
         *,
-        patience: float = 30.0,
         work_factor: int = key_file.WORK_FACTOR,
     ) -> None:
         self.path = keystore / "request"
         self._keystore = keystore
         self._passwords = passwords
-        self._patience = patience
-        self._change = ChangeLock(self.path / ".change")
         self._work_factor = work_factor
         self._opened: dict[str, ec.EllipticCurvePrivateKey] = {}
         self._lock = threading.Lock()
@@ -93,7 +82,7 @@ class RequestKeyFolder:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def list(self) -> tuple[RequestKeyFile, ...]:
-        """All keys by name; needs no password. Of several current keys all but the newest show as retired.
+        """All keys by name; needs no password. Of several current keys all but the newest show as being revoked.
 
         Raises KeyUnavailable for the first file that cannot be read, naming it.
         """
@@ -102,7 +91,7 @@ class RequestKeyFolder:
             raise unreadable[0]
         newest = _newest(found)
         return tuple(
-            replace(file, state=State.RETIRED) if file.state is State.CURRENT and file is not newest else file
+            replace(file, state=State.REVOKING) if file.state is State.CURRENT and file is not newest else file
             for file in found
         )
 
@@ -127,22 +116,20 @@ class RequestKeyFolder:
         return newest
 
     def unfinished(self) -> str | None:
-        """The name of a key whose upload was begun and not completed."""
-        found, _ = self._scan()
-        return next((file.name for file in found if file.state is State.UPLOADING), None)
+        """The name of a key whose upload was begun and is not complete: it is not in use yet, or what it has replaced
+        is still there, or the journal has not heard of it."""
+        found = self.list()
+        for file in found:
+            replaced = any(other.state is State.REVOKING for other in found) or file.replaces is not None
+            unrecorded = "uploaded" in file.unrecorded or "rotated" in file.unrecorded
+            if file.state is State.UPLOADING or (file.state is State.CURRENT and (replaced or unrecorded)):
+                return file.name
+        return None
 
-    def current(self, *, refused: str | None = None) -> OpenedRequestKey | None:
-        """The key to sign with, opened; None where there is none.
-
-        ``refused``: the id of a key that the platform no longer accepts. Then this waits for a change that is under
-        way, in any process, and returns another key or None. Raises KeyUnavailable.
-        """
-        if refused is not None and self.path.is_dir():
-            self._change.await_free(self._patience)
+    def current(self) -> OpenedRequestKey | None:
+        """The key to sign with, opened; None where there is none. Raises KeyUnavailable."""
         file = self.in_use()
-        if file is None or file.key_id is None or file.key_id == refused:
-            return None
-        return OpenedRequestKey(self._private(file), file.key_id)
+        return None if file is None else OpenedRequestKey(self._private(file), file.key_id or "")
 
     def open(self, name: str, key_id: str = "") -> OpenedRequestKey:
         """This key, opened, under an id that the platform may know it by; for a trial. Raises KeyUnavailable."""
@@ -154,8 +141,9 @@ class RequestKeyFolder:
     def create(self, name: str) -> RequestKeyFile:
         """Creates a key. Raises SettingsError (``key_name``, ``key_exists``) or KeyUnavailable."""
         path = self._path_of(name)
+        taken = SettingsError(f"a request-signing key {name!r} is in {self.path} already", code="key_exists")
         if os.path.lexists(path):
-            raise self._taken(name)
+            raise taken
         files.make_private_folder(self._keystore, "keystore folder")
         files.make_private_folder(self.path, "folder of request-signing keys")
         password = self._passwords.password(f"request-signing key {name} (new)", confirm=True)
@@ -164,66 +152,74 @@ class RequestKeyFolder:
             try:
                 files.create(path, file.encode())
             except FileExistsError:
-                raise self._taken(name) from None
+                raise taken from None
         with self._lock:
             self._opened[file.fingerprint] = private
         return file
 
-    def try_change(self) -> Change | None:
-        """The lock on changes of the platform's key, or None while another process holds it. Needs the folder."""
-        return self._change.try_take()
+    def try_change(self) -> FileLock | None:
+        """The lock on changes of the platform's keys, or None while another process holds it; it ends with its process.
 
-    def intend_upload(self, name: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
-        """Writes the intent to upload the key to its file, with the idempotency key for that and the ids of the
-        approvals. Needs the lock on changes."""
-        with self._writing(name, State.CREATED) as file:
-            found, _ = self._scan()
+        Raises KeyUnavailable: where there are no keys yet, ``key_not_found``.
+        """
+        if not files.require_private_folder(self.path, "folder of request-signing keys"):
+            raise KeyUnavailable(f"there is no request-signing key in {self.path}", code="key_not_found")
+        # No soft lock where the file system has no locks: that one would outlive its process.
+        lock = FileLock(self.path / ".change", timeout=0, mode=0o600, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            return None
+        except OSError as error:
+            raise KeyUnavailable(f"{lock.lock_file}: {error.strerror or error}", code="keystore_unwritable") from None
+        return lock
+
+    def intend_upload(self, name: str, approvals: tuple[str, ...] = (), *, replaces: str = "") -> RequestKeyFile:
+        """Writes the intent to upload the key to its file, with the ids of the approvals, and the id of the settings'
+        own key if they have one. Once it is written it stays as it is."""
+        with self._writing(name, State.CREATED, State.UPLOADING) as file:
+            if file.state is State.UPLOADING and file.key_id is not None:
+                return file
             return self._replace(
                 file,
                 state=State.UPLOADING,
-                idempotency_key=str(uuid.uuid4()),
-                generation=1 + max((other.generation for other in found), default=0),
-                approvals=approvals,
+                key_id=file.key_id or str(uuid.uuid4()),
+                replaces=replaces if key_file.KEY_ID.fullmatch(replaces) else None,
+                approvals=file.approvals or approvals,
             )
 
-    def withdraw_upload(self, name: str) -> RequestKeyFile:
-        """Withdraws the intent: the platform has surely not taken the key."""
+    def switch(self, name: str, key_id: str, action: Action) -> RequestKeyFile:
+        """From now on this key signs, in every process. Of two current keys the one with the higher generation counts,
+        so there is no moment without one."""
         with self._writing(name, State.UPLOADING) as file:
-            return self._replace(file, state=State.CREATED, idempotency_key=None, approvals=())
-
-    def switch(self, name: str, key_id: str, action: Action, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
-        """From now on this key signs, in every process; the keys before it lose their private half.
-
-        The new key's file is written first: of two current keys the one with the higher generation counts.
-        ``approvals``: those that were needed besides the upload's own.
-        """
-        with self._writing(name, State.UPLOADING) as file:
-            current = self._replace(
+            found, _ = self._scan()
+            return self._replace(
                 file,
                 state=State.CURRENT,
                 key_id=key_id,
-                idempotency_key=None,
+                generation=1 + max(other.generation for other in found),
                 unrecorded=(*file.unrecorded, action),
-                approvals=(*file.approvals, *approvals),
             )
-            self._retire_older(current)
-            return current
+
+    def forget_replaced(self, name: str) -> RequestKeyFile:
+        """The settings' own key that this one has replaced was removed at the platform."""
+        with self._writing(name, *State) as file:
+            return self._replace(file, replaces=None)
 
     def intend_revocation(self, name: str, approvals: tuple[str, ...] = ()) -> RequestKeyFile:
         """Writes the intent to remove the key at the platform to its file, with the ids of the approvals."""
         with self._writing(name, State.CURRENT) as file:
-            return self._replace(file, state=State.REVOKING, idempotency_key=str(uuid.uuid4()), approvals=approvals)
+            return self._replace(file, state=State.REVOKING, approvals=approvals)
 
-    def withdraw_revocation(self, name: str) -> RequestKeyFile:
-        """Withdraws the intent: the platform has surely not removed the key."""
-        with self._writing(name, State.REVOKING) as file:
-            return self._replace(file, state=State.CURRENT, idempotency_key=None, approvals=())
-
-    def revoke(self, name: str) -> RequestKeyFile:
-        """The key was removed at the platform, or was never there: this deletes its private half."""
-        with self._writing(name, State.REVOKING, State.CREATED) as file:
-            gone = key_file.without_private(file, State.REVOKED)
-            return self._replace(gone, state=State.REVOKED, unrecorded=(*file.unrecorded, "revoked"))
+    def end(self, name: str) -> RequestKeyFile:
+        """The key was removed at the platform, or was never there: this deletes its private half. A key that another
+        has replaced is retired; any other was revoked."""
+        with self._writing(name, State.CREATED, State.UPLOADING, State.CURRENT, State.REVOKING) as file:
+            with self._lock:
+                self._opened.pop(file.fingerprint, None)
+            if file.state is State.CURRENT:
+                return self._replace(file, state=State.RETIRED, locked=None)
+            return self._replace(file, state=State.REVOKED, locked=None, unrecorded=(*file.unrecorded, "revoked"))
 
     def drop_recorded_change(self, name: str) -> RequestKeyFile:
         """Removes the oldest entry of ``unrecorded``: it is in the journal now."""
@@ -248,15 +244,11 @@ class RequestKeyFolder:
 
     @staticmethod
     def _load(path: Path) -> RequestKeyFile:
-        what = "request-signing key file"
-        data = files.read_private(
-            path, what, max_bytes=key_file.MAX_BYTES, follow_symlinks=False, code="keystore_unreadable"
-        )
+        what, code = "request-signing key file", "keystore_unreadable"
+        data = files.read_private(path, what, max_bytes=key_file.MAX_BYTES, follow_symlinks=False, code=code)
         file = key_file.decode(data, f"{what} {path}")
         if file.name != path.stem:
-            raise KeyUnavailable(
-                f"{what} {path}: expected the key of that name, got {file.name!r}", code="keystore_unreadable"
-            )
+            raise KeyUnavailable(f"{what} {path}: expected the key of that name, got {file.name!r}", code=code)
         return file
 
     def _private(self, file: RequestKeyFile) -> ec.EllipticCurvePrivateKey:
@@ -289,24 +281,13 @@ class RequestKeyFolder:
         files.replace(self._path_of(file.name), fresh.encode())
         return fresh
 
-    def _retire_older(self, current: RequestKeyFile) -> None:
-        found, _ = self._scan()
-        for other in found:
-            if other.name != current.name and other.state in _IN_USE and other.generation < current.generation:
-                self._replace(key_file.without_private(other, State.RETIRED))
-                with self._lock:
-                    self._opened.pop(other.fingerprint, None)
-
     def _path_of(self, name: str) -> Path:
-        if _NAME.fullmatch(name) is None:
+        if key_file.NAME.fullmatch(name) is None:
             raise SettingsError(
                 f"key name: expected 1 to 64 of a-z 0-9 . _ - and a letter or digit first, got {ascii(name)[:80]}",
                 code="key_name",
             )
         return self.path / f"{name}.json"
-
-    def _taken(self, name: str) -> SettingsError:
-        return SettingsError(f"a request-signing key {name!r} is in {self.path} already", code="key_exists")
 
 
 def _newest(found: tuple[RequestKeyFile, ...]) -> RequestKeyFile | None:

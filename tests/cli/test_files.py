@@ -271,7 +271,6 @@ WRITES = {"write_text", "write_bytes", "mkstemp", "NamedTemporaryFile", "mknod"}
 MAY_WRITE = {
     "files.py": "the one place",
     "signers/signing_log.py": "appends",
-    "request_signing/change_lock.py": "a lock, without content",
     "journal/in_flight.py": "two locks, without content",
     "cli/streams.py": "/dev/null",
     "devnet/anvil.py": "the node's log, where a test names a file",

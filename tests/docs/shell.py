@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.devnet.toolchain import user_cache
+from tests.departures import none_told
 from tests.docs.markdown import Command, missing
 
 SECONDS = 800
@@ -44,6 +45,7 @@ class Shell:
             text=True,
             timeout=SECONDS,
         )
+        none_told(done.stderr)
         ended = re.split(r"<<< exit (\d+) >>>\n", done.stdout)
         outputs, codes = ended[0::2], [int(code) for code in ended[1::2]]
         assert len(codes) == len(commands), f"the shell ended early: {done.stdout[-500:]} {done.stderr[-2000:]}"

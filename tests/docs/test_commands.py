@@ -14,6 +14,7 @@ import pytest
 from orchestrator.devnet.remote import announced
 from orchestrator.policy.document import Policy, parse_policy
 from orchestrator.settings import load_settings
+from tests.departures import none_told
 from tests.docs.markdown import DOCUMENTS, ROOT, Block, Command, blocks, consoles, missing, text
 from tests.docs.shell import Shell
 from tests.e2e.commands import wait_for
@@ -77,8 +78,9 @@ def test_the_devnet_in_the_other_terminal(tmp_path):
         assert missing(command.output, screen.read_text()) is None
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
+    none_told(stderr)
 
 
 @full

@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +40,8 @@ from orchestrator.passwords import NoPassword
 from orchestrator.platform.subscription import subscribe
 from orchestrator.settings import Settings
 from orchestrator.signers.keyring import Keyring
+from tests.departures import deliberate
+from tests.oversight.request_key_process import NoJournal
 from tests.signers.backends_pkcs11 import SoftToken, unavailable
 from tests.signers.conformance import must_run
 
@@ -248,7 +250,7 @@ async def test_the_key_that_has_signed_is_named_and_not_the_one_that_the_setting
     files = make_request_keys(settings)
     files.create("managed")
     async with make_platform(settings, files) as client:
-        uploaded = await RequestKeyChanges(client, files).upload("managed")
+        uploaded = await RequestKeyChanges(client, files, NoJournal()).upload("managed")
     checks = {check.name: check for check in await examine(settings)}
     assert [name for name, check in checks.items() if not check.ok] == ["request_key"]
     assert uploaded.key_id != settings.signing_key_id
@@ -278,6 +280,24 @@ async def test_a_clock_that_differs_from_the_platforms(
     found = await failing(orchestrator_settings)
     assert "3600 s behind" in found["clock"].detail or "3599 s behind" in found["clock"].detail
     assert "NTP" in (found["clock"].fix or "")
+
+
+async def test_a_chain_that_the_platform_does_not_support(
+    orchestrator_settings: Settings, platform: SimulatorThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {check.name: check.detail for check in await examine(orchestrator_settings)}
+    assert told["chain_supported"] == "the platform supports eip155:31337"
+    # As behind a platform that has no such call, or that fails: no failure of ours.
+    platform.fault("status", status=404, method="GET", path="/chains$")
+    told = {check.name: (check.ok, check.detail) for check in await examine(orchestrator_settings)}
+    assert told["chain_supported"] == (True, "which chains the platform supports cannot be told (not_found)")
+    state = platform.simulator.platform
+    monkeypatch.setattr(state, "config", replace(state.config, chain_id=300))
+    found = await failing(orchestrator_settings)
+    assert set(found) == {"chain_supported"}
+    assert "eip155:31337" in found["chain_supported"].detail
+    assert "eip155:300" in found["chain_supported"].detail
+    assert "ORCHESTRATOR_RPC_URL" in (found["chain_supported"].fix or "")
 
 
 async def test_another_chain_than_the_journals(orchestrator_settings: Settings) -> None:
@@ -415,6 +435,7 @@ async def test_a_full_disk_and_a_place_without_locks(
 
 
 async def test_an_rpc_that_answers_nonsense(orchestrator_settings: Settings, platform: SimulatorThread) -> None:
-    found = await failing(changed(orchestrator_settings, rpc_url=platform.url))
+    with deliberate():
+        found = await failing(changed(orchestrator_settings, rpc_url=platform.url))
     assert {"rpc", "chain_id", "chain_clock", "finality", "factory"} == set(found)
     assert all(check.fix for check in found.values())

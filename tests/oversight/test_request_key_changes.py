@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import pickle
 import uuid
 
@@ -14,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import SecretStr
 
-from orchestrator.connect import client_with_request_keys
 from orchestrator.devnet.simulator import Options, Simulator, SimulatorConfig
 from orchestrator.errors import Disposition, KeyUnavailable, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.oversight.request_key_changes import RequestKeyChanges
@@ -52,8 +52,8 @@ class Programme:
         self.journal = Records()
         self.events = self.journal.events
 
-    def files(self, **changes):
-        return RequestKeyFolder(self.folder, FixedPassword(Secret(PASSWORD)), work_factor=LIGHT, **changes)
+    def files(self):
+        return RequestKeyFolder(self.folder, FixedPassword(Secret(PASSWORD)), work_factor=LIGHT)
 
     def settings(self, *, static=False, **changes):
         found = self.programme.credentials
@@ -69,7 +69,7 @@ class Programme:
         return PlatformSettings(**(values | changes))
 
     def client(self, files=None, **changes):
-        return client_with_request_keys(self.settings(**changes), files or self.files())
+        return PlatformClient(self.settings(**changes), request_keys=files or self.files())
 
     def changes(self, client, files=None):
         return RequestKeyChanges(client, files or self.files(), self.journal)
@@ -108,10 +108,10 @@ async def test_from_the_settings_own_key_to_a_managed_one_and_to_none(programme)
     async with programme.client(files, static=True) as client:
         changes = programme.changes(client, files)
         created = files.create("first")
-        assert (created.state, created.key_id, created.generation) == ("created", None, 0)
+        assert (created.state, created.generation) == ("created", 0)
         assert programme.active() == [programme.programme.credentials.signing_key_id]
         current = await changes.upload("first")
-        assert programme.active() == [current.key_id]
+        assert programme.active() == [current.key_id] == [created.key_id]
         assert await changes.upload("first") == current, "done already"
         assert await client.webhooks() == [], "the client that uploaded goes on with the new key"
     async with programme.client() as client:
@@ -134,14 +134,14 @@ async def test_from_the_settings_own_key_to_a_managed_one_and_to_none(programme)
         await changes.upload("fourth")
         assert await client.webhooks() == []
     assert programme.events == [
-        ("created", "first", None),
+        ("created", "first", current.key_id),
         ("uploaded", "first", current.key_id),
-        ("created", "first-2", None),
+        ("created", "first-2", second.key_id),
         ("rotated", "first-2", second.key_id),
-        ("created", "third", None),
+        ("created", "third", third.key_id),
         ("rotated", "third", third.key_id),
         ("revoked", "third", third.key_id),
-        ("created", "fourth", None),
+        ("created", "fourth", programme.active()[0]),
         ("uploaded", "fourth", programme.active()[0]),
     ]
 
@@ -169,50 +169,59 @@ async def test_a_process_with_the_old_key_goes_on_with_the_new_one(managed):
         assert len(await static.webhooks()) == 3, "a key of the settings that was replaced gives way to the managed one"
 
 
-async def test_a_request_that_meets_the_middle_of_a_change_waits_for_its_end(managed):
+async def test_no_request_is_refused_while_two_keys_overlap(managed):
+    """The platform's answer to the removal of the old key comes late: until then both keys sign."""
     async with managed.client() as other, managed.client() as client:
         await other.webhooks()
-        managed.simulator.fault("delay_after", seconds=0.4, count=1, method="PUT", path="/auth/signing")
+        managed.simulator.fault("delay_before", seconds=0.3, count=1, method="DELETE", path="/auth/signing")
         rotation = asyncio.create_task(managed.changes(client).rotate())
-        before = managed.active()
-        while managed.active() == before:
+        while len(managed.active()) < 2:
             await asyncio.sleep(0.01)
-        # The platform has the new key, its answer is not there yet, and the files know only the old one.
-        assert managed.files().unfinished() == "first-2"
-        results = await asyncio.gather(*(other.webhooks() for _ in range(20)))
-        assert results == [[]] * 20
+        assert await asyncio.gather(*(one.webhooks() for one in (other, client) for _ in range(20))) == [[]] * 40
+        assert len(managed.active()) == 2
         await rotation
+        assert len(managed.active()) == 1
+    assert [one for one in managed.simulator.records()["requests"] if one["status"] == 401] == []
 
 
-async def test_a_request_of_the_same_client_is_held_during_the_exchange(managed):
+async def test_the_order_of_a_rotation(managed):
+    """The id is in the journal before the platform hears of it; the old key ends after the new one was proven."""
+    before = managed.files().get("first").key_id
+    managed.simulator.fault("status", count=1, status=500, method="PUT", path="/auth/signing")
     async with managed.client() as client:
-        await client.webhooks()
-        managed.simulator.fault("delay_after", seconds=0.3, count=1, method="PUT", path="/auth/signing")
+        seen = len(managed.simulator.records()["requests"])
         rotation = asyncio.create_task(managed.changes(client).rotate())
-        while managed.files().unfinished() is None:
-            await asyncio.sleep(0.01)
-        assert await asyncio.gather(*(client.webhooks() for _ in range(20))) == [[]] * 20
-        await rotation
-    refused = [one for one in managed.simulator.records()["requests"] if one["status"] == 401]
-    assert refused == []
+        while not managed.events:
+            await asyncio.sleep(0)
+        key_id = managed.files().get("first-2").key_id
+        assert managed.events == [("created", "first-2", key_id)]
+        assert managed.active() == [before]
+        assert (await rotation).key_id == key_id
+    sent = [(one["method"], one["path"]) for one in managed.simulator.records()["requests"][seen:]]
+    assert [one for one in sent if one[1] != "/v1/auth/token"] == [
+        ("PUT", "/v1/auth/signing"),
+        ("PUT", "/v1/auth/signing"),
+        ("GET", "/v1/webhooks"),
+        ("DELETE", "/v1/auth/signing"),
+    ]
 
 
-@pytest.mark.parametrize("fault", ["drop_before", "drop_after", "malformed_json"])
-async def test_a_lost_answer_is_asked_for_again_with_the_same_idempotency_key(managed, fault):
+@pytest.mark.parametrize("fault", ["drop_before", "drop_after"])
+async def test_a_lost_answer_is_simply_repeated(managed, fault):
     before = managed.active()
     managed.simulator.fault(fault, count=2, method="PUT", path="/auth/signing")
     async with managed.client() as client:
         rotated = await managed.changes(client).rotate()
         assert await client.webhooks() == []
     assert managed.active() == [rotated.key_id] != before
-    keys = {one["idempotency_key"] for one in managed.uploads() if one["id"] > 3}
-    assert managed.events == [("created", "first-2", None), ("rotated", "first-2", rotated.key_id)]
-    assert len(keys) <= 2
+    assert [one["method"] for one in managed.uploads()] == ["PUT", "DELETE", *["PUT"] * 3, "DELETE"]
+    assert managed.events == [("created", "first-2", rotated.key_id), ("rotated", "first-2", rotated.key_id)]
 
 
 async def test_the_first_key_s_lost_answer_is_asked_for_again_unsigned(programme):
     async with programme.client(static=True) as client:
-        await client.remove_signing_key(key=str(uuid.uuid4()))
+        own = programme.programme.credentials.signing_key_id
+        await client.remove_signing_key(own, key=str(uuid.uuid4()))
     programme.simulator.fault("drop_after", count=2, method="PUT", path="/auth/signing")
     async with programme.client() as client:
         changes = programme.changes(client)
@@ -221,98 +230,159 @@ async def test_the_first_key_s_lost_answer_is_asked_for_again_unsigned(programme
         assert await client.webhooks() == []
 
 
-async def test_an_upload_whose_process_died_is_completed_by_the_next_command_or_request(managed):
-    """Died before the request, and died after it: both look the same from here."""
-    for sent in ("unsent", "sent"):
-        async with managed.client() as serving, managed.client() as client:
-            await serving.webhooks()
-            files = managed.files()
-            name = f"left-{sent}"
-            files.create(name)
-            file = files.intend_upload(name)
-            if sent == "sent":
-                await client.upload_signing_key(file.public_key, key=file.idempotency_key)
-                assert await serving.webhooks() == [], "a request completes it where its own key is refused"
-                assert managed.files().get(name).state == "current"
-            else:
-                assert await serving.webhooks() == []
-                assert managed.files().get(name).state == "uploading", "the old key serves: nobody interferes"
-            changes = managed.changes(client)
-            with_name = await changes.rotate()
-            assert (with_name.name == name) is (sent == "unsent")
-    assert [event for event in managed.events if event[1] in ("left-unsent", "left-sent")] == [
-        ("created", "left-unsent", None),
-        ("rotated", "left-unsent", managed.files().get("left-unsent").key_id),
-        ("created", "left-sent", None),
-        ("rotated", "left-sent", managed.files().get("left-sent").key_id),
-    ]
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("command", ["upload", "rotate", "another rotation", "revoke"])
+async def test_an_upload_whose_process_died(managed, sent, command):
+    """Died before the request, or after it. The same command completes it, another one is not kept from its own."""
+    files = managed.files()
+    file = files.create("left")
+    files.intend_upload("left")
+    async with managed.client() as serving, managed.client() as client:
+        if sent:
+            await client.upload_signing_key(file.key_id, file.public_key, key=str(uuid.uuid4()))
+        assert await serving.webhooks() == [], "the old key serves"
+        changes = managed.changes(client)
+        match command:
+            case "upload":
+                current = await changes.upload("left")
+            case "rotate":
+                current = await changes.rotate()
+            case "another rotation":
+                current = await changes.rotate("other")
+                assert managed.files().get("left").state == "uploading"
+                assert (await changes.revoke("left")).state == "revoked"
+            case "revoke":
+                assert (await changes.revoke("left")).state == "revoked"
+                current = managed.files().get("first")
+        assert await serving.webhooks() == []
+    assert managed.active() == [current.key_id]
+    assert current.name == {"another rotation": "other", "revoke": "first"}.get(command, "left")
 
 
-async def test_another_key_is_refused_while_one_is_unsettled(managed):
+async def test_what_an_earlier_release_has_left_is_completed(managed):
+    """Its files name an idempotency key, and no id before the platform has answered."""
+
+    def aged(name, **changes):
+        path = managed.folder / "request" / f"{name}.json"
+        older = json.loads(path.read_text()) | changes
+        del older["replaces"]
+        path.write_text(json.dumps(older))
+
+    files = managed.files()
+    for name in ("made", "left"):
+        files.create(name)
+        aged(name, keyId=None, idempotencyKey=None)
+    files.intend_upload("left")
+    aged("left", keyId=None, idempotencyKey=str(uuid.uuid4()), generation=7)
+    first = files.get("first")
+    files.intend_revocation("first")
+    aged("first", idempotencyKey=str(uuid.uuid4()))
+    async with managed.client() as client:
+        assert await client.webhooks() == []
+        changes = managed.changes(client)
+        left = await changes.rotate()
+        assert (left.name, [left.key_id]) == ("left", managed.active())
+        assert (await changes.upload("made")).state == "current"
+        assert await client.webhooks() == []
+    assert {file.name: str(file.state) for file in files.list()} == {
+        "first": "revoked",
+        "left": "retired",
+        "made": "current",
+    }
+    assert ("revoked", "first", first.key_id) in managed.events
+
+
+async def test_an_unfinished_upload_of_an_earlier_release_can_be_given_up(managed):
     files = managed.files()
     files.create("left")
     files.intend_upload("left")
-    files.create("other")
+    path = managed.folder / "request" / "left.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"keyId": None}))
     async with managed.client() as client:
-        changes = managed.changes(client)
-        for work in (changes.upload("other"), changes.rotate("other"), changes.revoke("left")):
-            with pytest.raises(KeyUnavailable) as caught:
-                await work
-            assert caught.value.code == "request_key_pending"
-        assert (await changes.upload("left")).state == "current"
+        assert (await managed.changes(client).revoke("left")).state == "revoked"
+    assert managed.active() == [files.get("first").key_id]
 
 
-class TestWherePlatformIsHarsh:
-    """A platform on which a replaced key does not even sign the repeat of its own replacement."""
-
+class TestWhereThePlatformAnswersWithAnId:
     @pytest.fixture
     def options(self):
-        return Options(replaced_key_repeats=False)
+        return Options(answer_signing=200)
 
-    async def test_the_operator_gives_the_id(self, managed):
-        managed.simulator.fault("drop_after", count=1, method="PUT", path="/auth/signing")
+    @pytest.mark.parametrize("fault", [None, "malformed_json"])
+    async def test_its_id_is_taken(self, managed, fault):
+        if fault is not None:
+            managed.simulator.fault(fault, count=1, method="PUT", path="/auth/signing")
         async with managed.client() as client:
-            changes = managed.changes(client)
-            for _ in range(2):
-                with pytest.raises(KeyUnavailable) as caught:
-                    await changes.rotate()
-                assert (caught.value.code, caught.value.disposition) == ("request_key_uncertain", Disposition.OPERATOR)
-                assert "adopt first-2 --key-id" in caught.value.message
-            with pytest.raises(KeyUnavailable) as caught:
-                await changes.adopt("first-2", "another-id")
-            assert caught.value.code == "request_key_refused"
-            with pytest.raises(SettingsError):
-                await changes.adopt("first-2", "")
-            (key_id,) = managed.active()
-            assert (await changes.adopt("first-2", key_id)).state == "current"
+            rotated = await managed.changes(client).rotate()
             assert await client.webhooks() == []
-        assert managed.events[-1] == ("rotated", "first-2", key_id)
-
-    async def test_what_was_not_taken_is_simply_sent_again(self, managed):
-        managed.simulator.fault("drop_before", count=2, method="PUT", path="/auth/signing")
-        async with managed.client() as client:
-            assert [(await managed.changes(client).rotate()).key_id] == managed.active()
+        assert managed.active() == [rotated.key_id]
+        (created, told) = managed.events
+        assert (created[2] != rotated.key_id, told) == (True, ("rotated", "first-2", rotated.key_id))
 
 
-async def test_an_id_is_adopted_only_if_its_own_signature_is_taken(managed):
-    """The old key still signs here: it must not vouch for the new one."""
-    files = managed.files()
-    files.create("left")
-    files.intend_upload("left")
+async def test_a_key_whose_signatures_are_not_taken_replaces_nothing(managed):
+    before = managed.files().get("first")
+    managed.simulator.fault("status", count=1, status=401, code="signature_wrong", method="GET", path="/webhooks")
     async with managed.client() as client:
+        changes = managed.changes(client)
         with pytest.raises(KeyUnavailable) as caught:
-            await managed.changes(client).adopt("left", str(uuid.uuid4()))
+            await changes.rotate()
         assert caught.value.code == "request_key_refused"
-        assert await client.webhooks() == [], "the old key is back in use"
+        assert managed.files().in_use() == before
+        assert await client.webhooks() == []
+        rotated = await changes.rotate()
+        assert (rotated.name, [rotated.key_id]) == ("first-2", managed.active())
 
 
-async def test_a_refused_upload_leaves_all_as_it_was(managed):
+async def test_an_uploaded_key_of_the_settings_ends_though_nobody_can_try_it_any_more(programme):
+    """Killed between the switch and the end of the settings' key, which the operator has then taken out of them."""
+    files, own = programme.files(), programme.programme.credentials.signing_key_id
+    async with programme.client(static=True) as client:
+        file = files.create("first")
+        files.intend_upload("first", replaces=own)
+        await client.upload_signing_key(file.key_id, file.public_key, key=str(uuid.uuid4()))
+        files.switch("first", file.key_id, "uploaded")
+    assert set(programme.active()) == {own, file.key_id}
+    async with programme.client() as client:
+        assert (await programme.changes(client).upload("first")).replaces is None
+        assert programme.active() == [file.key_id]
+        # And once more where the platform no longer knows it: nobody can say that it is gone.
+        path = programme.folder / "request" / "first.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"replaces": own}))
+        with pytest.raises(PlatformRefused) as caught:
+            await programme.changes(client).upload("first")
+        assert "set ORCHESTRATOR_SIGNING_KEY and ORCHESTRATOR_SIGNING_KEY_ID" in caught.value.fix
+    async with programme.client(static=True) as client:
+        assert (await programme.changes(client).upload("first")).replaces is None
+
+
+async def test_a_key_that_the_settings_never_had_at_the_platform_is_no_obstacle(programme):
+    async with programme.client(static=True, signing_key_id="not-its-id") as client:
+        programme.files().create("first")
+        current = await programme.changes(client).upload("first")
+        assert (current.state, current.replaces) == ("current", None)
+        assert await client.webhooks() == []
+
+
+async def test_a_key_that_is_not_removed_goes_on_signing(managed):
+    managed.simulator.fault("status", count=1, status=403, method="DELETE", path="/auth/signing")
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        with pytest.raises(PlatformRefused):
+            await changes.revoke("first")
+        assert managed.files().get("first").state == "revoking"
+        assert await client.webhooks() == []
+        assert (await changes.revoke("first")).state == "revoked"
+    assert managed.active() == []
+
+
+async def test_a_refused_upload_is_sent_again_by_the_next_command(managed):
     managed.simulator.fault("status", count=1, status=403, method="PUT", path="/auth/signing")
     async with managed.client() as client:
         changes = managed.changes(client)
         with pytest.raises(PlatformRefused):
             await changes.rotate()
-        assert managed.files().get("first-2").state == "created"
+        assert managed.files().get("first-2").state == "uploading"
         assert await client.webhooks() == []
         assert (await changes.rotate()).name == "first-2", "the key that was made is used"
 
@@ -337,11 +407,10 @@ async def test_a_revocation_whose_answer_was_lost(managed, fault):
 
 
 async def test_a_revocation_whose_process_died_is_gone_on_with(managed):
-    files = managed.files()
-    file = files.intend_revocation("first")
+    file = managed.files().intend_revocation("first")
     async with managed.client() as client:
         assert await client.webhooks() == [], "until it is done the key serves"
-        await client.remove_signing_key(key=file.idempotency_key)
+        await client.remove_signing_key(file.key_id, key=str(uuid.uuid4()))
         assert (await managed.changes(client).revoke("first")).state == "revoked"
     assert managed.events == [("revoked", "first", file.key_id)]
 
@@ -349,29 +418,41 @@ async def test_a_revocation_whose_process_died_is_gone_on_with(managed):
 async def test_what_the_journal_could_not_take_is_recorded_by_the_next_command(managed):
     class Broken(Records):
         async def record(self, event):
-            raise OSError("no database")
+            if event.action == "rotated":
+                raise OSError("no database")
 
     async with managed.client() as client:
         with pytest.raises(OSError, match="no database"):
             await RequestKeyChanges(client, managed.files(), Broken()).rotate()
         rotated = managed.files().get("first-2")
         assert rotated.state == "current"
+        again = await managed.changes(client).rotate()
+        assert (again.name, again.key_id) == ("first-2", rotated.key_id), "no other rotation is begun"
+        assert managed.active() == [rotated.key_id]
         await managed.changes(client).record()
-        await managed.changes(client).record()
-    assert managed.events == [("created", "first-2", None), ("rotated", "first-2", rotated.key_id)]
+    assert managed.events == [("rotated", "first-2", rotated.key_id)]
+
+
+async def test_what_the_journal_does_not_take_is_not_sent(managed):
+    class Broken(Records):
+        async def record(self, event):
+            raise OSError("no database")
+
+    sent = len(managed.uploads())
+    async with managed.client() as client:
+        with pytest.raises(OSError, match="no database"):
+            await RequestKeyChanges(client, managed.files(), Broken()).rotate()
+    assert len(managed.uploads()) == sent
 
 
 async def test_a_change_waits_for_another_process_and_then_gives_up(managed):
     held = managed.files().try_change()
     async with managed.client() as client:
-        changes = RequestKeyChanges(client, managed.files(), patience=0.05)
+        changes = RequestKeyChanges(client, managed.files(), managed.journal, patience=0.05)
         with pytest.raises(KeyUnavailable) as caught:
             await changes.rotate()
         assert (caught.value.code, caught.value.disposition) == ("request_key_busy", Disposition.RETRY)
-        with pytest.raises(KeyUnavailable) as caught:
-            managed.files(patience=0.05).current(refused="some-id")
-        assert caught.value.code == "request_key_busy"
-        held.close()
+        held.release()
         await changes.rotate()
 
 
@@ -430,21 +511,6 @@ async def test_clients_without_managed_keys_are_as_they_were(managed):
         with pytest.raises(PlatformRefused) as caught:
             await client.webhooks()
     assert caught.value.code == "request_signature_refused"
-
-
-async def test_a_process_that_completes_uploads_begins_none(managed):
-    """The upload was taken back between the look at the files and the lock: to begin it again may take an approval."""
-    files = managed.files()
-    files.create("left")
-    files.unfinished = lambda: "left"
-    store = managed.simulator.platform.store
-    with store.transaction():
-        store.write("UPDATE signing_keys SET active = 0")
-    async with managed.client(files) as client:
-        with pytest.raises(PlatformRefused):
-            await client.webhooks()
-    assert managed.active() == []
-    assert managed.files().get("left").state == "created"
 
 
 async def test_nothing_is_begun_where_it_is_not_allowed(managed):

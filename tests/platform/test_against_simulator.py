@@ -204,9 +204,15 @@ async def test_a_key_replaced_and_credentials_revoked(client, made):
     private = ec.generate_private_key(ec.SECP384R1())
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-    key_id = await client.upload_signing_key(public, key=key())
+    old, key_id = client.signing_key_id, key()
+    assert await client.upload_signing_key(key_id, public, key=key()) == key_id
+    assert await client.accounts() == [], "the old one signs on"
     async with PlatformClient(made(signing_key_pem=SecretStr(pem), signing_key_id=key_id)) as renewed:
         assert await renewed.accounts() == []
+        await renewed.remove_signing_key(old, key=key())
+        with pytest.raises(PlatformRefused) as caught:
+            await client.accounts()
+        assert caught.value.code == "request_signature_refused"
         await renewed.revoke_credentials(key=key())
         with pytest.raises(PlatformRefused):
             await renewed.accounts()

@@ -10,7 +10,14 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable, UncertainAnswer, UnsupportedChain
+from orchestrator.errors import (
+    MalformedAnswer,
+    PlatformError,
+    PlatformRefused,
+    PlatformUnreachable,
+    UncertainAnswer,
+    UnsupportedChain,
+)
 from orchestrator.models import AccountStatus, ChainAccount
 from orchestrator.platform import Pagination, PlatformClient, answers
 from orchestrator.ports.platform import Submission
@@ -311,7 +318,7 @@ async def test_a_garbled_answer_to_a_modifying_call_is_uncertain(server, client,
         ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=key(), permit=nullcontext)),
         ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=key())),
         ("PUT", "/webhooks", lambda: client.put_webhook("https://me.example/", ["x"], key=key())),
-        ("PUT", "/auth/signing", lambda: client.upload_signing_key("pem", key=key())),
+        ("PUT", "/auth/signing", lambda: client.upload_signing_key(ID, "pem", key=key())),
     ]
     for method, path, call in calls:
         for answer, words in (
@@ -445,19 +452,70 @@ async def test_webhooks(server, client, reply):
     assert caught.value.code == "webhook_not_found"
 
 
-async def test_the_first_signing_key_is_uploaded_unsigned(server, settings, signing_keys, reply, account_json):
-    server.on("PUT", "/auth/signing", reply(value={"keyId": "k-7"}))
+async def test_the_first_signing_key_is_uploaded_unsigned_and_a_later_one_is_signed(
+    server, settings, signing_keys, reply, account_json
+):
+    server.on("PUT", "/auth/signing", reply(204))
     server.on("DELETE", "/auth/signing", reply(204))
+    server.on("DELETE", "/auth/credentials", reply(204))
     server.on("GET", ACCOUNT, reply(value=account_json(ID)))
     async with PlatformClient(settings(signing_key_id="")) as client:
-        key_id = await client.upload_signing_key(signing_keys.public_pem, key=key())
-    async with PlatformClient(settings(signing_key_id=key_id)) as client:
+        assert await client.upload_signing_key(ID, signing_keys.public_pem, key=key()) == ID
+    async with PlatformClient(settings(signing_key_id=ID)) as client:
         await client.account(ID)
-        await client.remove_signing_key(key=key())
-    (upload,) = server.calls("PUT", "/auth/signing")
-    assert upload.header("signature") is None
-    assert base64.b64decode(json.loads(upload.body)["publicKey"]).decode() == signing_keys.public_pem
-    assert 'keyid="k-7"' in server.calls("GET", ACCOUNT)[0].header("signature-input")
+        await client.upload_signing_key(CUSTOMER, signing_keys.public_pem, key=key())
+        await client.remove_signing_key(ID, key=key())
+        await client.revoke_credentials(key=key())
+    first, later = server.calls("PUT", "/auth/signing")
+    assert first.header("signature") is None
+    assert later.header("signature") is not None
+    pem = base64.b64encode(signing_keys.public_pem.encode()).decode()
+    assert json.loads(first.body) == {"signingKeyId": ID, "signingKey": pem}
+    assert f'keyid="{ID}"' in server.calls("GET", ACCOUNT)[0].header("signature-input")
+    assert json.loads(server.calls("DELETE", "/auth/signing")[0].body) == {"signingKeyId": ID}
+    (revoked,) = server.calls("DELETE", "/auth/credentials")
+    assert json.loads(revoked.body) == {"apiKey": settings().api_key}
+
+
+@pytest.mark.parametrize(
+    ("answer", "key_id"),
+    [
+        ({"signingKeyId": CUSTOMER, "keyId": "other"}, CUSTOMER),
+        ({"keyId": "k-7"}, "k-7"),
+        ({"id": CUSTOMER}, CUSTOMER),
+        ({}, ID),
+        ([CUSTOMER], ID),
+        ({"keyId": 7}, ID),
+        ({"keyId": "line\nbreak"}, ID),
+        ({"keyId": "x" * 501}, ID),
+    ],
+)
+async def test_an_id_in_the_answer_to_an_upload_is_taken_where_it_is_one(server, client, reply, answer, key_id):
+    server.on("PUT", "/auth/signing", reply(value=answer))
+    assert await client.upload_signing_key(ID, "pem", key=key()) == key_id
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 500])
+async def test_a_key_is_tried_with_a_read_that_it_signs_alone(server, client, reply, status):
+    class Tried:
+        key_id = CUSTOMER
+
+        def sign(self, data):
+            return bytes(96)
+
+    signature = {"code": "signature_invalid", "message": "the signature does not hold"}
+    server.on("GET", "/webhooks", reply(status, [] if status == 200 else signature))
+    if status in (200, 401):
+        assert await client.accepts_signing_key(Tried()) is (status == 200)
+    else:
+        with pytest.raises(PlatformError):
+            await client.accepts_signing_key(Tried())
+    assert {f'keyid="{CUSTOMER}"' in one.header("signature-input") for one in server.calls("GET", "/webhooks")} == {
+        True
+    }
+    server.on("GET", "/webhooks", reply(value=[]))
+    await client.webhooks()
+    assert f'keyid="{CUSTOMER}"' not in server.calls("GET", "/webhooks")[-1].header("signature-input")
 
 
 @pytest.mark.parametrize("wrong", ["", "../accounts", "x" * 36])

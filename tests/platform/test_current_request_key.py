@@ -1,4 +1,4 @@
-"""The gate around the request-signing key: who waits for whom, and that nobody waits for ever."""
+"""Which request-signing key a session uses, and what a refused one costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.platform import PlatformSettings
-from orchestrator.platform import current_request_key as module
 from orchestrator.platform.current_request_key import CurrentRequestKey
 
 
@@ -22,25 +21,18 @@ class Key:
 
 
 class Source:
-    """Managed keys in memory; ``after`` is what it finds once a key was refused."""
+    """A managed key in memory."""
 
-    def __init__(self, *ids):
-        self.ids = list(ids)
+    def __init__(self, key_id=None):
+        self.key_id = key_id
         self.looks = 0
-        self.left = None
         self.error = None
 
-    def current(self, *, refused=None):
+    def current(self):
+        self.looks += 1
         if self.error is not None:
             raise self.error
-        if refused is not None:
-            self.looks += 1
-            self.ids = self.ids[1:]
-        found = self.ids[0] if self.ids else None
-        return None if found in (None, refused) else Key(found)
-
-    def unfinished(self):
-        return self.left
+        return None if self.key_id is None else Key(self.key_id)
 
 
 @pytest.fixture
@@ -60,161 +52,68 @@ def make(signing_keys):
     return keys
 
 
-async def used(keys):
-    async with keys.in_use() as signer:
-        return signer and signer.key_id
+async def used(keys, *, needed=True):
+    signer = await keys.signer(needed=needed)
+    return signer and signer.key_id
 
 
 async def test_the_settings_own_key_wins_until_it_is_refused(make):
-    keys = make(Source("old", "managed"), own=True)
-    assert await used(keys) == "own"
-    async with keys.in_use() as signer:
-        pass
-    assert await keys.replace_refused(signer)
-    assert await used(keys) == "managed"
-    await keys.refresh()
-    assert await used(keys) == "managed"
+    source = Source()
+    keys = make(source, own=True)
+    own = await keys.signer(needed=True)
+    assert (own.key_id, source.looks) == ("own", 0)
+    assert not await keys.replace_refused(own)
+    assert await used(keys) == "own", "there is no other"
+    source.key_id = "managed"
+    assert await keys.replace_refused(own)
+    assert await used(keys) == keys.key_id == "managed"
 
 
 async def test_without_any_key_a_request_goes_unsigned_or_is_refused_here(make):
     assert await used(make()) is None
-    keys = make(Source())
+    source = Source()
+    keys = make(source)
     with pytest.raises(SettingsError) as caught:
         await used(keys)
     assert caught.value.code == "request_key_missing"
-    async with keys.held():
-        assert await used(keys) is None, "the upload of the first key"
-
-
-async def test_an_exchange_waits_for_requests_in_reading_and_holds_the_others(make):
-    keys, order, sent = make(Source("one")), [], asyncio.Event()
-
-    async def request(name, until):
-        async with keys.in_use():
-            order.append(f"{name} begins")
-            await until.wait()
-            order.append(f"{name} ends")
-
-    async def exchange():
-        async with keys.held():
-            order.append("exchange")
-            assert await used(keys) == "one", "its own requests pass"
-            keys.use(Key("two"))
-
-    free = asyncio.Event()
-    free.set()
-    first = asyncio.create_task(request("first", sent))
-    while not order:
-        await asyncio.sleep(0)
-    exchanges = [asyncio.create_task(exchange()) for _ in range(2)]
-    await asyncio.sleep(0)
-    second = asyncio.create_task(request("second", free))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert order == ["first begins"]
-    exchanges.pop().cancel()
-    sent.set()
-    await asyncio.gather(first, second, *exchanges)
-    assert order == ["first begins", "first ends", "exchange", "second begins", "second ends"]
-
-
-async def test_an_exchange_does_not_wait_for_ever(make, monkeypatch):
-    monkeypatch.setattr(module, "DRAIN_SECONDS", 0.01)
-    keys = make(Source("one"))
-    async with keys.in_use():
-
-        async def exchange():
-            async with keys.held():
-                return True
-
-        assert await asyncio.create_task(exchange())
-
-
-async def test_what_fails_or_is_cancelled_gives_the_gate_back(make):
-    keys = make(Source("one"))
-    with pytest.raises(RuntimeError):
-        async with keys.in_use():
-            raise RuntimeError
-    with pytest.raises(RuntimeError):
-        async with keys.held():
-            raise RuntimeError
-
-    async def hang():
-        async with keys.held():
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(hang())
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    async with keys.held():
-        pass
-    assert await used(keys) == "one"
+    assert await used(keys, needed=False) is None, "the upload of the first key"
+    source.key_id = "first"
+    assert await used(keys, needed=False) == "first"
 
 
 async def test_all_who_were_refused_share_one_read(make):
-    source = Source("old", "new")
-    keys = make(source)
-    async with keys.in_use() as signer:
-        pass
-    assert await asyncio.gather(*(keys.replace_refused(signer) for _ in range(50))) == [True] * 50
-    assert source.looks == 1
-    assert await used(keys) == "new"
-    assert await keys.replace_refused(signer), "one who comes late with the old key"
-    assert source.looks == 1
-
-
-async def test_no_other_key_and_a_look_that_fails(make):
     source = Source("old")
     keys = make(source)
-    async with keys.in_use() as signer:
-        pass
-    assert not await keys.replace_refused(signer)
+    old = await keys.signer(needed=True)
+    source.key_id = "new"
+    assert await asyncio.gather(*(keys.replace_refused(old) for _ in range(50))) == [True] * 50
+    assert source.looks == 2
+    assert await used(keys) == "new"
+    assert await keys.replace_refused(old), "one who comes late with the old key"
+    assert source.looks == 2
+
+
+async def test_a_key_that_was_revoked_is_no_longer_used(make):
+    source = Source("old")
+    keys = make(source)
+    old = await keys.signer(needed=True)
+    assert not await keys.replace_refused(old), "the same key is still the current one"
+    source.key_id = None
+    assert await keys.replace_refused(old)
+    with pytest.raises(SettingsError):
+        await used(keys)
+
+
+async def test_a_read_that_fails_or_is_cancelled_leaves_the_others_theirs(make):
+    source = Source("old")
+    keys = make(source)
+    old = await keys.signer(needed=True)
     source.error = KeyUnavailable("no password", code="password_missing")
     with pytest.raises(KeyUnavailable):
-        await keys.replace_refused(signer)
-    await keys.close()
-
-
-async def test_what_a_dead_process_left_is_finished_once(make):
-    source, finished = Source("old"), []
-    source.left = "left"
-    keys = make(source)
-
-    async def finish(name):
-        finished.append(name)
-        source.ids = ["left-id"]
-
-    keys.complete_upload = finish
-    async with keys.in_use() as signer:
-        pass
-    assert await asyncio.gather(*(keys.replace_refused(signer) for _ in range(20))) == [True] * 20
-    assert finished == ["left"]
-    assert await used(keys) == "left-id"
-
-
-async def test_a_trial_uses_its_key_alone_and_leaves_no_trace_if_it_fails(make):
-    source = Source("old")
-    keys = make(source)
-    assert await used(keys) == "old"
-
-    async def refused():
-        async with keys.in_use() as signer:
-            assert signer.key_id == "trial"
-        return await keys.replace_refused(signer)
-
-    assert not await keys.accepts(Key("trial"), refused)
-    assert await used(keys) == "old"
-
-    async def broken():
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        await keys.accepts(Key("trial"), broken)
-    assert await used(keys) == "old"
-
-    async def taken():
-        return True
-
-    assert await keys.accepts(Key("trial"), taken)
-    assert await used(keys) == "trial"
+        await keys.replace_refused(old)
+    source.error, source.key_id = None, "new"
+    first, second = (asyncio.create_task(keys.replace_refused(old)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second
+    assert first.cancelled()

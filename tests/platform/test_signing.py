@@ -86,8 +86,8 @@ async def every_kind_of_request(server, client, other):
         client.webhooks(),
         client.webhook(ID),
         client.delete_webhook(ID, key=key()),
-        client.upload_signing_key("pem", key=key()),
-        client.remove_signing_key(key=key()),
+        client.upload_signing_key(ID, "pem", key=key()),
+        client.remove_signing_key(ID, key=key()),
         client.revoke_credentials(key=key()),
     ]
     for call in calls:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import stat
-import threading
 
 import pytest
 
@@ -46,7 +45,6 @@ def write(files, document, name="first"):
 def test_an_empty_folder_has_no_key(files):
     assert files.list() == ()
     assert files.current() is None
-    assert files.current(refused="x") is None
     assert files.unfinished() is None
     assert not files.path.exists(), "reading makes nothing"
 
@@ -100,6 +98,9 @@ def test_the_private_half_of_a_key_that_is_out_of_use_is_gone(files, current):
     assert files.current().key_id == "id-1", "until it is settled the old one signs"
     files.switch("second", "id-2", "rotated")
     assert files.current().key_id == "id-2"
+    assert {file.name: str(file.state) for file in files.list()} == {"first": "revoking", "second": "current"}
+    assert files.unfinished() == "second"
+    files.end("first")
     assert document(files)["privateKey"] is None
     assert document(files)["state"] == "retired"
     with pytest.raises(KeyUnavailable) as caught:
@@ -107,26 +108,21 @@ def test_the_private_half_of_a_key_that_is_out_of_use_is_gone(files, current):
     assert caught.value.code == "request_key_gone"
 
 
-def test_a_kill_between_the_two_files_of_a_switch_leaves_one_current_key(files, current):
-    before = (files.path / "first.json").read_bytes()
-    files.create("second")
-    files.intend_upload("second")
+def test_the_generation_is_that_of_the_use(files, current):
+    for name in ("second", "third"):
+        files.create(name)
+        files.intend_upload(name)
+    files.switch("third", "id-3", "rotated")
     files.switch("second", "id-2", "rotated")
-    (files.path / "first.json").write_bytes(before)
-    other = again(files)
-    assert other.current().key_id == "id-2"
-    assert {file.name: file.state for file in other.list()} == {"first": "retired", "second": "current"}
+    assert files.current().key_id == "id-2"
 
 
 def test_each_step_has_its_state_and_no_other(files, current):
     files.create("second")
     refused = [
         lambda: files.switch("second", "id", "rotated"),
-        lambda: files.withdraw_upload("second"),
         lambda: files.intend_upload("first"),
         lambda: files.intend_revocation("second"),
-        lambda: files.withdraw_revocation("first"),
-        lambda: files.revoke("first"),
     ]
     for step in refused:
         with pytest.raises(KeyUnavailable) as caught:
@@ -135,13 +131,34 @@ def test_each_step_has_its_state_and_no_other(files, current):
     assert {file.name: file.state for file in files.list()} == {"first": "current", "second": "created"}
 
 
-def test_the_idempotency_key_stays_until_it_is_settled(files, current):
-    files.create("second")
-    intended = files.intend_upload("second")
-    assert re.fullmatch(r"[0-9a-f-]{36}", intended.idempotency_key)
-    assert again(files).get("second").idempotency_key == intended.idempotency_key
-    assert files.withdraw_upload("second").idempotency_key is None
-    assert files.intend_upload("second").idempotency_key != intended.idempotency_key
+def test_the_id_is_chosen_once_and_the_intent_stays_as_it_is(files, current):
+    created = files.create("second")
+    assert re.fullmatch(r"[0-9a-f-]{36}", created.key_id)
+    intended = files.intend_upload("second", ("ab" * 32,), replaces="own-id")
+    assert (intended.key_id, intended.replaces) == (created.key_id, "own-id")
+    assert again(files).intend_upload("second", ("cd" * 32,), replaces="other") == intended
+    assert files.switch("second", "id-2", "rotated").replaces == "own-id"
+    assert files.forget_replaced("second").replaces is None
+
+
+@pytest.mark.parametrize("own", ["", "line\nbreak", "é", "x" * 501])
+def test_what_cannot_be_a_platform_s_id_replaces_nothing(files, own):
+    files.create("first")
+    assert files.intend_upload("first", replaces=own).replaces is None
+
+
+@pytest.mark.parametrize("step", ["created", "uploading", "revoking"])
+def test_a_key_that_was_replaced_is_retired_and_any_other_is_revoked(files, step):
+    files.create("first")
+    if step != "created":
+        files.intend_upload("first")
+    if step == "revoking":
+        files.switch("first", "id-1", "uploaded")
+        files.intend_revocation("first")
+    assert (files.end("first").state, document(files)["privateKey"]) == ("revoked", None)
+    with pytest.raises(KeyUnavailable) as caught:
+        files.end("first")
+    assert caught.value.code == "request_key_state"
 
 
 def test_names(files, current):
@@ -167,7 +184,7 @@ BROKEN = {
     "createdAt": "yesterday",
     "changedAt": None,
     "keyId": "\n",
-    "idempotencyKey": "00000000-0000-4000-8000-000000000000",
+    "replaces": "é",
     "unrecorded": ["exploded"],
     "privateKey": None,
 }
@@ -242,19 +259,25 @@ def test_a_link_is_not_followed(files, current, tmp_path):
         again(files).current()
 
 
-def test_one_change_at_a_time_and_its_end_is_waited_for(files, current):
+def test_one_change_at_a_time(files, current):
     held = files.try_change()
     assert again(files).try_change() is None
-    found = []
-    waiting = threading.Thread(target=lambda: found.append(again(files).current(refused="id-0")))
-    waiting.start()
-    waiting.join(0.1)
-    assert waiting.is_alive()
-    held.close()
-    waiting.join(20)
-    assert [key.key_id for key in found] == ["id-1"]
-    assert again(files).current(refused="id-1") is None
-    again(files).try_change().close()
+    assert again(files).current().key_id == "id-1", "nobody else waits for it"
+    assert stat.S_IMODE((files.path / ".change").stat().st_mode) == 0o600
+    held.release()
+    again(files).try_change().release()
+
+
+def test_without_any_key_there_is_no_change(files):
+    with pytest.raises(KeyUnavailable) as caught:
+        files.try_change()
+    assert caught.value.code == "key_not_found"
+    assert not files.path.exists()
+    files.create("first")
+    (files.path / ".change").mkdir()
+    with pytest.raises(KeyUnavailable) as caught:
+        files.try_change()
+    assert caught.value.code == "keystore_unwritable"
 
 
 def test_a_file_of_an_earlier_release_knows_no_approvals(files, current):

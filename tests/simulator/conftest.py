@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import ssl
 import time
@@ -25,6 +26,7 @@ from orchestrator.devnet.contracts import Contracts, deploy_contracts
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.devnet.simulator import Credentials, Options, Programme, Simulator, SimulatorConfig
 from orchestrator.devnet.simulator.http_signatures import Message, content_digest, sign_message
+from tests.departures import deliberate
 
 OPERATOR, OWNER, STRANGER = DEV_ACCOUNTS[0], DEV_ACCOUNTS[1], DEV_ACCOUNTS[2]
 
@@ -88,8 +90,9 @@ class Client:
         )
 
     async def request(
-        self, method: str, path: str, value: Any = None, *, key: str | None = "new", **how: Any
+        self, method: str, path: str, value: Any = None, *, key: str | None = "new", wrong: bool = False, **how: Any
     ) -> httpx.Response:
+        """``wrong``: this request departs from the published API on purpose."""
         if not self.token:
             await self.login()
         body = value if isinstance(value, bytes) else b"" if value is None else json.dumps(value).encode()
@@ -97,7 +100,8 @@ class Client:
             key = None if method == "GET" else str(uuid.uuid4())
         target = self.url + path
         headers = self.headers(method, target, body, key=key, **how)
-        return await self.http.request(method, target, content=body, headers=headers)
+        with deliberate() if wrong else contextlib.nullcontext():
+            return await self.http.request(method, target, content=body, headers=headers)
 
     async def ok(self, method: str, path: str, value: Any = None, **how: Any) -> Any:
         response = await self.request(method, path, value, **how)
@@ -113,7 +117,7 @@ def signature_text(challenge: str, private_key: str) -> str:
 
 def submission(challenge: str, owner: Any = OWNER, *, chain_id: int = 31337) -> dict[str, str]:
     return {
-        "chainId": f"eip155:{chain_id}:{owner.address}",
+        "ownerId": f"eip155:{chain_id}:{owner.address}",
         "challenge": challenge,
         "signature": signature_text(challenge, owner.private_key),
     }

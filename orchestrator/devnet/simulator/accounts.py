@@ -110,17 +110,17 @@ def _busy(account_id: str, kind: str) -> ApiError:
 
 def _wrong_state(row: Row, action: str, expected: str) -> ApiError:
     return ApiError(
-        422, "invalid_state", f"{action} needs an account that is {expected}; {row['id']} is {row['status']}"
+        409, "invalid_state", f"{action} needs an account that is {expected}; {row['id']} is {row['status']}"
     )
 
 
 async def create(platform: Platform, call: Call) -> Answer:
     """POST /customers/{id}/accounts."""
-    body = call.json("AccountCreation")
+    body = call.checked_body()
     customer = customers.require(platform, call.id)
     if customer["status"] != "active":
         raise ApiError(
-            422, "customer_not_active", f"customer {customer['id']} is {customer['status']}, expected active"
+            400, "customer_not_active", f"customer {customer['id']} is {customer['status']}, expected active"
         )
     now = platform.clock.iso()
     identifier = str(uuid.uuid4())
@@ -183,7 +183,7 @@ async def challenge(platform: Platform, call: Call) -> Answer:
         raise ApiError(404, "challenge_not_found", f"account {row['id']} has no challenge to sign")
     if current["state"] != "current":
         raise ApiError(
-            409,
+            404,
             "challenge_pending",
             f"the deletion challenge of account {row['id']} is not on the chain yet",
             headers={"retry-after": "1"},
@@ -193,7 +193,7 @@ async def challenge(platform: Platform, call: Call) -> Answer:
 
 async def sign(platform: Platform, call: Call) -> Answer:
     """POST /accounts/{id}/challenge/sign: the creation or the deletion. Deployment and closing follow behind."""
-    body = call.json("SignedChallenge")
+    body = call.checked_body()
     row = require(platform, call.id)
     customer = customers.require(platform, row["customer_id"])
     current = challenges.open_challenge(platform, row["id"])

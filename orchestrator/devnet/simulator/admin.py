@@ -102,6 +102,11 @@ async def records(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # 
     return Answer.of(200, collect_records(platform))
 
 
+async def departures(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
+    """GET /simulator/departures: where client, receiver or simulator has left the published API."""
+    return Answer.of(200, platform.judge.documents())
+
+
 # --- what a platform does by itself --------------------------------------------------------------------------------
 
 

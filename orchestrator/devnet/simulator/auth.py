@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from .answers import Answer, ApiError, PlainRefusal
-from .clock import NANOSECONDS
 from .http_signatures import Message, SignatureRefused, verify_content_digest, verify_message
 from .platform import Call, Platform
 
@@ -28,9 +27,6 @@ __all__ = [
     "token",
     "verify_request",
 ]
-
-UNSIGNED = "-"
-"""Stands for the key before the first."""
 
 
 def _unauthorized(code: str, message: str) -> ApiError:
@@ -99,7 +95,7 @@ def _check_token(platform: Platform, header: str | None) -> None:
 
 async def token(platform: Platform, call: Call) -> Answer:
     """POST /auth/token."""
-    body = call.json("ApiCredentials")
+    body = call.checked_body()
     row = platform.store.one(
         "SELECT secret_hash FROM credentials WHERE api_key = ? AND active = 1", body["apiKey"].lower()
     )
@@ -114,8 +110,8 @@ async def token(platform: Platform, call: Call) -> Answer:
 
 
 def set_credentials(platform: Platform, api_key: str, api_secret: str) -> None:
-    """Replaces the API credentials and ends all tokens. Inside a transaction."""
-    platform.store.write("UPDATE credentials SET active = 0")
+    """Adds a pair of API credentials, or gives the one with this key another secret; ends all tokens. Inside a
+    transaction."""
     platform.store.write(
         "INSERT OR REPLACE INTO credentials (api_key, secret_hash, active, created_at) VALUES (?, ?, 1, ?)",
         api_key.lower(),
@@ -126,17 +122,19 @@ def set_credentials(platform: Platform, api_key: str, api_secret: str) -> None:
 
 
 async def put_credentials(platform: Platform, call: Call) -> Answer:
-    """PUT /auth/credentials: the caller chooses the new pair."""
-    body = call.json("ApiCredentials")
+    """PUT /auth/credentials: the caller chooses the pair."""
+    body = call.checked_body()
     with platform.store.transaction():
         set_credentials(platform, body["apiKey"], body["apiSecret"])
         return call.answer(204)
 
 
 async def delete_credentials(platform: Platform, call: Call) -> Answer:
-    """DELETE /auth/credentials."""
+    """DELETE /auth/credentials: the pair that is named."""
+    api_key = call.checked_body()["apiKey"].lower()
     with platform.store.transaction():
-        platform.store.write("UPDATE credentials SET active = 0")
+        if not platform.store.write("UPDATE credentials SET active = 0 WHERE api_key = ? AND active = 1", api_key):
+            raise ApiError(400, "credentials_unknown", "apiKey: the programme has no such credentials")
         expire_all_tokens(platform)
         return call.answer(204)
 
@@ -144,35 +142,38 @@ async def delete_credentials(platform: Platform, call: Call) -> Answer:
 # --- request-signing keys ------------------------------------------------------------------------------------------
 
 
-def set_signing_key(platform: Platform, pem: bytes) -> str:
-    """Registers the one request-signing key and returns its id. Inside a transaction. Raises ApiError 400."""
+def set_signing_key(platform: Platform, key_id: str, pem: bytes) -> None:
+    """Registers a request-signing key beside the others. Inside a transaction. Raises ApiError 400."""
     try:
         key = serialization.load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise ApiError(400, "signing_key_invalid", "publicKey: expected a public key as PEM, in Base64") from error
+        raise ApiError(400, "signing_key_invalid", "signingKey: expected a public key as PEM, in Base64") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise ApiError(400, "signing_key_invalid", "publicKey: expected an ECDSA key on the curve P-384")
-    key_id = str(uuid.uuid4())
-    before = platform.store.one("SELECT id FROM signing_keys WHERE active = 1")
-    replaced = UNSIGNED if before is None else before["id"]
-    platform.store.put_setting("replaced_signing_key", f"{replaced} {platform.clock.ns()}")
-    platform.store.write("UPDATE signing_keys SET active = 0")
-    platform.store.insert("signing_keys", id=key_id, pem=pem.decode(), active=1, created_at=platform.clock.iso())
-    return key_id
+        raise ApiError(400, "signing_key_invalid", "signingKey: expected an ECDSA key on the curve P-384")
+    platform.store.write(
+        "INSERT OR REPLACE INTO signing_keys (id, pem, active, created_at) VALUES (?, ?, 1, ?)",
+        key_id.lower(),
+        pem.decode(),
+        platform.clock.iso(),
+    )
 
 
 async def put_signing_key(platform: Platform, call: Call) -> Answer:
-    """PUT /auth/signing."""
-    pem = base64.b64decode(call.json("SigningKeyUpload")["publicKey"], validate=True)
+    """PUT /auth/signing: the caller chooses the id."""
+    body = call.checked_body()
+    answers_id = platform.options.answer_signing == 200
+    key_id = str(uuid.uuid4()) if answers_id else body["signingKeyId"]
     with platform.store.transaction():
-        return call.answer(200, {"keyId": set_signing_key(platform, pem)})
+        set_signing_key(platform, key_id, base64.b64decode(body["signingKey"], validate=True))
+        return call.answer(200, {"signingKeyId": key_id}) if answers_id else call.answer(204)
 
 
 async def delete_signing_key(platform: Platform, call: Call) -> Answer:
-    """DELETE /auth/signing."""
+    """DELETE /auth/signing: the key that is named, also the last one."""
+    key_id = call.checked_body()["signingKeyId"].lower()
     with platform.store.transaction():
-        platform.store.write("UPDATE signing_keys SET active = 0")
-        platform.store.put_setting("replaced_signing_key", "")  # removed, so it has no time to live on
+        if not platform.store.write("UPDATE signing_keys SET active = 0 WHERE id = ? AND active = 1", key_id):
+            raise ApiError(400, "signing_key_unknown", "signingKeyId: the programme has no such key")
         return call.answer(204)
 
 
@@ -185,41 +186,13 @@ def _parsed(pem: str) -> ec.EllipticCurvePublicKey | None:
     return key if isinstance(key, ec.EllipticCurvePublicKey) else None
 
 
-def _replaced_key(platform: Platform, call: Call, key_id: str) -> ec.EllipticCurvePublicKey | None:
-    """The key that the current one has replaced, where it may still sign this request."""
-    known, _, since = (platform.store.setting("replaced_signing_key") or "").partition(" ")
-    if not known or key_id != known:
-        return None
-    overlaps = platform.clock.ns() - int(since) < platform.options.signing_key_overlap * NANOSECONDS
-    if not overlaps and not _repeats_upload(platform, call):
-        return None
-    row = platform.store.one("SELECT pem FROM signing_keys WHERE id = ?", known)
-    return None if row is None else _parsed(row["pem"])
-
-
-def _repeats_upload(platform: Platform, call: Call) -> bool:
-    """Whether this is the repeat of an upload, which may be signed as the upload was."""
-    if not platform.options.replaced_key_repeats or not call.operation.first_key:
-        return False
-    return platform.keys.is_repeat(call.message.values("idempotency-key"), call.fingerprint)
-
-
-def _first_key_again(platform: Platform, call: Call) -> bool:
-    first = (platform.store.setting("replaced_signing_key") or "").startswith(f"{UNSIGNED} ")
-    return first and _repeats_upload(platform, call)
-
-
 def verify_request(platform: Platform, call: Call) -> None:
-    """Token, and where one is needed content digest and signature. Raises ApiError 401, or as the options say."""
+    """The token of an authenticated request; its content digest and signature, where the operation asks for them.
+    Raises ApiError 401, or as the options say."""
     message = call.message
     authorization = message.values("authorization")
     _check_token(platform, authorization[0] if len(authorization) == 1 else None)
     if not call.operation.signed:
-        return
-    row = platform.store.one("SELECT id, pem FROM signing_keys WHERE active = 1")
-    if row is None and call.operation.first_key:
-        return  # the first key has nothing to be signed with
-    if not message.values("signature-input") and _first_key_again(platform, call):
         return
     asked = platform.options.signature_components
     required = {name for name in asked if name.startswith("@") or message.values(name)}
@@ -227,9 +200,8 @@ def verify_request(platform: Platform, call: Call) -> None:
         required.add("content-digest")
 
     def key_for(key_id: str) -> ec.EllipticCurvePublicKey | None:
-        if row is not None and key_id == row["id"]:
-            return _parsed(row["pem"])
-        return _replaced_key(platform, call, key_id)
+        row = platform.store.one("SELECT pem FROM signing_keys WHERE id = ? AND active = 1", key_id.lower())
+        return None if row is None else _parsed(row["pem"])
 
     try:
         if call.body or message.values("content-digest"):

@@ -18,6 +18,7 @@ def document(row: Row) -> dict[str, Any]:
     return {
         "id": row["id"],
         "accountId": row["account_id"],
+        "type": "virtual",
         "status": row["status"],
         "createdAt": row["created_at"],
         "updatedAt": row["updated_at"],

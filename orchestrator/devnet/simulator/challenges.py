@@ -158,9 +158,10 @@ def check_signature(
     the challenge up: the caller issues a new one.
     """
     signature = _decode_signature(body["signature"])
-    if body["chainId"].lower() != wallet_account.lower():
+    member = platform.options.signer_member
+    if body[member].lower() != wallet_account.lower():
         return ApiError(
-            400, "signer_mismatch", f"chainId: expected the customer's wallet {wallet_account}, got {body['chainId']}"
+            400, "signer_mismatch", f"{member}: expected the customer's wallet {wallet_account}, got {body[member]}"
         )
     if body["challenge"] != row["base64"]:
         return ApiError(400, "challenge_mismatch", "challenge: this is not the current challenge, byte for byte")
@@ -170,7 +171,7 @@ def check_signature(
         return ApiError(400, "signature_invalid", "the signature was refused; a new challenge has been issued")
     owner = wallet_account.rpartition(":")[2].lower()
     signer = _signer(bytes(row["text"]), signature)
-    if signer != owner:
+    if signer != owner and platform.options.verify_owner_signatures:
         return ApiError(
             400,
             "signature_invalid",
@@ -186,7 +187,7 @@ def record(platform: Platform, row: Row, body: dict[str, str], *, refusal: ApiEr
         subject=subject,
         purpose=row["purpose"],
         challenge_id=row["id"],
-        signer=body["chainId"],
+        signer=body[platform.options.signer_member],
         signature=body["signature"],
         accepted=int(refusal is None),
         code=None if refusal is None else refusal.code,
@@ -202,4 +203,4 @@ def uses_up(refusal: ApiError) -> bool:
 
 
 def nothing_to_sign(subject: str) -> Answer:
-    raise ApiError(422, "invalid_state", f"{subject} has no challenge that waits for a signature")
+    raise ApiError(409, "invalid_state", f"{subject} has no challenge that waits for a signature")

@@ -10,14 +10,23 @@ __all__ = ["Credentials", "Options", "Programme", "SimulatorConfig"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The silent choices. The defaults are the reading that a careful platform would take; all times are seconds."""
+    """The choices. The defaults are what the platform has published; where that is silent, the reading that a careful
+    platform would take. All times are seconds."""
 
     answer_suspend: int = 200
-    """Status of PATCH activate and deactivate: 200 or 202 with the account, 204 without a body."""
-    answer_delete: int = 202
-    """Status of DELETE of an account: 200 or 202 with the account (and the challenge, where one is issued), or 204."""
-    answer_sign: int = 200
-    """Status of challenge/sign: 200 or 202 with the account, or 204."""
+    """Status of PATCH activate and deactivate: 200 (published) or 202 with the account, 204 without a body."""
+    answer_delete: int = 204
+    """Status of DELETE of an account: 204 (published); older: 200 or 202 with the account, and the challenge, where one
+    is issued."""
+    answer_sign: int = 204
+    """Status of challenge/sign: 204 (published); older: 200 or 202 with the account or customer."""
+    signer_member: str = "ownerId"
+    """What names the signer in a submission: ``ownerId`` (published) or ``chainId`` (the documentation's pages)."""
+    verify_owner_signatures: bool = True
+    """False: any well-formed signature is taken as its owner's, as in the platform's sandbox; the chain checks it."""
+    answer_signing: int = 204
+    """Status of PUT /auth/signing: 204 (published), or 200 with an id of the platform's own choice, as its description
+    has it."""
     delete_asks_signature: bool = True
     """False: DELETE closes an account on the platform alone and leaves the chain as it was."""
     platform_close_offers_challenge: bool = False
@@ -39,11 +48,6 @@ class Options:
     """Whether ``@target-uri`` is the whole URI (RFC 9421). To the platform's verifier it is path and query only."""
     signature_refusal: int = 401
     """The status of a refused signature: 401 with an error, or 400 with the plain text of the published middleware."""
-    signing_key_overlap: float = 0.0
-    """How long a request-signing key that was replaced still signs. 0: it ends with the request that replaces it."""
-    replaced_key_repeats: bool = True
-    """Whether the key that signed ``PUT /auth/signing`` may sign the repeat of that same request (same idempotency
-    key, same payload) after it was replaced by it. Without that nobody could get the stored answer that is promised."""
     webhook_first_delay: float = 1.0
     webhook_longest_delay: float = 3600.0
     webhook_give_up: float = 86400.0

@@ -10,7 +10,7 @@ from .answers import Answer, ApiError
 from .platform import Call, Platform
 from .store import Row
 
-__all__ = ["challenge", "create", "get", "insert", "require", "sign", "verify"]
+__all__ = ["challenge", "create", "get", "insert", "listed", "require", "sign", "verify"]
 
 
 def document(row: Row) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _issue(platform: Platform, row: Row) -> Row:
 
 async def create(platform: Platform, call: Call) -> Answer:
     """POST /customers."""
-    body = call.json("CustomerCreation")
+    body = call.checked_body()
     with platform.store.transaction():
         row = insert(platform, body["chainId"], body["externalId"], "initiating")
         issued = _issue(platform, row)
@@ -77,6 +77,12 @@ async def create(platform: Platform, call: Call) -> Answer:
 async def get(platform: Platform, call: Call) -> Answer:
     """GET /customers/{id}."""
     return Answer.of(200, document(require(platform, call.id)))
+
+
+async def listed(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
+    """GET /customers: all of the programme."""
+    rows = platform.store.all("SELECT * FROM customers ORDER BY rowid")
+    return Answer.of(200, [document(row) for row in rows])
 
 
 async def challenge(platform: Platform, call: Call) -> Answer:
@@ -94,7 +100,7 @@ async def challenge(platform: Platform, call: Call) -> Answer:
 
 async def sign(platform: Platform, call: Call) -> Answer:
     """POST /customers/{id}/challenge/sign."""
-    body = call.json("SignedChallenge")
+    body = call.checked_body()
     row = require(platform, call.id)
     current = challenges.open_challenge(platform, row["id"])
     if current is None:
@@ -108,7 +114,7 @@ async def sign(platform: Platform, call: Call) -> Answer:
                 challenges.retire(platform, row["id"], "refused")
                 _issue(platform, row)
             return call.keep(refusal.answer())
-        row = set_status(platform, row["id"], "pending")
+        row = set_status(platform, row["id"], "verifying")
         return call.answer(platform.options.answer_sign, document(row))
 
 
@@ -116,8 +122,8 @@ async def verify(platform: Platform, call: Call) -> Answer:
     """PATCH /simulator/customers/{id}/verify (sandbox): the checks that a real platform makes have passed."""
     row = require(platform, call.id)
     if row["status"] == "initiating":
-        raise ApiError(422, "invalid_state", f"customer {row['id']} has not signed its challenge yet")
+        raise ApiError(400, "invalid_state", f"customer {row['id']} has not signed its challenge yet")
     with platform.store.transaction():
-        if row["status"] == "pending":
-            row = set_status(platform, row["id"], "active")
-        return call.answer(202, document(row))
+        if row["status"] == "verifying":
+            set_status(platform, row["id"], "active")
+        return call.answer(202)

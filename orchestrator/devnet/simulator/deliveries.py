@@ -25,6 +25,7 @@ from .clock import NANOSECONDS, Clock
 from .config import Options
 from .faults import Faults
 from .http_signatures import Message, content_digest, sign_message
+from .judge import Judge
 from .store import Row, Store
 
 __all__ = ["Deliveries"]
@@ -33,11 +34,12 @@ __all__ = ["Deliveries"]
 class Deliveries:
     """Queues events and delivers them in the background."""
 
-    def __init__(self, store: Store, clock: Clock, options: Options, faults: Faults) -> None:
+    def __init__(self, store: Store, clock: Clock, options: Options, faults: Faults, judge: Judge) -> None:
         self._store = store
         self._clock = clock
         self._options = options
         self._faults = faults
+        self._judge = judge
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._random = random.Random()  # noqa: S311  # jitter, not a secret
@@ -183,4 +185,11 @@ class Deliveries:
                 response = await client.post(url, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TimeoutError) as error:
             return f"{type(error).__name__}: {error}"
+        self._judge.delivery(
+            Message("POST", url, list(headers.items())),
+            body,
+            response.status_code,
+            response.headers.get("content-type"),
+            response.content,
+        )
         return None if response.is_success else f"HTTP {response.status_code}"

@@ -43,15 +43,6 @@ class IdempotencyKeys:
             raise ApiError(400, "idempotency_key_malformed", "Idempotency-Key: expected one UUID")
         return values[0].lower()
 
-    def is_repeat(self, values: list[str], fingerprint: str) -> bool:
-        """Whether a request is the repeat of one whose answer is stored. Takes nothing."""
-        if len(values) != 1:
-            return False
-        row = self._store.one("SELECT * FROM idempotency WHERE key = ? AND state = 'done'", values[0].lower())
-        if row is None or self._clock.ns() - row["created_ns"] > self._lifetime:
-            return False
-        return bool(row["fingerprint"] == fingerprint)
-
     def begin(self, key: str, fingerprint: str) -> Answer | None:
         """The stored answer of a repeat, or None after taking the key. Raises ApiError 409 (in flight) or 422."""
         now = self._clock.ns()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the table of operations and the schemas that requests are checked against."""
+"""The OpenAPI 3.1 document, from the table of published calls and the schemas that requests are checked against."""
 
 from __future__ import annotations
 
@@ -7,72 +7,41 @@ from typing import Any
 
 from .answers import Answer
 from .platform import Call, Operation, Platform
-from .schemas import Schemas
+from .published_api import CONVENTIONS, DELIVERY, PublishedCall
+from .schemas import EVENTS, Schemas
 
-__all__ = ["document", "serve"]
+__all__ = ["DIGEST", "document", "serve"]
 
-BODIES = {
-    "createToken": "ApiCredentials",
-    "replaceCredentials": "ApiCredentials",
-    "putSigningKey": "SigningKeyUpload",
-    "createCustomer": "CustomerCreation",
-    "signCustomerChallenge": "SignedChallenge",
-    "createAccount": "AccountCreation",
-    "signAccountChallenge": "SignedChallenge",
-    "putWebhook": "WebhookUpdate",
-}
-
-# Which answers an operation has when it succeeds: status and schema (None: no body).
-ANSWERS: dict[str, dict[int, str | None]] = {
-    "createToken": {200: "Token"},
-    "replaceCredentials": {204: None},
-    "revokeCredentials": {204: None},
-    "putSigningKey": {200: "SigningKey"},
-    "deleteSigningKey": {204: None},
-    "createCustomer": {201: "Customer"},
-    "getCustomer": {200: "Customer"},
-    "getCustomerChallenge": {200: "Challenge"},
-    "signCustomerChallenge": {200: "Customer", 202: "Customer", 204: None},
-    "verifyCustomer": {202: "Customer"},
-    "createAccount": {201: "Account"},
-    "listCustomerAccounts": {200: "Accounts"},
-    "listAccounts": {200: "Accounts"},
-    "getAccount": {200: "Account"},
-    "closeAccount": {200: "Account", 202: "Account", 204: None},
-    "getAccountChallenge": {200: "Challenge"},
-    "signAccountChallenge": {200: "Account", 202: "Account", 204: None},
-    "deactivateAccount": {200: "Account", 202: "Account", 204: None},
-    "activateAccount": {200: "Account", 202: "Account", 204: None},
-    "listCards": {200: "Cards"},
-    "putWebhook": {200: "Webhook"},
-    "listWebhooks": {200: "Webhooks"},
-    "getWebhook": {200: "Webhook"},
-    "getWebhookVerificationKey": {200: "VerificationKey"},
-    "deleteWebhook": {204: None},
-}
-
-ERRORS = {
+REFUSALS = {
     400: "malformed, or refused as it stands",
     401: "token, content digest or signature missing or wrong",
     404: "there is no such thing",
-    409: "still in progress: wait and repeat with the same key; or it exists already",
-    413: "the body is too large",
-    415: "the body is not application/json",
-    422: "the state does not allow it, or the idempotency key belongs to another request",
+    409: "it exists already, is signed already, or its state does not allow it; or the first request with this "
+    "Idempotency-Key is still in flight: wait and repeat with the same key",
+    422: "the Idempotency-Key belongs to another request",
+    500: "the simulator failed",
 }
 
 DIGEST = r"^(?:sha-256=:[A-Za-z0-9+/]{43}=:|sha-512=:[A-Za-z0-9+/]{86}==:)$"
-
-SECURITY_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+UUID = {"type": "string", "format": "uuid"}
+HEADERS: dict[str, dict[str, Any]] = {
     "signature": {
-        "type": "apiKey",
-        "in": "header",
         "name": "Signature",
-        "description": "RFC 9421, ecdsa-p384-sha384. Covers @method, @authority and @path, and content-digest where "
-        "there is a body; the parameters keyid and created are required.",
+        "schema": {"type": "string"},
+        "description": "RFC 9421, ecdsa-p384-sha384. The parameters keyid and created are required.",
     },
-    "signatureInput": {"type": "apiKey", "in": "header", "name": "Signature-Input", "description": "RFC 9421."},
+    "signature-input": {"name": "Signature-Input", "schema": {"type": "string"}, "description": "RFC 9421."},
+    "idempotency-key": {
+        "name": "Idempotency-Key",
+        "schema": UUID,
+        "description": "Valid for 1 hour. The same key with the same request: the stored answer.",
+    },
+    "content-digest": {
+        "name": "Content-Digest",
+        "schema": {"type": "string", "maxLength": 256, "pattern": DIGEST},
+        "example": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
+        "description": "RFC 9530, sha-256 or sha-512 of the body; covered by the signature.",
+    },
 }
 
 
@@ -80,88 +49,64 @@ def _content(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
 
 
-def _statuses(operation: Operation) -> list[int]:
-    """Which errors the operation can answer."""
-    has_body, authenticated = operation.name in BODIES, operation.access.name == "PROGRAMME"
-    errors = {401, 413}
-    if authenticated and operation.modifying:
-        errors |= {400, 409, 422}
-    if "{id}" in operation.path:
-        errors |= {400, 404}
-    if has_body:
-        errors |= {400, 415}
-    if operation.name == "getAccountChallenge":
-        errors.add(409)
-    return sorted(errors)
+def _parameters(call: PublishedCall) -> list[dict[str, Any]]:
+    names = [part[1:-1] for part in call.path.split("/") if part.startswith("{")]
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": UUID} for name in names if call is not DELIVERY
+    ]
+    parameters += [{"in": "header", "required": True, **HEADERS[name]} for name in call.required_headers]
+    return parameters + [{"name": name, "in": "query", "schema": {"type": "string"}} for name in call.query]
 
 
-def _parameters(operation: Operation) -> list[dict[str, Any]]:
-    uuid_ = {"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}
-    parameters: list[dict[str, Any]] = []
-    if "{id}" in operation.path:
-        parameters.append({"name": "id", "in": "path", "required": True, "schema": uuid_})
-    if operation.access.name == "PROGRAMME" and operation.modifying:
-        parameters.append(
-            {
-                "name": "Idempotency-Key",
-                "in": "header",
-                "required": True,
-                "schema": uuid_,
-                "description": "Valid for 1 hour. The same key with the same request: the stored answer.",
-            }
-        )
-    if operation.signed and operation.name in BODIES:
-        parameters.append(
-            {
-                "name": "Content-Digest",
-                "in": "header",
-                "required": True,
-                "schema": {"type": "string", "maxLength": 256, "pattern": DIGEST},
-                "example": "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:",
-                "description": "RFC 9530, sha-256 or sha-512 of the body; covered by the signature.",
-            }
-        )
-    return parameters
-
-
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(call: PublishedCall, summary: str) -> dict[str, Any]:
+    refusals = call.refusals | (CONVENTIONS if call.keyed else frozenset())
     value: dict[str, Any] = {
-        "operationId": operation.name,
-        "summary": (operation.handler.__doc__ or operation.name).partition("\n")[0],
-        "parameters": _parameters(operation),
+        "operationId": call.name,
+        "summary": summary,
+        "parameters": _parameters(call),
         "responses": {
-            str(status): {"description": "success"} | ({"content": _content(schema)} if schema else {})
-            for status, schema in ANSWERS[operation.name].items()
-        }
-        | {
-            str(status): {"description": ERRORS[status], "content": _content("Error")}
-            for status in _statuses(operation)
+            str(call.status): {"description": "success"} | ({"content": _content(call.answer)} if call.answer else {})
         },
+        "security": [{"bearer": []}] if call.bearer else [],  # empty: a call needs no authentication
     }
-    if operation.name in BODIES:
-        value["requestBody"] = {"required": True, "content": _content(BODIES[operation.name])}
-    # An empty requirement says that a call needs no authentication.
-    schemes = SECURITY_SCHEMES if operation.signed else ["bearer"] if operation.access.name == "PROGRAMME" else []
-    value["security"] = [{name: [] for name in schemes}] if schemes else []
+    if call is not DELIVERY:
+        for status in sorted(refusals):
+            value["responses"][str(status)] = {"description": REFUSALS[status], "content": _content("Error")}
+    if call.body:
+        value["requestBody"] = {"required": True, "content": _content(call.body)}
     return value
 
 
 def document(operations: Sequence[Operation], schemas: Schemas, host: str) -> dict[str, Any]:
     """The document for a server reached as ``host`` (name and port)."""
     paths: dict[str, dict[str, Any]] = {}
-    for operation in operations:
-        if operation.name in ANSWERS:
-            paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    for row in operations:
+        if row.published is not None:
+            summary = (row.handler.__doc__ or row.name).partition("\n")[0]
+            paths.setdefault(row.path, {})[row.method.lower()] = _operation(row.published, summary)
+    delivery = _operation(DELIVERY, "An event, on its way to a subscription.")
+    delivery["requestBody"] = {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in EVENTS.values()]}
+            }
+        },
+    }
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Card platform (simulator)",
             "version": "1",
-            "description": "Accounts and their challenges, as the platform documents them.",
+            "description": "Accounts and their challenges, as the platform publishes them.",
         },
         "servers": [{"url": f"http://{host}/v1"}],
         "paths": paths,
-        "components": {"schemas": schemas.all, "securitySchemes": SECURITY_SCHEMES},
+        "webhooks": {"event": {"post": delivery}},
+        "components": {
+            "schemas": schemas.all,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
     }
 
 

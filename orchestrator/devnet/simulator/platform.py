@@ -15,6 +15,8 @@ from .deliveries import Deliveries
 from .faults import Fault, Faults
 from .http_signatures import Message
 from .idempotency import IdempotencyKeys, request_fingerprint
+from .judge import Judge
+from .published_api import PublishedCall
 from .schemas import UUID, Schemas
 from .store import Store
 from .transactions import Jobs, Transactions, Worker
@@ -34,10 +36,11 @@ class Platform:
         self.operations = operations
         self.clock = Clock()
         self.store = Store(config.database)
-        self.schemas = Schemas(config.chain_id)
+        self.schemas = Schemas(config.chain_id, config.options.signer_member)
         self.faults = Faults()
         self.keys = IdempotencyKeys(self.store, self.clock, self.options.idempotency_lifetime)
-        self.deliveries = Deliveries(self.store, self.clock, self.options, self.faults)
+        self.judge = Judge(self.options, self.faults)
+        self.deliveries = Deliveries(self.store, self.clock, self.options, self.faults, self.judge)
         self.worker = Worker(self.store)
         self.chain: Chain | None = None
         self.transactions: Transactions | None = None
@@ -68,13 +71,14 @@ class Access(Enum):
     """Who may call an operation."""
 
     PUBLIC = "no authentication"
+    BEARER = "bearer token"
     PROGRAMME = "bearer token and request signature"
     ADMIN = "the devnet's admin token"
 
 
 @dataclass(slots=True)
 class Call:
-    """One request, after routing. ``key`` is its idempotency key, for the modifying calls of the programme."""
+    """One request, after routing. ``key`` is its idempotency key: modifying calls have one, those under /auth may."""
 
     platform: Platform
     operation: Operation
@@ -95,17 +99,20 @@ class Call:
     @property
     def id(self) -> str:
         """The UUID in the path, lower-case. Raises ApiError 400."""
-        value = self.parameters["id"]
+        (value,) = self.parameters.values()
         if not UUID.fullmatch(value):
             raise ApiError(400, "invalid_request", "the identifier in the path is not a UUID")
         return value.lower()
 
-    def json(self, schema: str) -> dict[str, Any]:
-        """The checked body. Raises ApiError 400 or 415."""
+    def checked_body(self) -> dict[str, Any]:
+        """The body, checked against the call's own schema. Raises ApiError 400."""
+        published = self.operation.published
+        if published is None or published.body is None:
+            raise AssertionError(f"{self.operation.name} takes no body")
         kind = (self.message.field("content-type") or "").partition(";")[0].strip().lower()
         if kind != "application/json":
-            raise ApiError(415, "unsupported_media_type", f"expected application/json, got {kind or 'no content type'}")
-        return self.platform.schemas.parse(schema, self.body)
+            raise ApiError(400, "unsupported_media_type", f"expected application/json, got {kind or 'no content type'}")
+        return self.platform.schemas.parse(published.body, self.body)
 
     def fault(self, kind: str) -> Fault | None:
         """The ordered fault of a kind that strikes this request, if any; noted in the request's record."""
@@ -139,8 +146,8 @@ class Operation:
     name: str
     handler: Handler
     access: Access = Access.PROGRAMME
-    first_key: bool = False
-    """May be called without a signature while no signing key is registered."""
+    published: PublishedCall | None = None
+    """The row of the published call; None for what is the devnet's own."""
 
     @property
     def modifying(self) -> bool:
@@ -149,4 +156,4 @@ class Operation:
     @property
     def signed(self) -> bool:
         """Whether requests need a signature. Under /auth the token is enough, so that a first signing key gets in."""
-        return self.access is Access.PROGRAMME and not self.path.startswith("/auth/")
+        return self.access is Access.PROGRAMME

@@ -2,43 +2,65 @@
 
 from __future__ import annotations
 
-from . import accounts, admin, auth, customers, openapi, webhooks
-from .platform import Access, Operation
+from . import accounts, admin, auth, customers, openapi, supported, webhooks
+from .platform import Access, Handler, Operation
+from .published_api import CALLS, PublishedCall
 
-__all__ = ["ADMIN", "API", "OPERATIONS"]
+__all__ = ["ADMIN", "API", "HANDLERS", "OPERATIONS"]
+
+HANDLERS: dict[str, Handler] = {
+    "getToken": auth.token,
+    "updateCredentials": auth.put_credentials,
+    "deleteCredentials": auth.delete_credentials,
+    "updateSigningKey": auth.put_signing_key,
+    "deleteSigningKey": auth.delete_signing_key,
+    "getChains": supported.chains,
+    "getAssets": supported.assets,
+    "createCustomer": customers.create,
+    "getCustomers": customers.listed,
+    "getCustomer": customers.get,
+    "getCustomerChallenge": customers.challenge,
+    "signCustomerChallenge": customers.sign,
+    "simulateVerifyCustomer": customers.verify,
+    "createCustomerAccount": accounts.create,
+    "getCustomerAccounts": accounts.of_customer,
+    "getAccounts": accounts.listed,
+    "getAccount": accounts.get,
+    "closeAccount": accounts.close,
+    "getAccountChallenge": accounts.challenge,
+    "signAccountChallenge": accounts.sign,
+    "deactivateAccount": accounts.deactivate,
+    "activateAccount": accounts.activate,
+    "getAccountCards": accounts.list_cards,
+    "saveWebhook": webhooks.put,
+    "getWebhooks": webhooks.listed,
+    "getWebhookVerificationKey": webhooks.verification_key,
+    "getWebhook": webhooks.get,
+    "deleteWebhook": webhooks.delete,
+}
+"""Who answers each published call."""
+
+
+def _served(call: PublishedCall) -> Operation:
+    return Operation(
+        call.method,
+        call.path,
+        call.name,
+        HANDLERS[call.name],
+        Access.PUBLIC if not call.bearer else Access.PROGRAMME if call.signed else Access.BEARER,
+        published=call,
+    )
+
 
 API: tuple[Operation, ...] = (
-    Operation("POST", "/auth/token", "createToken", auth.token, Access.PUBLIC),
-    Operation("PUT", "/auth/credentials", "replaceCredentials", auth.put_credentials),
-    Operation("DELETE", "/auth/credentials", "revokeCredentials", auth.delete_credentials),
-    Operation("PUT", "/auth/signing", "putSigningKey", auth.put_signing_key, first_key=True),
-    Operation("DELETE", "/auth/signing", "deleteSigningKey", auth.delete_signing_key),
-    Operation("POST", "/customers", "createCustomer", customers.create),
-    Operation("GET", "/customers/{id}", "getCustomer", customers.get),
-    Operation("GET", "/customers/{id}/challenge", "getCustomerChallenge", customers.challenge),
-    Operation("POST", "/customers/{id}/challenge/sign", "signCustomerChallenge", customers.sign),
-    Operation("PATCH", "/simulator/customers/{id}/verify", "verifyCustomer", customers.verify),
-    Operation("POST", "/customers/{id}/accounts", "createAccount", accounts.create),
-    Operation("GET", "/customers/{id}/accounts", "listCustomerAccounts", accounts.of_customer),
-    Operation("GET", "/accounts", "listAccounts", accounts.listed),
-    Operation("GET", "/accounts/{id}", "getAccount", accounts.get),
-    Operation("DELETE", "/accounts/{id}", "closeAccount", accounts.close),
-    Operation("GET", "/accounts/{id}/challenge", "getAccountChallenge", accounts.challenge),
-    Operation("POST", "/accounts/{id}/challenge/sign", "signAccountChallenge", accounts.sign),
-    Operation("PATCH", "/accounts/{id}/deactivate", "deactivateAccount", accounts.deactivate),
-    Operation("PATCH", "/accounts/{id}/activate", "activateAccount", accounts.activate),
-    Operation("GET", "/accounts/{id}/cards", "listCards", accounts.list_cards),
-    Operation("PUT", "/webhooks", "putWebhook", webhooks.put),
-    Operation("GET", "/webhooks", "listWebhooks", webhooks.listed),
-    Operation("GET", "/webhooks/verification-key", "getWebhookVerificationKey", webhooks.verification_key),
-    Operation("GET", "/webhooks/{id}", "getWebhook", webhooks.get),
-    Operation("DELETE", "/webhooks/{id}", "deleteWebhook", webhooks.delete),
+    *(_served(call) for call in CALLS.values()),
     Operation("GET", "/openapi.json", "getOpenApi", openapi.serve, Access.PUBLIC),
 )
 """Under /v1."""
 
 ADMIN: tuple[Operation, ...] = (
     Operation("GET", "/simulator/records", "records", admin.records, Access.ADMIN),
+    Operation("GET", "/simulator/departures", "departures", admin.departures, Access.ADMIN),
     Operation("GET", "/simulator/faults", "listFaults", admin.list_faults, Access.ADMIN),
     Operation("POST", "/simulator/faults", "addFault", admin.add_fault, Access.ADMIN),
     Operation("DELETE", "/simulator/faults", "clearFaults", admin.clear_faults, Access.ADMIN),

@@ -1,6 +1,6 @@
 """The HTTP server: one ASGI application that routes, authenticates, replays, performs, records and, on order, fails.
 
-The order of the checks is the platform's contract: path (404), method (405), size (413), token and signature (401),
+The order of the checks is the platform's contract: path (404), method (405), size (400), token and signature (401),
 idempotency key (400, 409, 422), then the operation itself. Every request is recorded before anything else.
 """
 
@@ -22,6 +22,7 @@ from orchestrator.http_server import Connection
 
 from . import auth
 from .answers import Answer, ApiError
+from .http_signatures import Message
 from .platform import Access, Call, Operation, Platform
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ class Application:
         call: Call | None = None
         try:
             call = await self._route(request)
+            if (published := call.operation.published) is not None:
+                path = call.path.removeprefix("/v1")
+                self._platform.judge.request(published, call.message, path, call.query, call.body)
             answer = await self._answer(call)
         except ClientDisconnect:
             return
@@ -75,8 +79,10 @@ class Application:
         if answer is None:
             await self._drop(request)
             return
+        if call is not None and (published := call.operation.published) is not None:
+            self._platform.judge.answer(published, answer, call.faults)
         headers = {"date": formatdate(self._platform.clock.seconds(), usegmt=True)} | answer.headers
-        media = None if answer.status == 204 else "application/json"
+        media = "application/json" if answer.body else None
         response = Response(answer.body, answer.status, headers=headers, media_type=media)
         await response(scope, receive, send)
 
@@ -90,6 +96,7 @@ class Application:
                 continue
             operation = methods.get(request.method)
             if operation is None:
+                self._unknown(request)
                 allowed = ", ".join(sorted(methods))
                 raise ApiError(
                     405,
@@ -115,7 +122,11 @@ class Application:
                 query=query,
                 body=await self._body(request),
             )
+        self._unknown(request)
         raise ApiError(404, "path_not_found", f"the API has no path {path}")
+
+    def _unknown(self, request: Request) -> None:
+        self._platform.judge.request(None, Message(request.method, str(request.url), []), request.url.path, "", b"")
 
     @staticmethod
     async def _body(request: Request) -> bytes:
@@ -123,7 +134,7 @@ class Application:
         async for chunk in request.stream():
             body += chunk
             if len(body) > LONGEST_BODY:
-                raise ApiError(413, "body_too_large", f"the body has more than {LONGEST_BODY} bytes")
+                raise ApiError(400, "body_too_large", f"the body has more than {LONGEST_BODY} bytes")
         return bytes(body)
 
     async def _answer(self, call: Call) -> Answer | None:
@@ -158,12 +169,14 @@ class Application:
             expected = f"Bearer {self._admin_token}".encode()
             if not hmac.compare_digest((call.message.field("authorization") or "").encode("latin-1"), expected):
                 raise ApiError(401, "admin_token_invalid", "the devnet's own calls need its admin token")
-        if operation.access is not Access.PROGRAMME:
+        if operation.access not in (Access.BEARER, Access.PROGRAMME):
             return await operation.handler(self._platform, call)
         auth.verify_request(self._platform, call)
-        if not operation.modifying:
+        given = call.message.values("idempotency-key")
+        asked = operation.published is None or operation.published.keyed
+        if not operation.modifying or not (given or asked):
             return await operation.handler(self._platform, call)
-        key = keys.parse(call.message.values("idempotency-key"))
+        key = keys.parse(given)
         stored = keys.begin(key, call.fingerprint)
         if stored is not None:
             call.replayed = True

@@ -153,11 +153,13 @@ class Simulator:
         public = private.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        api_key, api_secret = str(uuid.uuid4()), secrets.token_hex(20)
+        api_key, api_secret, key_id = str(uuid.uuid4()), secrets.token_hex(20), str(uuid.uuid4())
         platform = self.platform
         with platform.store.transaction():
+            platform.store.write("UPDATE credentials SET active = 0")
+            platform.store.write("UPDATE signing_keys SET active = 0")
             auth.set_credentials(platform, api_key, api_secret)
-            key_id = auth.set_signing_key(platform, public)
+            auth.set_signing_key(platform, key_id, public)
         return Credentials(api_key, api_secret, pem.decode(), key_id)
 
     def fault(self, kind: str, **values: Any) -> dict[str, Any]:
@@ -181,6 +183,10 @@ class Simulator:
     def records(self) -> dict[str, list[dict[str, Any]]]:
         """Everything that was asked and done, as GET /simulator/records."""
         return admin.collect_records(self.platform)
+
+    def departures(self) -> list[dict[str, str]]:
+        """Where the published API was left, as GET /simulator/departures."""
+        return self.platform.judge.documents()
 
 
 class SimulatorThread:
@@ -255,6 +261,9 @@ class SimulatorThread:
 
     def records(self) -> dict[str, list[dict[str, Any]]]:
         return self.run(self.simulator.records)
+
+    def departures(self) -> list[dict[str, str]]:
+        return self.run(self.simulator.departures)
 
     def resubmit(self) -> dict[str, Any]:
         return asyncio.run_coroutine_threadsafe(self.simulator.resubmit(), self._loop).result()

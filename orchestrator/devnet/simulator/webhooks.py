@@ -32,7 +32,7 @@ def _require(platform: Platform, identifier: str, *, status: int = 404) -> Row:
 
 async def put(platform: Platform, call: Call) -> Answer:
     """PUT /webhooks: without an id a new one, with one an update."""
-    body = call.json("WebhookUpdate")
+    body = call.checked_body()
     now = platform.clock.iso()
     types = json.dumps(body["types"])
     with platform.store.transaction():
