@@ -89,10 +89,7 @@ def make_private_folder(path: Path, what: str) -> None:
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """One writer at a time in a folder, over processes and threads; ends with its process. Clears leftovers."""
-    try:
-        descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as error:
-        raise _unwritable(folder / _LOCK, error) from None
+    descriptor = _open_lock(folder / _LOCK)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -103,6 +100,39 @@ def folder_lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+class Lock:
+    """A lock on a file, which ends with its process or when it is released."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+
+    def release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def try_lock(path: Path) -> Lock | None:
+    """The lock on this file, which is made if it is not there; None while another holds it, in any process. Waits for
+    nobody. Raises KeyUnavailable ``keystore_unwritable``."""
+    descriptor = _open_lock(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise _unwritable(path, error) from None
+    return Lock(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def deliver(path: Path, data: bytes, *, code: str, force: bool = False, older: bytes | None = None) -> None:

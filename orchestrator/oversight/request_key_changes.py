@@ -83,7 +83,9 @@ class RequestKeyChanges:
         ``upload``.
         """
         async with self._changing() as unfinished:
-            new: str = name or unfinished or await asyncio.to_thread(self._next_name)
+            new = name or unfinished
+            if new is None:
+                new = await asyncio.to_thread(self._next_name)
             file = next((one for one in await asyncio.to_thread(self._folder.list) if one.name == new), None)
             approvals: tuple[str, ...] = ()
             if file is None or file.state is State.CREATED:  # before the first step of a rotation, or after it

@@ -24,7 +24,6 @@ from typing import Final, NoReturn
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from filelock import FileLock, Timeout
 
 from orchestrator import files
 from orchestrator.errors import KeyUnavailable, SettingsError
@@ -157,22 +156,14 @@ class RequestKeyFolder:
             self._opened[file.fingerprint] = private
         return file
 
-    def try_change(self) -> FileLock | None:
+    def try_change(self) -> files.Lock | None:
         """The lock on changes of the platform's keys, or None while another process holds it; it ends with its process.
 
         Raises KeyUnavailable: where there are no keys yet, ``key_not_found``.
         """
         if not files.require_private_folder(self.path, "folder of request-signing keys"):
             raise KeyUnavailable(f"there is no request-signing key in {self.path}", code="key_not_found")
-        # No soft lock where the file system has no locks: that one would outlive its process.
-        lock = FileLock(self.path / ".change", timeout=0, mode=0o600, thread_local=False, fallback_to_soft=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            return None
-        except OSError as error:
-            raise KeyUnavailable(f"{lock.lock_file}: {error.strerror or error}", code="keystore_unwritable") from None
-        return lock
+        return files.try_lock(self.path / ".change")
 
     def intend_upload(self, name: str, approvals: tuple[str, ...] = (), *, replaces: str = "") -> RequestKeyFile:
         """Writes the intent to upload the key to its file, with the ids of the approvals, and the id of the settings'

@@ -88,6 +88,7 @@ async def main():
         signing_key_pem=SecretStr(""),
         signing_key_id="",
         timeout_seconds=60.0,
+        keepalive_seconds=0.5,  # a busy machine notices late that a connection is idle, and the server closes it at 5 s
     )
     async with PlatformClient(settings, request_keys=files) as client:
         await (load(client) if what == "load" else rotate(client, files))
