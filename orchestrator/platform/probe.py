@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError
-from orchestrator.platform.answers import Refusal, parse_json
+from orchestrator.errors import PlatformRefused, SettingsError
+from orchestrator.platform.answers import Refusal
 from orchestrator.platform.clock import SystemClock
-from orchestrator.platform.lists import says_more
 from orchestrator.platform.session import Session
-from orchestrator.platform.settings import DEFAULT_COMPONENTS, Pagination, PlatformSettings
+from orchestrator.platform.settings import DEFAULT_COMPONENTS, PlatformSettings
 from orchestrator.platform.transport import Answer
 
 __all__ = ["ProbeResult", "probe"]
@@ -30,7 +29,6 @@ COMPONENTS = (
     ("@method", "@request-target", "authorization", *FIELDS),
 )
 LABELS = ("sig", "sig1", "sig-b26")
-PAGE_PARAMETERS = (("page", "size", 0), ("page", "limit", 1), ("page", "pageSize", 1), ("page", "perPage", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +41,11 @@ class ProbeResult:
     def environment(self) -> dict[str, str]:
         """The settings as environment variables."""
         one = self.settings
-        variables = {
+        return {
             "ORCHESTRATOR_COVERED_COMPONENTS": ",".join(one.covered_components),
             "ORCHESTRATOR_SIGNATURE_LABEL": one.signature_label,
             "ORCHESTRATOR_DIGEST_ALGORITHM": one.digest_algorithm,
-            "ORCHESTRATOR_PAGINATION": str(one.pagination),
-            "ORCHESTRATOR_LIST_FIELD": one.list_field,
         }
-        if one.pagination is Pagination.PAGE:
-            variables["ORCHESTRATOR_PAGE_PARAMETER"] = one.page_parameter
-            variables["ORCHESTRATOR_PAGE_SIZE_PARAMETER"] = one.page_size_parameter
-            variables["ORCHESTRATOR_FIRST_PAGE"] = str(one.first_page)
-        if one.pagination is Pagination.CURSOR:
-            variables["ORCHESTRATOR_CURSOR_PARAMETER"] = one.cursor_parameter
-            variables["ORCHESTRATOR_CURSOR_FIELD"] = one.cursor_field
-        return variables
 
 
 class Probe:
@@ -97,57 +85,12 @@ class Probe:
                 return
         raise _nothing("no choice of covered components and label is accepted: check the signing key and its id")
 
-    async def lists(self) -> None:
-        """By GET /accounts: where the array is, and whether it is cut into pages."""
-        self.report("reading GET /accounts for its shape")
-        answer = await self.ask(self.settings, "GET", "accounts")
-        value = parse_json(answer, self.session.describe("GET", ("accounts",)))
-        field = ""
-        if isinstance(value, Mapping):
-            arrays = [name for name, item in value.items() if isinstance(item, list)]
-            if len(arrays) != 1:
-                raise MalformedAnswer(f"GET /accounts: expected one array in the answer, its fields are {list(value)}")
-            field = arrays[0]
-        self.settings = replace(self.settings, list_field=field)
-        items = value[field] if field else value
-        cursors = [name for name in (value if field else ()) if "cursor" in name.lower() or "token" in name.lower()]
-        more = says_more(value, answer)
-        if cursors:
-            self.settings = replace(self.settings, pagination=Pagination.CURSOR, cursor_field=cursors[0])
-            self.remarks.append("the name of the cursor's query parameter is a guess: check it with a full first page")
-        elif len(items) > 1 or more:
-            await self._numbered(len(items))
-        else:
-            self.remarks.append(f"{len(items)} account(s): too few to say whether lists are cut into pages")
-        self.report(
-            f"  list in {field or 'the answer itself'}, {len(items)} account(s), pagination {self.settings.pagination}"
-        )
-
-    async def _numbered(self, whole: int) -> None:
-        """Asks for pages of one account: only a platform that knows the parameters answers with one."""
-        for page, size, start in PAGE_PARAMETERS:
-            try:
-                answer = await self.ask(self.settings, "GET", "accounts", **{page: str(start), size: "1"})
-            except PlatformRefused:
-                continue
-            value = parse_json(answer, self.session.describe("GET", ("accounts",)))
-            items = value.get(self.settings.list_field, []) if isinstance(value, dict) else value
-            if len(items) == 1 and whole > 1:
-                self.settings = replace(
-                    self.settings,
-                    pagination=Pagination.PAGE,
-                    page_parameter=page,
-                    page_size_parameter=size,
-                    first_page=start,
-                )
-                self.remarks.append("whether pages are counted from 0 or 1 is a guess: check it with two pages")
-                return
-
     async def digests(self) -> None:
         """By POST …/challenge/sign of an account that does not exist: 404 means that the digest was taken."""
         nobody = str(uuid.uuid4())
         self.report(f"sending POST /accounts/{nobody}/challenge/sign (no such account) under each digest algorithm")
-        body = {"chainId": f"eip155:1:0x{'0' * 40}", "challenge": "YQ==", "signature": "YQ=="}
+        signer = f"eip155:1:0x{'0' * 40}"
+        body = {"ownerId": signer, "chainId": signer, "challenge": "YQ==", "signature": "YQ=="}
         for algorithm in dict.fromkeys((self.settings.digest_algorithm, "sha-256", "sha-512")):
             tried = replace(self.settings, digest_algorithm=algorithm)
             try:
@@ -183,12 +126,11 @@ async def probe(
     in and reads; with ``modify`` one POST for an account that does not exist, and ``account_id`` (an active one) is
     deactivated and activated again, its cards too.
     """
-    # Lists are read whole here: what they are cut into is what is asked.
+    # Lists are read whole here.
     session = Session(replace(settings, max_answer_bytes=settings.max_list_bytes), SystemClock())
     one = Probe(settings, session, report)
     try:
         await one.signature()
-        await one.lists()
         if modify:
             await one.digests()
             if account_id is not None:

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import ChainAccount
-from orchestrator.platform import DEFAULT_COMPONENTS, Pagination, PlatformClient
+from orchestrator.platform import DEFAULT_COMPONENTS, PlatformClient
 from orchestrator.platform.transport import canonical_url
 from orchestrator.ports.platform import Submission
 from orchestrator.request_signing.http_signature import RequestSigner, content_digest
@@ -94,16 +94,8 @@ async def every_kind_of_request(server, client, other, reply):
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
 @pytest.mark.skipif(not (NPM / "node_modules/http-message-signatures").is_dir(), reason="npm ci has not run")
 async def test_every_kind_of_request_verifies_with_the_npm_library(server, settings, signing_keys, reply):
-    made = settings(
-        pagination=Pagination.CURSOR, list_field="data", digest_algorithm="sha-512", signature_label="sig-b26"
-    )
-    server.on(
-        "GET",
-        "/accounts",
-        reply(400),
-        reply(value={"data": [], "nextCursor": "a b+c/=&?é~"}),
-        reply(400, {"message": "x"}),
-    )
+    made = settings(digest_algorithm="sha-512", signature_label="sig-b26")
+    server.on("GET", "/accounts", reply(400), reply(400, {"message": "x"}))
     async with PlatformClient(settings()) as client, PlatformClient(made) as other:
         seen = await every_kind_of_request(server, client, other, reply)
     assert len({(one.method, re.sub(r"[0-9a-f-]{36}", "ID", one.path)) for one in seen}) >= 18
@@ -230,7 +222,7 @@ def test_keys_that_cannot_sign(settings, text, words):
         {"api_key": "me"},
         {"api_secret": SecretStr("")},
         {"timeout_seconds": 0},
-        {"pagination": "all"},
+        {"signer_fields": "all"},
     ],
 )
 def test_settings_that_are_refused(settings, changes):

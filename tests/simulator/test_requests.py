@@ -12,6 +12,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
+from tests.simulator.conftest import submission
 
 OTHER = DEV_ACCOUNTS[3]
 
@@ -34,25 +35,43 @@ async def test_a_customer_from_creation_to_active(world):
     assert lines[9].startswith("Issued At: ")
 
     path = f"/customers/{customer['id']}"
-    refused(await world.client.request("PATCH", f"/simulator{path}/verify"), 422, "invalid_state")
+    refused(await world.client.request("PATCH", f"/simulator{path}/verify"), 400, "invalid_state")
     refused(
         await world.client.request("POST", f"{path}/accounts", {"type": "card_account", "currencies": ["EUR"]}),
-        422,
+        400,
         "customer_not_active",
     )
     challenge = (await world.client.ok("GET", f"{path}/challenge"))["challenge"]
     assert challenge == customer["challenge"]
     signed = Account.sign_message(encode_defunct(text.encode()), OTHER.private_key)
     body = {
-        "chainId": wallet,
+        "ownerId": wallet,
         "challenge": challenge,
         "signature": base64.b64encode(f"0x{bytes(signed.signature).hex()}".encode()).decode(),
     }
-    assert (await world.client.ok("POST", f"{path}/challenge/sign", body))["status"] == "pending"
+    assert await world.client.ok("POST", f"{path}/challenge/sign", body) is None
+    refused(await world.client.request("POST", f"{path}/challenge/sign", body), 409, "challenge_already_signed")
+    assert (await world.client.ok("GET", path))["status"] == "screening"
     verified = await world.client.request("PATCH", f"/simulator{path}/verify")
-    assert (verified.status_code, verified.json()["status"]) == (202, "active")
+    assert (verified.status_code, verified.content) == (202, b"")
     assert (await world.client.ok("GET", path))["status"] == "active"
     refused(await world.client.request("GET", f"{path}/challenge"), 404, "challenge_not_found")
+    assert customer["id"] in [one["id"] for one in await world.client.ok("GET", "/customers")]
+    refused(await world.client.request("PATCH", f"{path}/activate"), 409, "invalid_state")
+    assert (await world.client.ok("PATCH", f"{path}/deactivate"))["status"] == "inactive"
+    assert (await world.client.ok("PATCH", f"{path}/activate"))["status"] == "active"
+
+
+async def test_a_customer_that_is_rejected_gets_no_account(world):
+    wallet = f"eip155:31337:{OTHER.address}"
+    customer = await world.client.ok("POST", "/customers", {"chainId": wallet, "externalId": "c-9"})
+    path = f"/customers/{customer['id']}"
+    await world.client.ok("POST", f"{path}/challenge/sign", submission(customer["challenge"], OTHER))
+    rejected = await world.client.request("PATCH", f"/simulator{path}/reject")
+    assert rejected.status_code == 202
+    assert (await world.client.ok("GET", path))["status"] == "rejected"
+    body = {"type": "card_account", "currencies": ["EUR"]}
+    refused(await world.client.request("POST", f"{path}/accounts", body), 400, "customer_not_active")
 
 
 @pytest.mark.parametrize("same", ["chainId", "externalId"])
@@ -140,7 +159,10 @@ async def test_both_spellings_of_the_type_and_the_documented_answer(world):
         ("GET", "/customers/{}"),
         ("GET", "/customers/{}/accounts"),
         ("GET", "/customers/{}/challenge"),
+        ("PATCH", "/customers/{}/activate"),
+        ("PATCH", "/customers/{}/deactivate"),
         ("PATCH", "/simulator/customers/{}/verify"),
+        ("PATCH", "/simulator/customers/{}/reject"),
         ("GET", "/webhooks/{}"),
         ("DELETE", "/webhooks/{}"),
     ],
@@ -170,22 +192,23 @@ async def test_unknown_paths_methods_and_media(world):
         ({"signature": base64.b64encode(b"0x" + b"0" * 130).decode()}, "signature_invalid"),
         ({"signature": base64.b64encode(b"0x" + b"f" * 128 + b"1b").decode()}, "signature_invalid"),
         ({"challenge": base64.b64encode(b"something else").decode()}, "challenge_mismatch"),
+        ({"ownerId": f"eip155:31337:{OTHER.address}"}, "signer_mismatch"),
         ({"chainId": f"eip155:31337:{OTHER.address}"}, "signer_mismatch"),
-        ({"chainId": "solana:mainnet:abc"}, "unsupported_namespace"),
+        ({"ownerId": "solana:mainnet:abc"}, "unsupported_namespace"),
     ],
 )
 async def test_signed_challenges_that_do_not_hold(world, change, code):
     account = await world.create()
     signed = Account.sign_message(encode_defunct(base64.b64decode(account["challenge"])), DEV_ACCOUNTS[1].private_key)
     body = {
-        "chainId": f"eip155:31337:{world.programme.owner}",
+        "ownerId": f"eip155:31337:{world.programme.owner}",
         "challenge": account["challenge"],
         "signature": base64.b64encode(f"0x{bytes(signed.signature).hex()}".encode()).decode(),
     }
     response = await world.client.request("POST", f"/accounts/{account['id']}/challenge/sign", body | change)
     refused(response, 400, code)
-    current = (await world.client.ok("GET", f"/accounts/{account['id']}/challenge"))["challenge"]
-    assert (current != account["challenge"]) is (code == "signature_invalid")
+    rows = [row for row in world.simulator.records()["challenges"] if row["subject"] == account["id"]]
+    assert [row["state"] for row in rows] == (["refused", "current"] if code == "signature_invalid" else ["current"])
     assert (await world.client.ok("GET", f"/accounts/{account['id']}"))["status"] == "initiating"
     assert world.simulator.records()["jobs"] == []
 
@@ -195,13 +218,13 @@ async def test_a_challenge_is_signed_once(world):
     owner = DEV_ACCOUNTS[1]
     signed = Account.sign_message(encode_defunct(base64.b64decode(account["challenge"])), owner.private_key)
     body = {
-        "chainId": f"eip155:31337:{owner.address}",
+        "ownerId": f"eip155:31337:{owner.address}",
         "challenge": account["challenge"],
         "signature": base64.b64encode(f"0x{bytes(signed.signature).hex()}".encode()).decode(),
     }
     path = f"/accounts/{account['id']}/challenge/sign"
     answers = await asyncio.gather(*(world.client.request("POST", path, body) for _ in range(6)))
-    assert sorted(answer.status_code for answer in answers) == [200, 422, 422, 422, 422, 422]
+    assert sorted(answer.status_code for answer in answers) == [204, 409, 409, 409, 409, 409]
     assert len(world.simulator.records()["jobs"]) == 1
 
 

@@ -10,14 +10,23 @@ __all__ = ["Credentials", "Options", "Programme", "SimulatorConfig"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The silent choices. The defaults are the reading that a careful platform would take; all times are seconds."""
+    """The choices. The defaults are the published file's and, where that is silent, the reading that a careful platform
+    would take; all times are seconds."""
 
     answer_suspend: int = 200
     """Status of PATCH activate and deactivate: 200 or 202 with the account, 204 without a body."""
-    answer_delete: int = 202
-    """Status of DELETE of an account: 200 or 202 with the account (and the challenge, where one is issued), or 204."""
-    answer_sign: int = 200
-    """Status of challenge/sign: 200 or 202 with the account, or 204."""
+    answer_delete: int = 204
+    """Status of DELETE of an account: 204 (published), or 200 or 202 with the account and the challenge."""
+    answer_sign: int = 204
+    """Status of challenge/sign: 204 (published), or 200 or 202 with the account."""
+    keep_challenges: bool = False
+    """Whether GET of a challenge answers the current one, as the older pages have it. Published: it invalidates every
+    one before and answers a new one."""
+    signer_field: str = "ownerId"
+    """Where a submitted signature must name its signer: ``ownerId`` (published) or ``chainId`` (the older pages). The
+    other one may be there too."""
+    verify_owners: bool = True
+    """False: owners' signatures are not verified, as in the platform's sandbox. The chain verifies them still."""
     delete_asks_signature: bool = True
     """False: DELETE closes an account on the platform alone and leaves the chain as it was."""
     platform_close_offers_challenge: bool = False

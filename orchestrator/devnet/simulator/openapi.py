@@ -33,7 +33,11 @@ ANSWERS: dict[str, dict[int, str | None]] = {
     "getCustomer": {200: "Customer"},
     "getCustomerChallenge": {200: "Challenge"},
     "signCustomerChallenge": {200: "Customer", 202: "Customer", 204: None},
-    "verifyCustomer": {202: "Customer"},
+    "listCustomers": {200: "Customers"},
+    "deactivateCustomer": {200: "Customer"},
+    "activateCustomer": {200: "Customer"},
+    "verifyCustomer": {202: None},
+    "rejectCustomer": {202: None},
     "createAccount": {201: "Account"},
     "listCustomerAccounts": {200: "Accounts"},
     "listAccounts": {200: "Accounts"},
@@ -54,10 +58,11 @@ ERRORS = {
     400: "malformed, or refused as it stands",
     401: "token, content digest or signature missing or wrong",
     404: "there is no such thing",
-    409: "still in progress: wait and repeat with the same key; or it exists already",
+    409: "an invalid state transition, a challenge that is signed already, or what exists already; or still in "
+    "progress: wait and repeat with the same key",
     413: "the body is too large",
     415: "the body is not application/json",
-    422: "the state does not allow it, or the idempotency key belongs to another request",
+    422: "the idempotency key belongs to another request",
 }
 
 DIGEST = r"^(?:sha-256=:[A-Za-z0-9+/]{43}=:|sha-512=:[A-Za-z0-9+/]{86}==:)$"
@@ -91,8 +96,6 @@ def _statuses(operation: Operation) -> list[int]:
         errors |= {400, 415}
     if operation.name == "putWebhook":
         errors.add(404)
-    if operation.name == "getAccountChallenge":
-        errors.add(409)
     return sorted(errors)
 
 

@@ -34,7 +34,7 @@ class Platform:
         self.operations = operations
         self.clock = Clock()
         self.store = Store(config.database)
-        self.schemas = Schemas(config.chain_id)
+        self.schemas = Schemas(config.chain_id, self.options.signer_field)
         self.faults = Faults()
         self.keys = IdempotencyKeys(self.store, self.clock, self.options.idempotency_lifetime)
         self.deliveries = Deliveries(self.store, self.clock, self.options, self.faults)

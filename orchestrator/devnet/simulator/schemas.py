@@ -38,6 +38,8 @@ CURRENCIES = [
 # fmt: on
 
 ACCOUNT_STATUSES = ["initiating", "pending", "active", "inactive", "closed", "failed"]
+CUSTOMER_STATUSES = ["initiating", "screening", "verifying", "rejected", "active", "inactive"]
+CARD_STATUSES = ["issuing", "issue_failed", "active", "inactive", "blocked", "suspended", "terminated"]
 WEBHOOK_TYPES = [
     "account.updated",
     "customer.updated",
@@ -62,8 +64,8 @@ def _base64(longest: int) -> dict[str, Any]:
     return {"type": "string", "minLength": 4, "maxLength": longest, "pattern": BASE64}
 
 
-def build(chain_id: int) -> dict[str, dict[str, Any]]:
-    """All schemas by name, for a platform on the chain ``eip155:<chain_id>``."""
+def build(chain_id: int, signer_field: str = "ownerId") -> dict[str, dict[str, Any]]:
+    """All schemas by name, for a platform on the chain ``eip155:<chain_id>``. ``signer_field``: see ``Options``."""
     uuid_ = {"type": "string", "format": "uuid", "minLength": 36, "maxLength": 36}
     time = {"type": "string", "format": "date-time"}
     caip10 = {"type": "string", "maxLength": 80, "pattern": rf"^eip155:{chain_id}:0x[0-9a-fA-F]{{40}}$"}
@@ -74,7 +76,7 @@ def build(chain_id: int) -> dict[str, dict[str, Any]]:
         "id": uuid_,
         "externalId": {"type": "string"},
         "chainId": caip10,
-        "status": {"enum": ["initiating", "pending", "active"]},
+        "status": {"enum": CUSTOMER_STATUSES},
         **times,
     }
     account = {
@@ -82,9 +84,9 @@ def build(chain_id: int) -> dict[str, dict[str, Any]]:
         "customerId": uuid_,
         "status": {"enum": ACCOUNT_STATUSES},
         "type": {"const": "card_account"},
-        "currencies": {"type": "array", "items": {"enum": CURRENCIES}, "minItems": 1},
         **times,
     }
+    currencies = {"currencies": {"type": "array", "items": {"enum": CURRENCIES}, "minItems": 1}}
     webhook = {
         "callbackUrl": {
             "type": "string",
@@ -132,23 +134,33 @@ def build(chain_id: int) -> dict[str, dict[str, Any]]:
             }
         ),
         "Customer": _object(customer, {**challenge, **expiry}),
+        "Customers": {"type": "array", "items": {"$ref": "#/components/schemas/Customer"}},
         "AccountCreation": _object(
             {"type": {"enum": ["card_account", "CARD_ACCOUNT"]}, "currencies": currency_list},
         ),
-        "Account": _object(account, {"chainId": caip10, **challenge, **expiry}),
+        "Account": _object(account, {"chainId": caip10, **currencies, **challenge, **expiry}),
         "Accounts": {"type": "array", "items": {"$ref": "#/components/schemas/Account"}},
         "Challenge": _object(challenge, expiry),
         "SignedChallenge": _object(
             {
-                "chainId": caip10,
+                signer_field: caip10,
                 **challenge,
                 "signature": {
                     **_base64(256),
                     "description": "Base64 of the text 0x and 130 hex digits: an EIP-191 signature of the challenge.",
                 },
+            },
+            {"chainId" if signer_field == "ownerId" else "ownerId": caip10},
+        ),
+        "Card": _object(
+            {
+                "id": uuid_,
+                "accountId": uuid_,
+                "type": {"enum": ["virtual", "physical"]},
+                "status": {"enum": CARD_STATUSES},
+                **times,
             }
         ),
-        "Card": _object({"id": uuid_, "accountId": uuid_, "status": {"enum": ["active", "inactive"]}, **times}),
         "Cards": {"type": "array", "items": {"$ref": "#/components/schemas/Card"}},
         "WebhookUpdate": _object(webhook, {"id": uuid_}),
         "Webhook": _object({"id": uuid_, **webhook, **times}),
@@ -176,9 +188,9 @@ def _is_uuid(value: object) -> bool:
 class Schemas:
     """The schemas by name, and the check of a request's body against one of them."""
 
-    def __init__(self, chain_id: int) -> None:
+    def __init__(self, chain_id: int, signer_field: str = "ownerId") -> None:
         self.chain_id = chain_id
-        self.all = build(chain_id)
+        self.all = build(chain_id, signer_field)
         self._validators = {name: _Validator(schema, format_checker=_formats) for name, schema in self.all.items()}
 
     def parse(self, name: str, body: bytes) -> dict[str, Any]:
@@ -201,16 +213,17 @@ class Schemas:
 
     def _refuse_foreign_chain(self, value: object) -> None:
         """A well-formed account identifier of another chain is refused by name, not as a mere mismatch."""
-        text = value.get("chainId") if isinstance(value, dict) else None
+        name = "ownerId" if isinstance(value, dict) and "ownerId" in value else "chainId"
+        text = value.get(name) if isinstance(value, dict) else None
         match = CAIP10.fullmatch(text) if isinstance(text, str) else None
         if match is None:
             return
         if match[1] != "eip155":
             raise ApiError(
-                400, "unsupported_namespace", f"chainId: expected an account in the namespace eip155, got {match[1]!r}"
+                400, "unsupported_namespace", f"{name}: expected an account in the namespace eip155, got {match[1]!r}"
             )
         chain = text.split(":")[1] if isinstance(text, str) else ""
         if chain != str(self.chain_id):
             raise ApiError(
-                400, "unsupported_chain", f"chainId: expected the chain eip155:{self.chain_id}, got eip155:{chain}"
+                400, "unsupported_chain", f"{name}: expected the chain eip155:{self.chain_id}, got eip155:{chain}"
             )
