@@ -103,7 +103,7 @@ class AccountQueries:
             left["wei"] = str(holdings.wei)
             left |= {f"token {balance.token}": str(balance.amount) for balance in holdings.tokens}
         cards = await services.platform.cards(account_id)
-        left |= {f"card {card.id}": card.status for card in cards}
+        left |= {f"card {card.id}": card.status for card in cards if card.ends_with_account}
         return account_report(account), left
 
     async def status(self, account_ids: Sequence[AccountId]) -> StatusReport:
@@ -120,7 +120,7 @@ class AccountQueries:
             one = report(account_id, state, wait=outlook.wait(account_id, state))
             if state == AccountState():
                 account = await (await self._connected()).platform.account(account_id)
-                one = one.model_copy(update={"status": account.status})
+                one = one.model_copy(update={"status": account.known_status()})
             reports[account_id] = one.model_copy(update={"reference": references.get(account_id)})
         requests = [request for account_id, state in states.items() for request in outlook.requests(account_id, state)]
         return StatusReport(

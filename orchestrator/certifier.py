@@ -61,7 +61,7 @@ class ClosureCertifier:
         residue += [Residue("token", f"balance of {item.token} unknown: {item.reason}") for item in left.unreadable]
         if left.incomplete is not None:
             residue.append(Residue("token", f"there may be more tokens: {left.incomplete}"))
-        residue += [Residue("card", f"{card.id} is {card.status}") for card in cards if card.status == "active"]
+        residue += [Residue("card", f"{card.id} is {card.status}") for card in cards if card.is_left]
         return build_certificate(
             evidence,
             verdict,

@@ -30,11 +30,13 @@ from orchestrator.connect import has_journal, make_keystore, make_platform, make
 from orchestrator.errors import KeyUnavailable, PlatformRefused
 from orchestrator.lifecycle.fold import PURPOSE, AccountState, Operation, fold
 from orchestrator.lifecycle.oversight_state import Oversight
+from orchestrator.lifecycle.stages import Parameters
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, to_uuid
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.runbook import advice_for
 from orchestrator.settings import Settings
 from orchestrator.signers.signing_log import FileSigningLog, known_id
+from orchestrator.steps.challenge import unsigned_of_creation
 
 if TYPE_CHECKING:
     from orchestrator.journal.store import Journal
@@ -115,7 +117,8 @@ class _Known:
 
 
 async def explain_offered(settings: Settings, account_id: str, operation: Purpose | None = None) -> Explanation:
-    """The challenge that the platform offers for an account now.
+    """The challenge of the account that would be signed next, as the journal has it: fetched for an operation that has
+    not ended, or in the answer of the account's creation. The platform is not asked for one: that would invalidate it.
 
     ``operation``: what it is for; None: what is under way or, by the account's status, could come next. Raises
     PlatformRefused (``account_not_found``, ``no_challenge``), and other OrchestratorErrors.
@@ -124,20 +127,34 @@ async def explain_offered(settings: Settings, account_id: str, operation: Purpos
     async with make_platform(settings) as platform:
         account = await platform.account(identifier)
         owner = (await platform.customer(account.customer_id)).wallet
-        issued = await platform.challenge(identifier)
-    fetched_at = _now()
-    if issued is None:
-        raise PlatformRefused(
-            f"the platform offers no challenge for account {identifier}, which is {account.status}: there is nothing "
-            "that could be signed",
-            status=404,
-            code="no_challenge",
-        )
-    challenge = Challenge.parse(issued)
+    status = account.known_status()
     async with _journal(settings) as journal:
+        found = None if journal is None else await _unsigned(journal, identifier)
+        if found is None:
+            raise PlatformRefused(
+                f"the journal has no challenge for account {identifier}, which is {status}, that could be signed now; "
+                "the platform is not asked for one, because that would invalidate those it has issued: activate and "
+                "close ask for theirs",
+                status=404,
+                code="no_challenge",
+            )
+        challenge, fetched_at = found
         known = await _known(journal, challenge, identifier)
-        purpose = SigningOperation(operation or _purpose(known.state, account.status))
+        purpose = SigningOperation(operation or _purpose(known.state, status))
         return await _explain(settings, challenge, owner, purpose, identifier, known, fetched_at, journal)
+
+
+async def _unsigned(journal: Journal, account_id: AccountId) -> tuple[Challenge, datetime] | None:
+    """The challenge that would be signed next, and since when it is there; None where one would be asked for first."""
+    state = fold(await journal.read(account_id))
+    op = state.operation
+    if op is not None and op.ended is None and op.challenge is not None and op.challenge_at is not None:
+        taken = op.signed is not None and op.signed.accepted_at is not None
+        return None if taken else (Challenge.parse(op.challenge.challenge), op.challenge_at)
+    if state.digests:
+        return None
+    parameters = Parameters()
+    return await unsigned_of_creation(journal, account_id, _now(), parameters.challenge_life, parameters.clock_skew)
 
 
 async def explain_given(

@@ -43,6 +43,29 @@ class AccountStatus(StrEnum):
     FAILED = "failed"
 
 
+class CustomerStatus(StrEnum):
+    """A customer's status as the platform names it. Only an active customer gets an account."""
+
+    INITIATING = "initiating"
+    SCREENING = "screening"
+    VERIFYING = "verifying"
+    REJECTED = "rejected"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+
+
+class CardStatus(StrEnum):
+    """A card's status as the platform names it."""
+
+    ISSUING = "issuing"
+    ISSUE_FAILED = "issue_failed"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    BLOCKED = "blocked"
+    SUSPENDED = "suspended"
+    TERMINATED = "terminated"
+
+
 class WalletState(StrEnum):
     """The state of a smart wallet on the chain, by the number that its contract stores."""
 

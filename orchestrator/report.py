@@ -153,10 +153,14 @@ class AccountReport(_Document):
 
     account_id: AccountId
     customer_id: str
-    status: AccountStatus
+    status: AccountStatus | str
+    """The platform's own word, where ``odd`` names it."""
     currencies: list[str]
+    """Empty where the platform names none."""
     address: str | None
     created_at: datetime
+    odd: list[str] = []
+    """What of it is outside of the platform's documentation; no operation is done on such an account."""
     reference: str | None = None
     """The caller's own name for it, if it was created here under one."""
     journal: OperationReport | None = None
@@ -247,6 +251,7 @@ def account_report(
         currencies=list(account.currencies),
         address=str(account.wallet) if account.wallet else None,
         created_at=account.created_at.astimezone(UTC),
+        odd=list(account.odd),
         reference=reference,
         journal=journal,
     )

@@ -35,8 +35,9 @@ STEPS: dict[Step, Callable[[AccountSession], Awaitable[Action | None]]] = {
     Step.PROVE: prove,
 }
 
-_READ_BACK_AFTER = frozenset({Step.REQUEST, Step.SUBMIT})
-"""Steps that change the other side: nothing is decided on the answer, the sides are read back."""
+_READ_BACK_AFTER = frozenset({Step.REQUEST})
+"""Steps that change the other side at once: nothing is decided on the answer, the sides are read back. What a signature
+does is waited for, and a refused one has been read back."""
 
 _MOST_STEPS = 50
 """More steps than any operation has: reaching this means that one of the sides takes back what a step had done."""
@@ -58,15 +59,15 @@ class Runner:
         self._services = services
         self._watch = watch or (lambda _account, _step: None)
 
-    async def advance(self, account_id: AccountId) -> Advanced:
-        """Moves the account's unfinished operation on.
+    async def advance(self, account_id: AccountId, *, observed: AccountSession | None = None) -> Advanced:
+        """Moves the account's unfinished operation on. ``observed``: the account as it was read back just now.
 
         A transient error is returned as a wait, with the error. Raises OrchestratorError for what the caller must fix
         (settings, keys): the operation stays as it is. SIDE EFFECTS: those of the steps.
         """
-        session = await AccountSession.load(account_id, self._services)
+        session = observed or await AccountSession.load(account_id, self._services)
         try:
-            action = await adopt_ruleset_or_wait(self._services) or await self._advance(session)
+            action = await adopt_ruleset_or_wait(self._services) or await self._advance(session, observed is None)
         except OrchestratorError as error:
             if error.code == "journal_conflict":
                 return self._outrun(session, error)
@@ -98,8 +99,9 @@ class Runner:
         until = now + self._services.parameters.patience
         return Advanced(session, Wait("another process' entry to be read", now, until), error)
 
-    async def _advance(self, session: AccountSession) -> Wait | Halt | End:
-        await observe(session)
+    async def _advance(self, session: AccountSession, read_back: bool) -> Wait | Halt | End:
+        if read_back:
+            await observe(session)
         step: Step | None = None
         for _ in range(_MOST_STEPS):
             action = next_action(session.account_id, session.state, session.now(), self._services.parameters)

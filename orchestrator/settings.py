@@ -112,14 +112,8 @@ class Settings(BaseModel):
     signature_label: str = "sig"
     digest_algorithm: Literal["sha-256", "sha-512"] = "sha-512"
     account_type: str = "card_account"
-    pagination: Literal["none", "page", "cursor"] = "none"
-    list_field: str = ""
-    page_parameter: str = "page"
-    page_size_parameter: str = "size"
-    first_page: int = Field(default=0, ge=0)
-    page_size: int = Field(default=100, ge=1)
-    cursor_parameter: str = "cursor"
-    cursor_field: str = "nextCursor"
+    signer_fields: Literal["both", "ownerId", "chainId"] = "both"
+    """Under which name a submitted signature carries its signer."""
 
     webhook_token: SecretStr | None = None
     """The unguessable last part of the webhooks' path."""
@@ -142,7 +136,9 @@ class Settings(BaseModel):
             raise SettingsError(f"missing setting: {listed} (environment or --config FILE)", code="settings_missing")
 
 
-PLATFORM_TABLE = frozenset({"covered_components", "signature_label", "digest_algorithm", "account_type"})
+PLATFORM_TABLE = frozenset(
+    {"covered_components", "signature_label", "digest_algorithm", "account_type", "signer_fields"}
+)
 """Settings that stand in the table ``[platform]``. For this release they are also read where they stood before: in the
 environment, and in the file outside of the table."""
 _MOST = 64 * 1024
@@ -153,6 +149,24 @@ FROM_FILES = SECRETS - {"keystore_password"} | {"database_url"}
 """Settings that may also be given as ``…_FILE``; ``keystore_password_file`` is a setting of its own, read later."""
 
 
+GONE = frozenset(
+    {
+        "pagination",
+        "list_field",
+        "page_parameter",
+        "page_size_parameter",
+        "first_page",
+        "page_size",
+        "cursor_parameter",
+        "cursor_field",
+        "signing_key_field",
+        "signing_key_id_field",
+        "webhook_verification_key",
+    }
+)
+"""Settings of an earlier release, about what the platform has published since: lists have no pages, key uploads have
+fixed fields, and the webhooks' key is asked for. Ignored with a note, unless they ask for pages: half a list is never
+taken for the whole."""
 OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "PUBLISHED_API", "TEST_PROFILE"})
 """Names that are used behind the prefix and are no settings."""
 _LIKENESS = 0.75
@@ -212,6 +226,7 @@ def load_settings(
     if config is not None:
         values |= _from_toml(Path(config))
     values |= _from_environment(environment)
+    _require_no_pages({name: environment.get(PREFIX + name.upper(), "") for name in GONE})
     values |= {name: value for name, value in (overrides or {}).items() if value is not None}
     try:
         return Settings.model_validate(values)
@@ -221,6 +236,16 @@ def load_settings(
         raise SettingsError(
             f"setting {PREFIX}{name.upper()}: {first['msg'].removeprefix('Value error, ')}", code="settings_invalid"
         ) from None  # the cause may show a secret
+
+
+def _require_no_pages(given: Mapping[str, Any]) -> None:
+    """Raises SettingsError where settings that are gone ask for what is no longer done."""
+    if given.get("pagination", "none") not in ("", "none") or given.get("list_field", "") != "":
+        raise SettingsError(
+            "settings ORCHESTRATOR_PAGINATION and ORCHESTRATOR_LIST_FIELD are gone: the platform's lists are plain "
+            "arrays without pages, and are read as such; unset them",
+            code="settings_invalid",
+        )
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
@@ -264,6 +289,10 @@ def _from_toml(path: Path) -> dict[str, Any]:
         given = data.pop(f"{name}_file", None)
         if given is not None and name not in data:
             data[name] = _read_secret(f"{name}_file", path.parent / str(given))
+    gone = {name: data.pop(name) for name in sorted(GONE & set(data))}
+    _require_no_pages(gone)
+    if gone:
+        warnings.warn(f"--config {path}: {', '.join(gone)}: no longer a setting, and ignored", stacklevel=2)
     unknown = sorted(set(data) - set(Settings.model_fields))
     if unknown:
         raise SettingsError(f"--config {path}: unknown setting {', '.join(unknown)}", code="settings_invalid")

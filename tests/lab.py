@@ -106,6 +106,10 @@ class Account:
     job: str | None = None
     accepted: list[str] = field(default_factory=list)
     """Purposes of accepted signatures, in order."""
+    signed: set[str] = field(default_factory=set)
+    """The challenges that were signed."""
+    asked: int = 0
+    """How often a challenge was asked for and given."""
     failed_jobs: int = 0
     deletes: int = 0
     """DELETE requests that had an effect."""
@@ -195,8 +199,13 @@ class ModelChain:
 
 
 class ModelPlatform:
-    """The platform as its documentation has it: keys remembered for an hour, challenges that live an hour and are
-    issued anew when they are asked for after it, work on the chain done later (``work``)."""
+    """The platform as its documentation has it: keys remembered for an hour, challenges that live an hour and end when
+    another is asked for, work on the chain done later (``work``).
+
+    ``keeps_challenges``: as its older pages have it, a challenge that is asked for again stays the same for its hour.
+    """
+
+    keeps_challenges = False
 
     def __init__(self, chain: ModelChain, clock) -> None:
         self.chain, self.clock = chain, clock
@@ -277,9 +286,12 @@ class ModelPlatform:
     async def challenge(self, account_id):
         self.faults.before("challenge")
         account = self.accounts_[account_id]
-        if account.offer is not None and self.clock() - account.offer.issued > HOUR:
+        if account.offer is None:
+            return None
+        account.asked += 1
+        if not self.keeps_challenges or self.clock() - account.offer.issued > HOUR:
             self._issue(account, account.offer.purpose)
-        return account.offer.base64 if account.offer else None
+        return account.offer.base64
 
     async def submit(self, account_id, submission, *, key, permit):
         async with permit():
@@ -290,10 +302,10 @@ class ModelPlatform:
 
         def effect():
             offer = account.offer
-            if offer is None:
-                raise refused(422, "invalid_state")
-            if submission.challenge != offer.base64:
-                raise refused(400, "challenge_mismatch")
+            if submission.challenge in account.signed:
+                raise refused(409, "challenge_already_signed")
+            if offer is None or submission.challenge != offer.base64:
+                raise refused(400, "signature_refused")
             if self.clock() - offer.issued > HOUR:
                 self._issue(account, offer.purpose)
                 raise refused(400, "challenge_expired")
@@ -302,6 +314,7 @@ class ModelPlatform:
                 self._issue(account, offer.purpose)
                 raise refused(400, "signature_refused")
             account.accepted.append(offer.purpose)
+            account.signed.add(offer.base64)
             account.offer = None
             if offer.purpose == "creation":
                 account.creation_hash = "0x" + keccak(signed).hex()
@@ -315,7 +328,7 @@ class ModelPlatform:
         if account.job is not None:
             raise refused(409, "operation_in_progress", Disposition.RETRY)
         if account.status is not expected:
-            raise refused(422, "invalid_state")
+            raise refused(409, "invalid_transition")
         account.job = job
         return self._document(account)
 
@@ -331,10 +344,11 @@ class ModelPlatform:
         account = self.accounts_[account_id]
 
         def effect():
-            if account.status in (S.CLOSED, S.PENDING, S.FAILED):
-                raise refused(422, "invalid_state")
-            if account.job is not None:
+            if account.job not in (None, "close"):
                 raise refused(409, "operation_in_progress", Disposition.RETRY)
+            closing = account.job == "close" or (account.offer is not None and account.offer.purpose == "deletion")
+            if closing or account.status in (S.CLOSED, S.PENDING, S.FAILED):
+                raise refused(409, "invalid_transition")
             account.deletes += 1
             if account.status is S.INITIATING:
                 account.offer = None

@@ -212,7 +212,7 @@ def test_no_secret_is_shown(toml, name):
 
 
 @pytest.mark.parametrize(
-    "name", sorted({"confirmations", "patience", "factory", "tokens", "pagination", "poll_interval"})
+    "name", sorted({"confirmations", "patience", "factory", "tokens", "signer_fields", "poll_interval"})
 )
 def test_a_wrong_value_names_its_setting(name):
     assert f"{PREFIX}{name.upper()}" in refused({f"{PREFIX}{name.upper()}": "wrong"})

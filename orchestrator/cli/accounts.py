@@ -57,6 +57,9 @@ def list_accounts(
         if accounts:
             heads = ("account", "platform", "currency", "reference", "wallet", "journal")
             table(console, heads, [_row(account) for account in accounts])
+            for account in accounts:
+                for odd in account.odd:
+                    console.print(f"[yellow]odd[/]: {account.account_id}: {clean(odd)}", soft_wrap=True)
         else:
             console.print("no accounts")
 
@@ -92,7 +95,7 @@ def show(
 def _row(account: AccountReport) -> tuple[str, ...]:
     journal = account.journal
     operation = f"{journal.operation} {journal.outcome}" if journal and journal.operation else "—"
-    currencies = ", ".join(account.currencies)
+    currencies = ", ".join(account.currencies) or "—"
     return account.account_id, account.status, currencies, account.reference or "—", account.address or "—", operation
 
 
@@ -103,7 +106,8 @@ def _show(console: Console, account: AccountReport) -> None:
         "reference": account.reference,
         "customer": account.customer_id,
         "status": account.status,
-        "currency": ", ".join(account.currencies),
+        "odd": "; ".join(account.odd) or None,
+        "currency": ", ".join(account.currencies) or "not named",
         "wallet": account.address or "not deployed yet",
         "created": f"{account.created_at:%Y-%m-%d %H:%M:%S} UTC",
         "journal": f"{journal.operation or 'no operation'}, {journal.outcome}" if journal else "no operation yet",

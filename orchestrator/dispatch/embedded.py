@@ -12,6 +12,7 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.lifecycle.decide import Wait
 from orchestrator.models import AccountId
 from orchestrator.runner import Advanced, Runner
+from orchestrator.session import AccountSession
 
 _FIRST_POLL = 0.2
 """Seconds until what is waited for is polled for the first time; each further pause is half as long again, up to the
@@ -69,17 +70,21 @@ class EmbeddedDispatch:
         self._slots = asyncio.Semaphore(_MOST_ADVANCING)
         self._watch = watch or (lambda _account, _wait, _trouble: None)
 
-    async def drive(self, account_id: AccountId, deadline: float) -> Advanced:
+    async def drive(
+        self, account_id: AccountId, deadline: float, *, observed: AccountSession | None = None
+    ) -> Advanced:
         """Advances the account's unfinished operation until it is over, needs an operator, or ``deadline`` is reached
-        (seconds on ``time.monotonic``'s clock). The caller holds the account's lock."""
+        (seconds on ``time.monotonic``'s clock). The caller holds the account's lock. ``observed``: see
+        ``Runner.advance``."""
         with self._wakes.watching(account_id):
-            return await self._drive(account_id, deadline)
+            return await self._drive(account_id, deadline, observed)
 
-    async def _drive(self, account_id: AccountId, deadline: float) -> Advanced:
+    async def _drive(self, account_id: AccountId, deadline: float, observed: AccountSession | None) -> Advanced:
         pause = _FIRST_POLL
         while True:
             async with self._slots:
-                advanced = await self._runner.advance(account_id)
+                advanced = await self._runner.advance(account_id, observed=observed)
+            observed = None
             if not isinstance(advanced.action, Wait):
                 return advanced
             self._watch(account_id, advanced.action, advanced.trouble)

@@ -73,7 +73,9 @@ class Operations:
                         poll_interval=self._poll_interval,
                         watch=lambda what: self._watch(account_id, what),
                     )
-                    return started or await self._drive(account_id, deadline)
+                    if isinstance(started, OperationReport):
+                        return started
+                    return await self._drive(account_id, deadline, observed=started)
             except TimeoutError:
                 return await self._cut_short(account_id)
 
@@ -121,8 +123,9 @@ class Operations:
     async def _observed(self, account_id: AccountId) -> None:
         await observe(await AccountSession.load(account_id, self._services))
 
-    async def _start(self, account_id: AccountId, kind: OperationKind) -> OperationReport | None:
-        """Starts the operation, or says why there is nothing to start."""
+    async def _start(self, account_id: AccountId, kind: OperationKind) -> OperationReport | AccountSession | None:
+        """Starts the operation and gives the account as it was read back for that, or says why there is nothing to
+        start; None: it was started before."""
         services = self._services
         session = await AccountSession.load(account_id, services)
         op = session.state.operation
@@ -143,7 +146,7 @@ class Operations:
             ):
                 return report(account_id, session.state)
         await session.record(e.OperationStarted(operation=kind, by=services.actor))
-        return None
+        return session
 
     def _under_way(self, session: AccountSession, op: Operation, kind: OperationKind) -> OperationReport:
         """The report that another operation keeps this one from starting."""
@@ -161,9 +164,11 @@ class Operations:
             }
         )
 
-    async def _drive(self, account_id: AccountId, deadline: float) -> OperationReport:
+    async def _drive(
+        self, account_id: AccountId, deadline: float, *, observed: AccountSession | None = None
+    ) -> OperationReport:
         """Its report at the operation's end or at the deadline. The account's lock is held."""
-        advanced = await self._dispatch.drive(account_id, deadline)
+        advanced = await self._dispatch.drive(account_id, deadline, observed=observed)
         wait = advanced.action if isinstance(advanced.action, Wait) else None
         return report(account_id, advanced.session.state, wait=wait, trouble=advanced.trouble)
 

@@ -82,8 +82,7 @@ def next_action(account_id: str, state: AccountState, now: datetime, parameters:
             return Halt(
                 "signature_without_effect",
                 f"the platform took the signature {op.signed.ineffective} times and said that all was well; each time "
-                f"the account was {state.status} as before {parameters.effect.total_seconds() / 60:.0f} minutes later, "
-                "and the same challenge was on offer still",
+                f"the account was {state.status} as before {parameters.effect.total_seconds() / 60:.0f} minutes later",
             )
         if stage.step is not None:
             return Act(stage.step)

@@ -56,6 +56,8 @@ class CreationAnswered(Fact):
     type: Literal["creation_answered"] = "creation_answered"
     account_id: str
     found: Literal["answer", "read_back"] = "answer"
+    challenge: str | None = None
+    """The challenge in the answer, as issued (Base64): the activation signs it while it is fresh."""
 
 
 class CreationRefused(Fact):
@@ -137,6 +139,8 @@ class ChallengeFetched(Fact):
     challenge: str
     kind: str
     digest: str
+    issued_at: datetime | None = None
+    """Since when it may have lived, where it came in the answer of the account's creation; None: it was asked for."""
 
 
 class SigningIntended(Fact):
@@ -182,15 +186,19 @@ class SubmissionIntended(Fact):
 
 
 class SubmissionAccepted(Fact):
-    """The platform took the signature, or was seen to have taken it."""
+    """The platform took the signature, or was seen to have taken it.
+
+    ``found``: how that was learnt. ``already_signed``: by the refusal of a repeat, because the challenge is signed.
+    """
 
     type: Literal["submission_accepted"] = "submission_accepted"
     digest: str
+    found: Literal["answer", "already_signed"] = "answer"
 
 
 class SubmissionIneffective(Fact):
-    """The platform took the signature a while ago (``Parameters.effect``), the account stands where it stood, and
-    the same challenge is still on offer."""
+    """The platform took the signature a while ago (``Parameters.effect``), and the account stands where it stood: it is
+    submitted again, so that the platform says whether it has it."""
 
     type: Literal["submission_ineffective"] = "submission_ineffective"
     digest: str
@@ -206,7 +214,7 @@ class SubmissionRefused(Fact):
 
 
 class ChallengeLapsed(Fact):
-    """The platform offers another challenge than the one signed: that signature can no longer be used."""
+    """Another challenge was issued after the one signed: that signature can no longer be used."""
 
     type: Literal["challenge_lapsed"] = "challenge_lapsed"
     digest: str
@@ -228,7 +236,7 @@ class RequestAccepted(Fact):
 
 
 class PreflightTaken(Fact):
-    """What the wallet held and which cards were live before closing."""
+    """What the wallet held and which cards there were to end before closing."""
 
     type: Literal["preflight_taken"] = "preflight_taken"
     wei: str

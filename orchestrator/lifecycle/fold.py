@@ -39,6 +39,10 @@ class Signed:
     accepted_at: datetime | None = None
     ineffective: int = 0
     """How often the platform took it without an effect, since it was made or the last ``resolve --retry``."""
+    sent: bool = False
+    """Whether its submission was ever intended: the platform may have it, whatever was answered."""
+    confirmed: bool = False
+    """Whether the platform refused a repeat because it has it: then time decides, and no further repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +189,7 @@ def _start(state: AccountState, started: e.OperationStarted, at: datetime) -> Ac
             challenge=before.challenge,
             challenge_at=before.challenge_at,
             intended=before.intended,
-            signed=before.signed,
+            signed=replace(before.signed, confirmed=False) if before.signed is not None else None,
             request=request if in_flight or kind is OperationKind.CLOSE else None,
         )
     return replace(state, operation=op, earlier=tuple(known.values()))
@@ -201,7 +205,7 @@ def _advance(op: Operation, event: Event, at: datetime) -> Operation:
             op = replace(op, touched_at=at)
     match event:
         case e.ChallengeFetched() if event.purpose == PURPOSE.get(op.kind):
-            return replace(op, challenge=event, challenge_at=at)
+            return replace(op, challenge=event, challenge_at=event.issued_at or at)
         case e.SigningIntended():
             return replace(op, intended=event)
         case e.ChallengeSigned():
@@ -210,9 +214,10 @@ def _advance(op: Operation, event: Event, at: datetime) -> Operation:
             )
             return replace(op, signed=signed, intended=None)
         case e.SubmissionIntended() if op.signed:
-            return replace(op, signed=replace(op.signed, idempotency_key=event.key, idempotency_key_at=at))
+            return replace(op, signed=replace(op.signed, idempotency_key=event.key, idempotency_key_at=at, sent=True))
         case e.SubmissionAccepted() if op.signed:
-            return replace(op, signed=replace(op.signed, accepted_at=at))
+            known = event.found == "already_signed"
+            return replace(op, signed=replace(op.signed, accepted_at=at, confirmed=known))
         case e.SubmissionIneffective() if op.signed:
             return replace(op, signed=_unsubmitted(op.signed, ineffective=op.signed.ineffective + 1))
         case e.SubmissionRefused():
@@ -242,12 +247,23 @@ def _advance(op: Operation, event: Event, at: datetime) -> Operation:
 
 def _unsubmitted(signed: Signed, *, ineffective: int) -> Signed:
     """To be submitted anew, with an idempotency key of its own."""
-    return replace(signed, idempotency_key=None, idempotency_key_at=None, accepted_at=None, ineffective=ineffective)
+    return replace(
+        signed,
+        idempotency_key=None,
+        idempotency_key_at=None,
+        accepted_at=None,
+        ineffective=ineffective,
+        confirmed=False,
+    )
 
 
 def _retry(op: Operation) -> Operation:
-    """What nothing rests on is asked for anew: an unsigned challenge, a request that has led nowhere in its time."""
-    fruitless = op.signed is None and op.halted is not None and op.halted.code == "overdue"
+    """What nothing rests on is asked for anew: an unsigned challenge, a request that has led nowhere in its time. A
+    signature is kept; one that has led nowhere in its time is submitted again: the platform then says what it has."""
+    overdue = op.halted is not None and op.halted.code == "overdue"
+    signed = op.signed
+    if signed is not None:
+        signed = _unsubmitted(signed, ineffective=0) if overdue else replace(signed, ineffective=0)
     return replace(
         op,
         halted=None,
@@ -255,8 +271,8 @@ def _retry(op: Operation) -> Operation:
         last_refusal=None,
         approval=op.approval if op.approved else None,
         challenge=op.challenge if op.signed is not None else None,
-        signed=replace(op.signed, ineffective=0) if op.signed is not None else None,
-        request=None if fruitless else op.request,
+        signed=signed,
+        request=None if overdue and signed is None else op.request,
     )
 
 

@@ -54,7 +54,10 @@ class Parameters:
     """How many signatures of one operation the platform may refuse before an operator is asked."""
     effect: timedelta = timedelta(minutes=20)
     """After which a signature that the platform took and that had no effect is submitted again: twice within the hour
-    that its challenge lives."""
+    that its challenge lives. The platform then says whether it has it."""
+    given_up: timedelta = timedelta(hours=2)
+    """After which a signature that the platform says it has, and that had no effect, counts as refused: twice as long
+    as its challenge lives."""
     submissions: int = 2
     """How often one signature may be taken without an effect before an operator is asked."""
     closure_approvals: int = 0
@@ -92,8 +95,10 @@ class StageContext:
 
     @property
     def has_challenge(self) -> bool:
-        """A challenge to sign or one already taken: fresh, or with a signature that the platform accepted."""
-        if self.op.signed is not None and self.op.signed.accepted_at is not None:
+        """A fresh challenge to sign; or one whose signature the platform may have, however old: asking for another
+        would end it, so the signature is submitted again and the platform says what it has."""
+        signed = self.op.signed
+        if signed is not None and (signed.sent or signed.accepted_at is not None):
             return True
         if self.op.challenge is None or self.op.challenge_at is None:
             return False

@@ -45,6 +45,7 @@ _BY_STATUS: Final = {
     429: "platform_rate_limited",
 }
 _PASSING_CONFLICTS: Final = frozenset({"operation_in_progress", "challenge_pending"})
+_IN_FLIGHT_WORDS: Final = ("idempot", "in flight", "in-flight", "in_flight", "being answered")
 _KNOWN_CONFLICTS: Final = _PASSING_CONFLICTS | {
     "account_closed",
     "account_exists",
@@ -59,8 +60,9 @@ _KNOWN_CONFLICTS: Final = _PASSING_CONFLICTS | {
     "signature_invalid",
     "signature_refused",
 }
-"""The platform's codes of a 409 that is about the account or customer. Any other 409 to a modifying call means what
-the documentation says of the status: the first request with this idempotency key is in flight."""
+"""The platform's codes of a 409 that is about the account or customer. Any other 409 to a modifying call whose 409 has
+no published meaning of its own says that the first request with this idempotency key is in flight (documentation
+pages)."""
 
 
 class Refusal(PlatformRefused):
@@ -217,9 +219,14 @@ def parsed(answer: Answer, call: Call) -> Answer | None:
 
 
 def in_flight(refusal: Refusal, call: Call) -> bool:
-    """Whether a 409 says that the idempotency key is in flight. The status alone says so, by the API's documentation,
-    unless the platform names something else; and a repeat with the same key is always safe."""
-    return refusal.status == 409 and call.modifying and refusal.platform_code not in _KNOWN_CONFLICTS
+    """Whether a 409 says that the idempotency key is in flight; a repeat with the same key is always safe.
+
+    Where the platform's words say so, or where the 409 of this call has no published meaning and the words name none.
+    A 409 without words to a call that has one is for the caller to decide, by reading back.
+    """
+    if refusal.status != 409 or not call.modifying or refusal.platform_code in _KNOWN_CONFLICTS:
+        return False
+    return refusal.mentions(*_IN_FLIGHT_WORDS) or not call.own_conflict
 
 
 def about_signature(refusal: Refusal) -> bool:

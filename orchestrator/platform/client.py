@@ -1,7 +1,8 @@
 """The card platform's API, call by call: implements ``orchestrator.ports.platform.Platform`` and the rest of the API.
 
 Stable codes of PlatformRefused: ``account_not_found``, ``customer_not_found``, ``customer_not_active``,
-``webhook_not_found``, ``signature_refused``, ``challenge_expired``, ``idempotency_mismatch``,
+``webhook_not_found``, ``signature_refused``, ``challenge_expired``, ``challenge_already_signed``,
+``invalid_transition``, ``idempotency_mismatch``,
 ``platform_login_refused``, ``platform_unauthorized``, ``request_signature_refused``, ``clock_skew``,
 ``platform_forbidden``, ``platform_rate_limited``; else the platform's own, where it is snake_case.
 """
@@ -11,12 +12,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 
-from orchestrator.errors import PlatformError, SettingsError
-from orchestrator.models import AccountId, CustomerId, to_uuid
+from orchestrator.errors import Disposition, PlatformError, PlatformRefused, SettingsError
+from orchestrator.models import AccountId, CustomerId, CustomerStatus, to_uuid
 from orchestrator.platform.answers import Refusal
 from orchestrator.platform.calls import missing_as
 from orchestrator.platform.lists import read_all
 from orchestrator.platform.programme import PlatformWebhook, ProgrammeCalls
+from orchestrator.platform.settings import SignerFields
 from orchestrator.platform.transport import Answer
 from orchestrator.platform.wire import (
     AccountWire,
@@ -110,7 +112,8 @@ class PlatformClient(ProgrammeCalls):
     async def challenge(self, account_id: AccountId) -> str | None:
         """``GET /accounts/{id}/challenge``: the Base64 text exactly as issued; None where none is offered.
 
-        An unknown account: code ``account_not_found``.
+        A read that writes: "this operation invalidates any previously issued challenges for the account" (published
+        file). So it is asked only for what will be signed. An unknown account: code ``account_not_found``.
         """
         segments = ("accounts", _account(account_id), "challenge")
         try:
@@ -131,37 +134,36 @@ class PlatformClient(ProgrammeCalls):
     ) -> PlatformAccount | None:
         """``POST /accounts/{id}/challenge/sign``. None where the answer has no body (204).
 
-        Codes ``signature_refused`` (a new challenge is to be fetched), ``challenge_expired``, ``account_not_found``.
+        Codes ``challenge_already_signed`` (409: this signature, or a repeat of it, was taken before),
+        ``signature_refused`` and ``challenge_expired`` (a new challenge is to be fetched), ``account_not_found``.
         Raises what ``permit`` raises before a try, the first or a repeat.
         """
         segments = ("accounts", _account(account_id), "challenge", "sign")
         signature = submission.signature
         if len(signature) != 65 or signature[64] not in (27, 28):
             raise AssertionError(f"a signature has 65 bytes and ends with 27 or 28, got {len(signature)} bytes")
-        body = {
-            "ownerId": str(submission.signer),
-            "chainId": str(submission.signer),
+        fields = self._settings.signer_fields
+        names = ("ownerId", "chainId") if fields is SignerFields.BOTH else (fields.value,)
+        body = dict.fromkeys(names, str(submission.signer)) | {
             "challenge": submission.challenge,
             "signature": base64.b64encode(b"0x" + signature.hex().encode()).decode(),
         }
         try:
-            answer = await self._session.call("POST", segments, body=body, key=key, permit=permit)
+            answer = await self._session.call("POST", segments, body=body, key=key, permit=permit, own_conflict=True)
         except Refusal as refusal:
-            if refusal.status in (400, 403, 409, 410, 422) and refusal.code not in _OF_THE_REQUEST:
-                raise await self._why_not_signed(refusal, segments[:-1], submission.challenge) from None
-            raise missing_as(refusal, "account_not_found") from None
+            raise _why_not_signed(refusal) from None
         return self._account_in(answer, "POST", segments)
 
     async def deactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
-        """``PATCH /accounts/{id}/deactivate``. None where the answer has no body."""
+        """``PATCH /accounts/{id}/deactivate``. None where the answer has no body. A 409: ``invalid_transition``."""
         return await self._change("PATCH", ("accounts", _account(account_id), "deactivate"), key)
 
     async def reactivate(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
-        """``PATCH /accounts/{id}/activate``: undoes a deactivation. None where the answer has no body."""
+        """``PATCH /accounts/{id}/activate``: undoes a deactivation. As ``deactivate``."""
         return await self._change("PATCH", ("accounts", _account(account_id), "activate"), key)
 
     async def close(self, account_id: AccountId, *, key: str) -> PlatformAccount | None:
-        """``DELETE /accounts/{id}``: closes the account, for good. None where the answer has no body."""
+        """``DELETE /accounts/{id}``: closes the account, for good, once its owner has signed. As ``deactivate``."""
         return await self._change("DELETE", ("accounts", _account(account_id)), key)
 
     # --- inside ----------------------------------------------------------------------------------------------------
@@ -171,8 +173,10 @@ class PlatformClient(ProgrammeCalls):
 
     async def _change(self, method: str, segments: Sequence[str], key: str) -> PlatformAccount | None:
         try:
-            answer = await self._modify(method, segments, key)
+            answer = await self._session.call(method, segments, key=key, own_conflict=True)
         except Refusal as refusal:
+            if refusal.code == "platform_conflict":
+                raise refusal.recoded("invalid_transition") from None
             raise missing_as(refusal, "account_not_found") from None
         return self._account_in(answer, method, segments)
 
@@ -183,34 +187,40 @@ class PlatformClient(ProgrammeCalls):
         self._same(found.id, segments[1], method, segments)
         return found
 
-    async def _why_not_signed(self, refusal: Refusal, segments: Sequence[str], challenge: str) -> Refusal:
-        """The platform does not say how it refuses a signature, only that it then issues a NEW challenge."""
-        if refusal.mentions("expire"):
-            return refusal.recoded("challenge_expired", "fetch the new challenge")
-        if refusal.status in (400, 403, 422) and refusal.mentions("signature"):
-            return refusal.recoded("signature_refused", "fetch the new challenge")
-        if refusal.mentions("mismatch", "signer", "chainid", "state", "progress"):
-            return refusal  # about something else, and it says so
-        try:
-            value, _ = await self._session.json("GET", segments)
-            current = read(ChallengeWire, value, self._what("GET", segments)).challenge
-        except PlatformError:
-            return refusal
-        if current is None or current == challenge:
-            return refusal
-        return refusal.recoded("signature_refused", "a new challenge has been issued")
-
     async def _why_no_account(self, refusal: Refusal, customer_id: CustomerId) -> Refusal:
         """Only an active customer can get an account: reads the customer back to say so."""
         try:
             customer = await self.customer(customer_id)
         except (PlatformError, SettingsError):
             return refusal
-        if customer.status.lower() == "active":
+        if customer.status.lower() == CustomerStatus.ACTIVE:
             return refusal
         return refusal.recoded(
             "customer_not_active", f"the customer's status is {customer.status[:40]!r}, expected 'active'"
         )
+
+
+_OF_THE_CALLER = frozenset({"idempotency_mismatch", "clock_skew", "request_signature_refused"})
+"""What is not about the signature that was submitted."""
+
+
+def _why_not_signed(refusal: Refusal) -> PlatformRefused:
+    """The refusal of a signature, told by its words: nothing is asked, since asking for the challenge ends it.
+
+    The published file knows 409, "Challenge already signed", and 400 for all else.
+    """
+    if refusal.code in _OF_THE_CALLER or refusal.disposition is Disposition.RETRY:
+        return refusal
+    if refusal.status == 409:
+        other = refusal.mentions("transition", "state", "closed", "expire", "mismatch")
+        return refusal if other else refusal.recoded("challenge_already_signed")
+    if refusal.status in (400, 403, 410, 422) and refusal.mentions("expire"):
+        return refusal.recoded("challenge_expired", "a new challenge is fetched")
+    if refusal.status in (400, 403, 422) and refusal.mentions("signature"):
+        return refusal.recoded("signature_refused", "a new challenge is fetched")
+    if refusal.status == 400 and not refusal.mentions("signer", "ownerid", "chainid", "state"):
+        return refusal.recoded("signature_refused", "a new challenge is fetched")
+    return missing_as(refusal, "account_not_found")
 
 
 def _account(account_id: str) -> str:

@@ -1,8 +1,7 @@
-"""Reads a whole list, in whichever way the platform cuts it into pages (silent in its documentation).
+"""Reads a whole list: a bare JSON array, as the platform documents each of them, without pages.
 
-With the setting ``none`` an answer that says there is more is refused: half a list is never taken for the whole. One
-that is a bare array, as documented, is read item by item as it arrives: its size is bounded by what a programme can
-have, and the memory that it takes by what is made of the items.
+It is read item by item as it arrives: its size is bounded by what a programme can have, and the memory that it takes by
+what is made of the items.
 """
 
 from __future__ import annotations
@@ -15,14 +14,12 @@ from typing import Any, Final, TypeVar
 from orchestrator.errors import MalformedAnswer
 from orchestrator.platform.answers import expect_json, parse_json
 from orchestrator.platform.session import Session
-from orchestrator.platform.settings import Pagination, PlatformSettings
+from orchestrator.platform.settings import PlatformSettings
 from orchestrator.platform.transport import Answer, Call
 from orchestrator.platform.wire import Model, items_of
 
-__all__ = ["MAX_PAGES", "ArrayReader", "read_all", "says_more"]
+__all__ = ["ArrayReader", "read_all"]
 
-MAX_PAGES: Final = 10_000
-_MORE: Final = ("hasMore", "hasNext", "nextCursor", "nextPage", "nextPageToken", "next")
 Made = TypeVar("Made")
 
 
@@ -34,52 +31,14 @@ async def read_all(
     make: Callable[[Model], Made],
 ) -> list[Made]:
     """What ``make`` makes of each element of a list, read as ``model``. Raises MalformedAnswer for anything but an
-    array where it must be, for what is no ``model``, for an id or a cursor that repeats, and for more than MAX_PAGES
-    pages."""
+    array of objects, for what is no ``model``, and for an id that repeats."""
     call = session.describe("GET", segments)
 
-    def taker() -> Callable[[object], Made]:
-        one = items_of(model, str(call))
-        return lambda value: make(one(value))
+    def reader(head: Answer) -> ArrayReader:
+        one = items_of(model, str(call))  # anew for each try: it remembers the ids
+        return ArrayReader(head, call, lambda value: make(one(value)), settings.max_item_bytes)
 
-    if settings.pagination is Pagination.NONE and not settings.list_field:
-
-        def reader(head: Answer) -> ArrayReader:
-            return ArrayReader(head, call, taker(), settings.max_item_bytes)
-
-        answer = await session.call("GET", segments, items=reader)
-        _expect_no_more(None, answer, call)
-        return answer.items
-    take = taker()
-    found: list[Made] = []
-    cursor = ""
-    seen: set[str] = set()
-    for page in range(MAX_PAGES):
-        query: list[tuple[str, str]] = []
-        if settings.pagination is Pagination.PAGE:
-            query = [
-                (settings.page_parameter, str(settings.first_page + page)),
-                (settings.page_size_parameter, str(settings.page_size)),
-            ]
-        elif settings.pagination is Pagination.CURSOR and cursor:
-            query = [(settings.cursor_parameter, cursor)]
-        value, answer = await session.json("GET", segments, query=query)
-        items = _items(value, settings.list_field, str(call))
-        found.extend(take(item) for item in items)
-        if settings.pagination is Pagination.NONE:
-            _expect_no_more(value, answer, call)
-            return found
-        if settings.pagination is Pagination.PAGE:
-            if len(items) < settings.page_size:
-                return found
-            continue
-        cursor = _cursor(value, settings.cursor_field, str(call))
-        if not cursor:
-            return found
-        if cursor in seen:
-            raise MalformedAnswer(f"{call}: field {settings.cursor_field}: the same cursor was given twice")
-        seen.add(cursor)
-    raise MalformedAnswer(f"{call}: more than {MAX_PAGES} pages")
+    return (await session.call("GET", segments, items=reader)).items
 
 
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
@@ -179,41 +138,3 @@ def _object_end(text: bytes, at: int) -> int | None:
         if depth == 0:
             return at
     return None
-
-
-def says_more(value: Any, answer: Answer) -> str | None:
-    """What in an answer says that the list goes on: a field or the ``Link`` header; None where nothing does."""
-    if "rel=next" in answer.headers.get("link", "").replace('"', "").replace(" ", "").lower():
-        return "header Link"
-    if isinstance(value, dict):
-        return next((f"field {name}" for name in _MORE if value.get(name)), None)
-    return None
-
-
-def _expect_no_more(value: Any, answer: Answer, call: Call) -> None:
-    sign = says_more(value, answer)
-    if sign:
-        raise MalformedAnswer(
-            f"{call}: {sign} says that there is more, but the setting pagination is none: "
-            "the probe of the platform's choices shows which to set"
-        )
-
-
-def _items(value: Any, field: str, what: str) -> list[Any]:
-    if field:
-        if not isinstance(value, dict) or field not in value:
-            raise MalformedAnswer(f"{what}: field {field}: expected the list there, found no such field")
-        value = value[field]
-    if not isinstance(value, list):
-        kind = "an object" if isinstance(value, dict) else "another value"
-        raise MalformedAnswer(f"{what}: {'field ' + field + ': ' if field else ''}expected a JSON array, got {kind}")
-    return value
-
-
-def _cursor(value: Any, field: str, what: str) -> str:
-    cursor = value.get(field) if isinstance(value, dict) else None
-    if cursor is None:
-        return ""
-    if not isinstance(cursor, str) or len(cursor) > 4096:
-        raise MalformedAnswer(f"{what}: field {field}: expected text of at most 4096 characters")
-    return cursor

@@ -111,14 +111,15 @@ class Session:
         key: str | None = None,
         permit: Permit = nullcontext,
         items: Callable[[Answer], ItemReader] | None = None,
+        own_conflict: bool = False,
     ) -> Answer:
         """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
-        ``items``: see ``Call``.
+        ``items``, ``own_conflict``: see ``Call``.
 
         Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer, and what
         ``permit`` raises.
         """
-        call = replace(self.describe(method, segments), items=items)
+        call = replace(self.describe(method, segments), items=items, own_conflict=own_conflict)
         if call.modifying == (key is None):
             raise AssertionError(f"{call}: a modifying call needs an idempotency key, a read must have none")
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "offblocks-orchestrator"}

@@ -19,7 +19,7 @@ from orchestrator import process
 from orchestrator.errors import SettingsError
 from orchestrator.models import to_uuid
 
-__all__ = ["DEFAULT_COMPONENTS", "Pagination", "PlatformSettings", "SecretStr"]
+__all__ = ["DEFAULT_COMPONENTS", "PlatformSettings", "SecretStr", "SignerFields"]
 
 DEFAULT_COMPONENTS: Final = (
     "@method",
@@ -36,15 +36,15 @@ _COMPONENT = re.compile(r"@?[a-z0-9!#$%&'*+.^_`|~-]+")
 _DERIVED = ("@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query")
 
 
-class Pagination(StrEnum):
-    """How ``GET /accounts`` and the other lists are cut into pages. Silent in the documentation."""
+class SignerFields(StrEnum):
+    """The field of ``POST …/challenge/sign`` that carries the signer's CAIP-10 account."""
 
-    NONE = "none"
-    """One answer has everything. An answer that says there is more is refused, never taken for the whole."""
-    PAGE = "page"
-    """Numbered pages, read until one is not full."""
-    CURSOR = "cursor"
-    """Each answer names the cursor of the next."""
+    BOTH = "both"
+    """Under both names: neither is forbidden beside the other."""
+    OWNER_ID = "ownerId"
+    """As the published OpenAPI file has it."""
+    CHAIN_ID = "chainId"
+    """As the documentation pages show it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +73,7 @@ class PlatformSettings:
     digest_algorithm: str = "sha-512"
     """``sha-256`` or ``sha-512`` (RFC 9530)."""
     account_type: str = "card_account"
-    pagination: Pagination = Pagination.NONE
-    list_field: str = ""
-    """The field of a list answer that holds the array. Empty: the answer itself is the array."""
-    page_parameter: str = "page"
-    page_size_parameter: str = "size"
-    first_page: int = 0
-    page_size: int = 100
-    cursor_parameter: str = "cursor"
-    cursor_field: str = "nextCursor"
+    signer_fields: SignerFields = SignerFields.BOTH
 
     # --- ours ---
     timeout_seconds: float = 30.0
@@ -123,12 +115,12 @@ class PlatformSettings:
         self._check_signature()
         try:
             # The environment gives plain text.
-            object.__setattr__(self, "pagination", Pagination(self.pagination))
+            object.__setattr__(self, "signer_fields", SignerFields(self.signer_fields))
         except ValueError:
             raise SettingsError(
-                f"platform setting pagination must be one of {', '.join(Pagination)}, got {self.pagination!r}"
+                f"platform setting signer_fields must be one of {', '.join(SignerFields)}, got {self.signer_fields!r}"
             ) from None
-        for name in ("timeout_seconds", "connect_timeout_seconds", "max_connections", "attempts", "page_size"):
+        for name in ("timeout_seconds", "connect_timeout_seconds", "max_connections", "attempts"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"platform setting {name} must be above 0, got {getattr(self, name)}")
 

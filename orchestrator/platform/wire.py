@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from orchestrator.errors import MalformedAnswer, UnsupportedChain
+from orchestrator.foreign import shown
 from orchestrator.models import AccountId, AccountStatus, ChainAccount, CustomerId, canonical_uuid
 from orchestrator.ports.platform import PlatformAccount, PlatformCard, PlatformCustomer
 
@@ -42,6 +43,8 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_CHALLENGE: Final = 64 * 1024
 """Characters of Base64."""
+_MOST_CURRENCIES: Final = 200
+Part = TypeVar("Part")
 
 
 @total_ordering
@@ -99,11 +102,37 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _status(value: object) -> AccountStatus:
+def _word(value: object) -> str:
+    return shown(value[:60]) if isinstance(value, str) and value else "unknown"
+
+
+def _quoted(value: object) -> str:
+    return repr(shown(value[:60])) if isinstance(value, str) else _kind(value)
+
+
+def _optional_chain_account(value: object) -> ChainAccount | None:
+    return None if value is None else _chain_account(value)
+
+
+def _status(value: object) -> AccountStatus | str:
     try:
         return AccountStatus(str(value))
     except ValueError:
-        raise ValueError(f"expected one of {', '.join(AccountStatus)}, got {str(value)[:60]!r}") from None
+        raise ValueError(f"expected one of {', '.join(AccountStatus)}, got {_quoted(value)}") from None
+
+
+def _type(value: object) -> None:
+    # Documented in lower case, and shown once in capitals.
+    if not isinstance(value, str) or value.lower() != "card_account":
+        raise ValueError(f"expected card_account, got {_quoted(value)}")
+
+
+def _currencies(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > _MOST_CURRENCIES or not all(isinstance(one, str) for one in value):
+        raise ValueError(f"expected a list of at most {_MOST_CURRENCIES} ISO-4217 codes, got {_quoted(value)}")
+    return tuple(_currency(one) for one in value)
 
 
 def _challenge(text: str) -> str:
@@ -122,7 +151,6 @@ Uuid = Annotated[str, AfterValidator(canonical_uuid)]
 Time = Annotated[Instant, BeforeValidator(_instant)]
 Wallet = Annotated[ChainAccount, BeforeValidator(_chain_account)]
 Challenge = Annotated[str, AfterValidator(_challenge)]
-Currency = Annotated[str, AfterValidator(_currency)]
 Short = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -152,22 +180,37 @@ class AccountWire(_Wire):
 
     id: Uuid
     customer_id: Uuid
-    chain_id: Wallet | None = None
-    status: Annotated[AccountStatus, BeforeValidator(_status)]
-    type: Annotated[str, BeforeValidator(_lower), Field(pattern="^card_account$")]
-    currencies: list[Currency] = Field(min_length=1, max_length=200)
+    # Taken as they are: one strange account must not make a whole list unreadable.
+    chain_id: object = None
+    status: object = None
+    type: object = None
+    currencies: object = None
     created_at: Time
     updated_at: Time
 
     def account(self) -> PlatformAccount:
+        odd: list[str] = []
+
+        def part(name: str, read_: Callable[[object], Part], value: object, otherwise: Part) -> Part:
+            try:
+                return read_(value)
+            except ValueError as error:
+                odd.append(f"field {name}: {error}")
+            except UnsupportedChain as error:
+                odd.append(f"field {name}: {error.message}")
+            return otherwise
+
+        status: AccountStatus | str = part("status", _status, self.status, _word(self.status))
+        part("type", _type, self.type, None)
         return PlatformAccount(
             id=AccountId(self.id),
             customer_id=CustomerId(self.customer_id),
-            status=self.status,
-            wallet=self.chain_id,
-            currencies=tuple(self.currencies),
+            status=status,
+            wallet=part("chainId", _optional_chain_account, self.chain_id, None),
+            currencies=part("currencies", _currencies, self.currencies, ()),
             created_at=self.created_at.moment,
             updated_at=self.updated_at.moment,
+            odd=tuple(odd),
         )
 
 
@@ -268,5 +311,11 @@ def items_of(model: type[Model], what: str) -> Callable[[object], Model]:
 
 
 def _kind(value: object) -> str:
-    kinds: list[tuple[type, str]] = [(bool, "a boolean"), (str, "text"), (list, "an array"), (int, "a number")]
+    kinds: list[tuple[type, str]] = [
+        (bool, "a boolean"),
+        (str, "text"),
+        (list, "an array"),
+        (dict, "an object"),
+        (int, "a number"),
+    ]
     return next((name for kind, name in kinds if isinstance(value, kind)), "null" if value is None else "a number")

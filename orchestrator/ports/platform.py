@@ -6,22 +6,42 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
-from orchestrator.models import AccountId, AccountStatus, ChainAccount, CustomerId
+from orchestrator.errors import MalformedAnswer, UnsupportedChain
+from orchestrator.models import AccountId, AccountStatus, CardStatus, ChainAccount, CustomerId
+
+_NEVER_AGAIN: Final = frozenset({CardStatus.ISSUE_FAILED, CardStatus.TERMINATED})
+"""States of cards that nothing leads out of."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformAccount:
-    """An account as the platform has it. ``wallet`` is its CAIP-10 ``chainId``, None until it is deployed."""
+    """An account as the platform has it. ``wallet`` is its CAIP-10 ``chainId``, None until it is deployed.
+
+    One that is ``odd`` can be shown; whoever acts on an account asks for its ``known_status`` first.
+    """
 
     id: AccountId
     customer_id: CustomerId
-    status: AccountStatus
+    status: AccountStatus | str
+    """The platform's own word, where it is none that is known."""
     wallet: ChainAccount | None
     currencies: tuple[str, ...]
+    """Empty where the platform names none: they are optional."""
     created_at: datetime
     updated_at: datetime
+    odd: tuple[str, ...] = ()
+    """What of it is outside of the platform's documentation: each field with what was expected and what came."""
+
+    def known_status(self) -> AccountStatus:
+        """Raises MalformedAnswer for an account that is odd; UnsupportedChain where it is the wallet's chain alone."""
+        if not self.odd and isinstance(self.status, AccountStatus):
+            return self.status
+        message = f"account {self.id}: {'; '.join(self.odd)}: nothing is done with it"
+        if all(one.startswith("field chainId:") for one in self.odd):
+            raise UnsupportedChain(message)
+        raise MalformedAnswer(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +50,7 @@ class PlatformCustomer:
 
     id: CustomerId
     status: str
+    """One of ``CustomerStatus``, or a word of the platform's that is not known."""
     wallet: ChainAccount
 
 
@@ -39,6 +60,17 @@ class PlatformCard:
 
     id: str
     status: str
+    """One of ``CardStatus``, or a word of the platform's that is not known: such a card counts as live."""
+
+    @property
+    def ends_with_account(self) -> bool:
+        """Whether there is something of it that closing its account ends."""
+        return self.status not in _NEVER_AGAIN
+
+    @property
+    def is_left(self) -> bool:
+        """Whether it is more than deactivated, as every card of a closed account must be."""
+        return self.ends_with_account and self.status != CardStatus.INACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +109,8 @@ class Platform(Protocol):
         ...
 
     async def challenge(self, account_id: AccountId) -> str | None:
-        """The current challenge, Base64 as issued; None where none is offered (404 or 409 of this path)."""
+        """A challenge to sign, Base64 as issued; None where there is none. It invalidates every one before it: asked
+        only for what will be signed."""
         ...
 
     async def submit(

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 from orchestrator.authorization.gate import certificate_wait
-from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import ChainUnreachable
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, Halt
-from orchestrator.lifecycle.recorded import Event
-from orchestrator.models import AccountStatus, Address
+from orchestrator.models import Address
 from orchestrator.ports.chain import Examined
 from orchestrator.session import AccountSession
 from orchestrator.steps.observe import owner_of
 
 
 async def preflight(session: AccountSession) -> Action | None:
-    """Journals the money and the cards that are left. Reads only.
-
-    Of an account that still awaits its creation signature, the creation challenge is journaled too, so that it can
-    never be taken for the deletion challenge.
-    """
+    """Journals the money and the cards that are left. Reads only."""
     services, deployed = session.services, session.state.deployed
     services.certifier.ready()
-    news: list[Event] = []
-    if session.state.status is AccountStatus.INITIATING:
-        issued = await services.platform.challenge(session.account_id)
-        if issued is not None:
-            challenge = Challenge.parse(issued)
-            news.append(
-                e.ChallengeFetched(
-                    purpose="creation", challenge=issued, kind=challenge.kind.value, digest=challenge.digest
-                )
-            )
     wei, tokens = 0, {}
     if deployed is not None:
         holdings = await services.chain.holdings(Address(deployed.wallet), services.tokens)
         wei = int(holdings.wei)
         tokens = {balance.token: str(balance.amount) for balance in holdings.tokens}
-    cards = {card.id: card.status for card in await services.platform.cards(session.account_id)}
-    await session.record(*news, e.PreflightTaken(wei=str(wei), tokens=tokens, cards=cards))
+    found = await services.platform.cards(session.account_id)
+    cards = {card.id: card.status for card in found if card.ends_with_account}
+    await session.record(e.PreflightTaken(wei=str(wei), tokens=tokens, cards=cards))
     return None
 
 

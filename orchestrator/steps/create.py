@@ -26,6 +26,8 @@ _CLOCK_MARGIN = timedelta(minutes=5)
 """How far the platform's clock may be behind ours for its ``createdAt`` still to count as after our intent."""
 _PAUSES = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 60, 300))
 """How long after an uncertain request the next is made at the earliest; after as many as this and one, none is."""
+_UNDER_WAY = timedelta(seconds=60)
+"""How long the platform may work on a request whose answer is lost: no other key is used before."""
 
 
 async def create_account(services: Services, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
@@ -74,7 +76,7 @@ async def _create(services: Services, customer: CustomerId, currency: str, refer
     assert key is not None, f"{stream}: a request without a key"
     try:
         services.unsent.discard(key)
-        account, _challenge = await services.platform.create_account(customer, currency, key=key)
+        account, challenge = await services.platform.create_account(customer, currency, key=key)
     except (PlatformUnreachable, SettingsError, KeyUnavailable):
         services.unsent.add(key)
         raise
@@ -92,12 +94,36 @@ async def _create(services: Services, customer: CustomerId, currency: str, refer
                     refused.message, status=409, code=refused.code, disposition=Disposition.RETRY
                 ) from refused
             if refused.code == "idempotency_mismatch":
-                raise
+                return await _under_another_key(services, customer, currency, reference, doubtful, length)
         # The key before may be in doubt too: then this refusal does not settle that.
         refusal = e.CreationRefused(code=refused.code, message=refused.message, repeated=bool(doubtful))
         await services.journal.append(stream, [refusal], after=length, at=services.clock())
         raise
-    await _answered(services, stream, account, length)
+    await _answered(services, stream, account, challenge, length)
+    return account
+
+
+async def _under_another_key(
+    services: Services, customer: CustomerId, currency: str, reference: str, doubtful: Sequence[Recorded], length: int
+) -> PlatformAccount:
+    """The platform knows the key with another payload, and none of the accounts is that request's: it had no effect,
+    once it is too old to be under way still. Raises JournalError ``creation_unsettled`` (retry) before that.
+
+    SIDE EFFECTS: as ``create_account``.
+    """
+    stream = creation_stream(reference)
+    if services.parameters.is_young(doubtful[0].at, services.clock(), _UNDER_WAY):
+        raise JournalError(
+            f"{stream}: the platform knows the key of the request of {doubtful[0].at:%Y-%m-%dT%H:%M:%SZ} with another "
+            f"payload; {_UNDER_WAY.total_seconds():.0f} s after that it is made again under another key",
+            code="creation_unsettled",
+            disposition=Disposition.RETRY,
+        )
+    key = new_idempotency_key()
+    intent = e.CreationIntended(reference=reference, customer_id=customer, currency=currency, key=key)
+    await services.journal.append(stream, [intent], after=length, at=services.clock())
+    account, challenge = await services.platform.create_account(customer, currency, key=key)
+    await _answered(services, stream, account, challenge, length + 1)
     return account
 
 
@@ -148,14 +174,16 @@ def _require_another(services: Services, doubtful: Sequence[Recorded], stream: s
         )
 
 
-async def _answered(services: Services, stream: str, account: PlatformAccount, length: int) -> None:
+async def _answered(
+    services: Services, stream: str, account: PlatformAccount, challenge: str | None, length: int
+) -> None:
     """SIDE EFFECTS: journals the answer, whatever another process has written meanwhile.
 
     Raises JournalError ``creation_ambiguous`` where that was another answer.
     """
     while True:
         try:
-            answer = e.CreationAnswered(account_id=account.id)
+            answer = e.CreationAnswered(account_id=account.id, challenge=challenge)
             await services.journal.append(stream, [answer], after=length, at=services.clock())
         except JournalError as error:
             if error.code != "journal_conflict":
@@ -217,7 +245,7 @@ async def _read_back(
     found = [
         account
         for account in await services.platform.customer_accounts(customer)
-        if account.created_at >= since and account.currencies == (currency,)
+        if account.created_at >= since and account.currencies in ((currency,), ())
     ]
     rivals = [
         item.stream

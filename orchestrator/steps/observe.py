@@ -24,13 +24,13 @@ from orchestrator.models import (
 from orchestrator.ports.chain import ChainView
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.session import AccountSession
-from orchestrator.steps.submit import offered_challenge
 
 
 async def observe(session: AccountSession) -> None:
     """SIDE EFFECTS: journals changed facts, those taken back by a reorg included.
 
-    Raises SettingsError ``wrong_chain`` if the node serves another chain than the customer's wallet is on.
+    Raises SettingsError ``wrong_chain`` if the node serves another chain than the customer's wallet is on, and
+    MalformedAnswer for an account that is odd.
     """
     chain_id = await session.services.chain.chain_id()
     view = await session.services.chain.view(session.account_id)
@@ -61,13 +61,13 @@ async def observe(session: AccountSession) -> None:
     news += _chain_news(session, view, chain_id, await confirmations_in_force(session.services))
     if news:
         await session.record(*news)
-    await _notice_reissue(session)
+    await _notice_no_effect(session)
 
 
 def _platform_observation(account: PlatformAccount, owner: str) -> e.PlatformObserved:
     return e.PlatformObserved(
         customer_id=account.customer_id,
-        status=account.status,
+        status=account.known_status(),
         wallet=str(account.wallet) if account.wallet else None,
         owner=owner,
         updated_at=account.updated_at,
@@ -161,39 +161,36 @@ async def _take_back(session: AccountSession, withdrawn: e.ChainFactsWithdrawn) 
     session.services.certifier.revoke(revoked.certificate, revoked.certificate_sha256)
 
 
-async def _notice_reissue(session: AccountSession) -> None:
-    """A platform that took a signature with 202 may refuse it later: it then offers another challenge (API page). One
-    that goes on offering the same has perhaps lost the signature: after a while it is submitted anew.
+async def _notice_no_effect(session: AccountSession) -> None:
+    """A platform that took a signature may have lost it, or may have refused it later. Which, nobody can look up: the
+    challenge on offer is not asked for, since that would end the one that is signed. So after a while the signature is
+    submitted again, for the platform to say whether it has it; and if it has, and nothing comes of it for longer still,
+    it is given up.
 
-    Checked only while the account still stands where the signature should have moved it from.
+    Noticed only while the account still stands where the signature should have moved it from.
     """
-    op = session.state.operation
-    if op is None or op.ended is not None or op.signed is None or op.signed.accepted_at is None or op.challenge is None:
+    op, parameters = session.state.operation, session.services.parameters
+    if op is None or op.ended is not None or op.signed is None or op.signed.accepted_at is None:
         return
-    if not await _still_unmoved(session):
+    if not _still_unmoved(session):
         return
-    offered = await offered_challenge(session)
-    if offered is None or offered.digest in session.state.dead_digests:
-        return
-    lost = offered.digest == op.signed.digest
-    if lost and session.now() - op.signed.accepted_at < session.services.parameters.effect:
-        return
-    again = await session.services.platform.account(session.account_id)
-    if session.state.platform is None or again.status is not session.state.platform.status:
-        return
-    if lost:
-        await session.record(e.SubmissionIneffective(digest=op.signed.digest))
-        return
-    await session.record(
-        e.SubmissionRefused(
-            digest=op.signed.digest,
-            code="challenge_reissued",
-            message="the platform took the signature and then offered a new challenge instead",
+    waited = session.now() - op.signed.accepted_at
+    if not op.signed.confirmed:
+        if waited >= parameters.effect:
+            await session.record(e.SubmissionIneffective(digest=op.signed.digest))
+    elif waited >= parameters.given_up:
+        hours = parameters.given_up.total_seconds() / 3600
+        await session.record(
+            e.SubmissionRefused(
+                digest=op.signed.digest,
+                code="signature_without_effect",
+                message=f"the platform says that it has the signature, and {hours:.0f} hours later the account was "
+                f"{session.state.status} as before",
+            )
         )
-    )
 
 
-async def _still_unmoved(session: AccountSession) -> bool:
+def _still_unmoved(session: AccountSession) -> bool:
     op, status, wallet = session.op, session.state.status, session.state.wallet
     if op.kind not in PURPOSE:
         return False

@@ -1,19 +1,21 @@
 """Sends what was journaled: the signed challenge, and the requests that change an account.
 
 Each request's idempotency key is journaled before it is used and is used again after an uncertain answer, as long as
-the platform remembers it (one hour); after that the platform's state, read back before every decision, shows whether
-the request took effect. A refusal is believed only after the account was read back too: a repeat may be refused just
-because the first request was taken.
+the platform remembers it (one hour). A refusal is believed only after the account was read back: a repeat may be
+refused just because the first request was taken. A conflict (409, 422) under a key that was used before says nothing of
+the first request (it may be in flight, or have had another body), so the same is asked under a fresh key; under that,
+409 has its published meaning: the challenge is signed already, or the account's state does not allow the change.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from typing import Final
 
 from orchestrator.authorization.gate import read_oversight
 from orchestrator.authorization.permission import holding_permission_to_send, reason_not_to_send
-from orchestrator.challenge.decode import Challenge
 from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
@@ -21,17 +23,21 @@ from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
 from orchestrator.session import AccountSession, new_idempotency_key
+from orchestrator.steps.challenge import ask_for_challenge
+from orchestrator.steps.observe import observe
 
-_SIGNATURE_DEAD = frozenset({"signature_refused", "challenge_expired"})
+_SIGNATURE_DEAD: Final = frozenset({"signature_refused", "challenge_expired"})
 """Refusals of ``submit`` after which the platform issues another challenge (API page)."""
 
-_OF_THE_CALLER = frozenset({"clock_skew", "platform_login_refused", "request_signature_refused"})
+_OF_THE_CALLER: Final = frozenset({"clock_skew", "platform_login_refused", "request_signature_refused"})
 """Refusals of the caller, whatever the request: nothing is learnt of the account."""
+
+_CONFLICTS: Final = (409, 422)
 
 
 async def submit(session: AccountSession) -> Action | None:
     """Submits the live signature, if it may be sent; that is asked again before each try. A final refusal kills it, and
-    a new challenge is fetched.
+    a new challenge is fetched; that it is signed already is no refusal.
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the signature stays live. Raises as
     ``reason_not_to_send`` besides.
@@ -39,46 +45,50 @@ async def submit(session: AccountSession) -> Action | None:
     op = session.op
     if op.signed is None or op.challenge is None:
         raise AssertionError("a signature is made before it is submitted")
-    seen = await read_oversight(session.services.journal)
-    found = await reason_not_to_send(session, seen)
-    if found is not None:
-        return found
-    key = op.signed.idempotency_key
-    if key is None or _stale(session, op.signed.idempotency_key_at):
-        key = new_idempotency_key()
-        await session.record(
-            e.SubmissionIntended(digest=op.signed.digest, key=key), unchanged={DECISIONS_STREAM: seen.length}
-        )
+    digest, key, used = op.signed.digest, op.signed.idempotency_key, True
     submission = Submission(
         signer=ChainAccount.parse(op.signed.signer),
         challenge=op.challenge.challenge,
         signature=bytes.fromhex(op.signed.signature.removeprefix("0x")),
     )
-    try:
-        permit = partial(holding_permission_to_send, session)
-        await session.services.platform.submit(session.account_id, submission, key=key, permit=permit)
-    except JournalError as error:
-        if error.code != "journal_moved":
-            raise
-        found = await reason_not_to_send(session, await read_oversight(session.services.journal))
-        if found is None:
-            raise  # decided back meanwhile
-        return found
-    except PlatformRefused as refused:
-        if says_nothing(refused):
-            raise
-        dead = refused.code in _SIGNATURE_DEAD
-        if not dead:
+    if _stale(session, op.signed.idempotency_key_at):
+        key = None
+    while True:
+        seen = await read_oversight(session.services.journal)
+        found = await reason_not_to_send(session, seen)
+        if found is not None:
+            return found
+        if key is None:
+            key, used = new_idempotency_key(), False
+            intended = e.SubmissionIntended(digest=digest, key=key)
+            await session.record(intended, unchanged={DECISIONS_STREAM: seen.length})
+        try:
+            permit = partial(holding_permission_to_send, session)
+            await session.services.platform.submit(session.account_id, submission, key=key, permit=permit)
+        except JournalError as error:
+            if error.code != "journal_moved":
+                raise
+            found = await reason_not_to_send(session, await read_oversight(session.services.journal))
+            if found is None:
+                raise  # decided back meanwhile
+            return found
+        except PlatformRefused as refused:
+            if says_nothing(refused):
+                raise
             if await _moved(session):
                 return None
-            offered = await offered_challenge(session)
-            dead = offered is not None and offered.digest != op.signed.digest
-        if not dead:
-            return Halt(refused.code, refused.message)
-        await session.record(e.SubmissionRefused(digest=op.signed.digest, code=refused.code, message=refused.message))
+            if refused.code == "challenge_already_signed" and not used:
+                await session.record(e.SubmissionAccepted(digest=digest, found="already_signed"))
+            elif refused.status in _CONFLICTS and used and refused.code not in _SIGNATURE_DEAD:
+                key = None
+                continue
+            elif refused.code in _SIGNATURE_DEAD:
+                await session.record(e.SubmissionRefused(digest=digest, code=refused.code, message=refused.message))
+            else:
+                return Halt(refused.code, refused.message)
+            return None
+        await session.record(e.SubmissionAccepted(digest=digest))
         return None
-    await session.record(e.SubmissionAccepted(digest=op.signed.digest))
-    return None
 
 
 async def request(session: AccountSession) -> Action | None:
@@ -86,31 +96,51 @@ async def request(session: AccountSession) -> Action | None:
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the operation stays as it is.
     """
-    op = session.op
-    key = op.request.idempotency_key if op.request is not None else None
-    if key is None or _stale(session, op.request.at if op.request else None):
-        if key is not None and await _closing(session):
-            await session.record(e.RequestAccepted(operation=op.kind))
-            return None
-        key = new_idempotency_key()
-        await session.record(e.RequestIntended(operation=op.kind, key=key))
-    platform = session.services.platform
-    calls = {
+    op, platform = session.op, session.services.platform
+    calls: dict[OperationKind, Callable[..., Awaitable[object]]] = {
         OperationKind.DEACTIVATE: platform.deactivate,
         OperationKind.REACTIVATE: platform.reactivate,
         OperationKind.CLOSE: platform.close,
     }
-    try:
-        await calls[op.kind](session.account_id, key=key)
-    except PlatformRefused as refused:
-        if says_nothing(refused):
-            raise
-        if await _moved(session):
+    asked_before = op.request is not None
+    key, used = (op.request.idempotency_key, True) if op.request is not None else (None, False)
+    if op.request is not None and _stale(session, op.request.at):
+        key = None
+    while True:
+        if key is None:
+            key, used = new_idempotency_key(), False
+            await session.record(e.RequestIntended(operation=op.kind, key=key))
+        try:
+            await calls[op.kind](session.account_id, key=key)
+        except PlatformRefused as refused:
+            if says_nothing(refused):
+                raise
+            if await _moved(session):
+                return None
+            if refused.status in _CONFLICTS and used:
+                key = None
+                continue
+            return await _refused(session, refused, asked_before=asked_before)
+        await session.record(e.RequestAccepted(operation=op.kind))
+        return None
+
+
+async def _refused(session: AccountSession, refused: PlatformRefused, *, asked_before: bool) -> Action | None:
+    """What follows from a final refusal of a request, with the account where it was.
+
+    A closure that was asked for already is one that the platform refuses to be asked for again, while its account
+    stands where it stood: then a deletion challenge is there to be signed.
+    """
+    closing = session.op.kind is OperationKind.CLOSE and refused.status in _CONFLICTS
+    if closing and session.state.status in (AccountStatus.ACTIVE, AccountStatus.INACTIVE):
+        accepted = e.RequestAccepted(operation=OperationKind.CLOSE)
+        waiting = await ask_for_challenge(session, accepted)
+        if waiting is None:
             return None
-        if not await _closing(session):
-            return End("failed", refused.code, refused.message)
-    await session.record(e.RequestAccepted(operation=op.kind))
-    return None
+        if asked_before:
+            await session.record(accepted)
+            return waiting
+    return End("failed", refused.code, refused.message)
 
 
 def says_nothing(refused: PlatformRefused) -> bool:
@@ -119,27 +149,11 @@ def says_nothing(refused: PlatformRefused) -> bool:
     return refused.disposition is Disposition.RETRY or refused.status == 401 or refused.code in _OF_THE_CALLER
 
 
-async def offered_challenge(session: AccountSession) -> Challenge | None:
-    """The challenge on offer for this operation. For a closure never the creation challenge, which may still be on
-    offer: signing that would deploy, not close."""
-    issued = await session.services.platform.challenge(session.account_id)
-    challenge = Challenge.parse(issued) if issued is not None else None
-    if challenge is not None and session.op.kind is OperationKind.CLOSE and challenge.digest in session.state.digests:
-        return None
-    return challenge
-
-
 async def _moved(session: AccountSession) -> bool:
-    """Whether the account has left the status that the refused request was decided on."""
-    account = await session.services.platform.account(session.account_id)
-    return account.status is not session.state.status
-
-
-async def _closing(session: AccountSession) -> bool:
-    """Whether the platform waits for a deletion to be signed: then it has taken an earlier DELETE."""
-    if session.op.kind is not OperationKind.CLOSE or session.state.status is AccountStatus.INITIATING:
-        return False
-    return await offered_challenge(session) is not None
+    """Whether the account has left the status that the refused request was decided on. SIDE EFFECTS: as ``observe``."""
+    before = session.state.status
+    await observe(session)
+    return session.state.status is not before
 
 
 def _stale(session: AccountSession, at: datetime | None) -> bool:

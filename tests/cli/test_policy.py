@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-import uuid
 from pathlib import Path
 
 import jsonschema
@@ -16,6 +15,7 @@ import pytest
 from orchestrator import schemas
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.challenge import Challenge
+from orchestrator.devnet.simulator import challenges
 from tests.challenge.cases import cases
 from tests.challenge.vector_parts import SESSION_KEY_HEX, SESSION_KEY_PEM
 
@@ -262,7 +262,10 @@ def test_keys_that_another_journal_has_used_are_told_before_there_is_a_journal(d
         devnet.policy_file.read_text().replace('new_journal = "allow"', 'new_journal = "refuse"')
     )
     new = tmp_path / "new.db"
-    told = explained(cli, offered, expect=0, ORCHESTRATOR_DATABASE_URL=f"sqlite:///{new}")
+    (challenge,) = [row for row in devnet.simulator.records()["challenges"] if row["subject"] == offered]
+    wallet = ("--wallet", f"eip155:31337:{devnet.programme.owner}", "--operation", "creation")
+    given = (offered, "--challenge", challenge["base64"], *wallet)
+    told = explained(cli, *given, expect=0, ORCHESTRATOR_DATABASE_URL=f"sqlite:///{new}")
     assert _codes(told) == ["journal_restored"]
     assert "keys.new_journal" in told["obstacles"][0]["message"]
     assert not new.exists(), "a look makes no journal"
@@ -284,6 +287,17 @@ def test_the_bindings_are_those_that_a_signature_goes_by(devnet, cli):
     told = explained(cli, account, expect=0)
     assert (told["key"]["wallets"], told["key"]["bound"], told["obstacles"]) == ([wallet], True, [])
     assert cli.json("activate", account)["outcome"] == "done"
+
+
+def test_the_platform_is_not_asked_for_a_challenge_that_is_not_signed(devnet, cli):
+    account = _account(devnet, cli)
+    assert explained(cli, account, expect=0)["allowed"]
+    assert cli.json("activate", account)["outcome"] == "done"
+    assert cli.json("policy", "explain", account, expect=1)["error"]["code"] == "no_challenge"
+    elsewhere = {"ORCHESTRATOR_DATABASE_URL": f"sqlite:///{devnet.folder / 'none.db'}"}
+    assert cli.json("policy", "explain", account, expect=1, **elsewhere)["error"]["code"] == "no_challenge"
+    asked = [row for row in devnet.simulator.records()["requests"] if row["path"].endswith("/challenge")]
+    assert asked == []
 
 
 def test_an_unknown_account(devnet, cli):
@@ -337,14 +351,11 @@ def test_help_has_an_example(alone, command):
 # --- a platform that turns hostile ---------------------------------------------------------------------------------
 
 
-def _offer(devnet, account, data: bytes) -> None:
-    """Puts bytes in the place of the challenge that the simulator offers for an account."""
-    with contextlib.closing(sqlite3.connect(devnet.folder / "platform.db", timeout=10)) as database, database:
-        changed = database.execute(
-            "UPDATE challenges SET text = ?, base64 = ? WHERE subject = ? AND state = 'current'",
-            (data, encoded(data), account),
-        ).rowcount
-    assert changed == 1
+def _account_with(devnet, cli, monkeypatch, data: bytes):
+    """An account whose challenge is these bytes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(challenges, "account_text", lambda: data)
+        return _account(devnet, cli)
 
 
 HOSTILE = {
@@ -354,20 +365,19 @@ HOSTILE = {
 }
 
 
-def test_explain_knows_which_accounts_the_journal_has(devnet, cli):
-    first, second = _account(devnet, cli), _account(devnet, cli)
-    _offer(devnet, second, first.encode())
-    assert explained(cli, second, expect=0)["allowed"]
+def test_explain_knows_which_accounts_the_journal_has(devnet, cli, monkeypatch):
+    first = _account(devnet, cli)
+    second = _account_with(devnet, cli, monkeypatch, first.encode())
     assert cli.json("activate", first)["outcome"] == "done"
     told = explained(cli, second, expect=1)
     assert told["rule"] == "account"
     assert first in told["actual"]
 
 
-def test_a_hostile_platform_gets_nothing_signed(devnet, cli):
-    accounts = {name: _account(devnet, cli) for name in HOSTILE}
+def test_a_hostile_platform_gets_nothing_signed(devnet, cli, monkeypatch):
+    hostile = {case.name: case.data for case in cases("hostile")}
+    accounts = {name: _account_with(devnet, cli, monkeypatch, hostile[name]) for name in HOSTILE}
     for name, account in accounts.items():
-        _offer(devnet, account, next(case.data for case in cases("hostile") if case.name == name))
         told = explained(cli, account, expect=1)
         assert told["rule"] == HOSTILE[name]
         halted = cli.json("activate", account, expect=3)
@@ -380,6 +390,5 @@ def test_a_hostile_platform_gets_nothing_signed(devnet, cli):
     assert devnet.simulator.records()["signatures"] == []
 
     mended = accounts["digest: hexadecimal, bare"]
-    _offer(devnet, mended, str(uuid.uuid4()).encode())
     cli.json("resolve", mended, "--retry", "--reason", "the platform was mended")
     assert cli.json("activate", mended)["outcome"] == "done"

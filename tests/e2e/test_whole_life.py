@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from orchestrator.app import Orchestrator
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.closure.certificate.verifier import verify
 from orchestrator.models import ChainAccount, Outcome
@@ -138,3 +140,56 @@ async def test_activate_refuses_a_suspended_and_a_closed_account(orchestrator, d
 
 async def _slot0(devnet, wallet: str) -> int:
     return int(await devnet.anvil.rpc("eth_getStorageAt", wallet, "0x0", "latest"), 16)
+
+
+def _asked(devnet, since: int = 0) -> list[str]:
+    """The platform's records of what it was asked for, in order, without logins."""
+    rows = devnet.simulator.records()["requests"][since:]
+    seen = [f"{row['method']} {row['path'].rpartition('/v1')[2]}" for row in rows]
+    return [re.sub(r"[0-9a-f-]{36}", "ID", one) for one in seen if not one.endswith("/auth/token")]
+
+
+async def test_an_activation_asks_the_platform_four_times_at_most(orchestrator, devnet):
+    """Besides what polls read: the challenge came with the account's creation."""
+    account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
+    devnet.simulator.fault("hold_deployments")
+    before = len(devnet.simulator.records()["requests"])
+    told = await orchestrator.activate(account.account_id, timeout=0)
+    assert told.outcome == "waiting"
+    asked = _asked(devnet, before)
+    assert asked == ["GET /accounts/ID", "GET /customers/ID", "POST /accounts/ID/challenge/sign"]
+    devnet.simulator.clear_faults()
+    assert (await orchestrator.activate(account.account_id, timeout=60)).outcome == "done"
+    assert set(_asked(devnet, before)[len(asked) :]) <= {"GET /accounts/ID"}, "polls"
+
+
+async def test_an_activation_of_an_account_from_elsewhere_asks_for_one_challenge(
+    orchestrator, orchestrator_settings, devnet, tmp_path
+):
+    account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
+    settings = orchestrator_settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'other.db'}"})
+    before = len(devnet.simulator.records()["requests"])
+    devnet.simulator.fault("hold_deployments")
+    async with Orchestrator.open(settings) as other:
+        await other.activate(account.account_id, timeout=0)
+        asked = _asked(devnet, before)
+        devnet.simulator.clear_faults()
+        assert (await other.activate(account.account_id, timeout=60)).outcome == "done"
+    assert asked == [
+        "GET /accounts/ID",
+        "GET /customers/ID",
+        "GET /accounts/ID/challenge",
+        "POST /accounts/ID/challenge/sign",
+    ]
+
+
+async def test_the_challenge_endpoint_is_asked_once_for_each_signature_at_most(orchestrator, devnet):
+    accounts = [(await orchestrator.create_account(devnet.programme.customer_id, "EUR")).account_id for _ in range(3)]
+    devnet.simulator.fault("refuse_signature")
+    for account in accounts:
+        for operation in ("activate", "deactivate", "reactivate", "close"):
+            assert (await getattr(orchestrator, operation)(account, timeout=60)).outcome == "done"
+    records = devnet.simulator.records()
+    assert _asked(devnet).count("GET /accounts/ID/challenge") == len(records["signatures"]) - len(accounts)
+    assert len(records["signatures"]) == 2 * len(accounts) + 1, "one was refused"
+    assert len({row["challenge_id"] for row in records["signatures"]}) == len(records["signatures"])

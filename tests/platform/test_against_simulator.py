@@ -89,7 +89,6 @@ async def test_account_to_pending(client, programme, owner):
     assert account.status is AccountStatus.INITIATING
     assert account.wallet is None
     assert await client.create_account(programme.customer_id, "EUR", key=used) == (account, challenge)
-    assert await client.challenge(account.id) == challenge
     assert [one.id for one in await client.accounts()] == [account.id]
     assert await client.customer_accounts(programme.customer_id) == await client.accounts()
     assert await client.cards(account.id) == []
@@ -101,16 +100,21 @@ async def test_account_to_pending(client, programme, owner):
         )
     assert caught.value.code == "signature_refused"
     renewed = await client.challenge(account.id)
-    assert renewed != challenge
+    last = await client.challenge(account.id)
+    assert len({challenge, renewed, last}) == 3, "each invalidates those before it"
+    for dead in (challenge, renewed):
+        with pytest.raises(PlatformRefused) as caught:
+            await client.submit(account.id, owner.sign(dead), key=key(), permit=nullcontext)
+        assert caught.value.code == "signature_refused"
+    assert await client.submit(account.id, owner.sign(last), key=key(), permit=nullcontext) is None
+    assert (await client.account(account.id)).status is AccountStatus.PENDING
     with pytest.raises(PlatformRefused) as caught:
-        await client.submit(account.id, owner.sign(challenge), key=key(), permit=nullcontext)
-    assert caught.value.code != "idempotency_mismatch"
-    renewed = await client.challenge(account.id)
-    answered = await client.submit(account.id, owner.sign(renewed), key=key(), permit=nullcontext)
-    assert (answered or await client.account(account.id)).status is AccountStatus.PENDING
+        await client.submit(account.id, owner.sign(last), key=key(), permit=nullcontext)
+    assert (caught.value.code, caught.value.status) == ("challenge_already_signed", 409)
     assert await client.challenge(account.id) is None
-    with pytest.raises(PlatformRefused):
+    with pytest.raises(PlatformRefused) as caught:
         await client.deactivate(account.id, key=key())
+    assert caught.value.status == 409
 
 
 async def test_what_is_unknown(client, owner):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
 from contextlib import nullcontext
-from urllib.parse import parse_qs
 
 import pytest
 
@@ -19,7 +19,7 @@ from orchestrator.errors import (
     UnsupportedChain,
 )
 from orchestrator.models import AccountStatus, ChainAccount
-from orchestrator.platform import Pagination, PlatformClient, answers
+from orchestrator.platform import PlatformClient, answers
 from orchestrator.ports.platform import Submission
 
 ID = "4f4b3c1e-4c3a-4a57-9b1e-3c1f6f8c0a11"
@@ -165,9 +165,18 @@ async def test_submit(server, client, reply, account_json, submission):
         account = await client.submit(ID, submission, key=key(), permit=nullcontext)
         assert (account.id if account else None) == expected
     sent = json.loads(server.calls("POST", path)[0].body)
-    assert sent["chainId"] == OWNER
+    assert (sent["ownerId"], sent["chainId"]) == (OWNER, OWNER)
     assert sent["challenge"] == submission.challenge
     assert base64.b64decode(sent["signature"], validate=True) == b"0x" + submission.signature.hex().encode()
+
+
+@pytest.mark.parametrize("field", ["ownerId", "chainId"])
+async def test_the_signer_under_one_name_alone(server, settings, reply, submission, field):
+    path = f"{ACCOUNT}/challenge/sign"
+    server.on("POST", path, reply(204))
+    async with PlatformClient(settings(signer_fields=field)) as client:
+        await client.submit(ID, submission, key=key(), permit=nullcontext)
+    assert set(json.loads(server.calls("POST", path)[0].body)) == {field, "challenge", "signature"}
 
 
 async def test_submit_refused(server, client, reply, submission):
@@ -178,24 +187,23 @@ async def test_submit_refused(server, client, reply, submission):
         (reply(400, {"code": "challenge_expired", "message": "expired"}), "challenge_expired"),
         (reply(422, {"message": "other payload"}), "idempotency_mismatch"),
         (reply(404, {}), "account_not_found"),
+        (reply(400), "signature_refused"),
+        (reply(400, {"message": "bad request"}), "signature_refused"),
+        (reply(400, {"code": "challenge_mismatch"}), "signature_refused"),
+        (reply(400, {"message": "ownerId: expected the customer's wallet"}), "platform_bad_request"),
+        (reply(409), "challenge_already_signed"),
+        (reply(409, {"message": "Challenge already signed"}), "challenge_already_signed"),
+        (reply(409, {"message": "Conflict"}), "challenge_already_signed"),
+        (reply(409, {"code": "invalid_state", "message": "invalid state transition"}), "invalid_state"),
+        (reply(409, {"code": "operation_in_progress"}), "operation_in_progress"),
     ]
     for answer, code in cases:
         server.on("POST", path, answer)
         with pytest.raises(PlatformRefused) as caught:
             await client.submit(ID, submission, key=key(), permit=nullcontext)
         assert caught.value.code == code
-
-
-async def test_submit_refused_without_a_reason_is_told_by_the_new_challenge(server, client, reply, submission):
-    server.on("POST", f"{ACCOUNT}/challenge/sign", reply(400, {"message": "bad request"}))
-    server.on("GET", f"{ACCOUNT}/challenge", reply(value={"challenge": "bmV3"}))
-    with pytest.raises(PlatformRefused) as caught:
-        await client.submit(ID, submission, key=key(), permit=nullcontext)
-    assert caught.value.code == "signature_refused"
-    server.on("GET", f"{ACCOUNT}/challenge", reply(value={"challenge": submission.challenge}))
-    with pytest.raises(PlatformRefused) as caught:
-        await client.submit(ID, submission, key=key(), permit=nullcontext)
-    assert caught.value.code == "platform_bad_request"
+    assert len(server.calls("POST", path)) == len(cases)
+    assert not server.calls("GET", f"{ACCOUNT}/challenge"), "asking would end the challenge"
 
 
 async def test_what_is_no_signature_is_never_sent(server, client, submission):
@@ -236,24 +244,38 @@ async def test_another_409_is_refused_at_once(server, client, reply):
     assert len(server.calls("PATCH", f"{ACCOUNT}/activate")) == 1
 
 
-@pytest.mark.parametrize("body", [None, {"message": "conflict"}, {"code": "injected", "message": "a fault"}])
-async def test_409_means_in_flight_whatever_its_words(server, client, reply, submission, body):
+async def test_409_of_a_submission_that_says_in_flight_is_repeated(server, client, reply, submission):
+    path = f"{ACCOUNT}/challenge/sign"
+    words = {"message": "the first request with this Idempotency-Key is in flight"}
+    server.on("POST", path, reply(409, words, headers={"retry-after": "0"}), reply(204))
+    assert await client.submit(ID, submission, key=key(), permit=nullcontext) is None
+    assert len(server.calls("POST", path)) == 2
+
+
+@pytest.mark.parametrize("body", [None, {"message": "conflict"}, {"message": "Invalid state transition"}])
+async def test_409_of_a_change_is_an_invalid_transition(server, client, reply, body):
     calls = [
-        ("DELETE", ACCOUNT, lambda: client.close(ID, key=used)),
-        ("PATCH", f"{ACCOUNT}/deactivate", lambda: client.deactivate(ID, key=used)),
-        ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=used, permit=nullcontext)),
-        ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=used)),
+        ("DELETE", ACCOUNT, lambda: client.close(ID, key=key())),
+        ("PATCH", f"{ACCOUNT}/deactivate", lambda: client.deactivate(ID, key=key())),
+        ("PATCH", f"{ACCOUNT}/activate", lambda: client.reactivate(ID, key=key())),
     ]
-    busy = reply(409, body, headers={"retry-after": "0"})
     for method, path, call in calls:
-        used = key()
-        server.on(method, path, busy)
-        with pytest.raises(UncertainAnswer, match="SAME key") as caught:
+        server.on(method, path, reply(409, body))
+        with pytest.raises(PlatformRefused) as caught:
             await call()
-        assert (caught.value.code, caught.value.disposition) == ("idempotency_in_flight", "retry")
-        assert [one.header("idempotency-key") for one in server.calls(method, path)] == [used] * 6
-    server.on("DELETE", ACCOUNT, busy, reply(204))
-    assert await client.close(ID, key=key()) is None
+        assert caught.value.code == "invalid_transition"
+        assert len(server.calls(method, path)) == 1
+
+
+@pytest.mark.parametrize("body", [None, {"message": "conflict"}, {"code": "injected", "message": "a fault"}])
+async def test_409_of_a_creation_means_in_flight_whatever_its_words(server, client, reply, body):
+    """The published file has no 409 there."""
+    path, used = f"/customers/{CUSTOMER}/accounts", key()
+    server.on("POST", path, reply(409, body, headers={"retry-after": "0"}))
+    with pytest.raises(UncertainAnswer, match="SAME key") as caught:
+        await client.create_account(CUSTOMER, "EUR", key=used)
+    assert (caught.value.code, caught.value.disposition) == ("idempotency_in_flight", "retry")
+    assert [one.header("idempotency-key") for one in server.calls("POST", path)] == [used] * 6
 
 
 async def test_an_operation_in_progress_passes(server, client, reply):
@@ -329,8 +351,8 @@ async def test_a_garbled_answer_to_a_modifying_call_is_uncertain(server, client,
             with pytest.raises(UncertainAnswer, match=f"{words}.*read back"):
                 await call()
         assert len(server.calls(method, path)) == 2
-    server.on("DELETE", ACCOUNT, reply(value=account_json(ID, status="frozen")))
-    with pytest.raises(UncertainAnswer, match=r"field status.*read back"):
+    server.on("DELETE", ACCOUNT, reply(value=account_json(ID, createdAt="yesterday")))
+    with pytest.raises(UncertainAnswer, match=r"field createdAt.*read back"):
         await client.close(ID, key=key())
 
 
@@ -338,18 +360,21 @@ async def test_a_garbled_answer_to_a_modifying_call_is_uncertain(server, client,
 async def test_a_wallet_that_cannot_be_taken_does_not_undo_what_was_done(
     server, client, reply, account_json, submission, wallet
 ):
-    """Such an answer is about a request that the platform has taken: it was not unsent, and is read back."""
+    """Such an answer is about a request that the platform has taken. What is odd is found when it is read back."""
     calls = [
         ("DELETE", ACCOUNT, lambda: client.close(ID, key=key())),
         ("PATCH", f"{ACCOUNT}/deactivate", lambda: client.deactivate(ID, key=key())),
         ("POST", f"{ACCOUNT}/challenge/sign", lambda: client.submit(ID, submission, key=key(), permit=nullcontext)),
-        ("POST", f"/customers/{CUSTOMER}/accounts", lambda: client.create_account(CUSTOMER, "EUR", key=key())),
     ]
+    odd = account_json(ID, customerId=CUSTOMER, chainId=wallet, challenge="YQ==")
     for method, path, call in calls:
-        server.on(method, path, reply(value=account_json(ID, chainId=wallet)))
-        with pytest.raises(UncertainAnswer, match="read back"):
-            await call()
+        server.on(method, path, reply(value=odd))
+        with pytest.raises(UnsupportedChain, match="field chainId"):
+            (await call()).known_status()
         assert len(server.calls(method, path)) == 1
+    server.on("POST", f"/customers/{CUSTOMER}/accounts", reply(201, odd))
+    account, challenge = await client.create_account(CUSTOMER, "EUR", key=key())
+    assert (account.id, account.wallet, challenge) == (ID, None, "YQ==")
 
 
 async def test_a_read_s_answer_is_parsed_once(server, client, reply, account_json, monkeypatch):
@@ -384,41 +409,60 @@ async def test_customer_accounts_of_an_unknown_customer(client):
     assert caught.value.code == "customer_not_found"
 
 
-async def test_a_list_that_goes_on_is_never_taken_for_the_whole(server, client, settings, reply, account_json):
-    link = {"link": '<https://x/accounts?page=2>; rel="next"'}
-    server.on("GET", "/accounts", reply(value=[account_json()], headers=link))
-    with pytest.raises(MalformedAnswer, match="pagination"):
-        await client.accounts()
-    server.on("GET", "/accounts", reply(value={"items": [], "nextCursor": "x"}))
-    async with PlatformClient(settings(list_field="items")) as other:
-        with pytest.raises(MalformedAnswer, match="nextCursor"):
-            await other.accounts()
+STRANGE = [
+    ({"status": "frozen"}, "frozen", (r"field status: expected one of initiating, .* got 'frozen'",)),
+    ({"status": None}, "unknown", ("field status: expected one of .* got null",)),
+    ({"status": {"a": 1}}, "unknown", ("field status: .* got an object",)),
+    ({"type": "savings"}, "active", ("field type: expected card_account, got 'savings'",)),
+    ({"currencies": ["euro"]}, "active", ("field currencies: .* ISO-4217",)),
+    ({"chainId": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:7S3P4"}, "active", ("field chainId: .*'solana'",)),
+    ({"status": "a\u202eb" * 99, "type": 7}, None, ("field status", "field type: .* got a number")),
+]
 
 
-async def test_numbered_pages(server, settings, reply, account_json):
-    ids = [str(uuid.uuid4()) for _ in range(5)]
+@pytest.mark.parametrize(("fields", "status", "odd"), STRANGE)
+async def test_a_strange_account_does_not_make_a_list_unreadable(
+    server, client, reply, account_json, fields, status, odd
+):
+    others = [account_json(str(uuid.uuid4()), status="active") for _ in range(2)]
+    strange = account_json(ID, **({"status": "active"} | fields))
+    server.on("GET", "/accounts", reply(value=[others[0], strange, others[1]]))
+    server.on("GET", ACCOUNT, reply(value=strange))
+    found = await client.accounts()
+    assert [one.id for one in found] == [others[0]["id"], ID, others[1]["id"]]
+    assert [one.odd for one in found[::2]] == [(), ()]
+    assert len(found[1].odd) == len(odd)
+    for said, words in zip(found[1].odd, odd, strict=True):
+        assert re.match(words, said)
+        assert said.isprintable()
+    assert status is None or found[1].status == status
+    assert await client.account(ID) == found[1]
+    with pytest.raises((MalformedAnswer, UnsupportedChain), match="nothing is done with it"):
+        found[1].known_status()
 
-    def page(seen):
-        query = dict(part.split("=") for part in seen.target.partition("?")[2].split("&"))
-        start = int(query["page"]) * int(query["size"])
-        return reply(value=[account_json(one) for one in ids[start : start + int(query["size"])]])
 
-    server.on("GET", "/accounts", page)
-    async with PlatformClient(settings(pagination=Pagination.PAGE, page_size=2)) as client:
-        assert [one.id for one in await client.accounts()] == ids
+@pytest.mark.parametrize("currencies", [{"currencies": None}, {"currencies": []}, {}])
+async def test_an_account_without_currencies_is_like_any_other(server, client, reply, account_json, currencies):
+    account = account_json(ID, status="active")
+    del account["currencies"]
+    server.on("GET", "/accounts", reply(value=[account | currencies]))
+    (found,) = await client.accounts()
+    assert (found.currencies, found.odd, found.known_status()) == ((), (), AccountStatus.ACTIVE)
 
 
-async def test_cursors(server, settings, reply, account_json):
-    ids = [str(uuid.uuid4()) for _ in range(2)]
-    server.on(
-        "GET",
-        "/accounts",
-        reply(value={"data": [account_json(ids[0])], "nextCursor": "a b+c/=&?é"}),
-        reply(value={"data": [account_json(ids[1])], "nextCursor": None}),
-    )
-    async with PlatformClient(settings(pagination=Pagination.CURSOR, list_field="data")) as client:
-        assert [one.id for one in await client.accounts()] == ids
-    assert parse_qs(server.calls("GET", "/accounts")[1].target.partition("?")[2]) == {"cursor": ["a b+c/=&?é"]}
+@pytest.mark.parametrize("value", [{"data": []}, {"accounts": [], "nextCursor": "x"}, {}, None, "accounts", 7])
+async def test_a_list_that_is_no_array_is_refused_by_name(server, client, reply, value):
+    kind = "an object" if isinstance(value, dict) else "another value"
+    body = json.dumps(value).encode()
+    for path, call in (
+        ("/accounts", client.accounts),
+        (f"/customers/{CUSTOMER}/accounts", lambda: client.customer_accounts(CUSTOMER)),
+        (f"{ACCOUNT}/cards", lambda: client.cards(ID)),
+        ("/webhooks", client.webhooks),
+    ):
+        server.on("GET", path, reply(raw=body))
+        with pytest.raises(MalformedAnswer, match=rf"GET /v1{path} .*expected a JSON array, got {kind}"):
+            await call()
 
 
 # --- customers, webhooks, keys -------------------------------------------------------------------------------------

@@ -305,7 +305,7 @@ def test_keys_that_cannot_sign(settings, text, words):
         {"api_key": "me"},
         {"api_secret": SecretStr("")},
         {"timeout_seconds": 0},
-        {"pagination": "all"},
+        {"signer_fields": "all"},
     ],
 )
 def test_settings_that_are_refused(settings, changes):

@@ -137,10 +137,13 @@ class World:
         return account
 
     async def sign(self, account: dict[str, Any], owner: Any = OWNER) -> httpx.Response:
+        """Signs a challenge that is asked for. ``submit`` signs one that is there."""
         challenge = (await self.client.ok("GET", f"/accounts/{account['id']}/challenge"))["challenge"]
-        return await self.client.request(
-            "POST", f"/accounts/{account['id']}/challenge/sign", submission(challenge, owner)
-        )
+        return await self.submit(account, challenge, owner)
+
+    async def submit(self, account: dict[str, Any], challenge: str, owner: Any = OWNER) -> httpx.Response:
+        path = f"/accounts/{account['id']}/challenge/sign"
+        return await self.client.request("POST", path, submission(challenge, owner))
 
     async def active(self) -> dict[str, Any]:
         account = await self.create()

@@ -12,6 +12,7 @@ import pytest
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.devnet.simulator import Options
 from orchestrator.devnet.simulator.chain import encode_call
+from tests.simulator.conftest import submission
 
 
 async def state(anvil, wallet):
@@ -36,10 +37,10 @@ async def test_from_creation_to_closed(chained, node):
         str(uuid.UUID(base64.b64decode(created["challenge"]).decode()))
         == base64.b64decode(created["challenge"]).decode()
     )
-    assert (await client.ok("GET", f"/accounts/{created['id']}/challenge")) == {"challenge": created["challenge"]}
-
-    signed = await chained.sign(created)
+    signed = await chained.submit(created, created["challenge"])
     assert (signed.status_code, signed.content) == (204, b"")
+    again = await chained.submit(created, created["challenge"])
+    assert (again.status_code, again.json()["code"]) == (409, "challenge_already_signed")
     account = await chained.reach(created["id"], "active")
     wallet = wallet_of(account)
     assert await state(anvil, wallet) == 1
@@ -67,7 +68,6 @@ async def test_from_creation_to_closed(chained, node):
     response = await client.request("DELETE", f"/accounts/{account['id']}")
     assert (response.status_code, response.content) == (204, b"")
     assert (await client.ok("GET", f"/accounts/{account['id']}"))["status"] == "active"
-    assert (await client.ok("GET", f"/accounts/{account['id']}/challenge")) != {"challenge": created["challenge"]}
     assert (await chained.sign(account)).status_code == 204
     closed = await chained.reach(account["id"], "closed")
     assert closed["chainId"] == account["chainId"]
@@ -101,7 +101,7 @@ async def test_an_inactive_account_closes_too(chained, node):
 
 async def test_an_account_without_a_contract_closes_without_a_chain(world):
     account = await world.create()
-    await world.client.ok("DELETE", f"/accounts/{account['id']}")
+    assert await world.client.ok("DELETE", f"/accounts/{account['id']}") is None
     assert (await world.client.ok("GET", f"/accounts/{account['id']}"))["status"] == "closed"
     assert (await world.client.request("GET", f"/accounts/{account['id']}/challenge")).status_code == 404
     assert world.simulator.records()["jobs"] == []
@@ -116,17 +116,25 @@ async def test_a_pending_account_cannot_be_closed(world):
 
 async def test_the_deletion_challenge_is_on_the_chain_before_it_is_issued(chained, node):
     account = await chained.active()
-    path = f"/accounts/{account['id']}/challenge"
     await chained.client.ok("DELETE", f"/accounts/{account['id']}")
-    offered = await chained.client.ok("GET", path)
     stored = await node[0].rpc(
         "eth_call", {"to": wallet_of(account), "data": encode_call("challengeCommitment(uint8)", 1)}, "latest"
     )
     assert int(stored, 16) != 0
-    # Asking again while it is open gives the same challenge, and sends nothing.
-    await chained.client.ok("DELETE", f"/accounts/{account['id']}")
-    assert await chained.client.ok("GET", path) == offered
     assert sent(chained, account).count("commitChallenge") == 1
+    path = f"/accounts/{account['id']}/challenge"
+    first = (await chained.client.ok("GET", path))["challenge"]
+    assert sent(chained, account).count("commitChallenge") == 1
+    # Asking for its closure again is no transition; asking for its challenge again ends the one before.
+    again = await chained.client.request("DELETE", f"/accounts/{account['id']}")
+    assert (again.status_code, again.json()["code"]) == (409, "invalid_state")
+    second = (await chained.client.ok("GET", path))["challenge"]
+    assert second != first
+    assert sent(chained, account).count("commitChallenge") == 2
+    dead = await chained.submit(account, first)
+    assert (dead.status_code, dead.json()["code"]) == (400, "challenge_mismatch")
+    assert (await chained.submit(account, second)).is_success
+    await chained.reach(account["id"], "closed")
 
 
 @pytest.mark.parametrize("purpose", ["creation", "deletion"])
@@ -136,19 +144,19 @@ async def test_a_refused_or_expired_challenge_is_replaced(chained, node, purpose
         await chained.client.ok("DELETE", f"/accounts/{account['id']}")
     path = f"/accounts/{account['id']}/challenge"
     first = (await chained.client.ok("GET", path))["challenge"]
-
-    refused = await chained.sign(account, owner=replace_owner())
+    refused = await chained.submit(account, first, owner=OTHER)
     assert (refused.status_code, refused.json()["code"]) == (400, "signer_mismatch")
-    assert (await chained.client.ok("GET", path))["challenge"] == first
     chained.simulator.fault("refuse_signature")
-    refused = await chained.sign(account)
+    refused = await chained.submit(account, first)
     assert (refused.status_code, refused.json()["code"]) == (400, "signature_invalid")
+    again = await chained.submit(account, first)
+    assert (again.status_code, again.json()["code"]) == (400, "challenge_mismatch")
     second = (await chained.client.ok("GET", path))["challenge"]
     assert second != first
 
     chained.simulator.fault("expire_challenges")
-    third = (await chained.client.ok("GET", path))["challenge"]
-    assert third != second
+    expired = await chained.submit(account, second)
+    assert (expired.status_code, expired.json()["code"]) == (400, "challenge_expired")
     assert (await chained.sign(account)).is_success
     await chained.reach(account["id"], "active" if purpose == "creation" else "closed")
     accepted = [
@@ -157,8 +165,7 @@ async def test_a_refused_or_expired_challenge_is_replaced(chained, node, purpose
     assert len(accepted) == 1
 
 
-def replace_owner():
-    return DEV_ACCOUNTS[2]
+OTHER = DEV_ACCOUNTS[2]
 
 
 async def test_a_failed_deployment_fails_the_account(chained):
@@ -282,8 +289,28 @@ async def test_the_silent_choices_of_answers(make, node, status):
         response = await world.client.request(method, f"/accounts/{account['id']}{path}")
         assert response.status_code == status
         assert bool(response.content) is (status != 204)
+    assert status == 204 or "challenge" in response.json()
     assert (await world.sign(account)).status_code == status
     await world.reach(account["id"], "closed")
+
+
+async def test_the_older_pages_keep_a_challenge_and_name_the_signer_otherwise(make):
+    world = await make(Options(keep_challenges=True, signer_member="chainId", chain_wait=0.0))
+    account = await world.create()
+    path = f"/accounts/{account['id']}/challenge"
+    assert await world.client.ok("GET", path) == await world.client.ok("GET", path)
+    assert await world.client.ok("GET", path) == {"challenge": account["challenge"]}
+    body = submission(account["challenge"])
+    refused = await world.client.request("POST", f"{path}/sign", body)
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
+    await world.client.ok("POST", f"{path}/sign", body | {"chainId": body["ownerId"]})
+
+
+async def test_the_sandbox_verifies_no_owner(make):
+    world = await make(Options(verify_owner_signatures=False, chain_wait=0.0))
+    account = await world.create()
+    body = submission(account["challenge"]) | {"signature": submission(account["challenge"], OTHER)["signature"]}
+    assert (await world.client.request("POST", f"/accounts/{account['id']}/challenge/sign", body)).status_code == 204
 
 
 async def test_a_platform_that_asks_for_no_signature_leaves_the_chain(make, node):
@@ -291,7 +318,6 @@ async def test_a_platform_that_asks_for_no_signature_leaves_the_chain(make, node
     account = await world.active()
     await world.client.ok("DELETE", f"/accounts/{account['id']}")
     assert (await world.client.ok("GET", f"/accounts/{account['id']}"))["status"] == "closed"
-    assert (await world.client.request("GET", f"/accounts/{account['id']}/challenge")).status_code == 404
     assert await state(node[0], wallet_of(account)) == 1
 
 

@@ -13,6 +13,7 @@ from eth_account.messages import encode_defunct
 
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from tests.departures import deliberate
+from tests.simulator.conftest import submission
 
 OTHER = DEV_ACCOUNTS[3]
 
@@ -49,12 +50,29 @@ async def test_a_customer_from_creation_to_active(world):
         "challenge": challenge,
         "signature": base64.b64encode(f"0x{bytes(signed.signature).hex()}".encode()).decode(),
     }
-    assert (await world.client.request("POST", f"{path}/challenge/sign", body)).status_code == 204
-    assert (await world.client.ok("GET", path))["status"] == "verifying"
+    assert await world.client.ok("POST", f"{path}/challenge/sign", body) is None
+    refused(await world.client.request("POST", f"{path}/challenge/sign", body), 409, "challenge_already_signed")
+    assert (await world.client.ok("GET", path))["status"] == "screening"
     verified = await world.client.request("PATCH", f"/simulator{path}/verify")
     assert (verified.status_code, verified.content) == (202, b"")
     assert (await world.client.ok("GET", path))["status"] == "active"
     refused(await world.client.request("GET", f"{path}/challenge"), 404, "challenge_not_found")
+    assert customer["id"] in [one["id"] for one in await world.client.ok("GET", "/customers")]
+    refused(await world.client.request("PATCH", f"{path}/activate"), 409, "invalid_state")
+    assert (await world.client.ok("PATCH", f"{path}/deactivate"))["status"] == "inactive"
+    assert (await world.client.ok("PATCH", f"{path}/activate"))["status"] == "active"
+
+
+async def test_a_customer_that_is_rejected_gets_no_account(world):
+    wallet = f"eip155:31337:{OTHER.address}"
+    customer = await world.client.ok("POST", "/customers", {"chainId": wallet, "externalId": "c-9"})
+    path = f"/customers/{customer['id']}"
+    await world.client.ok("POST", f"{path}/challenge/sign", submission(customer["challenge"], OTHER))
+    rejected = await world.client.request("PATCH", f"/simulator{path}/reject")
+    assert rejected.status_code == 202
+    assert (await world.client.ok("GET", path))["status"] == "rejected"
+    body = {"type": "card_account", "currencies": ["EUR"]}
+    refused(await world.client.request("POST", f"{path}/accounts", body), 400, "customer_not_active")
 
 
 @pytest.mark.parametrize("same", ["chainId", "externalId"])
@@ -144,7 +162,10 @@ async def test_both_spellings_of_the_type_and_the_documented_answer(world):
         ("GET", "/customers/{}"),
         ("GET", "/customers/{}/accounts"),
         ("GET", "/customers/{}/challenge"),
+        ("PATCH", "/customers/{}/activate"),
+        ("PATCH", "/customers/{}/deactivate"),
         ("PATCH", "/simulator/customers/{}/verify"),
+        ("PATCH", "/simulator/customers/{}/reject"),
         ("GET", "/webhooks/{}"),
         ("DELETE", "/webhooks/{}"),
     ],
@@ -176,6 +197,7 @@ async def test_unknown_paths_methods_and_media(world):
         ({"signature": base64.b64encode(b"0x" + b"f" * 128 + b"1b").decode()}, "signature_invalid"),
         ({"challenge": base64.b64encode(b"something else").decode()}, "challenge_mismatch"),
         ({"ownerId": f"eip155:31337:{OTHER.address}"}, "signer_mismatch"),
+        ({"chainId": f"eip155:31337:{OTHER.address}"}, "signer_mismatch"),
         ({"ownerId": "solana:mainnet:abc"}, "unsupported_namespace"),
     ],
 )
@@ -190,8 +212,8 @@ async def test_signed_challenges_that_do_not_hold(world, change, code):
     path = f"/accounts/{account['id']}/challenge/sign"
     response = await world.client.request("POST", path, body | change, wrong=code == "invalid_request")
     refused(response, 400, code)
-    current = (await world.client.ok("GET", f"/accounts/{account['id']}/challenge"))["challenge"]
-    assert (current != account["challenge"]) is (code == "signature_invalid")
+    rows = [row for row in world.simulator.records()["challenges"] if row["subject"] == account["id"]]
+    assert [row["state"] for row in rows] == (["refused", "current"] if code == "signature_invalid" else ["current"])
     assert (await world.client.ok("GET", f"/accounts/{account['id']}"))["status"] == "initiating"
     assert world.simulator.records()["jobs"] == []
 

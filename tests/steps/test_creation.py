@@ -120,10 +120,12 @@ def test_a_first_request_that_arrives_after_its_refused_repeat_makes_the_only_ac
 
     with monkeypatch.context() as patch:
         patch.setattr(here.platform, "create_account", refuse)
-        with pytest.raises(PlatformRefused) as raised:
+        with pytest.raises(OrchestratorError) as raised:
             here.create()
     assert used == [key]
-    if status == 409:
+    if code == "idempotency_mismatch":
+        assert raised.value.code == "creation_unsettled", "it may be under way still"
+    if status in (409, 422) and code != "customer_not_active":
         assert raised.value.disposition is Disposition.RETRY
         assert here.events("reference:order-1", e.CreationRefused) == []
     here.run(here.platform.create_account(CUSTOMER, "EUR", key=key))  # it arrives
@@ -232,6 +234,36 @@ def test_a_creation_that_another_machine_settles_is_read_again(here, moment):
     found = here.create()
     assert other == [True, found.id]
     assert list(here.platform.accounts_) == [found.id]
+
+
+def test_a_key_that_the_platform_knows_with_another_payload_is_replaced_by_a_new_one(here, monkeypatch):
+    key, create_account, asked = on_its_way(here, monkeypatch), here.platform.create_account, []
+
+    async def mismatch(*arguments, key):
+        asked.append(key)
+        if key == asked[0]:
+            raise PlatformRefused("another payload", status=422, code="idempotency_mismatch")
+        return await create_account(*arguments, key=key)
+
+    monkeypatch.setattr(here.platform, "create_account", mismatch)
+    with pytest.raises(JournalError) as raised:
+        here.create()
+    assert (raised.value.code, raised.value.disposition) == ("creation_unsettled", Disposition.RETRY)
+    here.pass_time(minutes=2)
+    found = here.create()
+    intended = [event.key for event in here.events("reference:order-1", e.CreationIntended)]
+    assert (intended[0], intended[-1]) == (key, asked[-1])
+    assert asked[-1] != key
+    assert list(here.platform.accounts_) == [found.id]
+    assert here.create().id == found.id
+
+
+def test_an_account_without_currencies_may_be_the_one_that_was_made(here, monkeypatch):
+    lost(here)
+    document = here.platform._document
+    monkeypatch.setattr(here.platform, "_document", lambda account: replace(document(account), currencies=()))
+    assert here.create().id in here.platform.accounts_
+    assert len(here.platform.accounts_) == 1
 
 
 def test_a_final_refusal_lets_a_corrected_repeat_ask_again(here, monkeypatch):

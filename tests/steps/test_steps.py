@@ -6,14 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from orchestrator.errors import (
-    ChainUnreachable,
-    PlatformRefused,
-)
+from orchestrator.errors import ChainUnreachable, MalformedAnswer, PlatformRefused, UncertainAnswer
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.stages import Step
-from orchestrator.models import AccountStatus, OperationKind, WalletState
+from orchestrator.models import AccountStatus, CardStatus, OperationKind, WalletState
+from orchestrator.ports.platform import PlatformCard
 from orchestrator.runner import STEPS
 from orchestrator.steps.observe import observe
 
@@ -176,13 +174,262 @@ def test_a_challenge_that_expires_under_the_signature_is_fetched_anew(here, lab,
 
 
 def test_an_uncertain_submission_is_repeated_under_its_key(here, active):
-    """The platform has taken the signature and offers no challenge: another key would be refused."""
     here.faults.queue.append(("submit", "lost"))
     assert here.start(active, CLOSE).trouble.code == "platform_uncertain"
     assert here.settle(active) == End("done")
     keys = [event.key for event in here.events(active, e.SubmissionIntended)]
     assert len(keys) == 2, "one for each signature"
     assert here.account(active).accepted == ["creation", "deletion"]
+
+
+# --- one challenge for each signature ---------------------------------------------------------------------------------
+
+
+def test_the_challenge_of_the_creation_is_signed_and_none_is_asked_for(here, account):
+    assert here.complete(account, ACTIVATE) == End("done")
+    assert here.account(account).asked == 0
+    (fetched,) = here.events(account, e.ChallengeFetched)
+    assert fetched.issued_at is not None
+    assert here.complete(account, CLOSE) == End("done")
+    assert here.account(account).asked == 1
+    assert len(signatures(here, account)) == 2
+
+
+@pytest.mark.parametrize(("minutes", "asked"), [(54, 0), (55, 1), (300, 1)])
+def test_the_challenge_of_the_creation_is_used_while_it_is_fresh(here, account, minutes, asked):
+    here.pass_time(minutes=minutes)
+    assert here.complete(account, ACTIVATE) == End("done")
+    assert here.account(account).asked == asked
+    assert len(signatures(here, account)) == 1
+
+
+def test_a_stored_answer_is_as_old_as_the_first_request_under_its_key(here):
+    here.faults.queue.append(("create_account", "lost"))
+    with contextlib.suppress(UncertainAnswer):
+        here.create()
+    made = next(iter(here.platform.accounts_.values()))
+    here.pass_time(minutes=40)
+    read, here.platform.customer_accounts = here.platform.customer_accounts, lambda _: no_accounts()
+    account = here.create().id  # answered from the store: the key is an hour's
+    here.platform.customer_accounts = read
+    assert account == made.id
+    here.pass_time(minutes=14)
+    assert here.start(account, ACTIVATE).session.op.challenge_at == here.now - timedelta(minutes=54)
+    assert here.account(account).asked == 0
+
+
+async def no_accounts():
+    return []
+
+
+def test_a_kill_after_the_creation_loses_no_challenge(here, lab):
+    for moment in ("killed_before", "killed_after"):
+        here.faults.queue.append(("create_account", "lost" if moment == "killed_before" else "killed_after"))
+        with pytest.raises(BaseException) as raised:  # noqa: PT011
+            here.create(moment)
+        assert raised.type in (UncertainAnswer, lab.killed)
+    here.pass_time(seconds=3)
+    (account, other) = [here.create(moment).id for moment in ("killed_before", "killed_after")]
+    for one in (account, other):
+        assert here.complete(one, ACTIVATE) == End("done")
+        assert here.account(one).asked <= 1
+        assert len(signatures(here, one)) == 1
+
+
+def test_an_answer_that_is_journaled_before_a_kill_has_its_challenge(here, lab):
+    here.faults.queue.append(("append", "killed_after"))
+    with pytest.raises(BaseException) as raised:  # noqa: PT011
+        here.create()  # after the intent
+    assert raised.type is lab.killed
+    here.pass_time(seconds=3)
+    account = here.create().id
+    assert here.events("reference:order-1", e.CreationAnswered)[0].challenge == here.account(account).offer.base64
+    here.begin(account, ACTIVATE)
+    here.faults.queue.append(("append", "killed_after"))  # after the challenge is journaled
+    with pytest.raises(BaseException) as raised:  # noqa: PT011
+        here.advance(account)
+    assert raised.type is lab.killed
+    assert here.settle(account) == End("done")
+    assert here.account(account).asked == 0
+
+
+def test_a_challenge_that_somebody_else_has_ended_is_replaced_by_one_more(here, account):
+    """The platform would answer another challenge than the one that is signed: so nobody asks, and it says so."""
+    here.run(here.platform.challenge(account))  # a look at the platform's console
+    assert here.complete(account, ACTIVATE) == End("done")
+    refused = here.events(account, e.SubmissionRefused)
+    assert [one.code for one in refused] == ["signature_refused"]
+    assert here.account(account).asked == 2, "the look, and one for the second signature"
+    assert here.account(account).accepted == ["creation"]
+    assert len({event.digest for event in signatures(here, account)}) == 2
+
+
+# --- 409, 422 ---------------------------------------------------------------------------------------------------------
+
+
+def conflicting(here, call, *answers):
+    """The next so many of these requests are answered like this, and have no effect; then they have. Their keys."""
+    original, keys, queue = getattr(here.platform, call), [], list(answers)
+
+    async def answer(*arguments, key, **options):
+        keys.append(key)
+        if queue:
+            status, code, *disposition = queue.pop(0)
+            raise PlatformRefused(
+                f"refused: {code}", status=status, code=code, disposition=next(iter(disposition), None)
+            )
+        return await original(*arguments, key=key, **options)
+
+    setattr(here.platform, call, answer)
+    return keys
+
+
+def test_a_signature_that_is_signed_already_is_waited_for(here, lab, account):
+    """Its answer was lost, and the key is forgotten: the repeat is refused, and that is no refusal of the signature."""
+    here.faults.queue.append(("submit", "killed_after"))
+    work, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not yet seen
+    with pytest.raises(BaseException) as raised:  # noqa: PT011
+        here.start(account, ACTIVATE)
+    assert raised.type is lab.killed
+    here.platform.set_status = work
+    here.pass_time(minutes=61)
+    waiting = here.advance(account).action
+    assert isinstance(waiting, Wait)
+    assert "verify the signature" in waiting.waits_for
+    assert [event.found for event in here.events(account, e.SubmissionAccepted)] == ["already_signed"]
+    assert here.events(account, e.SubmissionRefused) == []
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert (here.account(account).asked, here.account(account).accepted) == (0, ["creation"])
+    assert len(signatures(here, account)) == 1
+
+
+@pytest.mark.parametrize("moment", ["killed_before", "killed_after"])
+def test_a_kill_between_a_conflict_and_the_look_at_the_account(here, lab, active, moment):
+    """The conflict is met again, and decided by the account."""
+    here.begin(active, DEACTIVATE)
+    here.run(here.platform.deactivate(active, key="console"))
+    here.platform.work(here.account(active))  # somebody else has done it, since the account was read
+    account, reads = here.platform.account, []
+
+    async def dies(account_id):
+        reads.append(account_id)
+        if len(reads) == 2:  # the first is of the advance; it still said active
+            raise lab.killed
+        found = await account(account_id)
+        return replace(found, status=AccountStatus.ACTIVE) if len(reads) == 1 else found
+
+    here.platform.account = dies
+    with pytest.raises(BaseException) as raised:  # noqa: PT011
+        here.advance(active)
+    assert raised.type is lab.killed
+    here.platform.account = account
+    if moment == "killed_after":
+        here.pass_time(minutes=61)
+    assert here.settle(active) == End("done")
+    assert here.account(active).status is AccountStatus.INACTIVE
+
+
+@pytest.mark.parametrize("kind", [DEACTIVATE, CLOSE])
+def test_a_transition_that_is_impossible_is_refused_with_the_account_as_it_was(here, active, kind):
+    call = {DEACTIVATE: "deactivate", CLOSE: "close"}[kind]
+    keys = conflicting(here, call, (409, "invalid_transition"))
+    begun = here.account(active).status
+    assert here.start(active, kind).action == End("failed", "invalid_transition", "refused: invalid_transition")
+    assert (len(keys), here.account(active).status) == (1, begun)
+    assert here.complete(active, kind) == End("done"), "nothing is left in the way"
+
+
+@pytest.mark.parametrize("status", [409, 422])
+@pytest.mark.parametrize("kind", [DEACTIVATE, CLOSE])
+def test_a_conflict_of_a_repeat_that_had_no_effect_is_asked_under_a_new_key(here, lab, active, kind, status):
+    killed_at(here, lab, active, "request", "killed_before", kind)
+    call = {DEACTIVATE: "deactivate", CLOSE: "close"}[kind]
+    keys = conflicting(here, call, (status, "idempotency_mismatch" if status == 422 else "invalid_transition"))
+    assert here.settle(active) == End("done")
+    intended = [event.key for event in here.events(active, e.RequestIntended)]
+    assert len(set(keys)) == 2
+    assert intended == keys, "each was journaled first"
+    assert here.account(active).deletes == (1 if kind is CLOSE else 0)
+
+
+@pytest.mark.parametrize("status", [409, 422])
+def test_a_conflict_of_a_submission_that_had_no_effect_is_sent_under_a_new_key(here, lab, account, status):
+    killed_at(here, lab, account, "submit", "killed_before")
+    code = "idempotency_mismatch" if status == 422 else "challenge_already_signed"
+    keys = conflicting(here, "submit", (status, code))
+    assert here.settle(account) == End("done")
+    assert [event.key for event in here.events(account, e.SubmissionIntended)] == keys
+    assert len(set(keys)) == 2
+    assert len(signatures(here, account)) == 1
+
+
+def test_a_first_request_that_is_answered_422_is_for_a_person(here, account):
+    conflicting(here, "submit", (422, "idempotency_mismatch"))
+    assert here.start(account, ACTIVATE).action.code == "idempotency_mismatch"
+
+
+def test_a_closure_that_was_asked_for_elsewhere_is_signed(here, active):
+    here.run(here.platform.close(active, key="console"))
+    assert here.complete(active, CLOSE) == End("done")
+    assert (here.account(active).deletes, here.account(active).asked) == (1, 1)
+
+
+def test_a_signature_that_the_platform_has_and_does_nothing_with_is_given_up(here, active):
+    here.start(active, CLOSE)
+    here.account(active).job = None
+    here.platform._issue(here.account(active), "deletion")  # its transaction failed, and nobody says so
+    begun = here.now
+    assert here.settle(active) == End("done")
+    assert [one.code for one in here.events(active, e.SubmissionRefused)] == ["signature_without_effect"]
+    assert timedelta(hours=2) < here.now - begun < timedelta(hours=4)
+    assert here.account(active).accepted == ["creation", "deletion", "deletion"]
+
+
+def test_an_account_without_a_contract_gets_no_deletion_signed(here, account):
+    """What is offered to it may be what deploys it."""
+    close, made = here.platform.close, here.account(account)
+
+    async def slow(account_id, *, key):
+        answer = await close(account_id, key=key)
+        here.platform.set_status(made, AccountStatus.INITIATING)
+        here.platform._issue(made, "creation")
+        return answer
+
+    here.platform.close = slow
+    waiting = here.start(account, CLOSE).action
+    assert isinstance(waiting, Wait)
+    assert "no contract" in waiting.waits_for
+    assert (made.asked, signatures(here, account)) == (0, [])
+
+
+# --- accounts and cards that are strange -----------------------------------------------------------------------------
+
+
+def test_an_account_that_is_odd_is_not_acted_on(here, active, monkeypatch):
+    read = here.platform.account
+
+    async def told(account_id):
+        return replace(await read(account_id), status="frozen", odd=("field status: got 'frozen'",))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(here.platform, "account", told)
+        for kind in (DEACTIVATE, CLOSE):
+            with pytest.raises(MalformedAnswer, match=r"frozen.*nothing is done with it"):
+                here.begin(active, kind)
+    assert here.complete(active, CLOSE) == End("done")
+
+
+def test_preflight_names_the_cards_that_closing_ends(here, active, monkeypatch):
+    async def cards(_account_id):
+        return [PlatformCard(status, status) for status in (*CardStatus, "melted")]
+
+    monkeypatch.setattr(here.platform, "cards", cards)
+    assert here.complete(active, CLOSE) == End("done")
+    (taken,) = here.events(active, e.PreflightTaken)
+    assert set(taken.cards) == {"issuing", "active", "inactive", "blocked", "suspended", "melted"}
+    left = {card.status for card in here.run(cards(active)) if card.is_left}
+    assert left == {"issuing", "active", "blocked", "suspended", "melted"}
 
 
 def test_a_live_signature_outlives_operations_of_other_kinds(here, lab, account):
@@ -295,6 +542,7 @@ def test_a_signature_that_is_taken_and_later_refused_is_made_anew(here, active):
 
 def test_an_overdue_wait_stays_overdue_until_somebody_decides(here, account):
     here.start(account, ACTIVATE)
+    here.advance(account)
     here.account(account).job = None  # the platform has lost its work
     here.pass_time(hours=25)
     halt = here.advance(account).action

@@ -102,7 +102,7 @@ def _account(account: AccountRecord, evidence: Evidence) -> dict[str, Any]:
         raise Disagreement(f"a certificate needs a closed wallet, the chain has: {state}", code="not_closed")
     if platform.status is not AccountStatus.CLOSED:
         raise Disagreement(
-            f"a certificate needs a closed account, the platform says {platform.status.value}", code="not_closed"
+            f"a certificate needs a closed account, the platform says {platform.status}", code="not_closed"
         )
     artifact = recognise(evidence.code)
     values = None if artifact is None else wallet_immutables(artifact, evidence.code)

@@ -110,7 +110,9 @@ def _busy(account_id: str, kind: str) -> ApiError:
 
 def _wrong_state(row: Row, action: str, expected: str) -> ApiError:
     return ApiError(
-        409, "invalid_state", f"{action} needs an account that is {expected}; {row['id']} is {row['status']}"
+        409,
+        "invalid_state",
+        f"invalid state transition: {action} needs an account that is {expected}; {row['id']} is {row['status']}",
     )
 
 
@@ -136,6 +138,7 @@ async def create(platform: Platform, call: Call) -> Answer:
             updated_at=now,
         )
         issued = challenges.issue(platform, identifier, "creation", challenges.account_text())
+        challenges.show(platform, issued)
         row = require(platform, identifier)
         platform.deliveries.enqueue("account.updated", document(platform, row))
         return call.answer(201, document(platform, row) | challenges.fields(platform, issued))
@@ -169,25 +172,21 @@ def _reissue(platform: Platform, account_id: str, purpose: str, state: str) -> N
 
 
 async def challenge(platform: Platform, call: Call) -> Answer:
-    """GET /accounts/{id}/challenge: the current one; a new one where the last has expired."""
+    """GET /accounts/{id}/challenge: a new one, which invalidates those before it."""
     row = require(platform, call.id)
     current = challenges.open_challenge(platform, row["id"])
-    if current is not None and challenges.expired(platform, current):
-        with platform.store.transaction():
-            _reissue(platform, row["id"], current["purpose"], "expired")
-        current = challenges.open_challenge(platform, row["id"])
-    if current is not None and current["state"] == "committing":
+    if current is not None and current["state"] == "current":
+        stale = challenges.expired(platform, current)
+        if stale or (current["shown"] and not platform.options.keep_challenges):
+            with platform.store.transaction():
+                _reissue(platform, row["id"], current["purpose"], "expired" if stale else "invalidated")
+    if current is not None:
         await platform.worker.settled(row["id"], platform.options.chain_wait)
         current = challenges.open_challenge(platform, row["id"])
-    if current is None:
+    if current is None or current["state"] != "current":
         raise ApiError(404, "challenge_not_found", f"account {row['id']} has no challenge to sign")
-    if current["state"] != "current":
-        raise ApiError(
-            404,
-            "challenge_pending",
-            f"the deletion challenge of account {row['id']} is not on the chain yet",
-            headers={"retry-after": "1"},
-        )
+    with platform.store.transaction():
+        challenges.show(platform, current)
     return Answer.of(200, challenges.fields(platform, current))
 
 
@@ -196,23 +195,19 @@ async def sign(platform: Platform, call: Call) -> Answer:
     body = call.checked_body()
     row = require(platform, call.id)
     customer = customers.require(platform, row["customer_id"])
-    current = challenges.open_challenge(platform, row["id"])
-    if current is None or current["state"] != "current":
-        return challenges.nothing_to_sign(f"account {row['id']}")
-    checked = challenges.check_signature(platform, call, current, customer["chain_id"], body)
-    refusal = checked if isinstance(checked, ApiError) else None
+    current, checked = challenges.check_signature(platform, call, row["id"], customer["chain_id"], body)
     with platform.store.transaction():
-        challenges.record(platform, current, body, refusal=refusal, subject=row["id"])
-        if refusal is not None:
-            if challenges.uses_up(refusal):
+        challenges.record(platform, current, body, checked, subject=row["id"])
+        if isinstance(checked, ApiError):
+            if current is not None and challenges.uses_up(checked):
                 _reissue(platform, row["id"], current["purpose"], "refused")
-            return call.keep(refusal.answer())
-        signature = checked.hex() if isinstance(checked, bytes) else ""
+            return call.keep(checked.answer())
+        assert current is not None, "a signature that holds is of the open challenge"
         if current["purpose"] == "creation":
             row = set_status(platform, row["id"], "pending")
-            plan(platform, row["id"], "deploy", challenge=current["id"], signature=signature)
+            plan(platform, row["id"], "deploy", challenge=current["id"], signature=checked.hex())
         else:
-            plan(platform, row["id"], "close", challenge=current["id"], signature=signature)
+            plan(platform, row["id"], "close", challenge=current["id"], signature=checked.hex())
         return call.answer(platform.options.answer_sign, document(platform, row))
 
 
@@ -252,16 +247,23 @@ async def close(platform: Platform, call: Call) -> Answer:
             with platform.store.transaction():
                 return call.answer(status, document(platform, close_alone(platform, row["id"], "deleted")))
         busy = _open_job(platform, row["id"])
-        if busy is not None and busy["kind"] != "commit":
+        if busy is not None and busy["kind"] not in ("commit", "close"):
             raise _busy(row["id"], busy["kind"])
         current = challenges.open_challenge(platform, row["id"])
-        if current is None or challenges.expired(platform, current):
-            with platform.store.transaction():
-                plan_deletion_challenge(platform, row["id"], key=call.key)
+        if (current is not None and current["purpose"] == "deletion") or busy is not None:
+            raise ApiError(
+                409,
+                "invalid_state",
+                f"invalid state transition: {row['id']} is being closed; its owner's signature is waited for",
+            )
+        with platform.store.transaction():
+            plan_deletion_challenge(platform, row["id"], key=call.key)
     await platform.worker.settled(row["id"], platform.options.chain_wait)
     with platform.store.transaction():
         row = require(platform, row["id"])
         current = challenges.open_challenge(platform, row["id"])
+        if status != 204 and current is not None:
+            challenges.show(platform, current)
         return call.answer(status, document(platform, row) | challenges.fields(platform, current))
 
 

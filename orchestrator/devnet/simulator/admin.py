@@ -12,6 +12,7 @@ from . import accounts, auth, cards, challenges, customers
 from .answers import Answer, ApiError
 from .faults import IMMEDIATE, parsed
 from .platform import Call, Platform
+from .schemas import CARD_STATUSES
 
 __all__ = ["collect_records", "order_fault", "resubmit_lost"]
 
@@ -138,12 +139,15 @@ async def rotate_webhook_key(platform: Platform, call: Call) -> Answer:  # noqa:
 
 
 async def add_card(platform: Platform, call: Call) -> Answer:
-    """POST /simulator/accounts/{id}/cards: a card for an active account."""
+    """POST /simulator/accounts/{id}/cards {status = "active"}: a card for an active account."""
     row = accounts.require(platform, call.id)
     if row["status"] != "active":
         raise ApiError(422, "invalid_state", f"a card needs an active account; {row['id']} is {row['status']}")
+    status = _body(call).get("status", "active")
+    if status not in CARD_STATUSES:
+        raise ApiError(400, "invalid_request", f"status: expected one of {', '.join(CARD_STATUSES)}")
     with platform.store.transaction():
-        return Answer.of(201, cards.add(platform, row["id"]))
+        return Answer.of(201, cards.add(platform, row["id"], status))
 
 
 async def _change_state(platform: Platform, call: Call, kind: str, status: str) -> Answer:

@@ -25,13 +25,11 @@ def document(row: Row) -> dict[str, Any]:
     }
 
 
-def add(platform: Platform, account_id: str) -> dict[str, Any]:
-    """A new active card. Inside a transaction."""
+def add(platform: Platform, account_id: str, status: str = "active") -> dict[str, Any]:
+    """A new card. Inside a transaction."""
     now = platform.clock.iso()
     identifier = str(uuid.uuid4())
-    platform.store.insert(
-        "cards", id=identifier, account_id=account_id, status="active", created_at=now, updated_at=now
-    )
+    platform.store.insert("cards", id=identifier, account_id=account_id, status=status, created_at=now, updated_at=now)
     return _announce(platform, identifier)
 
 

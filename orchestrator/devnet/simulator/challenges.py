@@ -14,7 +14,7 @@ import uuid
 
 from orchestrator.process import lazy_py_ecc
 
-from .answers import Answer, ApiError
+from .answers import ApiError
 from .clock import NANOSECONDS, iso
 from .platform import Call, Platform
 from .store import Row
@@ -28,6 +28,7 @@ __all__ = [
     "offer",
     "open_challenge",
     "retire",
+    "show",
 ]
 
 SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
@@ -91,6 +92,11 @@ def offer(platform: Platform, challenge_id: str) -> None:
     )
 
 
+def show(platform: Platform, row: Row) -> None:
+    """The challenge goes out in an answer: the next GET invalidates it. Inside a transaction."""
+    platform.store.write("UPDATE challenges SET shown = 1 WHERE id = ?", row["id"])
+
+
 def retire(platform: Platform, subject: str, state: str) -> None:
     """Ends the subject's open challenge as ``state``. Inside a transaction."""
     platform.store.write(
@@ -150,20 +156,30 @@ def _signer(text: bytes, signature: bytes) -> str | None:
 
 
 def check_signature(
-    platform: Platform, call: Call, row: Row, wallet_account: str, body: dict[str, str]
-) -> bytes | ApiError:
-    """The 65 bytes of a signature that holds, or the refusal. Changes nothing.
+    platform: Platform, call: Call, subject: str, wallet_account: str, body: dict[str, str]
+) -> tuple[Row | None, bytes | ApiError]:
+    """The subject's open challenge, and the 65 bytes of a signature of it that holds, or the refusal. Changes nothing.
 
     ``wallet_account`` is the customer's CAIP-10 account. A refusal ``challenge_expired`` or ``signature_invalid`` uses
     the challenge up: the caller issues a new one.
     """
+    row = open_challenge(platform, subject)
+    return row, _checked(platform, call, subject, row, wallet_account, body)
+
+
+def _checked(
+    platform: Platform, call: Call, subject: str, row: Row | None, wallet_account: str, body: dict[str, str]
+) -> bytes | ApiError:
     signature = _decode_signature(body["signature"])
-    member = platform.options.signer_member
-    if body[member].lower() != wallet_account.lower():
-        return ApiError(
-            400, "signer_mismatch", f"{member}: expected the customer's wallet {wallet_account}, got {body[member]}"
-        )
-    if body["challenge"] != row["base64"]:
+    for name in ("ownerId", "chainId"):
+        if name in body and body[name].lower() != wallet_account.lower():
+            return ApiError(
+                400, "signer_mismatch", f"{name}: expected the customer's wallet {wallet_account}, got {body[name]}"
+            )
+    signed = "SELECT 1 FROM challenges WHERE subject = ? AND base64 = ? AND state = 'accepted'"
+    if platform.store.one(signed, subject, body["challenge"]) is not None:
+        return ApiError(409, "challenge_already_signed", "challenge already signed")
+    if row is None or row["state"] != "current" or body["challenge"] != row["base64"]:
         return ApiError(400, "challenge_mismatch", "challenge: this is not the current challenge, byte for byte")
     if expired(platform, row):
         return ApiError(400, "challenge_expired", "the challenge has expired; a new one has been issued")
@@ -180,27 +196,26 @@ def check_signature(
     return signature
 
 
-def record(platform: Platform, row: Row, body: dict[str, str], *, refusal: ApiError | None, subject: str) -> None:
+def record(
+    platform: Platform, row: Row | None, body: dict[str, str], checked: bytes | ApiError, *, subject: str
+) -> None:
     """Writes a submitted signature down, accepted or refused. Inside a transaction."""
+    refusal = checked if isinstance(checked, ApiError) else None
     platform.store.insert(
         "signatures",
         subject=subject,
-        purpose=row["purpose"],
-        challenge_id=row["id"],
-        signer=body[platform.options.signer_member],
+        purpose="none" if row is None else row["purpose"],
+        challenge_id="" if row is None else row["id"],
+        signer=body.get("ownerId") or body["chainId"],
         signature=body["signature"],
         accepted=int(refusal is None),
         code=None if refusal is None else refusal.code,
         received_at=platform.clock.iso(),
     )
-    if refusal is None:
+    if refusal is None and row is not None:
         platform.store.write("UPDATE challenges SET state = 'accepted' WHERE id = ?", row["id"])
 
 
 def uses_up(refusal: ApiError) -> bool:
     """Whether a refusal ends the challenge, so that a new one is issued."""
     return refusal.code in {"challenge_expired", "signature_invalid"}
-
-
-def nothing_to_sign(subject: str) -> Answer:
-    raise ApiError(409, "invalid_state", f"{subject} has no challenge that waits for a signature")

@@ -20,8 +20,12 @@ class Options:
     is issued."""
     answer_sign: int = 204
     """Status of challenge/sign: 204 (published); older: 200 or 202 with the account or customer."""
+    keep_challenges: bool = False
+    """Whether GET of a challenge answers the current one, as the older pages have it. Published: it invalidates every
+    one before and answers a new one."""
     signer_member: str = "ownerId"
-    """What names the signer in a submission: ``ownerId`` (published) or ``chainId`` (the documentation's pages)."""
+    """What names the signer in a submission: ``ownerId`` (published) or ``chainId`` (the documentation's pages). The
+    other one may be there too."""
     verify_owner_signatures: bool = True
     """False: any well-formed signature is taken as its owner's, as in the platform's sandbox; the chain checks it."""
     answer_signing: int = 204

@@ -10,7 +10,19 @@ from .answers import Answer, ApiError
 from .platform import Call, Platform
 from .store import Row
 
-__all__ = ["challenge", "create", "get", "insert", "listed", "require", "sign", "verify"]
+__all__ = [
+    "activate",
+    "challenge",
+    "create",
+    "deactivate",
+    "get",
+    "insert",
+    "listed",
+    "reject",
+    "require",
+    "sign",
+    "verify",
+]
 
 
 def document(row: Row) -> dict[str, Any]:
@@ -81,8 +93,7 @@ async def get(platform: Platform, call: Call) -> Answer:
 
 async def listed(platform: Platform, call: Call) -> Answer:  # noqa: ARG001  # the signature of a handler
     """GET /customers: all of the programme."""
-    rows = platform.store.all("SELECT * FROM customers ORDER BY rowid")
-    return Answer.of(200, [document(row) for row in rows])
+    return Answer.of(200, [document(row) for row in platform.store.all("SELECT * FROM customers ORDER BY rowid")])
 
 
 async def challenge(platform: Platform, call: Call) -> Answer:
@@ -102,28 +113,53 @@ async def sign(platform: Platform, call: Call) -> Answer:
     """POST /customers/{id}/challenge/sign."""
     body = call.checked_body()
     row = require(platform, call.id)
-    current = challenges.open_challenge(platform, row["id"])
-    if current is None:
-        return challenges.nothing_to_sign(f"customer {row['id']}")
-    checked = challenges.check_signature(platform, call, current, row["chain_id"], body)
-    refusal = checked if isinstance(checked, ApiError) else None
+    current, checked = challenges.check_signature(platform, call, row["id"], row["chain_id"], body)
     with platform.store.transaction():
-        challenges.record(platform, current, body, refusal=refusal, subject=row["id"])
-        if refusal is not None:
-            if challenges.uses_up(refusal):
+        challenges.record(platform, current, body, checked, subject=row["id"])
+        if isinstance(checked, ApiError):
+            if challenges.uses_up(checked):
                 challenges.retire(platform, row["id"], "refused")
                 _issue(platform, row)
-            return call.keep(refusal.answer())
-        row = set_status(platform, row["id"], "verifying")
+            return call.keep(checked.answer())
+        row = set_status(platform, row["id"], "screening")
         return call.answer(platform.options.answer_sign, document(row))
 
 
-async def verify(platform: Platform, call: Call) -> Answer:
-    """PATCH /simulator/customers/{id}/verify (sandbox): the checks that a real platform makes have passed."""
+async def _change_state(platform: Platform, call: Call, expected: str, status: str) -> Answer:
+    row = require(platform, call.id)
+    if row["status"] != expected:
+        raise ApiError(
+            409, "invalid_state", f"invalid state transition: customer {row['id']} is {row['status']}, not {expected}"
+        )
+    with platform.store.transaction():
+        return call.answer(200, document(set_status(platform, row["id"], status)))
+
+
+async def deactivate(platform: Platform, call: Call) -> Answer:
+    """PATCH /customers/{id}/deactivate."""
+    return await _change_state(platform, call, "active", "inactive")
+
+
+async def activate(platform: Platform, call: Call) -> Answer:
+    """PATCH /customers/{id}/activate."""
+    return await _change_state(platform, call, "inactive", "active")
+
+
+async def _checked(platform: Platform, call: Call, status: str) -> Answer:
     row = require(platform, call.id)
     if row["status"] == "initiating":
         raise ApiError(400, "invalid_state", f"customer {row['id']} has not signed its challenge yet")
     with platform.store.transaction():
-        if row["status"] == "verifying":
-            set_status(platform, row["id"], "active")
+        if row["status"] in ("screening", "verifying"):
+            set_status(platform, row["id"], status)
         return call.answer(202)
+
+
+async def verify(platform: Platform, call: Call) -> Answer:
+    """PATCH /simulator/customers/{id}/verify (sandbox): the checks that a real platform makes have passed."""
+    return await _checked(platform, call, "active")
+
+
+async def reject(platform: Platform, call: Call) -> Answer:
+    """PATCH /simulator/customers/{id}/reject (sandbox): they have not."""
+    return await _checked(platform, call, "rejected")

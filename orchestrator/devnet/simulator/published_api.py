@@ -70,6 +70,8 @@ def _rows() -> list[PublishedCall]:
         row("getAssets", "GET", "/assets", 200, "Assets", query=("chain",)),
         row("createCustomer", "POST", "/customers", 201, "CreatedCustomer", body="CustomerCreation", conflict=True),
         row("getCustomers", "GET", "/customers", 200, "Customers"),
+        row("deactivateCustomer", "PATCH", f"{customer}/deactivate", 200, "Customer", conflict=True),
+        row("activateCustomer", "PATCH", f"{customer}/activate", 200, "Customer", conflict=True),
         row("getCustomer", "GET", customer, 200, "Customer"),
         row("getCustomerChallenge", "GET", f"{customer}/challenge", 200, "Challenge"),
         row(
@@ -81,6 +83,7 @@ def _rows() -> list[PublishedCall]:
             conflict=True,
         ),
         row("simulateVerifyCustomer", "PATCH", f"/simulator{customer}/verify", 202),
+        row("simulateRejectCustomer", "PATCH", f"/simulator{customer}/reject", 202),
         row("createCustomerAccount", "POST", f"{customer}/accounts", 201, "CreatedAccount", body="AccountCreation"),
         row("getCustomerAccounts", "GET", f"{customer}/accounts", 200, "Accounts"),
         row("getAccounts", "GET", "/accounts", 200, "Accounts"),

@@ -43,6 +43,7 @@ CURRENCIES = [
 ]
 # fmt: on
 
+CARD_STATUSES = ("issuing", "issue_failed", "active", "inactive", "blocked", "suspended", "terminated")
 PRINTABLE = r"^[ -~]+$"
 EVENTS = {"customer.updated": "CustomerUpdate", "account.updated": "AccountUpdate", "card.updated": "CardUpdate"}
 """The schema of a delivery, by its ``webhookType``: of the events that concern accounts."""
@@ -106,7 +107,7 @@ def published(signer_member: str = "ownerId") -> dict[str, Schema]:
             "id": uuid_,
             "accountId": uuid_,
             "type": card_type,
-            "status": _enum("issuing issue_failed active inactive blocked suspended terminated"),
+            "status": _enum(" ".join(CARD_STATUSES)),
             **times,
         },
         {

@@ -35,7 +35,8 @@ CREATE TABLE IF NOT EXISTS accounts (
 CREATE INDEX IF NOT EXISTS accounts_by_customer ON accounts (customer_id);
 CREATE TABLE IF NOT EXISTS challenges (
     id TEXT PRIMARY KEY, subject TEXT NOT NULL, purpose TEXT NOT NULL, text BLOB NOT NULL, base64 TEXT NOT NULL,
-    issued_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL, state TEXT NOT NULL) STRICT;
+    issued_ns INTEGER NOT NULL, expires_ns INTEGER NOT NULL, state TEXT NOT NULL, shown INTEGER NOT NULL DEFAULT 0)
+    STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS one_open_challenge ON challenges (subject) WHERE state IN ('committing', 'current');
 CREATE TABLE IF NOT EXISTS signatures (
     id INTEGER PRIMARY KEY, subject TEXT NOT NULL, purpose TEXT NOT NULL, challenge_id TEXT NOT NULL,
