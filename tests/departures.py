@@ -25,7 +25,7 @@ class Departures(logging.Handler):
 
     def taken(self):
         seen, self.seen = self.seen, []
-        return [str(one) for one in dict.fromkeys(seen) if one.call not in STANDING]
+        return [str(one) for one in dict.fromkeys(seen)]
 
 
 def collector():
@@ -48,7 +48,3 @@ def deliberate():
         yield
     finally:
         departures.deliberate -= 1
-
-
-STANDING: dict[str, str] = {}
-"""The calls that still depart, by their published names, and the part that mends each."""

@@ -7,7 +7,6 @@ from orchestrator.app import Orchestrator
 from orchestrator.connect import make_platform
 from orchestrator.doctor import examine
 from orchestrator.settings import Settings
-from tests.departures import STANDING
 from tests.e2e.commands import CommandLine
 from tests.recording_proxy import RecordingProxy
 from tests.service.published_judge import PublishedJudge
@@ -19,14 +18,14 @@ def through(settings, proxy):
 
 
 def judge(platform, deliveries):
-    """Prints the departures by kind, and gives those that no other part is about to mend."""
+    """Prints the departures by kind, and gives the kinds."""
     judge = PublishedJudge()
     kinds = collections.Counter(what for exchange in platform for what in judge.judged(exchange))
     kinds.update(what for exchange in deliveries for what in judge.delivered(exchange))
     print(f"\n{len(platform)} requests, {len(deliveries)} deliveries: {kinds.total()} departures of {len(kinds)} kinds")
     for what, count in sorted(kinds.items()):
         print(f"{count:4} {what}")
-    return [what for what in kinds if what.partition(", ")[0] not in STANDING]
+    return list(kinds)
 
 
 @needs_file

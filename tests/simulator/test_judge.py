@@ -14,7 +14,7 @@ from orchestrator.devnet.simulator.faults import Faults
 from orchestrator.devnet.simulator.http_signatures import Message
 from orchestrator.devnet.simulator.judge import Judge
 from orchestrator.devnet.simulator.published_api import CALLS
-from tests.departures import STANDING, collector, deliberate, none_told
+from tests.departures import collector, deliberate, none_told
 from tests.simulator.conftest import STRANGER, signature_text, submission
 
 HEADERS = {
@@ -185,10 +185,6 @@ async def test_a_departure_in_the_suite_is_collected_unless_its_request_was_deli
     with deliberate():
         await world.client.request("GET", "/accounts?page=2")
     assert collector().taken() == []
-
-
-def test_those_that_stand_are_calls():
-    assert set(STANDING) <= {*CALLS, "webhook"}
 
 
 def test_a_child_process_tells_by_its_log():

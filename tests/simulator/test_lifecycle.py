@@ -301,7 +301,7 @@ async def test_the_older_pages_keep_a_challenge_and_name_the_signer_otherwise(ma
     assert await world.client.ok("GET", path) == await world.client.ok("GET", path)
     assert await world.client.ok("GET", path) == {"challenge": account["challenge"]}
     body = submission(account["challenge"])
-    refused = await world.client.request("POST", f"{path}/sign", body)
+    refused = await world.client.request("POST", f"{path}/sign", body, wrong=True)
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_request")
     await world.client.ok("POST", f"{path}/sign", body | {"chainId": body["ownerId"]})
 
