@@ -213,13 +213,16 @@ class ModelPlatform:
         self.accounts_: dict[str, Account] = {}
         self.keys: dict[str, tuple[datetime, object]] = {}
         self.log: list[str] = []
+        self.texts: list[str] = []
+        """What the next challenges say, in order; then each says a UUID of its own."""
         self._numbers = 0
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _issue(self, account: Account, purpose: str) -> None:
         self._numbers += 1
-        account.offer = Offer(str(uuid.UUID(int=self._numbers)), purpose, self.clock())
+        text = self.texts.pop(0) if self.texts else str(uuid.UUID(int=self._numbers))
+        account.offer = Offer(text, purpose, self.clock())
 
     def set_status(self, account: Account, status: S) -> None:
         account.status, account.updated = status, self.clock()

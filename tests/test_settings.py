@@ -231,7 +231,7 @@ def test_the_platforms_choices_stand_in_a_table_of_their_own(toml, recwarn):
 
 @pytest.mark.parametrize("name", sorted(PLATFORM_TABLE))
 def test_where_they_stood_before_they_are_read_once_more_with_a_note(toml, monkeypatch, name):
-    value = "sha-256" if name == "digest_algorithm" else "x"
+    value = {"digest_algorithm": "sha-256", "signer_fields": "ownerId"}.get(name, "x")
     variable, expected = PREFIX + name.upper(), (value,) if name == "covered_components" else value
     monkeypatch.setenv(variable, value)
     with pytest.warns(UserWarning, match=rf"{variable} goes with the next release: write {name} into .*\[platform\]"):

@@ -62,7 +62,8 @@ def parse_delivery(body: bytes, *, content_type: str = "application/json") -> We
 
     Other types than ``account.updated`` are accepted with type and event id alone, to be ignored. Raises
     MalformedAnswer with the field named (too large, no JSON, a field twice, a value that does not fit), and
-    UnsupportedChain for an account of another blockchain namespace.
+    UnsupportedChain for an account of another blockchain namespace. What else is odd of an account is no reason to
+    refuse the hint that it has changed: it is read back before anything is done.
     """
     if len(body) > MAX_DELIVERY_BYTES:
         raise MalformedAnswer(f"{_WHAT}: {len(body)} bytes, at most {MAX_DELIVERY_BYTES} are taken")
@@ -71,5 +72,8 @@ def parse_delivery(body: bytes, *, content_type: str = "application/json") -> We
     envelope = read(_Envelope, value, _WHAT)
     if envelope.webhook_type != ACCOUNT_UPDATED:
         return WebhookEvent(envelope.webhook_type, envelope.event_id, None, None)
-    account = read(AccountWire, value, _WHAT)
-    return WebhookEvent(envelope.webhook_type, envelope.event_id, account.account(), account.updated_at)
+    wire = read(AccountWire, value, _WHAT)
+    account = wire.account()
+    if account.other_namespace:
+        account.known_status()  # which says so
+    return WebhookEvent(envelope.webhook_type, envelope.event_id, account, wire.updated_at)

@@ -33,13 +33,15 @@ class PlatformAccount:
     updated_at: datetime
     odd: tuple[str, ...] = ()
     """What of it is outside of the platform's documentation: each field with what was expected and what came."""
+    other_namespace: bool = False
+    """Whether all that is odd is a wallet on a chain of another CAIP namespace than eip155."""
 
     def known_status(self) -> AccountStatus:
-        """Raises MalformedAnswer for an account that is odd; UnsupportedChain where it is the wallet's chain alone."""
+        """Raises MalformedAnswer for an account that is odd; UnsupportedChain where it is of another namespace."""
         if not self.odd and isinstance(self.status, AccountStatus):
             return self.status
         message = f"account {self.id}: {'; '.join(self.odd)}: nothing is done with it"
-        if all(one.startswith("field chainId:") for one in self.odd):
+        if self.other_namespace:
             raise UnsupportedChain(message)
         raise MalformedAnswer(message)
 

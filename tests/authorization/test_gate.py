@@ -1,7 +1,6 @@
 """What stands between a challenge and a key: rulesets, stops, limits, bindings, the guard against old backups."""
 
 import asyncio
-import base64
 import shutil
 from dataclasses import replace
 
@@ -125,17 +124,13 @@ def test_only_the_rulesets_domains_are_signed_for(lab):
         here.services, ruleset=here.services.ruleset.model_copy(update={"domains": ("elsewhere.example",)})
     )
     here.runner = type(here.runner)(here.services)
-    account = here.create().id
     text = (
         f"platform.example wants you to sign in with your Ethereum account:\n{here.keys.address}\n\n\n"
         "URI: https://platform.example\nVersion: 1\nChain ID: 31337\nNonce: abcdefgh12345678\n"
         f"Issued At: {here.now.isoformat().replace('+00:00', 'Z')}"
     )
-
-    async def offered(_account):
-        return base64.b64encode(text.encode()).decode()
-
-    here.platform.challenge = offered
+    here.platform.texts.append(text)
+    account = here.create().id
     halted = here.start(account, ACTIVATE).action
     assert isinstance(halted, Halt), halted
     assert "rule eip4361.domain" in halted.message
@@ -346,10 +341,11 @@ def test_a_limit_makes_the_next_one_wait_until_it_is_free_again(lab):
 
 
 def test_a_challenge_that_another_account_was_given_is_not_signed(here):
-    first, second = here.create("one").id, here.create("two").id
+    first = here.create("one").id
     here.faults.queue.append(("submit", "unreachable"))
     here.start(first, ACTIVATE)
-    here.account(second).offer = here.account(first).offer
+    here.platform.texts.append(here.account(first).offer.text)
+    second = here.create("two").id
     halted = here.start(second, ACTIVATE).action
     assert halted.code == "policy_refused"
     assert "rule foreign" in halted.message
@@ -358,9 +354,10 @@ def test_a_challenge_that_another_account_was_given_is_not_signed(here):
 
 def test_a_challenge_that_names_an_account_of_the_journal_is_not_signed(here):
     """A bare UUID that is another account's id: nothing but the journal can tell."""
-    first, second = here.create("one").id, here.create("two").id
+    first = here.create("one").id
     assert here.complete(first, ACTIVATE) == End("done")
-    here.account(second).offer = replace(here.account(second).offer, text=first)
+    here.platform.texts.append(first)
+    second = here.create("two").id
     halted = here.start(second, ACTIVATE).action
     assert halted.code == "policy_refused"
     assert f"rule account: expected a challenge that names no account but {second}" in halted.message

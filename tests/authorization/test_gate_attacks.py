@@ -59,6 +59,7 @@ def test_a_ruleset_adopted_between_the_gate_and_the_signature_holds(lab):
     """The intent says which ruleset it is under: that must be the one in force when it is committed."""
     here = lab()
     account = here.create().id
+    here.pass_time(hours=1)  # so that a challenge is asked for
     messages_only = Policy().challenge.model_copy(update={"kinds": ("eip4361",)})
     strict = here.services.ruleset.model_copy(update={"policy": Policy(limits=(), challenge=messages_only)})
     adopted = o.RulesetAdopted(ruleset=strict.hash, document=rfc8785.dumps(strict.document).decode(), by="os:eve")

@@ -1,7 +1,5 @@
 """A challenge that is a session key: refused by name, and signed under a policy that a person has approved."""
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.lifecycle.decide import End, Wait
@@ -23,9 +21,8 @@ def allowing(key: str) -> Policy:
 
 def offered(here, key: str) -> str:
     """An account whose challenge is a session key."""
-    account = here.create().id
-    here.account(account).offer = replace(here.account(account).offer, text=key)
-    return account
+    here.platform.texts.append(key)
+    return here.create().id
 
 
 @FORMS

@@ -154,7 +154,10 @@ def test_a_customer_on_another_kind_of_chain(devnet, cli):
     devnet.simulator.fault(
         "lie", accountId=identifier, fields={"chainId": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp:abc"}
     )
-    assert "solana" in _error(cli, devnet, "unsupported_chain", 2, "accounts", "show", identifier)
+    shown = cli.json("accounts", "show", identifier)
+    assert any("solana" in odd for odd in shown["odd"])
+    assert "solana" in cli.here("accounts", "list").stdout
+    assert "solana" in _error(cli, devnet, "unsupported_chain", 2, "activate", identifier)
 
 
 def test_a_database_of_a_newer_version(devnet, cli):
