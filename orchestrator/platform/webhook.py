@@ -20,7 +20,7 @@ from http_message_signatures.algorithms import ECDSA_P384_SHA384
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orchestrator.errors import MalformedAnswer, OrchestratorError, PlatformRefused, SettingsError
+from orchestrator.errors import MalformedAnswer, OrchestratorError, PlatformRefused, SettingsError, UnsupportedChain
 from orchestrator.models import AccountId
 from orchestrator.platform.answers import parse_json
 from orchestrator.platform.transport import Answer, Call
@@ -81,8 +81,13 @@ def parse_delivery(body: bytes, *, content_type: str = "application/json") -> We
     envelope = read(_Envelope, value, _WHAT)
     if envelope.webhook_type != ACCOUNT_UPDATED:
         return WebhookEvent(envelope.webhook_type, envelope.event_id, None, None)
-    account = read(AccountWire, value, _WHAT)
-    return WebhookEvent(envelope.webhook_type, envelope.event_id, account.account(), account.updated_at)
+    wire = read(AccountWire, value, _WHAT)
+    account = wire.account()
+    try:
+        account.known_status()
+    except (MalformedAnswer, UnsupportedChain) as error:
+        raise type(error)(f"{_WHAT}: {'; '.join(account.odd)}") from None
+    return WebhookEvent(envelope.webhook_type, envelope.event_id, account, wire.updated_at)
 
 
 @dataclass(slots=True)
