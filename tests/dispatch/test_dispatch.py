@@ -129,7 +129,7 @@ class Scripted:
         self.calls = 0
         self.called = asyncio.Event()
 
-    async def advance(self, account_id):
+    async def advance(self, account_id, *, observed=None):
         self.calls += 1
         self.called.set()
         return Told(self.actions.pop(0) if len(self.actions) > 1 else self.actions[0])
@@ -172,7 +172,7 @@ async def test_a_wake_up_during_an_advance_is_not_lost(monkeypatch):
     wakes = Wakes()
 
     class Woken(Scripted):
-        async def advance(self, account_id):
+        async def advance(self, account_id, *, observed=None):
             if self.calls == 0:
                 wakes.wake(account_id)
             return await super().advance(account_id)
@@ -195,7 +195,7 @@ async def test_no_more_than_so_many_at_once(monkeypatch):
     now = most = 0
 
     class Counted(Scripted):
-        async def advance(self, account_id):
+        async def advance(self, account_id, *, observed=None):
             nonlocal now, most
             now += 1
             most = max(most, now)
