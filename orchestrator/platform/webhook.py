@@ -62,8 +62,8 @@ def parse_delivery(body: bytes, *, content_type: str = "application/json") -> We
 
     Other types than ``account.updated`` are accepted with type and event id alone, to be ignored. Raises
     MalformedAnswer with the field named (too large, no JSON, a field twice, a value that does not fit), and
-    UnsupportedChain for an account of another blockchain namespace. What else is odd of an account is no reason to
-    refuse the hint that it has changed: it is read back before anything is done.
+    UnsupportedChain for an account whose ``chainId`` is malformed or of another namespace. What else is odd is no
+    reason to refuse the hint that the account has changed: it is read back before anything is done.
     """
     if len(body) > MAX_DELIVERY_BYTES:
         raise MalformedAnswer(f"{_WHAT}: {len(body)} bytes, at most {MAX_DELIVERY_BYTES} are taken")
@@ -74,6 +74,6 @@ def parse_delivery(body: bytes, *, content_type: str = "application/json") -> We
         return WebhookEvent(envelope.webhook_type, envelope.event_id, None, None)
     wire = read(AccountWire, value, _WHAT)
     account = wire.account()
-    if account.other_namespace:
+    if account.unsupported_chain:
         account.known_status()  # which says so
     return WebhookEvent(envelope.webhook_type, envelope.event_id, account, wire.updated_at)

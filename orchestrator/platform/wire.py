@@ -190,17 +190,17 @@ class AccountWire(_Wire):
 
     def account(self) -> PlatformAccount:
         odd: list[str] = []
-        of_other_namespaces = 0
+        unsupported = 0
 
         def part(name: str, read_: Callable[[object], Part], value: object, otherwise: Part) -> Part:
-            nonlocal of_other_namespaces
+            nonlocal unsupported
             try:
                 return read_(value)
             except ValueError as error:
                 odd.append(f"field {name}: {error}")
             except UnsupportedChain as error:
                 odd.append(f"field {name}: {error.message}")
-                of_other_namespaces += 1
+                unsupported += 1
             return otherwise
 
         status: AccountStatus | str = part("status", _status, self.status, _word(self.status))
@@ -214,7 +214,7 @@ class AccountWire(_Wire):
             created_at=self.created_at.moment,
             updated_at=self.updated_at.moment,
             odd=tuple(odd),
-            other_namespace=0 < len(odd) == of_other_namespaces,
+            unsupported_chain=0 < len(odd) == unsupported,
         )
 
 

@@ -33,15 +33,15 @@ class PlatformAccount:
     updated_at: datetime
     odd: tuple[str, ...] = ()
     """What of it is outside of the platform's documentation: each field with what was expected and what came."""
-    other_namespace: bool = False
-    """Whether all that is odd is a wallet on a chain of another CAIP namespace than eip155."""
+    unsupported_chain: bool = False
+    """Whether all that is odd is ``chainId``: malformed, or of another CAIP namespace than eip155."""
 
     def known_status(self) -> AccountStatus:
-        """Raises MalformedAnswer for an account that is odd; UnsupportedChain where it is of another namespace."""
+        """Raises MalformedAnswer for an account that is odd; UnsupportedChain where that is all."""
         if not self.odd and isinstance(self.status, AccountStatus):
             return self.status
         message = f"account {self.id}: {'; '.join(self.odd)}: nothing is done with it"
-        if self.other_namespace:
+        if self.unsupported_chain:
             raise UnsupportedChain(message)
         raise MalformedAnswer(message)
 

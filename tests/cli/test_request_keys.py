@@ -144,7 +144,7 @@ def test_listing_makes_no_journal_and_asks_for_nothing(place, monkeypatch):
 
 
 def test_a_key_of_the_settings_that_the_platform_does_not_know_is_no_obstacle(place, monkeypatch):
-    monkeypatch.setenv("ORCHESTRATOR_SIGNING_KEY_ID", "not-its-id")
+    monkeypatch.setenv("ORCHESTRATOR_SIGNING_KEY_ID", "00000000-0000-4000-8000-000000000000")
     run("create", "first")
     assert run("upload", "first")[0]["state"] == "current"
 

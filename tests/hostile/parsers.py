@@ -46,7 +46,7 @@ from orchestrator.people import _signature as person_signature
 from orchestrator.platform import VerificationKeys, WebhookVerifier, parse_delivery
 from orchestrator.platform import wire as w
 from orchestrator.platform.answers import parse_json, parsed, refusal_of, retry_after
-from orchestrator.platform.lists import ArrayReader, says_more
+from orchestrator.platform.lists import ArrayReader
 from orchestrator.platform.platform_clock import clock_offset
 from orchestrator.platform.programme import VerificationKey
 from orchestrator.platform.transport import Answer, Call
@@ -186,7 +186,6 @@ def _wires(value: Any) -> None:
             w.read(model, value, "call")
         except OrchestratorError:
             continue
-    says_more(value, answer(b""))
 
 
 def _list(data: bytes) -> None:
@@ -306,8 +305,6 @@ PARSERS = (
             b"Sun, 31 Feb 1994 08:49:37 GMT"), (), ("text",)),
     Parser("header Retry-After", _text(lambda text: retry_after(answer(b"", **{"retry-after": text}), most=60)),
            8 * KIB, (b"10", "\uff11\uff10".encode(), b"1_0"), (), ("text",)),
-    Parser("header Link", _text(lambda text: says_more(None, answer(b"", link=text))), 8 * KIB,
-           (b'<https://a>; rel="next"',), (), ("text",)),
     Parser("webhook", parse_delivery, LONGEST_BODY,
            (encoded(ACCOUNT | {"webhookType": "account.updated", "eventId": UUID}),)),
     Parser("webhook's headers", _delivery_headers, MAX_HEADER_BYTES,

@@ -58,8 +58,11 @@ def test_every_parser_is_linear_and_quick_at_its_limit(parser, harmless):
         took = seconds(long, 1)
         if took <= harmless / 8:
             continue  # a millisecond: whatever it grows like
-        took = min(took, seconds(long))
-        growth = took / max(seconds(short), harmless / 8 / SMALL)
-        if growth > GROWTH or took > budget * harmless:
+        for times in (2, 8):  # once more, with more tries: a measurement can be disturbed
+            took = min(took, seconds(long, times))
+            growth = took / max(seconds(short, times), harmless / 8 / SMALL)
+            if growth <= GROWTH and took <= budget * harmless:
+                break
+        else:
             slow[name] = f"{took / harmless:.1f} times the harmless text, {growth:.0f} times its own sixteenth"
     assert not slow

@@ -49,7 +49,7 @@ def waits(here, account, kind: OperationKind) -> list[str]:
 def test_a_whole_life_waits_for_what_the_journal_tells(lab):
     here = lab()
     account = here.create().id
-    assert {word for text in waits(here, account, ACTIVATE) for word in text.split()} >= {"deployed", "final"}
+    assert {word for text in waits(here, account, ACTIVATE) for word in text.split()} >= {"verify", "final"}
     assert waits(here, account, DEACTIVATE)
     assert waits(here, account, CLOSE)
     assert here.state(account).closure is not None

@@ -357,7 +357,7 @@ async def test_an_uploaded_key_of_the_settings_ends_though_nobody_can_try_it_any
 
 
 async def test_a_key_that_the_settings_never_had_at_the_platform_is_no_obstacle(programme):
-    async with programme.client(static=True, signing_key_id="not-its-id") as client:
+    async with programme.client(static=True, signing_key_id="00000000-0000-4000-8000-000000000000") as client:
         programme.files().create("first")
         current = await programme.changes(client).upload("first")
         assert (current.state, current.replaces) == ("current", None)

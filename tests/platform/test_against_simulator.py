@@ -246,7 +246,7 @@ async def test_a_signed_delivery_of_the_simulator(tmp_path, server, reply, owner
 
     def take(seen):
         delivered.put_nowait(seen)
-        return reply(204)
+        return reply(200, {})
 
     server.on("POST", "/hooks/x", take)
     async with Simulator(SimulatorConfig(database=tmp_path / "signed.db")) as simulator:

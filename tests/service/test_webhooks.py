@@ -112,6 +112,8 @@ async def test_what_cannot_be_read_is_refused_with_a_reason(service: Any) -> Non
 async def test_an_account_that_cannot_be_read_is_refused(service: Any, account_event: Any) -> None:
     wrong: list[dict[str, Any]] = [
         {"updatedAt": "yesterday"},
+        {"chainId": "eip155:31337:0x12"},
+        {"chainId": "x"},
         {"id": 7},
     ]
     for changes in wrong:
@@ -120,9 +122,8 @@ async def test_an_account_that_cannot_be_read_is_refused(service: Any, account_e
     assert service.inbox() == {}
 
 
-@pytest.mark.parametrize("odd", [{"status": "asleep"}, {"chainId": "eip155:31337:0x12"}, {"chainId": "x"}])
-async def test_an_account_that_is_odd_has_changed_all_the_same(service: Any, account_event: Any, odd: Any) -> None:
-    assert (await service.post(account_event(**odd))).status_code == 200
+async def test_an_account_that_is_odd_has_changed_all_the_same(service: Any, account_event: Any) -> None:
+    assert (await service.post(account_event(status="asleep"))).status_code == 200
     assert len(service.inbox()) == 1
 
 
