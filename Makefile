@@ -22,10 +22,10 @@ quick: setup ## the pure tests: no chain, no server, no database
 	$(PYTEST) -q -n 2 $(PURE)
 
 test: setup ## the suite, with a fixed slice of every random test
-	$(PYTEST) -q -n 3
+	$(PYTEST) -q -n 3 --dist worksteal
 
 test-all: setup .halmos/.ready tests/closure/cases/node_modules/.ready ## the suite at full counts, with the documentation's commands
-	ORCHESTRATOR_TEST_PROFILE=full $(PYTEST) -q -n 3
+	ORCHESTRATOR_TEST_PROFILE=full $(PYTEST) -q -n 3 --dist worksteal
 
 check: setup ## lint, format, types, import directions
 	$(BIN)/ruff format --check .
