@@ -33,6 +33,24 @@ class Finished:
         return json.loads(lines[0])
 
 
+def here(*arguments: str, environment: dict[str, str], stdin: str = "") -> Finished:
+    """A command in this process: the same entry, without the seconds that an interpreter takes to start."""
+    from orchestrator.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch("sys.stdin", io.StringIO(stdin)),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main(list(arguments))
+        except SystemExit as ended:
+            return Finished(int(ended.code or 0), out.getvalue(), err.getvalue())
+    raise AssertionError("main() always exits")
+
+
 class CommandLine:
     """Commands with a devnet's environment, a home and a journal of the test's own."""
 
@@ -64,21 +82,8 @@ class CommandLine:
         return done.document
 
     def here(self, *arguments: str, stdin: str = "", **environment: str) -> Finished:
-        """As ``run``, in this process: the same entry, without the seconds that an interpreter takes to start."""
-        from orchestrator.cli.main import main
-
-        out, err = io.StringIO(), io.StringIO()
-        with (
-            mock.patch.dict(os.environ, {**self.environment, **environment}, clear=True),
-            mock.patch("sys.stdin", io.StringIO(stdin)),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            try:
-                main(list(arguments))
-            except SystemExit as ended:
-                return Finished(int(ended.code or 0), out.getvalue(), err.getvalue())
-        raise AssertionError("main() always exits")
+        """As ``run``, in this process."""
+        return here(*arguments, environment=self.environment | environment, stdin=stdin)
 
     def settings(self) -> Settings:
         """The same settings, for the library in this process."""

@@ -1,4 +1,4 @@
-"""``orchestrator probe``, as its user runs it: a process, against servers on loopback."""
+"""``orchestrator probe``, as its user runs it, against servers on loopback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.devnet.simulator import Options, Simulator, SimulatorConfig
 from orchestrator.errors import SettingsError
 from orchestrator.platform import DEFAULT_COMPONENTS, PlatformClient, PlatformSettings
 from orchestrator.platform.probe import probe
-from tests.e2e.commands import COMMAND
+from tests.e2e.commands import here
 from tests.platform.conftest import OWNER
 from tests.platform.published_platform import PublishedPlatform
 
@@ -45,23 +45,10 @@ def as_variables(made):
 
 async def probed(environment, *arguments, command="probe"):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *command.split(),
-        *arguments,
-        env=kept | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), 60)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    done = await asyncio.to_thread(here, *command.split(), *arguments, environment=kept | environment)
     for secret in (environment["ORCHESTRATOR_API_SECRET"], "PRIVATE KEY", "token-1"):
-        assert not secret or secret not in out.decode() + err.decode()
-    return process.returncode, out.decode(), err.decode()
+        assert not secret or secret not in done.stdout + done.stderr
+    return done.code, done.stdout, done.stderr
 
 
 def lines_of(out):
