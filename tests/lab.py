@@ -608,6 +608,8 @@ class Lab:
         async def resolve():
             session = await self._session(account_id)
             decided = [e.OperatorResolved(decision=decision, reason="test", by="test")]
+            if decision == "accept":
+                decided.append(e.OperationEnded(outcome="done", code="accepted_by_operator", message="test"))
             if decision == "abandon":
                 decided.append(e.OperationEnded(outcome="failed", code="abandoned", message="test"))
             await session.record(*decided)

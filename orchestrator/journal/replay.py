@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from orchestrator.journal.schema import challenges, claims, metadata, signatures
-from orchestrator.journal.signatures import hash_of_rows
+from orchestrator.journal.signatures import digest_of_creation, hash_of_rows
 
 Row = dict[str, Any]
 
@@ -43,6 +43,10 @@ class Replay:
         match kind:
             case "creation_answered":
                 self.claims.setdefault(data["account_id"], {"account_id": data["account_id"], "stream": stream})
+                digest = digest_of_creation(data.get("challenge"))
+                if digest is not None:
+                    row = {"digest": digest, "account_id": data["account_id"], "purpose": "creation", "seq": seq}
+                    self.challenges.setdefault(digest, row)
             case "challenge_fetched":
                 row = {"digest": data["digest"], "account_id": stream, "purpose": data["purpose"], "seq": seq}
                 self.challenges.setdefault(data["digest"], row)

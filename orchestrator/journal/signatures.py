@@ -12,8 +12,9 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 
+from orchestrator.challenge.decode import Challenge
 from orchestrator.challenge.expectation import ChallengeHistory
-from orchestrator.errors import Disposition, JournalError, SettingsError
+from orchestrator.errors import Disposition, JournalError, MalformedAnswer, SettingsError
 from orchestrator.journal.rows import iso
 from orchestrator.journal.schema import challenges, claims, signatures
 from orchestrator.lifecycle import events as e
@@ -35,14 +36,31 @@ def keep(connection: sa.Connection, seq: int, stream: str, at: datetime, event: 
             mine = (signatures.c.digest == event.digest) & (signatures.c.account_id == stream)
             connection.execute(signatures.update().where(mine).values(live=False))
         case e.ChallengeFetched():
-            known = sa.select(challenges.c.digest).where(challenges.c.digest == event.digest)
-            if connection.execute(known).first() is None:  # the first one keeps it
-                row = {"digest": event.digest, "account_id": stream, "purpose": event.purpose, "seq": seq}
-                connection.execute(challenges.insert(), row)
+            _know(connection, seq, stream, event.digest, event.purpose)
         case e.CreationAnswered():
             connection.execute(claims.insert(), {"account_id": event.account_id, "stream": stream})
+            digest = digest_of_creation(event.challenge)
+            if digest is not None:
+                _know(connection, seq, event.account_id, digest, "creation")
         case _:
             pass
+
+
+def digest_of_creation(challenge: str | None) -> str | None:
+    """The digest of the challenge that came with an account's creation; None where there is none that can be read,
+    which is never signed."""
+    try:
+        return None if challenge is None else Challenge.parse(challenge).digest
+    except MalformedAnswer:
+        return None
+
+
+def _know(connection: sa.Connection, seq: int, account_id: str, digest: str, purpose: str) -> None:
+    """Notes whose challenge it is, and for what. The first one keeps it."""
+    known = sa.select(challenges.c.digest).where(challenges.c.digest == digest)
+    if connection.execute(known).first() is None:
+        row = {"digest": digest, "account_id": account_id, "purpose": purpose, "seq": seq}
+        connection.execute(challenges.insert(), row)
 
 
 def _intended(seq: int, stream: str, at: datetime, event: e.SigningIntended) -> dict[str, Any]:

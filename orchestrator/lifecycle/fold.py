@@ -178,8 +178,9 @@ def _start(state: AccountState, started: e.OperationStarted, at: datetime) -> Ac
     before = known.pop(kind, None)
     op = Operation(kind=kind, started_at=at, touched_at=at, by=started.by)
     if before is not None and before.ended is not None and before.ended.outcome == "done":
-        if before.signed is not None:
-            op = replace(op, signed=_unsubmitted(before.signed, ineffective=0))
+        if before.signed is not None:  # with what it signs, which is submitted beside it
+            signed = _unsubmitted(before.signed, ineffective=0)
+            op = replace(op, signed=signed, challenge=before.challenge, challenge_at=before.challenge_at)
         op = replace(op, intended=before.intended)
     elif before is not None:
         request = before.request

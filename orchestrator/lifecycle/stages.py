@@ -98,10 +98,10 @@ class StageContext:
         """A fresh challenge to sign; or one whose signature the platform may have, however old: asking for another
         would end it, so the signature is submitted again and the platform says what it has."""
         signed = self.op.signed
-        if signed is not None and (signed.sent or signed.accepted_at is not None):
-            return True
         if self.op.challenge is None or self.op.challenge_at is None:
             return False
+        if signed is not None and (signed.sent or signed.accepted_at is not None):
+            return True
         return self.parameters.is_young(self.op.challenge_at, self.now, self.parameters.challenge_life)
 
     @property

@@ -202,6 +202,9 @@ class PlatformClient(ProgrammeCalls):
 
 _OF_THE_CALLER = frozenset({"idempotency_mismatch", "clock_skew", "request_signature_refused"})
 """What is not about the signature that was submitted."""
+_SIGNATURE_CODES = frozenset({"invalid_signature", "signature_invalid", "signature_refused"})
+_OTHER_CONFLICTS = ("transition", "state", "closed", "mismatch", "exist", "active")
+"""Words of a 409 that is about the account or the customer."""
 
 
 def _why_not_signed(refusal: Refusal) -> PlatformRefused:
@@ -211,11 +214,14 @@ def _why_not_signed(refusal: Refusal) -> PlatformRefused:
     """
     if refusal.code in _OF_THE_CALLER or refusal.disposition is Disposition.RETRY:
         return refusal
-    if refusal.status == 409:
-        other = refusal.mentions("transition", "state", "closed", "expire", "mismatch")
-        return refusal if other else refusal.recoded("challenge_already_signed")
-    if refusal.status in (400, 403, 410, 422) and refusal.mentions("expire"):
+    if refusal.mentions("expire"):
         return refusal.recoded("challenge_expired", "a new challenge is fetched")
+    if refusal.status == 409:
+        if refusal.platform_code in _SIGNATURE_CODES:
+            return refusal.recoded("signature_refused", "a new challenge is fetched")
+        silent = not refusal.platform_code and not refusal.words
+        taken = refusal.mentions("already", "signed", "conflict") and not refusal.mentions(*_OTHER_CONFLICTS)
+        return refusal.recoded("challenge_already_signed") if silent or taken else refusal
     if refusal.status in (400, 403, 422) and refusal.mentions("signature"):
         return refusal.recoded("signature_refused", "a new challenge is fetched")
     if refusal.status == 400 and not refusal.mentions("signer", "ownerid", "chainid", "state"):

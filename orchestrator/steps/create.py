@@ -20,14 +20,12 @@ from orchestrator.models import AccountId, CustomerId
 from orchestrator.ports.journal import retry_on_conflict
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.session import Services, new_idempotency_key
-from orchestrator.steps.submit import says_nothing
+from orchestrator.steps.submit import UNDER_WAY, says_nothing
 
 _CLOCK_MARGIN = timedelta(minutes=5)
 """How far the platform's clock may be behind ours for its ``createdAt`` still to count as after our intent."""
 _PAUSES = tuple(timedelta(seconds=seconds) for seconds in (2, 10, 60, 300))
 """How long after an uncertain request the next is made at the earliest; after as many as this and one, none is."""
-_UNDER_WAY = timedelta(seconds=60)
-"""How long the platform may work on a request whose answer is lost: no other key is used before."""
 
 
 async def create_account(services: Services, customer: CustomerId, currency: str, reference: str) -> PlatformAccount:
@@ -112,10 +110,10 @@ async def _under_another_key(
     SIDE EFFECTS: as ``create_account``.
     """
     stream = creation_stream(reference)
-    if services.parameters.is_young(doubtful[0].at, services.clock(), _UNDER_WAY):
+    if services.parameters.is_young(doubtful[-1].at, services.clock(), UNDER_WAY):
         raise JournalError(
-            f"{stream}: the platform knows the key of the request of {doubtful[0].at:%Y-%m-%dT%H:%M:%SZ} with another "
-            f"payload; {_UNDER_WAY.total_seconds():.0f} s after that it is made again under another key",
+            f"{stream}: the platform knows the key of the request of {doubtful[-1].at:%Y-%m-%dT%H:%M:%SZ} with another "
+            f"payload; {UNDER_WAY.total_seconds():.0f} s after that it is made again under another key",
             code="creation_unsettled",
             disposition=Disposition.RETRY,
         )
@@ -247,13 +245,12 @@ async def _read_back(
         for account in await services.platform.customer_accounts(customer)
         if account.created_at >= since and account.currencies in ((currency,), ())
     ]
-    rivals = [
-        item.stream
-        for item in await services.journal.open_creations()
-        if item.stream != stream and _may_have_made(item, customer, currency, services)
-    ]
+    opened = await services.journal.open_creations()
     claimed = await services.journal.claimed_accounts()
     candidates = [account for account in found if account.id not in claimed]
+    # One that names no currency may be of a creation in any.
+    its = currency if all(account.currencies for account in candidates) else None
+    rivals = [item.stream for item in opened if item.stream != stream and _may_have_made(item, customer, its, services)]
     if candidates and rivals:
         raise JournalError(
             f"account {candidates[0].id} may be of {stream} or of {', '.join(rivals)}: those are to be settled first",
@@ -270,9 +267,12 @@ async def _read_back(
     return candidates[0] if candidates else None
 
 
-def _may_have_made(item: Recorded, customer: CustomerId, currency: str, services: Services) -> bool:
-    """Whether another reference's open creation may still learn, by its own key, that an account is its own."""
+def _may_have_made(item: Recorded, customer: CustomerId, currency: str | None, services: Services) -> bool:
+    """Whether another reference's open creation (None: in any currency) may still learn, by its own key, that an
+    account is its own."""
     intent = item.event
-    if not isinstance(intent, e.CreationIntended) or (intent.customer_id, intent.currency) != (customer, currency):
+    if not isinstance(intent, e.CreationIntended) or intent.customer_id != customer:
+        return False
+    if currency is not None and intent.currency != currency:
         return False
     return services.parameters.is_young(item.at, services.clock(), services.parameters.idempotency_key_life)

@@ -10,7 +10,7 @@ the first request (it may be in flight, or have had another body), so the same i
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -33,6 +33,8 @@ _OF_THE_CALLER: Final = frozenset({"clock_skew", "platform_login_refused", "requ
 """Refusals of the caller, whatever the request: nothing is learnt of the account."""
 
 _CONFLICTS: Final = (409, 422)
+UNDER_WAY: Final = timedelta(seconds=60)
+"""How long a request whose answer was lost may still be under way at the platform."""
 
 
 async def submit(session: AccountSession) -> Action | None:
@@ -82,7 +84,7 @@ async def submit(session: AccountSession) -> Action | None:
             elif refused.status in _CONFLICTS and used and refused.code not in _SIGNATURE_DEAD:
                 key = None
                 continue
-            elif refused.code in _SIGNATURE_DEAD:
+            elif refused.code in _SIGNATURE_DEAD or (not used and _outlived(session)):
                 await session.record(e.SubmissionRefused(digest=digest, code=refused.code, message=refused.message))
             else:
                 return Halt(refused.code, refused.message)
@@ -118,6 +120,7 @@ async def request(session: AccountSession) -> Action | None:
             if await _moved(session):
                 return None
             if refused.status in _CONFLICTS and used:
+                _wait_for_the_first(session, refused)
                 key = None
                 continue
             return await _refused(session, refused, asked_before=asked_before)
@@ -134,6 +137,9 @@ async def _refused(session: AccountSession, refused: PlatformRefused, *, asked_b
     closing = session.op.kind is OperationKind.CLOSE and refused.status in _CONFLICTS
     if closing and session.state.status in (AccountStatus.ACTIVE, AccountStatus.INACTIVE):
         accepted = e.RequestAccepted(operation=OperationKind.CLOSE)
+        if session.op.signed is not None and session.op.signed.sent:  # asking would end what it signs
+            await session.record(accepted)
+            return None
         waiting = await ask_for_challenge(session, accepted)
         if waiting is None:
             return None
@@ -141,6 +147,26 @@ async def _refused(session: AccountSession, refused: PlatformRefused, *, asked_b
             await session.record(accepted)
             return waiting
     return End("failed", refused.code, refused.message)
+
+
+def _wait_for_the_first(session: AccountSession, refused: PlatformRefused) -> None:
+    """Raises PlatformRefused (retry) while the first request under a refused key may still be under way."""
+    request = session.op.request
+    young = request is not None and session.services.parameters.is_young(request.at, session.now(), UNDER_WAY)
+    if young and refused.status == 409:
+        raise PlatformRefused(
+            f"{refused.message}; the first request may still be under way, it is made again under another key "
+            f"{UNDER_WAY.total_seconds():.0f} s after that",
+            status=409,
+            code=refused.code,
+            disposition=Disposition.RETRY,
+        ) from refused
+
+
+def _outlived(session: AccountSession) -> bool:
+    """Whether the live signature's challenge is dead by its age: no refusal of it will ever turn into an acceptance."""
+    at, parameters = session.op.challenge_at, session.services.parameters
+    return at is None or not parameters.is_young(at, session.now(), parameters.challenge_life)
 
 
 def says_nothing(refused: PlatformRefused) -> bool:

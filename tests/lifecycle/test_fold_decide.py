@@ -322,13 +322,13 @@ def test_operations_of_other_kinds_in_between_change_nothing_about_it():
     assert {op.kind for op in between.earlier} == {DEACTIVATE, CLOSE}
 
 
-def test_a_done_operation_leaves_only_its_live_signature_not_its_acceptance():
+def test_a_done_operation_leaves_its_live_signature_with_the_challenge_and_not_its_acceptance():
     op = state_of(*BEGUN, e.OperationEnded(outcome="done"), A).operation
-    assert (op.signed.digest, op.signed.accepted_at, op.signed.idempotency_key, op.challenge) == (
+    assert (op.signed.digest, op.signed.accepted_at, op.signed.idempotency_key, op.challenge.digest) == (
         digest(1),
         None,
         None,
-        None,
+        digest(1),
     )
 
 

@@ -288,6 +288,25 @@ def test_a_clock_set_back_does_not_make_a_dead_key_live(here):
     assert len(here.platform.accounts_) == 1
 
 
+def test_an_account_that_names_no_currency_may_be_of_a_reference_in_another(here):
+    here.faults.queue.append(("create_account", "unreachable"))
+    with pytest.raises(Exception, match="no connection"):
+        here.create("first")
+    here.pass_time(minutes=61)
+    here.faults.queue.append(("create_account", "lost"))
+    with pytest.raises(UncertainAnswer):
+        here.run(create_account(here.services, CUSTOMER, "USD", "second"))
+    read = here.platform.customer_accounts
+
+    async def without_currencies(customer):
+        return [replace(account, currencies=()) for account in await read(customer)]
+
+    here.platform.customer_accounts = without_currencies
+    with pytest.raises(JournalError) as raised:
+        here.create("first")
+    assert (raised.value.code, raised.value.disposition) == ("creation_unsettled", Disposition.RETRY)
+
+
 def test_an_account_that_may_be_of_another_reference_is_not_taken(here):
     """Two references of one customer: the first one's request never arrived, the second one's answer was lost."""
     here.faults.queue.append(("create_account", "unreachable"))

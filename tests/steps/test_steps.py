@@ -344,6 +344,7 @@ def test_a_transition_that_is_impossible_is_refused_with_the_account_as_it_was(h
 @pytest.mark.parametrize("kind", [DEACTIVATE, CLOSE])
 def test_a_conflict_of_a_repeat_that_had_no_effect_is_asked_under_a_new_key(here, lab, active, kind, status):
     killed_at(here, lab, active, "request", "killed_before", kind)
+    here.pass_time(minutes=2)
     call = {DEACTIVATE: "deactivate", CLOSE: "close"}[kind]
     keys = conflicting(here, call, (status, "idempotency_mismatch" if status == 422 else "invalid_transition"))
     assert here.settle(active) == End("done")
@@ -373,6 +374,46 @@ def test_a_closure_that_was_asked_for_elsewhere_is_signed(here, active):
     here.run(here.platform.close(active, key="console"))
     assert here.complete(active, CLOSE) == End("done")
     assert (here.account(active).deletes, here.account(active).asked) == (1, 1)
+
+
+def test_what_an_accepted_end_has_left_is_submitted_with_its_challenge(here, account):
+    """Nothing came of the signature; a person ended the operation, and asked for it again."""
+    taken_without_effect(here, 2)
+    here.start(account, ACTIVATE)
+    assert here.settle(account).code == "signature_without_effect"
+    here.resolve(account, "accept")
+    assert here.complete(account, ACTIVATE) == End("done")
+    assert len(signatures(here, account)) == 1, "the very same"
+
+
+def test_a_signature_that_no_refusal_names_dead_is_dead_with_its_challenge(here, lab, account):
+    """Its answer was lost; an hour later the platform knows nothing of such a challenge."""
+    killed_at(here, lab, account, "submit", "killed_before")
+    here.pass_time(minutes=61)
+    conflicting(here, "submit", (404, "account_not_found"))
+    assert here.settle(account) == End("done")
+    assert [one.code for one in here.events(account, e.SubmissionRefused)] == ["account_not_found"]
+    assert len(signatures(here, account)) == 2
+
+
+def test_while_the_first_request_may_be_under_way_no_other_is_made(here, lab, active):
+    killed_at(here, lab, active, "request", "killed_before", DEACTIVATE)
+    keys = conflicting(here, "deactivate", (409, "busy"), (409, "busy"))
+    for _ in range(2):
+        assert here.advance(active).trouble.code == "busy"
+    assert len(set(keys)) == 1
+    here.pass_time(seconds=61)
+    assert here.settle(active) == End("done")
+
+
+def test_a_closure_that_is_asked_for_again_ends_no_signature_that_was_sent(here, lab, active):
+    taken_without_effect(here, 2)
+    here.start(active, CLOSE)
+    assert here.settle(active).code == "signature_without_effect"
+    here.resolve(active, "accept")
+    asked = here.account(active).asked
+    assert here.complete(active, CLOSE) == End("done")
+    assert here.account(active).asked == asked
 
 
 def test_a_signature_that_the_platform_has_and_does_nothing_with_is_given_up(here, active):
