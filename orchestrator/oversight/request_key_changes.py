@@ -26,6 +26,8 @@ from orchestrator.request_signing.key_folder import RequestKeyFolder
 
 _TRIES: Final = 4
 """Of one request whose answer was lost."""
+_AUTHENTICATION: Final = ("request_signature_refused", "platform_unauthorized", "clock_skew")
+"""Refusals of a request's signature or token: they say nothing about the key that the request names."""
 Result = TypeVar("Result")
 
 
@@ -35,9 +37,9 @@ class SigningKeyCalls(Protocol):
     @property
     def own_signing_key_id(self) -> str: ...
 
-    async def upload_signing_key(self, key_id: str, public_key_pem: str, *, key: str) -> str: ...
+    async def upload_signing_key(self, key_id: str, public_key_pem: str, *, key: str, signed: bool = True) -> str: ...
 
-    async def remove_signing_key(self, key_id: str, *, key: str) -> None: ...
+    async def remove_signing_key(self, key_id: str, *, key: str, signed: bool = True) -> None: ...
 
     async def accepts_signing_key(self, key: RequestKey | None) -> bool: ...
 
@@ -175,14 +177,28 @@ class RequestKeyChanges:
     async def _remove(self, key_id: str | None, name: str | None) -> None:
         """Removes a key at the platform. ``name``: of the managed key, None for the settings' own.
 
-        A refusal may mean that the key is not there: it is the key's end if its signatures are refused, too.
+        A refusal is tried again unsigned: the token is enough. Then it may mean that the key is not there: see
+        ``_is_gone``. A refused token or signature says nothing about the key.
         """
         if key_id is None:
             return  # an upload of an earlier release, that never came to its end
+        # The id of a managed key is used once, so after the death of a process the same request has the same answer.
+        same = _same_request(key_id, "remove") if name is not None else None
         try:
-            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key))
+            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key), same)
         except PlatformRefused as refusal:
             if refusal.disposition is Disposition.RETRY:
+                raise
+            if refusal.status != 404:
+                await self._remove_unsigned(key_id, name)
+
+    async def _remove_unsigned(self, key_id: str, name: str | None) -> None:
+        try:
+            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=False))
+        except PlatformRefused as refusal:
+            if refusal.status == 404:
+                return
+            if refusal.disposition is Disposition.RETRY or refusal.status == 401 or refusal.code in _AUTHENTICATION:
                 raise
             if name is None and self._platform.own_signing_key_id != key_id:
                 refusal.fix = (
@@ -190,14 +206,37 @@ class RequestKeyChanges:
                     f"ORCHESTRATOR_SIGNING_KEY_ID to it for this one command, and run it again."
                 )
                 raise
-            opened = await asyncio.to_thread(self._folder.open, name) if name is not None else None
-            if await self._platform.accepts_signing_key(opened):
+            if not await self._is_gone(key_id, name):
+                refusal.fix = (
+                    f"Key {key_id} counts as active until the platform says that it removed it, or refuses its "
+                    f"signatures while it takes another key's. If this is the only key, upload another one."
+                )
                 raise
 
+    async def _is_gone(self, key_id: str, name: str | None) -> bool:
+        """Whether this key's signatures are refused, before and after those of another key are taken: so for no reason
+        that would hold for any key."""
+        try:
+            opened = await asyncio.to_thread(self._folder.open, name, key_id) if name is not None else None
+            if await self._platform.accepts_signing_key(opened) or not await self._takes_another(key_id):
+                return False
+        except KeyUnavailable:
+            return False
+        return not await self._platform.accepts_signing_key(opened)
+
+    async def _takes_another(self, key_id: str) -> bool:
+        """Whether the platform takes the signatures of a key other than this one: the settings' own, or the current."""
+        if self._platform.own_signing_key_id not in ("", key_id) and await self._platform.accepts_signing_key(None):
+            return True
+        current = await asyncio.to_thread(self._folder.in_use)
+        if current is None or current.key_id == key_id:
+            return False
+        return await self._platform.accepts_signing_key(await asyncio.to_thread(self._folder.open, current.name))
+
     @staticmethod
-    async def _certainly(call: Callable[[str], Awaitable[Result]]) -> Result:
+    async def _certainly(call: Callable[[str], Awaitable[Result]], key: str | None = None) -> Result:
         """Makes a call, with an idempotency key, and repeats it where its answer was lost."""
-        key = str(uuid.uuid4())
+        key = key or str(uuid.uuid4())
         for attempt in range(1, _TRIES):
             try:
                 return await call(key)
@@ -238,3 +277,8 @@ class RequestKeyChanges:
 
 def _content(action: str, file: RequestKeyFile) -> Mapping[str, str | None]:
     return {"action": action, "requestKey": file.name, "fingerprint": file.fingerprint}
+
+
+def _same_request(key_id: str, action: str) -> str:
+    """The idempotency key of what is done once with a key, in every process."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key_id} {action}"))

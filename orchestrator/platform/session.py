@@ -112,14 +112,15 @@ class Session:
         permit: Permit = nullcontext,
         items: Callable[[Answer], ItemReader] | None = None,
         own_conflict: bool = False,
+        signed: bool = True,
     ) -> Answer:
         """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
-        ``items``, ``own_conflict``: see ``Call``.
+        ``items``, ``own_conflict``, ``signed``: see ``Call``.
 
         Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer, and what
         ``permit`` raises.
         """
-        call = replace(self.describe(method, segments), items=items, own_conflict=own_conflict)
+        call = replace(self.describe(method, segments), items=items, own_conflict=own_conflict, signed=signed)
         if call.modifying == (key is None):
             raise AssertionError(f"{call}: a modifying call needs an idempotency key, a read must have none")
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "offblocks-orchestrator"}
@@ -212,7 +213,7 @@ class Session:
                 token, renewed = await self.tokens.token(refused=token), True
             elif not dated_again and self.platform_clock.learned_again(answer, followed):
                 dated_again = True
-            elif attempt > _KEY_CHANGES or not await self.signing_key.replace_refused(signer):
+            elif not call.signed or attempt > _KEY_CHANGES or not await self.signing_key.replace_refused(signer):
                 break
         return answer
 
@@ -221,7 +222,8 @@ class Session:
     ) -> tuple[Answer, RequestSigner | None, timedelta]:
         """The answer, what the request was signed with, and the offset that its signature was dated by."""
         complete = headers | {"Authorization": f"Bearer {token}"}
-        signer = await self.signing_key.signer(needed=not call.path.startswith(f"{self._path}/auth/"))
+        needed = not call.path.startswith(f"{self._path}/auth/")
+        signer = await self.signing_key.signer(needed=needed) if call.signed else None
         async with permit():
             followed = self.platform_clock.followed
             if signer is not None:

@@ -365,7 +365,7 @@ async def test_a_key_that_the_settings_never_had_at_the_platform_is_no_obstacle(
 
 
 async def test_a_key_that_is_not_removed_goes_on_signing(managed):
-    managed.simulator.fault("status", count=1, status=403, method="DELETE", path="/auth/signing")
+    managed.simulator.fault("status", count=2, status=403, method="DELETE", path="/auth/signing")
     async with managed.client() as client:
         changes = managed.changes(client)
         with pytest.raises(PlatformRefused):
@@ -411,8 +411,59 @@ async def test_a_revocation_whose_process_died_is_gone_on_with(managed):
     async with managed.client() as client:
         assert await client.webhooks() == [], "until it is done the key serves"
         await client.remove_signing_key(file.key_id, key=str(uuid.uuid4()))
+        changes = managed.changes(client)
+        with pytest.raises(PlatformRefused) as caught:
+            await changes.revoke("first")
+        assert "upload another one" in caught.value.fix
+        assert managed.files().get("first").state == "revoking", "no other key shows that the platform takes any"
+        managed.files().create("second")
+        await changes.upload("second")
+    assert managed.files().get("first").state == "revoked"
+    assert ("revoked", "first", file.key_id) in managed.events
+
+
+@pytest.mark.parametrize("refusal", [{"status": 400}, {"status": 401}, {"status": 401, "code": "signature_wrong"}])
+@pytest.mark.parametrize("change", ["revoke", "rotate"])
+async def test_a_key_is_not_declared_gone_for_refusals_that_have_other_reasons(managed, refusal, change):
+    """The removal is refused, and so is every signed read: the key can be active, and a thief may have it."""
+    first = managed.files().get("first")
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        managed.simulator.fault("status", count=9, method="DELETE", path="/auth/signing", **refusal)
+        if change == "rotate":
+            with pytest.raises(PlatformRefused):
+                await changes.rotate()
+        managed.simulator.fault("status", count=9, status=401, method="GET", path="/webhooks", code="signature_wrong")
+        with pytest.raises(PlatformRefused):
+            await changes.revoke("first", emergency=True)
+        assert managed.files().get("first").state == "revoking"
+        assert first.key_id in managed.active()
+        managed.simulator.clear_faults()
+        assert (await changes.revoke("first")).locked is None
+        assert first.key_id not in managed.active()
+
+
+async def test_one_refused_read_is_not_the_end_of_a_key(managed):
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        managed.simulator.fault("status", count=4, status=400, method="DELETE", path="/auth/signing")
+        with pytest.raises(PlatformRefused):
+            await changes.rotate()
+        managed.simulator.fault("status", count=1, status=401, method="GET", path="/webhooks", code="signature_wrong")
+        with pytest.raises(PlatformRefused):
+            await changes.rotate()
+        assert managed.files().get("first").state == "revoking"
+        await changes.rotate()
+    assert managed.active() == [managed.files().in_use().key_id]
+
+
+async def test_a_removal_whose_signature_is_refused_is_repeated_unsigned(managed):
+    managed.simulator.fault(
+        "status", count=1, status=401, method="DELETE", path="/auth/signing", code="signature_wrong"
+    )
+    async with managed.client() as client:
         assert (await managed.changes(client).revoke("first")).state == "revoked"
-    assert managed.events == [("revoked", "first", file.key_id)]
+    assert managed.active() == []
 
 
 async def test_what_the_journal_could_not_take_is_recorded_by_the_next_command(managed):
