@@ -120,7 +120,7 @@ class RequestKeyChanges:
                 approvals = () if emergency else await self._journal.approvals_for(_content("revoke", file))
                 await asyncio.to_thread(self._folder.intend_revocation, name, approvals)
             if file.state is State.UPLOADING:
-                await self._remove(file.key_id, name)
+                await self._remove(await self._uploaded_id(file), name)
             if file.state in (State.CURRENT, State.REVOKING):
                 await self._remove(file.key_id, name)
                 await self._end_replaced(name)
@@ -145,8 +145,7 @@ class RequestKeyChanges:
             own = self._platform.own_signing_key_id
             file = await asyncio.to_thread(self._folder.intend_upload, name, approvals, replaces=own)
             await self.record()
-            key_id, pem = file.key_id or "", file.public_key
-            key_id = await self._certainly(lambda key: self._platform.upload_signing_key(key_id, pem, key=key))
+            key_id = await self._put(file)
             opened = await asyncio.to_thread(self._folder.open, name, key_id)
             if not await self._platform.accepts_signing_key(opened):
                 raise KeyUnavailable(
@@ -163,6 +162,29 @@ class RequestKeyChanges:
                 code="request_key_state",
             )
         await self._end_replaced(name)
+
+    async def _put(self, file: RequestKeyFile) -> str:
+        """What the platform calls the key, which it has from here on. A repeat is the same request, so that a platform
+        that chooses the id answers with the same one; once that is known nothing is sent."""
+        if file.answered is not None:
+            return file.answered
+        key_id, pem = file.key_id or "", file.public_key
+        same = _same_request(key_id, "upload")
+        answered = await self._certainly(lambda key: self._platform.upload_signing_key(key_id, pem, key=key), same)
+        if answered != key_id:
+            await asyncio.to_thread(self._folder.note_answer, file.name, answered)
+        return answered
+
+    async def _uploaded_id(self, file: RequestKeyFile) -> str | None:
+        """What the platform calls a key whose upload has begun: only the upload's answer says it."""
+        if file.key_id is None:
+            return None
+        try:
+            return await self._put(file)
+        except PlatformRefused as refusal:
+            if refusal.disposition is Disposition.RETRY or _of_authentication(refusal):
+                raise
+            return file.key_id
 
     async def _end_replaced(self, name: str) -> None:
         """Removes what this key has replaced: managed keys, and the settings' own."""
@@ -198,7 +220,7 @@ class RequestKeyChanges:
         except PlatformRefused as refusal:
             if refusal.status == 404:
                 return
-            if refusal.disposition is Disposition.RETRY or refusal.status == 401 or refusal.code in _AUTHENTICATION:
+            if refusal.disposition is Disposition.RETRY or _of_authentication(refusal):
                 raise
             if name is None and self._platform.own_signing_key_id != key_id:
                 refusal.fix = (
@@ -277,6 +299,10 @@ class RequestKeyChanges:
 
 def _content(action: str, file: RequestKeyFile) -> Mapping[str, str | None]:
     return {"action": action, "requestKey": file.name, "fingerprint": file.fingerprint}
+
+
+def _of_authentication(refusal: PlatformRefused) -> bool:
+    return refusal.status == 401 or refusal.code in _AUTHENTICATION
 
 
 def _same_request(key_id: str, action: str) -> str:

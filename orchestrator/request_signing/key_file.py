@@ -80,6 +80,8 @@ class RequestKeyFile:
     changed_at: str
     key_id: str | None = None
     """What the platform calls it, or will: chosen here. None in files of earlier releases before their upload."""
+    answered: str | None = None
+    """What the platform has called it in its answer to the upload, where that is another id; until it is in use."""
     replaces: str | None = None
     """The id of the settings' own key, which is to be removed at the platform once this key is in use."""
     unrecorded: tuple[Action, ...] = ()
@@ -101,6 +103,7 @@ class RequestKeyFile:
             "createdAt": self.created_at,
             "changedAt": self.changed_at,
             "keyId": self.key_id,
+            "answered": self.answered,
             "replaces": self.replaces,
             "unrecorded": list(self.unrecorded),
             "approvals": list(self.approvals),
@@ -213,6 +216,7 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
         created_at=document["createdAt"],
         changed_at=document["changedAt"],
         key_id=_key_id(document, "keyId", where),
+        answered=_key_id(document, "answered", where),  # none in the files of earlier releases
         replaces=_key_id(document, "replaces", where),
         unrecorded=tuple(unrecorded),
         approvals=tuple(approvals),

@@ -179,6 +179,11 @@ class RequestKeyFolder:
                 approvals=file.approvals or approvals,
             )
 
+    def note_answer(self, name: str, key_id: str) -> RequestKeyFile:
+        """The platform has answered the upload with this id of its own."""
+        with self._writing(name, State.UPLOADING) as file:
+            return self._replace(file, answered=key_id)
+
     def switch(self, name: str, key_id: str, action: Action) -> RequestKeyFile:
         """From now on this key signs, in every process. Of two current keys the one with the higher generation counts,
         so there is no moment without one."""
@@ -188,6 +193,7 @@ class RequestKeyFolder:
                 file,
                 state=State.CURRENT,
                 key_id=key_id,
+                answered=None,
                 generation=1 + max(other.generation for other in found),
                 unrecorded=(*file.unrecorded, action),
             )
@@ -210,7 +216,14 @@ class RequestKeyFolder:
                 self._opened.pop(file.fingerprint, None)
             if file.state is State.CURRENT:
                 return self._replace(file, state=State.RETIRED, locked=None)
-            return self._replace(file, state=State.REVOKED, locked=None, unrecorded=(*file.unrecorded, "revoked"))
+            return self._replace(
+                file,
+                state=State.REVOKED,
+                key_id=file.answered or file.key_id,
+                answered=None,
+                locked=None,
+                unrecorded=(*file.unrecorded, "revoked"),
+            )
 
     def drop_recorded_change(self, name: str) -> RequestKeyFile:
         """Removes the oldest entry of ``unrecorded``: it is in the journal now."""

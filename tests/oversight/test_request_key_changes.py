@@ -319,6 +319,35 @@ class TestWhereThePlatformAnswersWithAnId:
         (created, told) = managed.events
         assert (created[2] != rotated.key_id, told) == (True, ("rotated", "first-2", rotated.key_id))
 
+    @pytest.mark.parametrize("died", ["before its answer was kept", "before the proof"])
+    @pytest.mark.parametrize("command", ["revoke", "rotate"])
+    async def test_its_id_outlives_the_process(self, managed, monkeypatch, died, command):
+        class Died(Exception):
+            pass
+
+        async def dies(*_arguments):
+            raise Died
+
+        first = managed.files().get("first")
+        async with managed.client() as client, managed.client() as other:
+            files = managed.files()
+            if died == "before the proof":
+                monkeypatch.setattr(client, "accepts_signing_key", dies)
+            else:
+                monkeypatch.setattr(files, "note_answer", lambda *_arguments: asyncio.run(dies()))
+            with pytest.raises(Died):
+                await managed.changes(client, files).rotate()
+            (left,) = set(managed.active()) - {first.key_id}
+            assert managed.files().get("first-2").key_id != left
+            changes = managed.changes(other)
+            if command == "revoke":
+                ended = await changes.revoke("first-2")
+                assert (str(ended.state), ended.key_id) == ("revoked", left)
+                assert managed.active() == [first.key_id]
+            else:
+                assert (await changes.rotate()).key_id == left
+                assert managed.active() == [left]
+
 
 async def test_a_key_whose_signatures_are_not_taken_replaces_nothing(managed):
     before = managed.files().get("first")
