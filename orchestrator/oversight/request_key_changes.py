@@ -88,7 +88,7 @@ class RequestKeyChanges:
             new = name or unfinished
             if new is None:
                 new = await asyncio.to_thread(self._next_name)
-            file = next((one for one in await asyncio.to_thread(self._folder.list) if one.name == new), None)
+            file = next((one for one in await asyncio.to_thread(self._folder.readable) if one.name == new), None)
             approvals: tuple[str, ...] = ()
             if file is None or file.state is State.CREATED:  # before the first step of a rotation, or after it
                 before = await asyncio.to_thread(self._folder.in_use)
@@ -108,22 +108,24 @@ class RequestKeyChanges:
     async def revoke(self, name: str, *, emergency: bool = False) -> RequestKeyFile:
         """Removes the key at the platform if it may be there, and its private half here. Does nothing if both are gone.
 
-        No approval is needed for a key that was never in use, nor in an ``emergency``.
+        No approval is needed for a key that was never in use, nor in an ``emergency``: in that no key is opened either,
+        so a refused removal raises, and a repeat without ``emergency`` finds out what it means.
 
         SIDE EFFECTS: ``DELETE /auth/signing``. After the current key's end the platform refuses every request until
         another one is uploaded. Raises as ``upload``.
         """
         async with self._changing():
-            file = await asyncio.to_thread(self._folder.get, name)
+            file, opens = await asyncio.to_thread(self._folder.get, name), not emergency
             if file.state is State.CURRENT:
-                await asyncio.to_thread(self._folder.open, name)  # a wrong password must show before anything is sent
+                if not emergency:  # a wrong password must show before anything is sent
+                    await asyncio.to_thread(self._folder.open, name)
                 approvals = () if emergency else await self._journal.approvals_for(_content("revoke", file))
                 await asyncio.to_thread(self._folder.intend_revocation, name, approvals)
             if file.state is State.UPLOADING:
-                await self._remove(await self._uploaded_id(file), name)
+                await self._remove(await self._uploaded_id(file, opens=opens), name, opens=opens)
             if file.state in (State.CURRENT, State.REVOKING):
-                await self._remove(file.key_id, name)
-                await self._end_replaced(name)
+                await self._remove(file.key_id, name, opens=opens)
+                await self._end_replaced(name, opens=opens)
             if file.state not in (State.RETIRED, State.REVOKED):
                 await asyncio.to_thread(self._folder.end, name)
         return await asyncio.to_thread(self._folder.get, name)
@@ -153,7 +155,8 @@ class RequestKeyChanges:
                     f"{key_id}: nothing else has changed",
                     code="request_key_refused",
                 )
-            in_use = await asyncio.to_thread(self._folder.in_use)
+            files = await asyncio.to_thread(self._folder.readable)
+            in_use = any(file.state in (State.CURRENT, State.REVOKING) for file in files)
             await asyncio.to_thread(self._folder.switch, name, key_id, "rotated" if in_use else "uploaded")
             self._platform.use_signing_key(opened)
         elif file.state is not State.CURRENT:
@@ -163,41 +166,49 @@ class RequestKeyChanges:
             )
         await self._end_replaced(name)
 
-    async def _put(self, file: RequestKeyFile) -> str:
+    async def _put(self, file: RequestKeyFile, *, signed: bool = True) -> str:
         """What the platform calls the key, which it has from here on. A repeat is the same request, so that a platform
         that chooses the id answers with the same one; once that is known nothing is sent."""
         if file.answered is not None:
             return file.answered
         key_id, pem = file.key_id or "", file.public_key
         same = _same_request(key_id, "upload")
-        answered = await self._certainly(lambda key: self._platform.upload_signing_key(key_id, pem, key=key), same)
+        try:
+            answered = await self._certainly(
+                lambda key: self._platform.upload_signing_key(key_id, pem, key=key, signed=signed), same
+            )
+        except PlatformRefused as refusal:
+            if not signed or not _of_authentication(refusal):
+                raise
+            return await self._put(file, signed=False)  # the token is enough
         if answered != key_id:
             await asyncio.to_thread(self._folder.note_answer, file.name, answered)
         return answered
 
-    async def _uploaded_id(self, file: RequestKeyFile) -> str | None:
+    async def _uploaded_id(self, file: RequestKeyFile, *, opens: bool = True) -> str | None:
         """What the platform calls a key whose upload has begun: only the upload's answer says it."""
         if file.key_id is None:
             return None
         try:
-            return await self._put(file)
+            return await self._put(file, signed=opens)
         except PlatformRefused as refusal:
             if refusal.disposition is Disposition.RETRY or _of_authentication(refusal):
                 raise
             return file.key_id
 
-    async def _end_replaced(self, name: str) -> None:
+    async def _end_replaced(self, name: str, *, opens: bool = True) -> None:
         """Removes what this key has replaced: managed keys, and the settings' own."""
-        for file in await asyncio.to_thread(self._folder.list):
+        for file in await asyncio.to_thread(self._folder.readable):
             if file.replaces is not None and file.state in (State.CURRENT, State.REVOKING):
-                await self._remove(file.replaces, None)
+                await self._remove(file.replaces, None, opens=opens)
                 await asyncio.to_thread(self._folder.forget_replaced, file.name)
             if file.state is State.REVOKING and file.name != name:
-                await self._remove(file.key_id, file.name)
+                await self._remove(file.key_id, file.name, opens=opens)
                 await asyncio.to_thread(self._folder.end, file.name)
 
-    async def _remove(self, key_id: str | None, name: str | None) -> None:
-        """Removes a key at the platform. ``name``: of the managed key, None for the settings' own.
+    async def _remove(self, key_id: str | None, name: str | None, *, opens: bool = True) -> None:
+        """Removes a key at the platform. ``name``: of the managed key, None for the settings' own. ``opens``: whether
+        keys may be opened for it.
 
         A refusal is tried again unsigned: the token is enough. Then it may mean that the key is not there: see
         ``_is_gone``. A refused token or signature says nothing about the key.
@@ -207,14 +218,14 @@ class RequestKeyChanges:
         # The id of a managed key is used once, so after the death of a process the same request has the same answer.
         same = _same_request(key_id, "remove") if name is not None else None
         try:
-            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key), same)
+            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=opens), same)
         except PlatformRefused as refusal:
             if refusal.disposition is Disposition.RETRY:
                 raise
             if refusal.status != 404:
-                await self._remove_unsigned(key_id, name)
+                await self._remove_unsigned(key_id, name, opens=opens)
 
-    async def _remove_unsigned(self, key_id: str, name: str | None) -> None:
+    async def _remove_unsigned(self, key_id: str, name: str | None, *, opens: bool) -> None:
         try:
             await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=False))
         except PlatformRefused as refusal:
@@ -228,10 +239,11 @@ class RequestKeyChanges:
                     f"ORCHESTRATOR_SIGNING_KEY_ID to it for this one command, and run it again."
                 )
                 raise
-            if not await self._is_gone(key_id, name):
+            if not opens or not await self._is_gone(key_id, name):
                 refusal.fix = (
                     f"Key {key_id} counts as active until the platform says that it removed it, or refuses its "
-                    f"signatures while it takes another key's. If this is the only key, upload another one."
+                    f"signatures while it takes another key's (never asked with --emergency). If this is the only key, "
+                    f"upload another one."
                 )
                 raise
 
@@ -291,7 +303,8 @@ class RequestKeyChanges:
     def _next_name(self) -> str:
         """``NAME-2``, ``NAME-3``, …, from the key in use: the first that is free, or was created and not uploaded."""
         current = self._folder.in_use()
-        taken = {file.name for file in self._folder.list() if file.state is not State.CREATED}
+        created = {file.name for file in self._folder.readable() if file.state is State.CREATED}
+        taken = {path.stem for path in self._folder.path.glob("*.json")} - created
         stem, _, last = (current.name if current else "request").rpartition("-")
         stem = stem if stem and last.isdigit() else (current.name if current else "request")
         return next(name for number in range(2, 10_000) if (name := f"{stem[:58]}-{number}") not in taken)

@@ -204,6 +204,7 @@ class Session:
         """One request with a token and a signature; after a refusal of either again, with another token or by another
         time of the platform's (once each), or with another key."""
         token, renewed, dated_again = await self.tokens.token(), False, False
+        keys, needed = self.signing_key, self._needs_signature(call)
         for attempt in itertools.count(1):
             answer, signer, followed = await self._signed(call, url, headers, content, permit, token)
             signature = answer.status in (400, 401) and about_signature(refusal_of(answer, call, self.scrub))
@@ -213,7 +214,7 @@ class Session:
                 token, renewed = await self.tokens.token(refused=token), True
             elif not dated_again and self.platform_clock.learned_again(answer, followed):
                 dated_again = True
-            elif not call.signed or attempt > _KEY_CHANGES or not await self.signing_key.replace_refused(signer):
+            elif not call.signed or attempt > _KEY_CHANGES or not await keys.replace_refused(signer, needed=needed):
                 break
         return answer
 
@@ -222,8 +223,7 @@ class Session:
     ) -> tuple[Answer, RequestSigner | None, timedelta]:
         """The answer, what the request was signed with, and the offset that its signature was dated by."""
         complete = headers | {"Authorization": f"Bearer {token}"}
-        needed = not call.path.startswith(f"{self._path}/auth/")
-        signer = await self.signing_key.signer(needed=needed) if call.signed else None
+        signer = await self.signing_key.signer(needed=self._needs_signature(call)) if call.signed else None
         async with permit():
             followed = self.platform_clock.followed
             if signer is not None:
@@ -236,6 +236,9 @@ class Session:
                 raise
         self.platform_clock.note(answer)
         return answer, signer, followed
+
+    def _needs_signature(self, call: Call) -> bool:
+        return not call.path.startswith(f"{self._path}/auth/")
 
     # --- login -----------------------------------------------------------------------------------------------------
 

@@ -88,6 +88,14 @@ class RequestKeyFolder:
         found, unreadable = self._scan()
         if unreadable:
             raise unreadable[0]
+        return self._shown(found)
+
+    def readable(self) -> tuple[RequestKeyFile, ...]:
+        """As ``list``, without files that cannot be read: they must not stop the change of another key."""
+        return self._shown(self._scan()[0])
+
+    @staticmethod
+    def _shown(found: tuple[RequestKeyFile, ...]) -> tuple[RequestKeyFile, ...]:
         newest = _newest(found)
         return tuple(
             replace(file, state=State.REVOKING) if file.state is State.CURRENT and file is not newest else file
@@ -96,10 +104,12 @@ class RequestKeyFolder:
 
     def get(self, name: str) -> RequestKeyFile:
         """The key with this name. Raises KeyUnavailable ``key_not_found``, SettingsError ``key_name``."""
-        self._path_of(name)
-        for file in self.list():
+        path = self._path_of(name)
+        for file in self.readable():
             if file.name == name:
                 return file
+        if os.path.lexists(path):
+            return self._load(path)  # says why it cannot be read
         raise KeyUnavailable(
             f"no request-signing key {name!r} in {self.path}",
             code="key_not_found",
@@ -117,7 +127,7 @@ class RequestKeyFolder:
     def unfinished(self) -> str | None:
         """The name of a key whose upload was begun and is not complete: it is not in use yet, or what it has replaced
         is still there, or the journal has not heard of it."""
-        found = self.list()
+        found = self.readable()
         for file in found:
             replaced = any(other.state is State.REVOKING for other in found) or file.replaces is not None
             unrecorded = "uploaded" in file.unrecorded or "rotated" in file.unrecorded
@@ -188,13 +198,13 @@ class RequestKeyFolder:
         """From now on this key signs, in every process. Of two current keys the one with the higher generation counts,
         so there is no moment without one."""
         with self._writing(name, State.UPLOADING) as file:
-            found, _ = self._scan()
+            found, unreadable = self._scan()
             return self._replace(
                 file,
                 state=State.CURRENT,
                 key_id=key_id,
                 answered=None,
-                generation=1 + max(other.generation for other in found),
+                generation=1 + max(other.generation for other in found) + len(unreadable),
                 unrecorded=(*file.unrecorded, action),
             )
 

@@ -622,3 +622,68 @@ async def test_nothing_is_begun_where_it_is_not_allowed(managed):
         ("rotate", "first", first.fingerprint),
         ("revoke", "first", first.fingerprint),
     ]
+
+
+async def test_an_upload_whose_signature_is_refused_is_repeated_unsigned(managed):
+    managed.simulator.fault("status", count=1, status=401, method="PUT", path="/auth/signing", code="signature_wrong")
+    async with managed.client() as client:
+        assert [(await managed.changes(client).rotate()).key_id] == managed.active()
+
+
+class NoPassword:
+    """Nobody knows it any more."""
+
+    def password(self, what, *, confirm=False):
+        raise KeyUnavailable(f"{what}: no password", code="password_missing")
+
+
+async def test_a_stolen_key_ends_without_its_password(managed):
+    lost = RequestKeyFolder(managed.folder, NoPassword(), work_factor=LIGHT)
+    async with managed.client(lost) as client:
+        assert (await managed.changes(client, lost).revoke("first", emergency=True)).state == "revoked"
+    assert managed.active() == []
+
+
+async def test_a_key_is_uploaded_though_the_current_one_cannot_be_opened(managed):
+    class NewPassword(FixedPassword):
+        def password(self, what, *, confirm=False):
+            if "first" in what:
+                raise KeyUnavailable(f"{what}: no password", code="wrong_password")
+            return super().password(what, confirm=confirm)
+
+    files = RequestKeyFolder(managed.folder, NewPassword(Secret("a new one")), work_factor=LIGHT)
+    files.create("second")
+    async with managed.client(files) as client:
+        second = await managed.changes(client, files).upload("second")
+        assert await client.webhooks() == []
+    assert managed.active() == [second.key_id]
+    assert files.get("first").state == "retired"
+
+
+async def test_an_unreadable_file_of_another_key_stops_no_change(managed):
+    files = managed.files()
+    for name in ("spare", "first-2"):
+        files.create(name)
+    (files.path / "first-2.json").write_text("{")
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        assert (await changes.rotate()).name == "first-3"
+        await changes.upload("spare")
+        assert (await changes.revoke("spare")).state == "revoked"
+        with pytest.raises(KeyUnavailable) as caught:
+            await changes.revoke("first-2")
+        assert caught.value.code == "keystore_unreadable"
+    assert managed.active() == []
+
+
+async def test_a_key_is_uploaded_though_the_current_file_is_unreadable(managed):
+    files = managed.files()
+    first = (files.path / "first.json").read_text()
+    files.create("second")
+    (files.path / "first.json").write_text("{")
+    async with managed.client() as client:
+        await managed.changes(client).upload("second")
+        (files.path / "first.json").write_text(first)
+        assert [str(file.state) for file in files.list()] == ["revoking", "current"], "it is still there"
+        assert (await managed.changes(client).upload("second")).generation == 2
+    assert managed.active() == [files.get("second").key_id]
