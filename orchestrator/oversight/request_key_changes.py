@@ -121,10 +121,9 @@ class RequestKeyChanges:
                     await asyncio.to_thread(self._folder.open, name)
                 approvals = () if emergency else await self._journal.approvals_for(_content("revoke", file))
                 await asyncio.to_thread(self._folder.intend_revocation, name, approvals)
-            if file.state is State.UPLOADING:
-                await self._remove(await self._uploaded_id(file, opens=opens), name, opens=opens)
+            if file.state not in (State.CREATED, State.RETIRED, State.REVOKED):
+                await self._remove(await self._id_of(file, opens=opens), name, opens=opens)
             if file.state in (State.CURRENT, State.REVOKING):
-                await self._remove(file.key_id, name, opens=opens)
                 await self._end_replaced(name, opens=opens)
             if file.state not in (State.RETIRED, State.REVOKED):
                 await asyncio.to_thread(self._folder.end, name)
@@ -185,10 +184,10 @@ class RequestKeyChanges:
             await asyncio.to_thread(self._folder.note_answer, file.name, answered)
         return answered
 
-    async def _uploaded_id(self, file: RequestKeyFile, *, opens: bool = True) -> str | None:
-        """What the platform calls a key whose upload has begun: only the upload's answer says it."""
-        if file.key_id is None:
-            return None
+    async def _id_of(self, file: RequestKeyFile, *, opens: bool) -> str | None:
+        """What the platform calls a key. Where its upload has not come to an end, only the upload's answer says it."""
+        if file.key_id is None or file.generation > 0:
+            return file.key_id
         try:
             return await self._put(file, signed=opens)
         except PlatformRefused as refusal:
@@ -197,13 +196,13 @@ class RequestKeyChanges:
             return file.key_id
 
     async def _end_replaced(self, name: str, *, opens: bool = True) -> None:
-        """Removes what this key has replaced: managed keys, and the settings' own."""
+        """Removes what this key has replaced: managed keys, uploads that were left, and the settings' own key."""
         for file in await asyncio.to_thread(self._folder.readable):
-            if file.replaces is not None and file.state in (State.CURRENT, State.REVOKING):
+            if file.replaces is not None and file.generation > 0 and file.state in (State.CURRENT, State.REVOKING):
                 await self._remove(file.replaces, None, opens=opens)
                 await asyncio.to_thread(self._folder.forget_replaced, file.name)
             if file.state is State.REVOKING and file.name != name:
-                await self._remove(file.key_id, file.name, opens=opens)
+                await self._remove(await self._id_of(file, opens=opens), file.name, opens=opens)
                 await asyncio.to_thread(self._folder.end, file.name)
 
     async def _remove(self, key_id: str | None, name: str | None, *, opens: bool = True) -> None:

@@ -81,7 +81,8 @@ class RequestKeyFolder:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def list(self) -> tuple[RequestKeyFile, ...]:
-        """All keys by name; needs no password. Of several current keys all but the newest show as being revoked.
+        """All keys by name; needs no password. Of several current keys all but the newest show as being revoked, and so
+        does a key whose upload was left while another one came into use.
 
         Raises KeyUnavailable for the first file that cannot be read, naming it.
         """
@@ -97,10 +98,13 @@ class RequestKeyFolder:
     @staticmethod
     def _shown(found: tuple[RequestKeyFile, ...]) -> tuple[RequestKeyFile, ...]:
         newest = _newest(found)
-        return tuple(
-            replace(file, state=State.REVOKING) if file.state is State.CURRENT and file is not newest else file
-            for file in found
-        )
+
+        def left(file: RequestKeyFile) -> bool:
+            if file.state is State.UPLOADING:
+                return newest is not None and file.begun_after is not None and newest.generation > file.begun_after
+            return file.state is State.CURRENT and file is not newest
+
+        return tuple(replace(file, state=State.REVOKING) if left(file) else file for file in found)
 
     def get(self, name: str) -> RequestKeyFile:
         """The key with this name. Raises KeyUnavailable ``key_not_found``, SettingsError ``key_name``."""
@@ -181,9 +185,11 @@ class RequestKeyFolder:
         with self._writing(name, State.CREATED, State.UPLOADING) as file:
             if file.state is State.UPLOADING and file.key_id is not None:
                 return file
+            newest = _newest(self._scan()[0])
             return self._replace(
                 file,
                 state=State.UPLOADING,
+                begun_after=0 if newest is None else newest.generation,
                 key_id=file.key_id or str(uuid.uuid4()),
                 replaces=replaces if key_file.KEY_ID.fullmatch(replaces) else None,
                 approvals=file.approvals or approvals,

@@ -249,8 +249,7 @@ async def test_an_upload_whose_process_died(managed, sent, command):
                 current = await changes.rotate()
             case "another rotation":
                 current = await changes.rotate("other")
-                assert managed.files().get("left").state == "uploading"
-                assert (await changes.revoke("left")).state == "revoked"
+                assert managed.files().get("left").state == "revoked", "else the next rotation would bring it back"
             case "revoke":
                 assert (await changes.revoke("left")).state == "revoked"
                 current = managed.files().get("first")
@@ -628,6 +627,32 @@ async def test_an_upload_whose_signature_is_refused_is_repeated_unsigned(managed
     managed.simulator.fault("status", count=1, status=401, method="PUT", path="/auth/signing", code="signature_wrong")
     async with managed.client() as client:
         assert [(await managed.changes(client).rotate()).key_id] == managed.active()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_an_upload_that_was_left_does_not_come_back(managed, refused):
+    """Also where its removal fails at first."""
+    files = managed.files()
+    left, other = files.create("left"), files.create("other")
+    files.intend_upload("left")
+    async with managed.client() as client:
+        await client.upload_signing_key(left.key_id, left.public_key, key=str(uuid.uuid4()))
+        changes = managed.changes(client)
+        if refused:
+            managed.simulator.fault("status", count=2, status=403, method="DELETE", path="/auth/signing")
+            with pytest.raises(PlatformRefused):
+                await changes.upload("other")
+            assert files.get("left").state != "uploading"
+            with pytest.raises(KeyUnavailable):
+                await changes.upload("left")
+            assert (await changes.rotate()).name == "other", "what it has replaced goes first"
+        else:
+            await changes.upload("other")
+        assert managed.active() == [other.key_id]
+        rotated = await changes.rotate()
+    assert managed.active() == [rotated.key_id] != [left.key_id]
+    assert ("revoked", "left", left.key_id) in managed.events
+    assert not files.get("left").locked
 
 
 class NoPassword:
