@@ -26,6 +26,8 @@ from orchestrator.request_signing.key_folder import RequestKeyFolder
 
 _TRIES: Final = 4
 """Of one request whose answer was lost."""
+_AUTHENTICATION: Final = ("request_signature_refused", "platform_unauthorized", "clock_skew")
+"""Refusals of a request's signature or token: they say nothing about the key that the request names."""
 Result = TypeVar("Result")
 
 
@@ -35,9 +37,9 @@ class SigningKeyCalls(Protocol):
     @property
     def own_signing_key_id(self) -> str: ...
 
-    async def upload_signing_key(self, key_id: str, public_key_pem: str, *, key: str) -> str: ...
+    async def upload_signing_key(self, key_id: str, public_key_pem: str, *, key: str, signed: bool = True) -> str: ...
 
-    async def remove_signing_key(self, key_id: str, *, key: str) -> None: ...
+    async def remove_signing_key(self, key_id: str, *, key: str, signed: bool = True) -> None: ...
 
     async def accepts_signing_key(self, key: RequestKey | None) -> bool: ...
 
@@ -86,7 +88,7 @@ class RequestKeyChanges:
             new = name or unfinished
             if new is None:
                 new = await asyncio.to_thread(self._next_name)
-            file = next((one for one in await asyncio.to_thread(self._folder.list) if one.name == new), None)
+            file = next((one for one in await asyncio.to_thread(self._folder.readable) if one.name == new), None)
             approvals: tuple[str, ...] = ()
             if file is None or file.state is State.CREATED:  # before the first step of a rotation, or after it
                 before = await asyncio.to_thread(self._folder.in_use)
@@ -106,22 +108,23 @@ class RequestKeyChanges:
     async def revoke(self, name: str, *, emergency: bool = False) -> RequestKeyFile:
         """Removes the key at the platform if it may be there, and its private half here. Does nothing if both are gone.
 
-        No approval is needed for a key that was never in use, nor in an ``emergency``.
+        No approval is needed for a key that was never in use, nor in an ``emergency``: in that no key is opened either,
+        so a refused removal raises, and a repeat without ``emergency`` finds out what it means.
 
         SIDE EFFECTS: ``DELETE /auth/signing``. After the current key's end the platform refuses every request until
         another one is uploaded. Raises as ``upload``.
         """
         async with self._changing():
-            file = await asyncio.to_thread(self._folder.get, name)
+            file, opens = await asyncio.to_thread(self._folder.get, name), not emergency
             if file.state is State.CURRENT:
-                await asyncio.to_thread(self._folder.open, name)  # a wrong password must show before anything is sent
+                if not emergency:  # a wrong password must show before anything is sent
+                    await asyncio.to_thread(self._folder.open, name)
                 approvals = () if emergency else await self._journal.approvals_for(_content("revoke", file))
                 await asyncio.to_thread(self._folder.intend_revocation, name, approvals)
-            if file.state is State.UPLOADING:
-                await self._remove(file.key_id, name)
+            if file.state not in (State.CREATED, State.RETIRED, State.REVOKED):
+                await self._remove(await self._id_of(file, opens=opens), name, opens=opens)
             if file.state in (State.CURRENT, State.REVOKING):
-                await self._remove(file.key_id, name)
-                await self._end_replaced(name)
+                await self._end_replaced(name, opens=opens)
             if file.state not in (State.RETIRED, State.REVOKED):
                 await asyncio.to_thread(self._folder.end, name)
         return await asyncio.to_thread(self._folder.get, name)
@@ -143,8 +146,7 @@ class RequestKeyChanges:
             own = self._platform.own_signing_key_id
             file = await asyncio.to_thread(self._folder.intend_upload, name, approvals, replaces=own)
             await self.record()
-            key_id, pem = file.key_id or "", file.public_key
-            key_id = await self._certainly(lambda key: self._platform.upload_signing_key(key_id, pem, key=key))
+            key_id = await self._put(file)
             opened = await asyncio.to_thread(self._folder.open, name, key_id)
             if not await self._platform.accepts_signing_key(opened):
                 raise KeyUnavailable(
@@ -152,7 +154,8 @@ class RequestKeyChanges:
                     f"{key_id}: nothing else has changed",
                     code="request_key_refused",
                 )
-            in_use = await asyncio.to_thread(self._folder.in_use)
+            files = await asyncio.to_thread(self._folder.readable)
+            in_use = any(file.state in (State.CURRENT, State.REVOKING) for file in files)
             await asyncio.to_thread(self._folder.switch, name, key_id, "rotated" if in_use else "uploaded")
             self._platform.use_signing_key(opened)
         elif file.state is not State.CURRENT:
@@ -162,27 +165,72 @@ class RequestKeyChanges:
             )
         await self._end_replaced(name)
 
-    async def _end_replaced(self, name: str) -> None:
-        """Removes what this key has replaced: managed keys, and the settings' own."""
-        for file in await asyncio.to_thread(self._folder.list):
-            if file.replaces is not None and file.state in (State.CURRENT, State.REVOKING):
-                await self._remove(file.replaces, None)
+    async def _put(self, file: RequestKeyFile, *, signed: bool = True) -> str:
+        """What the platform calls the key, which it has from here on. A repeat is the same request, so that a platform
+        that chooses the id answers with the same one; once that is known nothing is sent."""
+        if file.answered is not None:
+            return file.answered
+        key_id, pem = file.key_id or "", file.public_key
+        same = _same_request(key_id, "upload")
+        try:
+            answered = await self._certainly(
+                lambda key: self._platform.upload_signing_key(key_id, pem, key=key, signed=signed), same
+            )
+        except PlatformRefused as refusal:
+            if not signed or not _of_authentication(refusal):
+                raise
+            return await self._put(file, signed=False)  # the token is enough
+        if answered != key_id:
+            await asyncio.to_thread(self._folder.note_answer, file.name, answered)
+        return answered
+
+    async def _id_of(self, file: RequestKeyFile, *, opens: bool) -> str | None:
+        """What the platform calls a key. Where its upload has not come to an end, only the upload's answer says it."""
+        if file.key_id is None or file.generation > 0:
+            return file.key_id
+        try:
+            return await self._put(file, signed=opens)
+        except PlatformRefused as refusal:
+            if refusal.disposition is Disposition.RETRY or _of_authentication(refusal):
+                raise
+            return file.key_id
+
+    async def _end_replaced(self, name: str, *, opens: bool = True) -> None:
+        """Removes what this key has replaced: managed keys, uploads that were left, and the settings' own key."""
+        for file in await asyncio.to_thread(self._folder.readable):
+            if file.replaces is not None and file.generation > 0 and file.state in (State.CURRENT, State.REVOKING):
+                await self._remove(file.replaces, None, opens=opens)
                 await asyncio.to_thread(self._folder.forget_replaced, file.name)
             if file.state is State.REVOKING and file.name != name:
-                await self._remove(file.key_id, file.name)
+                await self._remove(await self._id_of(file, opens=opens), file.name, opens=opens)
                 await asyncio.to_thread(self._folder.end, file.name)
 
-    async def _remove(self, key_id: str | None, name: str | None) -> None:
-        """Removes a key at the platform. ``name``: of the managed key, None for the settings' own.
+    async def _remove(self, key_id: str | None, name: str | None, *, opens: bool = True) -> None:
+        """Removes a key at the platform. ``name``: of the managed key, None for the settings' own. ``opens``: whether
+        keys may be opened for it.
 
-        A refusal may mean that the key is not there: it is the key's end if its signatures are refused, too.
+        A refusal is tried again unsigned: the token is enough. Then it may mean that the key is not there: see
+        ``_is_gone``. A refused token or signature says nothing about the key.
         """
         if key_id is None:
             return  # an upload of an earlier release, that never came to its end
+        # The id of a managed key is used once, so after the death of a process the same request has the same answer.
+        same = _same_request(key_id, "remove") if name is not None else None
         try:
-            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key))
+            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=opens), same)
         except PlatformRefused as refusal:
             if refusal.disposition is Disposition.RETRY:
+                raise
+            if refusal.status != 404:
+                await self._remove_unsigned(key_id, name, opens=opens)
+
+    async def _remove_unsigned(self, key_id: str, name: str | None, *, opens: bool) -> None:
+        try:
+            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=False))
+        except PlatformRefused as refusal:
+            if refusal.status == 404:
+                return
+            if refusal.disposition is Disposition.RETRY or _of_authentication(refusal):
                 raise
             if name is None and self._platform.own_signing_key_id != key_id:
                 refusal.fix = (
@@ -190,14 +238,38 @@ class RequestKeyChanges:
                     f"ORCHESTRATOR_SIGNING_KEY_ID to it for this one command, and run it again."
                 )
                 raise
-            opened = await asyncio.to_thread(self._folder.open, name) if name is not None else None
-            if await self._platform.accepts_signing_key(opened):
+            if not opens or not await self._is_gone(key_id, name):
+                refusal.fix = (
+                    f"Key {key_id} counts as active until the platform says that it removed it, or refuses its "
+                    f"signatures while it takes another key's (never asked with --emergency). If this is the only key, "
+                    f"upload another one."
+                )
                 raise
 
+    async def _is_gone(self, key_id: str, name: str | None) -> bool:
+        """Whether this key's signatures are refused, before and after those of another key are taken: so for no reason
+        that would hold for any key."""
+        try:
+            opened = await asyncio.to_thread(self._folder.open, name, key_id) if name is not None else None
+            if await self._platform.accepts_signing_key(opened) or not await self._takes_another(key_id):
+                return False
+        except KeyUnavailable:
+            return False
+        return not await self._platform.accepts_signing_key(opened)
+
+    async def _takes_another(self, key_id: str) -> bool:
+        """Whether the platform takes the signatures of a key other than this one: the settings' own, or the current."""
+        if self._platform.own_signing_key_id not in ("", key_id) and await self._platform.accepts_signing_key(None):
+            return True
+        current = await asyncio.to_thread(self._folder.in_use)
+        if current is None or current.key_id == key_id:
+            return False
+        return await self._platform.accepts_signing_key(await asyncio.to_thread(self._folder.open, current.name))
+
     @staticmethod
-    async def _certainly(call: Callable[[str], Awaitable[Result]]) -> Result:
+    async def _certainly(call: Callable[[str], Awaitable[Result]], key: str | None = None) -> Result:
         """Makes a call, with an idempotency key, and repeats it where its answer was lost."""
-        key = str(uuid.uuid4())
+        key = key or str(uuid.uuid4())
         for attempt in range(1, _TRIES):
             try:
                 return await call(key)
@@ -230,7 +302,8 @@ class RequestKeyChanges:
     def _next_name(self) -> str:
         """``NAME-2``, ``NAME-3``, …, from the key in use: the first that is free, or was created and not uploaded."""
         current = self._folder.in_use()
-        taken = {file.name for file in self._folder.list() if file.state is not State.CREATED}
+        created = {file.name for file in self._folder.readable() if file.state is State.CREATED}
+        taken = {path.stem for path in self._folder.path.glob("*.json")} - created
         stem, _, last = (current.name if current else "request").rpartition("-")
         stem = stem if stem and last.isdigit() else (current.name if current else "request")
         return next(name for number in range(2, 10_000) if (name := f"{stem[:58]}-{number}") not in taken)
@@ -238,3 +311,12 @@ class RequestKeyChanges:
 
 def _content(action: str, file: RequestKeyFile) -> Mapping[str, str | None]:
     return {"action": action, "requestKey": file.name, "fingerprint": file.fingerprint}
+
+
+def _of_authentication(refusal: PlatformRefused) -> bool:
+    return refusal.status == 401 or refusal.code in _AUTHENTICATION
+
+
+def _same_request(key_id: str, action: str) -> str:
+    """The idempotency key of what is done once with a key, in every process."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key_id} {action}"))

@@ -100,7 +100,7 @@ class RequestKeyJournal:
 
 async def record_changes(folder: RequestKeyFolder, journal: RequestKeyJournal) -> None:
     """Records what was done to the keys, by any process, and is not in the journal yet. SIDE EFFECTS: as ``record``."""
-    found = await asyncio.to_thread(folder.list)
+    found = await asyncio.to_thread(folder.readable)
     for file in sorted(found, key=lambda file: (file.changed_at, file.generation)):
         for number, action in enumerate(file.unrecorded, 1):
             # The file's approvals are those of its last change, which may have begun without being done yet.

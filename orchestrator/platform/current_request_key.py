@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.errors import SettingsError
+from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.platform.settings import PlatformSettings
 from orchestrator.request_signing.http_signature import RequestKey, RequestKeySource, RequestSigner
 
@@ -46,10 +46,10 @@ class CurrentRequestKey:
 
     async def signer(self, *, needed: bool) -> RequestSigner | None:
         """What the next request is signed with. None: it goes unsigned, as it may where no signature is ``needed``, and
-        as it always does from a client without managed keys. Raises SettingsError ``request_key_missing``,
-        KeyUnavailable."""
+        as it always does from a client without managed keys. Raises, where one is needed, SettingsError
+        ``request_key_missing``, KeyUnavailable."""
         if self._signer is None and self._source is not None:
-            await self.replace_refused(None)
+            await self.replace_refused(None, needed=needed)
             if self._signer is None and needed:
                 raise SettingsError(
                     "there is no request-signing key: neither the settings have one, nor has one of those beside the "
@@ -58,15 +58,21 @@ class CurrentRequestKey:
                 )
         return self._signer
 
-    async def replace_refused(self, refused: RequestSigner | None) -> bool:
-        """Whether another key is in use by now than this one, which the platform has refused. Raises KeyUnavailable.
+    async def replace_refused(self, refused: RequestSigner | None, *, needed: bool = True) -> bool:
+        """Whether another key is in use by now than this one, which the platform has refused. Raises KeyUnavailable
+        where a signature is ``needed``.
 
         SIDE EFFECTS: reads the managed keys.
         """
         if self._source is not None:
             async with self._reading:
                 if self._signer is refused:
-                    key = await asyncio.to_thread(self._source.current)
+                    try:
+                        key = await asyncio.to_thread(self._source.current)
+                    except KeyUnavailable:
+                        if needed:
+                            raise
+                        return False
                     same = key is not None and refused is not None and key.key_id == refused.key_id
                     if not same and (key is not None or self._managed):
                         self.use(key)

@@ -83,15 +83,15 @@ class ProgrammeCalls(Calls):
         await self._session.call("DELETE", ("auth", "credentials"), body={"apiKey": self._settings.api_key}, key=key)
         self._session.tokens.forget()
 
-    async def upload_signing_key(self, key_id: str, public_key_pem: str, *, key: str) -> str:
+    async def upload_signing_key(self, key_id: str, public_key_pem: str, *, key: str, signed: bool = True) -> str:
         """``PUT /auth/signing``: the public key (PEM) under an id that the caller has chosen (UUID). The other keys
         stay. Published is an answer without a body; where one names an id, that is returned, else ``key_id``.
 
-        It goes unsigned where there is no key, as it must for the first one.
+        It goes unsigned where there is no key, as it must for the first one, and where it is not to be ``signed``.
         """
         pem = base64.b64encode(public_key_pem.encode()).decode()
         body = {"signingKeyId": to_uuid(key_id, "signing key id"), "signingKey": pem}
-        answer = await self._session.call("PUT", ("auth", "signing"), body=body, key=key)
+        answer = await self._session.call("PUT", ("auth", "signing"), body=body, key=key, signed=signed)
         if not answer.body.strip():
             return key_id
         try:
@@ -101,9 +101,10 @@ class ProgrammeCalls(Calls):
         named = [value.get(name) for name in _KEY_ID_FIELDS] if isinstance(value, dict) else []
         return next((text for text in named if isinstance(text, str) and KEY_ID.fullmatch(text)), key_id)
 
-    async def remove_signing_key(self, key_id: str, *, key: str) -> None:
+    async def remove_signing_key(self, key_id: str, *, key: str, signed: bool = True) -> None:
         """``DELETE /auth/signing`` of the key with this id, and of no other."""
-        await self._session.call("DELETE", ("auth", "signing"), body={"signingKeyId": key_id}, key=key)
+        body = {"signingKeyId": key_id}
+        await self._session.call("DELETE", ("auth", "signing"), body=body, key=key, signed=signed)
 
     async def accepts_signing_key(self, key: RequestKey | None) -> bool:
         """Whether the platform takes the signatures of this key (None: of the settings' own), tried with a read that is

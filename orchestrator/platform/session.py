@@ -112,14 +112,15 @@ class Session:
         permit: Permit = nullcontext,
         items: Callable[[Answer], ItemReader] | None = None,
         own_conflict: bool = False,
+        signed: bool = True,
     ) -> Answer:
         """A 2xx answer. ``body`` is sent as JSON; ``key`` is the idempotency key, which every modifying call needs.
-        ``items``, ``own_conflict``: see ``Call``.
+        ``items``, ``own_conflict``, ``signed``: see ``Call``.
 
         Raises Refusal (a PlatformRefused) for 4xx, PlatformUnreachable, UncertainAnswer, MalformedAnswer, and what
         ``permit`` raises.
         """
-        call = replace(self.describe(method, segments), items=items, own_conflict=own_conflict)
+        call = replace(self.describe(method, segments), items=items, own_conflict=own_conflict, signed=signed)
         if call.modifying == (key is None):
             raise AssertionError(f"{call}: a modifying call needs an idempotency key, a read must have none")
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "offblocks-orchestrator"}
@@ -203,6 +204,7 @@ class Session:
         """One request with a token and a signature; after a refusal of either again, with another token or by another
         time of the platform's (once each), or with another key."""
         token, renewed, dated_again = await self.tokens.token(), False, False
+        keys, needed = self.signing_key, self._needs_signature(call)
         for attempt in itertools.count(1):
             answer, signer, followed = await self._signed(call, url, headers, content, permit, token)
             signature = answer.status in (400, 401) and about_signature(refusal_of(answer, call, self.scrub))
@@ -212,7 +214,7 @@ class Session:
                 token, renewed = await self.tokens.token(refused=token), True
             elif not dated_again and self.platform_clock.learned_again(answer, followed):
                 dated_again = True
-            elif attempt > _KEY_CHANGES or not await self.signing_key.replace_refused(signer):
+            elif not call.signed or attempt > _KEY_CHANGES or not await keys.replace_refused(signer, needed=needed):
                 break
         return answer
 
@@ -221,7 +223,7 @@ class Session:
     ) -> tuple[Answer, RequestSigner | None, timedelta]:
         """The answer, what the request was signed with, and the offset that its signature was dated by."""
         complete = headers | {"Authorization": f"Bearer {token}"}
-        signer = await self.signing_key.signer(needed=not call.path.startswith(f"{self._path}/auth/"))
+        signer = await self.signing_key.signer(needed=self._needs_signature(call)) if call.signed else None
         async with permit():
             followed = self.platform_clock.followed
             if signer is not None:
@@ -234,6 +236,9 @@ class Session:
                 raise
         self.platform_clock.note(answer)
         return answer, signer, followed
+
+    def _needs_signature(self, call: Call) -> bool:
+        return not call.path.startswith(f"{self._path}/auth/")
 
     # --- login -----------------------------------------------------------------------------------------------------
 

@@ -47,6 +47,8 @@ class Call:
     """Whether the platform's state may change. A login does not count: a token more harms nobody."""
     own_conflict: bool = False
     """Whether its 409 has a published meaning of its own, besides that the idempotency key is in flight."""
+    signed: bool = True
+    """False: it goes without a signature, as calls under ``/auth`` may."""
     items: Callable[[Answer], ItemReader] | None = field(default=None, repr=False, compare=False)
     """For a list: what takes the items of a 2xx answer as they come. It is given the answer without its body."""
 

@@ -80,6 +80,11 @@ class RequestKeyFile:
     changed_at: str
     key_id: str | None = None
     """What the platform calls it, or will: chosen here. None in files of earlier releases before their upload."""
+    answered: str | None = None
+    """What the platform has called it in its answer to the upload, where that is another id; until it is in use."""
+    begun_after: int | None = None
+    """The generation of the key in use when the upload began: once there is a newer one, nobody waits for this key.
+    None in files of earlier releases."""
     replaces: str | None = None
     """The id of the settings' own key, which is to be removed at the platform once this key is in use."""
     unrecorded: tuple[Action, ...] = ()
@@ -101,6 +106,8 @@ class RequestKeyFile:
             "createdAt": self.created_at,
             "changedAt": self.changed_at,
             "keyId": self.key_id,
+            "answered": self.answered,
+            "begunAfter": self.begun_after,
             "replaces": self.replaces,
             "unrecorded": list(self.unrecorded),
             "approvals": list(self.approvals),
@@ -196,6 +203,9 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
     generation = document.get("generation")
     if type(generation) is not int or not 0 <= generation < 2**31:
         _unreadable(where, "generation as a small number", "another value")
+    begun_after = document.get("begunAfter")
+    if begun_after is not None and (type(begun_after) is not int or not 0 <= begun_after < 2**31):
+        _unreadable(where, "begunAfter as a small number", "another value")
     unrecorded = document.get("unrecorded")
     if not isinstance(unrecorded, list) or any(action not in get_args(Action) for action in unrecorded):
         _unreadable(where, "unrecorded as a list of actions", "another value")
@@ -213,6 +223,8 @@ def decode(data: bytes, where: str) -> RequestKeyFile:
         created_at=document["createdAt"],
         changed_at=document["changedAt"],
         key_id=_key_id(document, "keyId", where),
+        answered=_key_id(document, "answered", where),  # none in the files of earlier releases
+        begun_after=begun_after,
         replaces=_key_id(document, "replaces", where),
         unrecorded=tuple(unrecorded),
         approvals=tuple(approvals),

@@ -81,25 +81,39 @@ class RequestKeyFolder:
     # --- reading ---------------------------------------------------------------------------------------------------
 
     def list(self) -> tuple[RequestKeyFile, ...]:
-        """All keys by name; needs no password. Of several current keys all but the newest show as being revoked.
+        """All keys by name; needs no password. Of several current keys all but the newest show as being revoked, and so
+        does a key whose upload was left while another one came into use.
 
         Raises KeyUnavailable for the first file that cannot be read, naming it.
         """
         found, unreadable = self._scan()
         if unreadable:
             raise unreadable[0]
+        return self._shown(found)
+
+    def readable(self) -> tuple[RequestKeyFile, ...]:
+        """As ``list``, without files that cannot be read: they must not stop the change of another key."""
+        return self._shown(self._scan()[0])
+
+    @staticmethod
+    def _shown(found: tuple[RequestKeyFile, ...]) -> tuple[RequestKeyFile, ...]:
         newest = _newest(found)
-        return tuple(
-            replace(file, state=State.REVOKING) if file.state is State.CURRENT and file is not newest else file
-            for file in found
-        )
+
+        def left(file: RequestKeyFile) -> bool:
+            if file.state is State.UPLOADING:
+                return newest is not None and file.begun_after is not None and newest.generation > file.begun_after
+            return file.state is State.CURRENT and file is not newest
+
+        return tuple(replace(file, state=State.REVOKING) if left(file) else file for file in found)
 
     def get(self, name: str) -> RequestKeyFile:
         """The key with this name. Raises KeyUnavailable ``key_not_found``, SettingsError ``key_name``."""
-        self._path_of(name)
-        for file in self.list():
+        path = self._path_of(name)
+        for file in self.readable():
             if file.name == name:
                 return file
+        if os.path.lexists(path):
+            return self._load(path)  # says why it cannot be read
         raise KeyUnavailable(
             f"no request-signing key {name!r} in {self.path}",
             code="key_not_found",
@@ -117,7 +131,7 @@ class RequestKeyFolder:
     def unfinished(self) -> str | None:
         """The name of a key whose upload was begun and is not complete: it is not in use yet, or what it has replaced
         is still there, or the journal has not heard of it."""
-        found = self.list()
+        found = self.readable()
         for file in found:
             replaced = any(other.state is State.REVOKING for other in found) or file.replaces is not None
             unrecorded = "uploaded" in file.unrecorded or "rotated" in file.unrecorded
@@ -171,24 +185,32 @@ class RequestKeyFolder:
         with self._writing(name, State.CREATED, State.UPLOADING) as file:
             if file.state is State.UPLOADING and file.key_id is not None:
                 return file
+            newest = _newest(self._scan()[0])
             return self._replace(
                 file,
                 state=State.UPLOADING,
+                begun_after=0 if newest is None else newest.generation,
                 key_id=file.key_id or str(uuid.uuid4()),
                 replaces=replaces if key_file.KEY_ID.fullmatch(replaces) else None,
                 approvals=file.approvals or approvals,
             )
 
+    def note_answer(self, name: str, key_id: str) -> RequestKeyFile:
+        """The platform has answered the upload with this id of its own."""
+        with self._writing(name, State.UPLOADING) as file:
+            return self._replace(file, answered=key_id)
+
     def switch(self, name: str, key_id: str, action: Action) -> RequestKeyFile:
         """From now on this key signs, in every process. Of two current keys the one with the higher generation counts,
         so there is no moment without one."""
         with self._writing(name, State.UPLOADING) as file:
-            found, _ = self._scan()
+            found, unreadable = self._scan()
             return self._replace(
                 file,
                 state=State.CURRENT,
                 key_id=key_id,
-                generation=1 + max(other.generation for other in found),
+                answered=None,
+                generation=1 + max(other.generation for other in found) + len(unreadable),
                 unrecorded=(*file.unrecorded, action),
             )
 
@@ -210,7 +232,14 @@ class RequestKeyFolder:
                 self._opened.pop(file.fingerprint, None)
             if file.state is State.CURRENT:
                 return self._replace(file, state=State.RETIRED, locked=None)
-            return self._replace(file, state=State.REVOKED, locked=None, unrecorded=(*file.unrecorded, "revoked"))
+            return self._replace(
+                file,
+                state=State.REVOKED,
+                key_id=file.answered or file.key_id,
+                answered=None,
+                locked=None,
+                unrecorded=(*file.unrecorded, "revoked"),
+            )
 
     def drop_recorded_change(self, name: str) -> RequestKeyFile:
         """Removes the oldest entry of ``unrecorded``: it is in the journal now."""

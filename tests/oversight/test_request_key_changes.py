@@ -249,8 +249,7 @@ async def test_an_upload_whose_process_died(managed, sent, command):
                 current = await changes.rotate()
             case "another rotation":
                 current = await changes.rotate("other")
-                assert managed.files().get("left").state == "uploading"
-                assert (await changes.revoke("left")).state == "revoked"
+                assert managed.files().get("left").state == "revoked", "else the next rotation would bring it back"
             case "revoke":
                 assert (await changes.revoke("left")).state == "revoked"
                 current = managed.files().get("first")
@@ -319,6 +318,35 @@ class TestWhereThePlatformAnswersWithAnId:
         (created, told) = managed.events
         assert (created[2] != rotated.key_id, told) == (True, ("rotated", "first-2", rotated.key_id))
 
+    @pytest.mark.parametrize("died", ["before its answer was kept", "before the proof"])
+    @pytest.mark.parametrize("command", ["revoke", "rotate"])
+    async def test_its_id_outlives_the_process(self, managed, monkeypatch, died, command):
+        class Died(Exception):
+            pass
+
+        async def dies(*_arguments):
+            raise Died
+
+        first = managed.files().get("first")
+        async with managed.client() as client, managed.client() as other:
+            files = managed.files()
+            if died == "before the proof":
+                monkeypatch.setattr(client, "accepts_signing_key", dies)
+            else:
+                monkeypatch.setattr(files, "note_answer", lambda *_arguments: asyncio.run(dies()))
+            with pytest.raises(Died):
+                await managed.changes(client, files).rotate()
+            (left,) = set(managed.active()) - {first.key_id}
+            assert managed.files().get("first-2").key_id != left
+            changes = managed.changes(other)
+            if command == "revoke":
+                ended = await changes.revoke("first-2")
+                assert (str(ended.state), ended.key_id) == ("revoked", left)
+                assert managed.active() == [first.key_id]
+            else:
+                assert (await changes.rotate()).key_id == left
+                assert managed.active() == [left]
+
 
 async def test_a_key_whose_signatures_are_not_taken_replaces_nothing(managed):
     before = managed.files().get("first")
@@ -365,7 +393,7 @@ async def test_a_key_that_the_settings_never_had_at_the_platform_is_no_obstacle(
 
 
 async def test_a_key_that_is_not_removed_goes_on_signing(managed):
-    managed.simulator.fault("status", count=1, status=403, method="DELETE", path="/auth/signing")
+    managed.simulator.fault("status", count=2, status=403, method="DELETE", path="/auth/signing")
     async with managed.client() as client:
         changes = managed.changes(client)
         with pytest.raises(PlatformRefused):
@@ -411,8 +439,59 @@ async def test_a_revocation_whose_process_died_is_gone_on_with(managed):
     async with managed.client() as client:
         assert await client.webhooks() == [], "until it is done the key serves"
         await client.remove_signing_key(file.key_id, key=str(uuid.uuid4()))
+        changes = managed.changes(client)
+        with pytest.raises(PlatformRefused) as caught:
+            await changes.revoke("first")
+        assert "upload another one" in caught.value.fix
+        assert managed.files().get("first").state == "revoking", "no other key shows that the platform takes any"
+        managed.files().create("second")
+        await changes.upload("second")
+    assert managed.files().get("first").state == "revoked"
+    assert ("revoked", "first", file.key_id) in managed.events
+
+
+@pytest.mark.parametrize("refusal", [{"status": 400}, {"status": 401}, {"status": 401, "code": "signature_wrong"}])
+@pytest.mark.parametrize("change", ["revoke", "rotate"])
+async def test_a_key_is_not_declared_gone_for_refusals_that_have_other_reasons(managed, refusal, change):
+    """The removal is refused, and so is every signed read: the key can be active, and a thief may have it."""
+    first = managed.files().get("first")
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        managed.simulator.fault("status", count=9, method="DELETE", path="/auth/signing", **refusal)
+        if change == "rotate":
+            with pytest.raises(PlatformRefused):
+                await changes.rotate()
+        managed.simulator.fault("status", count=9, status=401, method="GET", path="/webhooks", code="signature_wrong")
+        with pytest.raises(PlatformRefused):
+            await changes.revoke("first", emergency=True)
+        assert managed.files().get("first").state == "revoking"
+        assert first.key_id in managed.active()
+        managed.simulator.clear_faults()
+        assert (await changes.revoke("first")).locked is None
+        assert first.key_id not in managed.active()
+
+
+async def test_one_refused_read_is_not_the_end_of_a_key(managed):
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        managed.simulator.fault("status", count=4, status=400, method="DELETE", path="/auth/signing")
+        with pytest.raises(PlatformRefused):
+            await changes.rotate()
+        managed.simulator.fault("status", count=1, status=401, method="GET", path="/webhooks", code="signature_wrong")
+        with pytest.raises(PlatformRefused):
+            await changes.rotate()
+        assert managed.files().get("first").state == "revoking"
+        await changes.rotate()
+    assert managed.active() == [managed.files().in_use().key_id]
+
+
+async def test_a_removal_whose_signature_is_refused_is_repeated_unsigned(managed):
+    managed.simulator.fault(
+        "status", count=1, status=401, method="DELETE", path="/auth/signing", code="signature_wrong"
+    )
+    async with managed.client() as client:
         assert (await managed.changes(client).revoke("first")).state == "revoked"
-    assert managed.events == [("revoked", "first", file.key_id)]
+    assert managed.active() == []
 
 
 async def test_what_the_journal_could_not_take_is_recorded_by_the_next_command(managed):
@@ -542,3 +621,94 @@ async def test_nothing_is_begun_where_it_is_not_allowed(managed):
         ("rotate", "first", first.fingerprint),
         ("revoke", "first", first.fingerprint),
     ]
+
+
+async def test_an_upload_whose_signature_is_refused_is_repeated_unsigned(managed):
+    managed.simulator.fault("status", count=1, status=401, method="PUT", path="/auth/signing", code="signature_wrong")
+    async with managed.client() as client:
+        assert [(await managed.changes(client).rotate()).key_id] == managed.active()
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_an_upload_that_was_left_does_not_come_back(managed, refused):
+    """Also where its removal fails at first."""
+    files = managed.files()
+    left, other = files.create("left"), files.create("other")
+    files.intend_upload("left")
+    async with managed.client() as client:
+        await client.upload_signing_key(left.key_id, left.public_key, key=str(uuid.uuid4()))
+        changes = managed.changes(client)
+        if refused:
+            managed.simulator.fault("status", count=2, status=403, method="DELETE", path="/auth/signing")
+            with pytest.raises(PlatformRefused):
+                await changes.upload("other")
+            assert files.get("left").state != "uploading"
+            with pytest.raises(KeyUnavailable):
+                await changes.upload("left")
+            assert (await changes.rotate()).name == "other", "what it has replaced goes first"
+        else:
+            await changes.upload("other")
+        assert managed.active() == [other.key_id]
+        rotated = await changes.rotate()
+    assert managed.active() == [rotated.key_id] != [left.key_id]
+    assert ("revoked", "left", left.key_id) in managed.events
+    assert not files.get("left").locked
+
+
+class NoPassword:
+    """Nobody knows it any more."""
+
+    def password(self, what, *, confirm=False):
+        raise KeyUnavailable(f"{what}: no password", code="password_missing")
+
+
+async def test_a_stolen_key_ends_without_its_password(managed):
+    lost = RequestKeyFolder(managed.folder, NoPassword(), work_factor=LIGHT)
+    async with managed.client(lost) as client:
+        assert (await managed.changes(client, lost).revoke("first", emergency=True)).state == "revoked"
+    assert managed.active() == []
+
+
+async def test_a_key_is_uploaded_though_the_current_one_cannot_be_opened(managed):
+    class NewPassword(FixedPassword):
+        def password(self, what, *, confirm=False):
+            if "first" in what:
+                raise KeyUnavailable(f"{what}: no password", code="wrong_password")
+            return super().password(what, confirm=confirm)
+
+    files = RequestKeyFolder(managed.folder, NewPassword(Secret("a new one")), work_factor=LIGHT)
+    files.create("second")
+    async with managed.client(files) as client:
+        second = await managed.changes(client, files).upload("second")
+        assert await client.webhooks() == []
+    assert managed.active() == [second.key_id]
+    assert files.get("first").state == "retired"
+
+
+async def test_an_unreadable_file_of_another_key_stops_no_change(managed):
+    files = managed.files()
+    for name in ("spare", "first-2"):
+        files.create(name)
+    (files.path / "first-2.json").write_text("{")
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        assert (await changes.rotate()).name == "first-3"
+        await changes.upload("spare")
+        assert (await changes.revoke("spare")).state == "revoked"
+        with pytest.raises(KeyUnavailable) as caught:
+            await changes.revoke("first-2")
+        assert caught.value.code == "keystore_unreadable"
+    assert managed.active() == []
+
+
+async def test_a_key_is_uploaded_though_the_current_file_is_unreadable(managed):
+    files = managed.files()
+    first = (files.path / "first.json").read_text()
+    files.create("second")
+    (files.path / "first.json").write_text("{")
+    async with managed.client() as client:
+        await managed.changes(client).upload("second")
+        (files.path / "first.json").write_text(first)
+        assert [str(file.state) for file in files.list()] == ["revoking", "current"], "it is still there"
+        assert (await managed.changes(client).upload("second")).generation == 2
+    assert managed.active() == [files.get("second").key_id]

@@ -111,9 +111,20 @@ async def test_a_read_that_fails_or_is_cancelled_leaves_the_others_theirs(make):
     source.error = KeyUnavailable("no password", code="password_missing")
     with pytest.raises(KeyUnavailable):
         await keys.replace_refused(old)
+    assert not await keys.replace_refused(old, needed=False)
+    assert await used(keys, needed=False) == "old"
     source.error, source.key_id = None, "new"
     first, second = (asyncio.create_task(keys.replace_refused(old)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert await second
     assert first.cancelled()
+
+
+async def test_a_key_that_cannot_be_opened_stops_no_call_that_needs_no_signature(make):
+    source = Source("first")
+    source.error = KeyUnavailable("no password", code="password_missing")
+    keys = make(source)
+    assert await used(keys, needed=False) is None
+    with pytest.raises(KeyUnavailable):
+        await used(keys)
