@@ -10,14 +10,16 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.foreign import shown
-from orchestrator.platform.client import PlatformClient, PlatformWebhook
 from orchestrator.platform.settings import is_loopback
 from orchestrator.platform.webhook import ACCOUNT_UPDATED
+
+if TYPE_CHECKING:
+    from orchestrator.platform.client import PlatformClient, PlatformWebhook
 
 __all__ = [
     "WEBHOOK_TYPES",
@@ -26,6 +28,7 @@ __all__ = [
     "callback_url",
     "find",
     "require_token",
+    "shown_parts",
     "shown_url",
     "subscribe",
     "url_problem",
@@ -41,6 +44,7 @@ WEBHOOK_TYPES: Final = (
 """All that can be subscribed. The service needs ``account.updated`` alone."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{16,}")
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
+_ADDRESS: Final = re.compile(r"[A-Za-z]+://[^/?#]*")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _KEY_SECONDS: Final = 50 * 60
 """How long an idempotency key is used again; the platform keeps it for an hour."""
@@ -106,6 +110,12 @@ def shown_url(url: str) -> str:
         return "(a URL that cannot be read)"
     path = "/".join("…" if len(part) >= 16 else part for part in parts.path.split("/"))
     return shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}{'?…' if parts.query else ''}")[:300]
+
+
+def shown_parts(url: str) -> dict[str, str]:
+    """How the URL, and each part of it that may be a token, is shown where others' words quote it."""
+    parts = re.split(r"[/?&=#]", _ADDRESS.sub("", url, count=1))
+    return {url: shown_url(url)} | {part: "…" for part in parts if len(part) >= 16}
 
 
 @dataclass(frozen=True, slots=True)

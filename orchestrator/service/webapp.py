@@ -148,8 +148,8 @@ class _Inbox:
                 source = "ORCHESTRATOR_PUBLIC_URL" if self._url else "the request, for want of ORCHESTRATOR_PUBLIC_URL"
                 # Most often a proxy has changed the URL: the operator sees which one was compared.
                 return _refused(401, error.code, error.message, compared=shown_url(url), compared_from=source)
-            message = f"the platform's verification key could not be read: {error.message}"
-            return _refused(503, error.code, message)
+            message = "the platform's verification key could not be read; send it again later"
+            return _refused(503, error.code, message, reason=error.message)
         return None
 
     async def _keep(self, event: WebhookEvent, body: bytes) -> Response:

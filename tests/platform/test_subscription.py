@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from orchestrator.devnet.simulator import Simulator, SimulatorConfig
-from orchestrator.errors import MalformedAnswer, SettingsError, UncertainAnswer
+from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.platform import PlatformClient, PlatformSettings
 from orchestrator.platform.subscription import (
     Creation,
@@ -169,6 +169,17 @@ async def test_a_creation_without_a_clear_answer_is_repeated_while_its_key_is_va
     with pytest.raises(MalformedAnswer, match="does not list it"):
         await subscribe(scripted, URL, creation=creation)
     assert len(server.calls("PUT", "/webhooks")) == 3
+
+
+async def test_a_refusal_that_quotes_the_url_shows_it_without_its_token(server, scripted, reply):
+    url = f"{URL}?key=0123456789abcdef"
+    words = f"callbackUrl {url}: nothing at {TOKEN}, 0123456789abcdef or hooks.example; " + "x" * 250 + TOKEN
+    server.on("PUT", "/webhooks", reply(400, {"code": TOKEN, "message": words}))
+    with pytest.raises(PlatformRefused) as caught:
+        await scripted.put_webhook(url, ["account.updated"], key=key())
+    message, refusal = caught.value.message, caught.value
+    assert "callbackUrl https://hooks.example/webhooks/…?…: nothing at …, … or hooks.example" in message
+    assert not any(part[:8] in f"{message} {refusal!r}" for part in (TOKEN, "0123456789abcdef"))
 
 
 # --- URLs ---------------------------------------------------------------------------------------------------------
