@@ -78,7 +78,7 @@ class VerificationKeys:
     async def _ask(self) -> None:
         if self._clock() < self._paused_until:
             if self._trouble is not None:
-                raise self._trouble
+                raise self._trouble.with_traceback(None)  # which else keeps every delivery that it was raised for
             return
         self._paused_until = self._clock() + self._pause
         self._trouble = None

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import time
+import traceback
 import uuid
 from pathlib import Path
 
@@ -333,6 +334,16 @@ async def test_a_platform_that_gives_no_key_is_no_refusal_of_the_delivery(sign, 
     platform.answer = PlatformUnreachable("nobody answers")
     stranger = type(signing_keys)().private_pem
     assert "does not hold" in await refused(verifier, sign(key=stranger)), "the key that is known suffices to refuse it"
+
+
+async def test_trouble_that_is_told_again_does_not_keep_the_deliveries_before(verifier, platform):
+    platform.answer = PlatformUnreachable("nobody answers")
+    frames = []
+    for _ in range(5):
+        with pytest.raises(PlatformUnreachable) as caught:
+            await verifier.verify("POST", URL, forged(KEY_ID), BODY)
+        frames.append(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert len(set(frames[1:])) == 1
 
 
 async def test_the_key_as_the_platform_answers_it(server, client, reply, signing_keys):
