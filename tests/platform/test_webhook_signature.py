@@ -18,7 +18,7 @@ import http_sf
 import pytest
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable
-from orchestrator.platform import VerificationKeys, WebhookVerifier
+from orchestrator.platform import VerificationKeys, WebhookVerifier, webhook_signature
 from orchestrator.platform.programme import VerificationKey
 from orchestrator.platform.webhook_signature import _Delivery, _Lines, _Signature
 
@@ -243,6 +243,39 @@ async def test_content_digests(sign, verifier):
     assert "does not cover content-digest" in await refused(verifier, sign({"content-digest": digest(BODY)}, PLAIN))
     one = sign({"content-digest": f"md5=:AAAA:, {digest(BODY)}"}, [*PLAIN, 'content-digest;key="md5"'])
     assert "does not cover content-digest" in await refused(verifier, one)
+
+
+@needs_npm
+async def test_a_signature_without_a_digest_is_taken_with_one_body(sign, platform):
+    now = time.time()
+    verifier = WebhookVerifier(platform.keys(), TOLERANCE, now=lambda: now)
+    first, second = sign(created=int(now)), sign(created=int(now))
+    for _ in range(2):
+        await verifier.verify("POST", URL, first, BODY)
+    assert "taken before with another body" in await refused(verifier, first, body=b"{}")
+    value = base64.b64decode(first["Signature"].split(":")[1])
+    order = 2**384 - 1388124618062372383947042015309946732620727252194336364173
+    mirrored = value[:48] + (order - int.from_bytes(value[48:])).to_bytes(48)
+    other = first | {"Signature": f"sig=:{base64.b64encode(mirrored).decode()}:"}
+    await verifier.verify("POST", URL, other, BODY)
+    assert "taken before with another body" in await refused(verifier, other, body=b"{}")
+    await verifier.verify("POST", URL, second, b"{}")
+    assert len(verifier._bodies) == 2
+    now += TOLERANCE + 2
+    await verifier.verify("POST", URL, sign(created=int(now)), BODY)
+    assert len(verifier._bodies) == 1, "what is too old to be taken is forgotten"
+
+
+@needs_npm
+async def test_the_bodies_that_are_remembered_are_bounded(sign, verifier, monkeypatch):
+    monkeypatch.setattr(webhook_signature, "_MOST_BODIES", 2)
+    for number in range(4):
+        await verifier.verify("POST", URL, sign(), str(number).encode())
+    assert len(verifier._bodies) == 2
+    digested = sign({"content-digest": digest(BODY)}, [*PLAIN, "content-digest"])
+    kept = dict(verifier._bodies)
+    await verifier.verify("POST", URL, digested, BODY)
+    assert verifier._bodies == kept, "its digest is covered"
 
 
 NONSENSE = [
