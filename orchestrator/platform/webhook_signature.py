@@ -32,6 +32,8 @@ __all__ = ["MAX_HEADER_BYTES", "VerificationKeys", "WebhookVerifier"]
 MAX_HEADER_BYTES: Final = 16 * 1024
 """Of a delivery: structured fields (RFC 9651) take 2 ms for each KiB."""
 _MOST_SIGNATURES: Final = 8
+_MOST_COMPONENTS: Final = 32
+_LONGEST_URL: Final = 4096
 _MOST_BODIES: Final = 10_000
 """Signatures without a digest whose bodies are remembered: more than come within the tolerance."""
 _ALGORITHM: Final = "ecdsa-p384-sha384"
@@ -172,6 +174,8 @@ class WebhookVerifier:
         lines = tuple(headers.items() if isinstance(headers, Mapping) else headers)
         if sum(len(name) + len(value) for name, value in lines) > MAX_HEADER_BYTES:
             raise _invalid(f"expected headers of at most {MAX_HEADER_BYTES} bytes, got more")
+        if len(url) > _LONGEST_URL:
+            raise _invalid(f"expected a URL of at most {_LONGEST_URL} characters, got more")
         message = _Delivery(method.upper(), url, _Lines(lines))
         signatures, refusals = self._signatures(message.headers)
         has_digest = _digest_matches(message.headers.field("content-digest"), body)
@@ -201,6 +205,8 @@ class WebhookVerifier:
                 key_id = ""
             if not isinstance(components, list) or not isinstance(value, bytes):
                 refusals.append(f"{label}: expected components and a signature, got something else")
+            elif len(components) > _MOST_COMPONENTS:
+                refusals.append(f"{label}: expected at most {_MOST_COMPONENTS} components, got {len(components)}")
             elif not all(isinstance(name, str) for name, _ in components):
                 refusals.append(f"{label}: its components are no text")
             elif not key_id:

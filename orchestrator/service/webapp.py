@@ -139,8 +139,11 @@ class _Inbox:
 
     async def _unverified(self, request: Request, body: bytes) -> Response | None:
         """The refusal of a delivery that the platform has not signed; None for one that it has."""
-        asked = str(request.url)
-        url = asked if self._url is None else self._url + (f"?{request.url.query}" if request.url.query else "")
+        try:
+            asked, query = str(request.url), request.url.query
+        except ValueError:
+            return _refused(400, "webhook_malformed", "the header Host and the target of the request are no URL")
+        url = asked if self._url is None else self._url + (f"?{query}" if query else "")
         try:
             await self._verifier.verify("POST", url, request.headers.items(), body)
         except OrchestratorError as error:

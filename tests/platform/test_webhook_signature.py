@@ -305,6 +305,11 @@ async def test_signed_headers_of_any_length_are_not_parsed(verifier):
     headers = {"signature": "sig=:AAAA:", "signature-input": "sig=(" + '"b" ' * 16_000 + ")"}
     assert "headers of at most 16384 bytes" in await refused(verifier, headers)
     many = ", ".join(f"s{n}=()" for n in range(9))
+    fields = " ".join(f'"x{n}"' for n in range(33))
+    headers = {"signature-input": f'sig=({fields});created={int(time.time())};keyid="{KEY_ID}"'}
+    words = await refused(verifier, {"signature": "sig=:AAAA:"} | headers)
+    assert "at most 32 components, got 33" in words
+    assert "at most 4096 characters" in await refused(verifier, forged(KEY_ID), url=URL + "?" + "x" * 5000)
     assert "at most 8 signatures" in await refused(verifier, {"signature": "s1=:AAAA:", "signature-input": many})
 
 
