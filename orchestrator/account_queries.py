@@ -120,7 +120,7 @@ class AccountQueries:
             one = report(account_id, state, wait=outlook.wait(account_id, state))
             if state == AccountState():
                 account = await (await self._connected()).platform.account(account_id)
-                one = one.model_copy(update={"status": account.known_status()})
+                one = one.model_copy(update={"status": account.status})
             reports[account_id] = one.model_copy(update={"reference": references.get(account_id)})
         requests = [request for account_id, state in states.items() for request in outlook.requests(account_id, state)]
         return StatusReport(

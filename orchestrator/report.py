@@ -56,7 +56,8 @@ class OperationReport(_Document):
     account_id: AccountId
     operation: OperationKind | None
     outcome: Outcome
-    status: AccountStatus | None
+    status: AccountStatus | str | None
+    """The platform's own word, where it is none that is known."""
     address: str | None
     """CAIP-10, once the chain shows the wallet."""
     block: BlockNote | None

@@ -181,6 +181,8 @@ class UnknownVariable:
     meant: str | None
 
     def __str__(self) -> str:
+        if self.name.removeprefix(PREFIX).lower() in GONE:
+            return f"{self.name} is no longer a setting, and ignored"
         hint = "" if self.meant is None else f"; is {self.meant} meant?"
         return f"{self.name} is no setting of this program, and is ignored{hint}"
 
@@ -193,7 +195,8 @@ def unknown_variables(environment: Mapping[str, str]) -> list[UnknownVariable]:
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX).upper()
         if variable.startswith(PREFIX) and name not in known and environment[variable] != "":
-            near = get_close_matches(name, sorted(known), n=1, cutoff=_LIKENESS)
+            gone = name.lower() in GONE
+            near = [] if gone else get_close_matches(name, sorted(known), n=1, cutoff=_LIKENESS)
             found.append(UnknownVariable(variable, PREFIX + near[0] if near else None))
     return found
 

@@ -17,6 +17,7 @@ from orchestrator.errors import SettingsError
 from orchestrator.platform import PlatformSettings
 from orchestrator.settings import (
     FROM_FILES,
+    GONE,
     OTHER_VARIABLES,
     PLATFORM_TABLE,
     PREFIX,
@@ -70,6 +71,13 @@ def test_a_variable_that_sets_nothing_is_named(monkeypatch, name, meant):
     with pytest.warns(UserWarning, match=f"{PREFIX + name} is no setting") as warned:
         load_settings()
     assert HUNTER not in str(warned[0].message)
+
+
+@pytest.mark.parametrize("name", sorted(GONE))
+def test_a_setting_that_is_gone_is_named_and_no_other_is_meant(name):
+    variable = PREFIX + name.upper()
+    (gone,) = unknown_variables({variable: HUNTER})
+    assert (gone.meant, str(gone)) == (None, f"{variable} is no longer a setting, and ignored")
 
 
 def test_every_setting_and_every_file_of_one_is_known():

@@ -231,7 +231,8 @@ def _confirm(ids: list[str]) -> None:
     console = err()
     for account_id in ids:
         account, left = with_orchestrator(lambda o, a=account_id: o.preflight(a))  # type: ignore[misc]
-        console.print(f"[bold]{account.account_id}[/] is {account.status}; wallet {account.address or 'not deployed'}")
+        status, wallet = clean(account.status), account.address or "not deployed"
+        console.print(f"[bold]{account.account_id}[/] is {status}; wallet {wallet}")
         for what, amount in left.items():
             console.print(f"  {clean(what)}: {clean(amount)}")
         if left.get("wei", "0") != "0" or any(name.startswith("token") for name in left):
@@ -271,7 +272,7 @@ def show(console: Console, report: OperationReport) -> None:
     colour = _COLOURS[report.outcome]
     console.print(
         f"[bold]{report.account_id}[/]  {report.operation or 'no operation'} [{colour}]{report.outcome}[/]"
-        f"  (platform: {report.status or 'unknown'})",
+        f"  (platform: {clean(report.status or 'unknown')})",
         soft_wrap=True,
     )
     lines: dict[str, str | None] = {

@@ -2,7 +2,8 @@
 
 The platform's verifier has no tolerance: a signature made one second ahead of its clock has expired. So signatures are
 dated by its clock, and a little behind it. A header can be wrong (a proxy's clock, an answer from a cache): one that is
-out of bounds is not followed, and after a refused signature the clock is learned again.
+out of bounds is not followed, and after a refused signature the clock is learned again. One that is ahead within the
+bounds, and always so, is left where signatures that follow it are refused: being behind does no harm.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ class PlatformClock:
         self.offset: timedelta | None = None
         """The platform's clock minus ours, as of the last answer that gave one; None before the first."""
         self.followed = _NONE
-        """The last one within the tolerance."""
+        """The last one within the tolerance; none while that one is ``_ahead``."""
+        self._ahead: timedelta | None = None
+        """One that a signature followed and was refused: not followed until another one is learned."""
 
     @property
     def beyond_tolerance(self) -> bool:
@@ -74,8 +77,8 @@ class PlatformClock:
         if offset is None:
             return
         self.offset = offset
-        if not self.beyond_tolerance:
-            self.followed = offset
+        if not self.beyond_tolerance and (self._ahead is None or abs(offset - self._ahead) >= 2 * _ANOTHER):
+            self.followed, self._ahead = offset, None
 
     def signing_time(self) -> datetime:
         """What a signature that is made now is dated: never ahead of the platform's clock."""
@@ -84,8 +87,14 @@ class PlatformClock:
     def learned_again(self, refused: Answer, followed: timedelta) -> bool:
         """Whether a signature that was dated by ``followed`` and refused with this answer would now be dated otherwise.
 
-        SIDE EFFECTS: what was learned is forgotten where the answer does not give it again.
+        SIDE EFFECTS: what was learned is forgotten where the answer does not give it again; where it does, and is
+        ahead, it is not followed from now on, or again if that was refused, too.
         """
         if clock_offset(refused) is None:
-            self.followed = _NONE
+            self.followed, self._ahead = _NONE, None
+        elif abs(self.followed - followed) < _ANOTHER:
+            if self._ahead is not None:
+                self.followed, self._ahead = self._ahead, None
+            elif followed >= _ANOTHER:
+                self.followed, self._ahead = _NONE, followed
         return abs(self.followed - followed) >= _ANOTHER

@@ -20,6 +20,7 @@ from orchestrator.platform.answers import Refusal, parse_json, uncertain
 from orchestrator.platform.calls import Calls, missing_as
 from orchestrator.platform.current_request_key import CurrentRequestKey
 from orchestrator.platform.lists import read_all
+from orchestrator.platform.subscription import shown_parts
 from orchestrator.platform.wire import ChainWire, VerificationKeyWire, WebhookWire, read
 from orchestrator.request_signing.http_signature import RequestKey
 from orchestrator.request_signing.key_file import KEY_ID
@@ -136,7 +137,11 @@ class ProgrammeCalls(Calls):
     async def put_webhook(
         self, callback_url: str, types: Sequence[str], *, webhook_id: str | None = None, key: str
     ) -> PlatformWebhook | None:
-        """``PUT /webhooks``: creates one, or updates the one with ``webhook_id``. None where there is no body."""
+        """``PUT /webhooks``: creates one, or updates the one with ``webhook_id``. None where there is no body.
+
+        A refusal that quotes the URL shows it without its token.
+        """
+        self._session.shown_as |= shown_parts(callback_url)
         body: dict[str, Any] = {"callbackUrl": callback_url, "types": list(types)}
         if webhook_id is not None:
             body["id"] = to_uuid(webhook_id, "webhook id")

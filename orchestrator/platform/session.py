@@ -84,6 +84,8 @@ class Session:
             self._login, clock, margin=settings.refresh_margin_seconds, hold=settings.login_hold_seconds
         )
         self.platform_clock = PlatformClock(clock, timedelta(seconds=settings.clock_tolerance_seconds))
+        self.shown_as: dict[str, str] = {}
+        """What is shown in the place of texts that the platform may quote and nobody is to read."""
         self._random = random.SystemRandom()
 
     def use_signature_settings(self, settings: PlatformSettings) -> None:
@@ -286,7 +288,10 @@ class Session:
     # --- answers ---------------------------------------------------------------------------------------------------
 
     def scrub(self, text: str) -> str:
-        """``text`` without the API secret and the token, should the platform quote them."""
+        """``text`` without the API secret, the token and what is ``shown_as`` something else, should the platform quote
+        them."""
+        for quoted, instead in self.shown_as.items():
+            text = text.replace(quoted, instead)
         for secret in (self._api_secret.get_secret_value(), self.tokens.known()):
             if secret:
                 text = text.replace(secret, "[secret]")

@@ -6,19 +6,33 @@ The last part of a callback's path is an unguessable token: a URL is shown throu
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from orchestrator.errors import MalformedAnswer, SettingsError
+from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.foreign import shown
-from orchestrator.platform.client import PlatformClient, PlatformWebhook
 from orchestrator.platform.settings import is_loopback
 from orchestrator.platform.webhook import ACCOUNT_UPDATED
 
-__all__ = ["WEBHOOK_TYPES", "Found", "callback_url", "find", "require_token", "shown_url", "subscribe", "url_problem"]
+if TYPE_CHECKING:
+    from orchestrator.platform.client import PlatformClient, PlatformWebhook
+
+__all__ = [
+    "WEBHOOK_TYPES",
+    "Creation",
+    "Found",
+    "callback_url",
+    "find",
+    "require_token",
+    "shown_parts",
+    "shown_url",
+    "subscribe",
+    "url_problem",
+]
 
 WEBHOOK_TYPES: Final = (
     "customer.updated",
@@ -30,7 +44,10 @@ WEBHOOK_TYPES: Final = (
 """All that can be subscribed. The service needs ``account.updated`` alone."""
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{16,}")
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
+_ADDRESS: Final = re.compile(r"[A-Za-z]+://[^/?#]*")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+_KEY_SECONDS: Final = 50 * 60
+"""How long an idempotency key is used again; the platform keeps it for an hour."""
 _MAKE_ONE: Final = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
@@ -95,6 +112,12 @@ def shown_url(url: str) -> str:
     return shown(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}{'?…' if parts.query else ''}")[:300]
 
 
+def shown_parts(url: str) -> dict[str, str]:
+    """How the URL, and each part of it that may be a token, is shown where others' words quote it."""
+    parts = re.split(r"[/?&=#]", _ADDRESS.sub("", url, count=1))
+    return {url: shown_url(url)} | {part: "…" for part in parts if len(part) >= 16}
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a list of subscriptions has for one callback URL."""
@@ -119,27 +142,81 @@ def find(webhooks: Sequence[PlatformWebhook], url: str, types: Sequence[str] = (
     return Found(first, missing, tuple(sorted(webhook.id for webhook in near if webhook is not first)))
 
 
-async def subscribe(platform: PlatformClient, url: str, types: Sequence[str] = (ACCOUNT_UPDATED,)) -> PlatformWebhook:
+@dataclass(slots=True)
+class Creation:
+    """What a process has created. Whoever tries again hands it on, so that no list, however it shows URLs and however
+    late, has one created again and again."""
+
+    id: str | None = None
+    """Of the subscription that the platform answered with."""
+    keys: list[str] | None = None
+    """Idempotency keys of creations that may still be asked for; None before the first."""
+    until: float = float("inf")
+    """Until when (monotonic) a creation without a clear answer may be asked for again: its key is valid for an hour."""
+
+
+async def subscribe(
+    platform: PlatformClient,
+    url: str,
+    types: Sequence[str] = (ACCOUNT_UPDATED,),
+    creation: Creation | None = None,
+) -> PlatformWebhook:
     """Makes sure that the platform delivers ``types`` to ``url``, and returns that subscription.
 
     What is there and right stays as it is; other types that it has are kept. Processes that do this at the same time
-    create one subscription: they use one idempotency key, which follows from URL and types. Subscriptions of other URLs
-    are left alone. Raises as the client's calls, and MalformedAnswer where the platform does not list what it took.
+    create one subscription: they use one idempotency key, which follows from URL and types. One that was created here
+    (``creation``) and is not listed under this URL is known by its id. Subscriptions of other URLs are left alone.
+    Raises as the client's calls, and MalformedAnswer where the platform does not show what it took.
     SIDE EFFECTS: ``PUT /webhooks`` where something is to be changed.
     """
-    # The key of the first try may belong to a creation of the last hour, whose webhook has been deleted since.
-    keys = [str(uuid.uuid5(uuid.NAMESPACE_URL, " ".join((url, *types)))), str(uuid.uuid4())]
-    for key in [*keys, None]:
-        found = find(await platform.webhooks(), url, types)
-        webhook = found.webhook
-        if webhook is not None and not found.missing:
+    creation = creation or Creation()
+    if creation.keys is None:
+        # The key of the first try may belong to a creation of the last hour, whose webhook has been deleted since.
+        creation.keys = [str(uuid.uuid5(uuid.NAMESPACE_URL, " ".join((url, *types)))), str(uuid.uuid4())]
+    for changes_left in (2, 1, 0):
+        listed = await platform.webhooks()
+        webhook = find(listed, url, types).webhook or await _created(platform, listed, creation)
+        missing = [name for name in types if webhook is None or name not in webhook.types]
+        if webhook is not None and not missing:
             return webhook
-        if key is None:
+        if not changes_left:
             break
-        if webhook is None:
-            await platform.put_webhook(url, types, key=key)
+        if webhook is not None:
+            await platform.put_webhook(url, (*webhook.types, *missing), webhook_id=webhook.id, key=str(uuid.uuid4()))
+        elif creation.keys and time.monotonic() < creation.until:
+            await _create(platform, url, types, creation)
         else:
-            await platform.put_webhook(
-                url, (*webhook.types, *found.missing), webhook_id=webhook.id, key=str(uuid.uuid4())
-            )
-    raise MalformedAnswer(f"PUT /webhooks: the platform took the subscription of {shown_url(url)} and does not list it")
+            break
+    raise MalformedAnswer(
+        f"PUT /webhooks: the platform was sent the subscription of {shown_url(url)} and does not list it"
+    )
+
+
+async def _create(platform: PlatformClient, url: str, types: Sequence[str], creation: Creation) -> None:
+    assert creation.keys, "a creation has a key"
+    try:
+        made = await platform.put_webhook(url, types, key=creation.keys[0])
+    except UncertainAnswer:
+        creation.until = min(creation.until, time.monotonic() + _KEY_SECONDS)
+        raise
+    # Another one may be created only where the platform says that this one, by its id, is not there.
+    creation.id = made.id if made is not None else None
+    creation.keys = creation.keys[1:] if made is not None else []
+    creation.until = float("inf")
+
+
+async def _created(
+    platform: PlatformClient, listed: Sequence[PlatformWebhook], creation: Creation
+) -> PlatformWebhook | None:
+    """What was created here, as the platform has it now; None where it has nothing of the kind."""
+    if creation.id is None:
+        return None
+    for webhook in listed:
+        if webhook.id == creation.id:
+            return webhook
+    try:
+        return await platform.webhook(creation.id)
+    except PlatformRefused as refusal:
+        if refusal.code != "webhook_not_found":
+            raise
+        return None

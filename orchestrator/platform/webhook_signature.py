@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import http_sf
@@ -32,8 +32,14 @@ __all__ = ["MAX_HEADER_BYTES", "VerificationKeys", "WebhookVerifier"]
 MAX_HEADER_BYTES: Final = 16 * 1024
 """Of a delivery: structured fields (RFC 9651) take 2 ms for each KiB."""
 _MOST_SIGNATURES: Final = 8
+_MOST_COMPONENTS: Final = 32
+_LONGEST_URL: Final = 4096
+_MOST_BODIES: Final = 10_000
+"""Signatures without a digest whose bodies are remembered: more than come within the tolerance."""
 _ALGORITHM: Final = "ecdsa-p384-sha384"
 _HASHES: Final = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
+_R_BYTES: Final = 48
+"""The half of a signature that knows it again: whoever has (r, s) can write (r, -s), which holds, too."""
 _KEPT: Final = 2
 """Keys: the platform's current one, and the one before it, whose deliveries may still be under way."""
 
@@ -78,7 +84,7 @@ class VerificationKeys:
     async def _ask(self) -> None:
         if self._clock() < self._paused_until:
             if self._trouble is not None:
-                raise self._trouble
+                raise self._trouble.with_traceback(None)  # which else keeps every delivery that it was raised for
             return
         self._paused_until = self._clock() + self._pause
         self._trouble = None
@@ -147,11 +153,14 @@ class _Lines:
 
 @dataclass(frozen=True, slots=True)
 class WebhookVerifier:
-    """Verifies deliveries. ``created`` may be ``tolerance_seconds`` from ``now`` (unix seconds), to either side."""
+    """Verifies deliveries. ``created`` may be ``tolerance_seconds`` from ``now`` (unix seconds), to either side. A
+    signature that covers no digest is taken with one body only, the first."""
 
     keys: VerificationKeys
     tolerance_seconds: float
     now: Callable[[], float] = time.time
+    _bodies: dict[bytes, tuple[bytes, float]] = field(default_factory=dict, init=False, repr=False)
+    """By signature: the hash of its body, and until when (unix seconds) the signature can be taken."""
 
     async def verify(
         self, method: str, url: str, headers: Mapping[str, str] | Iterable[tuple[str, str]], body: bytes
@@ -165,6 +174,8 @@ class WebhookVerifier:
         lines = tuple(headers.items() if isinstance(headers, Mapping) else headers)
         if sum(len(name) + len(value) for name, value in lines) > MAX_HEADER_BYTES:
             raise _invalid(f"expected headers of at most {MAX_HEADER_BYTES} bytes, got more")
+        if len(url) > _LONGEST_URL:
+            raise _invalid(f"expected a URL of at most {_LONGEST_URL} characters, got more")
         message = _Delivery(method.upper(), url, _Lines(lines))
         signatures, refusals = self._signatures(message.headers)
         has_digest = _digest_matches(message.headers.field("content-digest"), body)
@@ -173,6 +184,8 @@ class WebhookVerifier:
                 refusals.insert(0, f"{signature.label}: it does not cover content-digest, and the header is there")
                 continue
             refusal = await self._refusal(signature, message)
+            if refusal is None and not has_digest:
+                refusal = self._second_body(signature, body)
             if refusal is None:
                 return
             refusals.insert(0, f"{signature.label}: {refusal}")
@@ -192,6 +205,8 @@ class WebhookVerifier:
                 key_id = ""
             if not isinstance(components, list) or not isinstance(value, bytes):
                 refusals.append(f"{label}: expected components and a signature, got something else")
+            elif len(components) > _MOST_COMPONENTS:
+                refusals.append(f"{label}: expected at most {_MOST_COMPONENTS} components, got {len(components)}")
             elif not all(isinstance(name, str) for name, _ in components):
                 refusals.append(f"{label}: its components are no text")
             elif not key_id:
@@ -230,6 +245,21 @@ class WebhookVerifier:
                 return f"the platform has no verification key {signature.key_id}"
             covered = " ".join(name for name, _ in signature.components)
             return f"it does not hold for {message.method} {shown_url(message.url)}; it covers {shown(covered)[:200]}"
+        return None
+
+    def _second_body(self, signature: _Signature, body: bytes) -> str | None:
+        """Why a signature that holds, and says nothing of the body, is not taken with this one. SIDE EFFECTS: the first
+        body is remembered while the signature is young enough."""
+        now, hashed = self.now(), hashlib.sha256(body).digest()
+        first = signature.value[:_R_BYTES]
+        known, _ = self._bodies.get(first, (hashed, 0.0))
+        if known != hashed:
+            return "it was taken before with another body, and covers no content-digest"
+        for old in [one for one, (_, until) in self._bodies.items() if until < now]:
+            del self._bodies[old]
+        while len(self._bodies) >= _MOST_BODIES:
+            del self._bodies[next(iter(self._bodies))]
+        self._bodies[first] = hashed, signature.parameters["created"] + self.tolerance_seconds
         return None
 
     async def _another(

@@ -139,8 +139,11 @@ class _Inbox:
 
     async def _unverified(self, request: Request, body: bytes) -> Response | None:
         """The refusal of a delivery that the platform has not signed; None for one that it has."""
-        asked = str(request.url)
-        url = asked if self._url is None else self._url + (f"?{request.url.query}" if request.url.query else "")
+        try:
+            asked, query = str(request.url), request.url.query
+        except ValueError:
+            return _refused(400, "webhook_malformed", "the header Host and the target of the request are no URL")
+        url = asked if self._url is None else self._url + (f"?{query}" if query else "")
         try:
             await self._verifier.verify("POST", url, request.headers.items(), body)
         except OrchestratorError as error:
@@ -148,8 +151,8 @@ class _Inbox:
                 source = "ORCHESTRATOR_PUBLIC_URL" if self._url else "the request, for want of ORCHESTRATOR_PUBLIC_URL"
                 # Most often a proxy has changed the URL: the operator sees which one was compared.
                 return _refused(401, error.code, error.message, compared=shown_url(url), compared_from=source)
-            message = f"the platform's verification key could not be read: {error.message}"
-            return _refused(503, error.code, message)
+            message = "the platform's verification key could not be read; send it again later"
+            return _refused(503, error.code, message, reason=error.message)
         return None
 
     async def _keep(self, event: WebhookEvent, body: bytes) -> Response:

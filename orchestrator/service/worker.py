@@ -26,7 +26,7 @@ from orchestrator.connect import make_callback_url, make_platform
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
 from orchestrator.models import AccountId, Outcome
-from orchestrator.platform.subscription import shown_url, subscribe
+from orchestrator.platform.subscription import Creation, shown_url, subscribe
 from orchestrator.service.backlog import Backlog, Schedule
 from orchestrator.service.logs import ChangeLog
 from orchestrator.settings import Settings
@@ -305,9 +305,10 @@ class Worker:
             self.condition = replace(self.condition, webhooks="not_managed")
             _log.info("webhooks_not_managed", message="ORCHESTRATOR_PUBLIC_URL is not set: nothing is subscribed here")
             return
+        creation = Creation()
         while self.condition.webhooks != "ok":
             try:
-                webhook = await subscribe(self.platform, self._callback_url)
+                webhook = await subscribe(self.platform, self._callback_url, creation=creation)
                 self.condition = replace(self.condition, webhooks="ok")
                 _log.info("webhooks_subscribed", id=webhook.id, url=shown_url(self._callback_url))
             except OrchestratorError as error:

@@ -6,7 +6,10 @@ import json
 import socket
 from pathlib import Path
 
+import jsonschema
 import pytest
+
+from orchestrator import schemas
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
@@ -158,6 +161,17 @@ def test_a_customer_on_another_kind_of_chain(devnet, cli):
     assert any("solana" in odd for odd in shown["odd"])
     assert "solana" in cli.here("accounts", "list").stdout
     assert "solana" in _error(cli, devnet, "unsupported_chain", 2, "activate", identifier)
+
+
+def test_the_status_of_an_account_that_is_odd(devnet, cli):
+    """It does not hide the others."""
+    odd, other = _created(devnet, cli), _created(devnet, cli)
+    devnet.simulator.fault("lie", accountId=odd, fields={"status": "[red]asleep"})
+    documents = [json.loads(line) for line in cli.here("--json", "status", odd, other).stdout.splitlines()]
+    for document in documents:
+        jsonschema.Draft202012Validator(json.loads(schemas.text("operation"))).validate(document)
+    assert [document["status"] for document in documents] == ["[red]asleep", "initiating"]
+    assert "(platform: [red]asleep)" in cli.here("status", odd).stdout
 
 
 def test_a_database_of_a_newer_version(devnet, cli):

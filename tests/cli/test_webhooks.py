@@ -63,3 +63,12 @@ def test_what_cannot_be_set(cli):
     assert error["code"] == "settings_missing"
     assert "ORCHESTRATOR_PUBLIC_URL" in error["message"]
     assert cli.json("webhooks", "delete", str(uuid.uuid4()), expect=1)["error"]["code"] == "webhook_not_found"
+
+
+def test_a_refusal_that_quotes_the_url_shows_it_without_its_token(cli, devnet):
+    words = f"callbackUrl https://hooks.example/webhooks/{TOKEN} is unknown"
+    devnet.simulator.fault("status", status=400, code=words, method="PUT", path="/webhooks$", count=2)
+    error = cli.json("webhooks", "set", expect=1)["error"]
+    text = cli.run("webhooks", "set")
+    assert "callbackUrl https://hooks.example/webhooks/… is unknown" in error["message"]
+    assert TOKEN not in json.dumps(error) + text.stdout + text.stderr

@@ -188,6 +188,10 @@ async def test_a_misspelt_variable_fails_the_settings_and_one_of_another_program
     (settings, *_) = await examine(orchestrator_settings)
     assert settings.ok
     assert "ORCHESTRATOR_ZZZ is no setting" in settings.detail
+    monkeypatch.setenv("ORCHESTRATOR_SIGNING_KEY_ID_FIELD", "id")
+    (settings, *_) = await examine(orchestrator_settings)
+    assert settings.ok
+    assert "ORCHESTRATOR_SIGNING_KEY_ID_FIELD is no longer a setting, and ignored" in settings.detail
     monkeypatch.setenv("ORCHESTRATOR_CONFIRMATION", "12")
     found = await failing(orchestrator_settings)
     assert "is ORCHESTRATOR_CONFIRMATIONS meant?" in found["settings"].detail

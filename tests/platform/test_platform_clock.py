@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestrator.errors import PlatformRefused
 from orchestrator.models import ChainAccount
@@ -127,6 +128,38 @@ async def test_a_date_that_jumps_costs_one_repeat(server, client, platform):
     await client.account(ID)
     assert len(server.calls("GET", ACCOUNT)) == 3, "a signature that is older than it could be holds"
     assert server.tokens == 1
+
+
+async def test_a_date_that_is_always_ahead_is_not_followed_after_a_refusal(server, client, platform):
+    """By a proxy's clock, within the tolerance; until another one is learned."""
+    platform.dates = [25.0] * 6
+    await client.account(ID)
+    assert len(server.calls("GET", ACCOUNT)) == 2
+    for _ in range(3):
+        await client.account(ID)
+    assert len(server.calls("GET", ACCOUNT)) == 5
+    platform.dates = [-10.0]
+    await client.account(ID)
+    assert client._session.platform_clock.followed < timedelta(seconds=-8)
+    platform.dates = [25.0] * 4
+    for _ in range(2):
+        await client.account(ID)
+    assert len(server.calls("GET", ACCOUNT)) == 9, "followed again, and refused once"
+
+
+async def test_a_clock_that_is_ahead_is_followed_again_where_being_behind_does_not_help(server, client, platform):
+    """The refusals were about something else."""
+    platform.skew, right = 25, platform.public
+    await client.account(ID)
+    platform.public = ec.generate_private_key(ec.SECP384R1()).public_key()
+    for tries in (3, 5):
+        with pytest.raises(PlatformRefused):
+            await client.account(ID)
+        assert len(server.calls("GET", ACCOUNT)) == tries
+    platform.public = right
+    await client.account(ID)
+    assert client._session.platform_clock.followed > timedelta(seconds=20)
+    assert len(server.calls("GET", ACCOUNT)) == 6
 
 
 @pytest.mark.parametrize("off", [86_400.0, -86_400.0, 31.0])

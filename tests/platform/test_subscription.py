@@ -13,9 +13,17 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from orchestrator.devnet.simulator import Simulator, SimulatorConfig
-from orchestrator.errors import MalformedAnswer, SettingsError
+from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.platform import PlatformClient, PlatformSettings
-from orchestrator.platform.subscription import callback_url, find, require_token, shown_url, subscribe, url_problem
+from orchestrator.platform.subscription import (
+    Creation,
+    callback_url,
+    find,
+    require_token,
+    shown_url,
+    subscribe,
+    url_problem,
+)
 
 TOKEN = "an-unguessable-token-42"
 URL = f"https://hooks.example/webhooks/{TOKEN}"
@@ -112,7 +120,66 @@ async def test_a_platform_that_lists_nothing_of_what_it_takes(server, settings, 
         with pytest.raises(MalformedAnswer, match=r"does not list it") as caught:
             await subscribe(client, URL)
     assert TOKEN not in caught.value.message
-    assert len(server.calls("PUT", "/webhooks")) == 2
+    assert len(server.calls("PUT", "/webhooks")) == 1
+
+
+ID = "4f4b3c1e-4c3a-4a57-9b1e-3c1f6f8c0a11"
+MINE = {"id": ID, "callbackUrl": URL, "types": ["account.updated"]}
+
+
+@pytest.fixture
+async def scripted(settings):
+    async with PlatformClient(settings()) as one:
+        yield one
+
+
+@pytest.mark.parametrize("listed", [[], [MINE | {"callbackUrl": "https://hooks.example/webhooks/***"}]])
+async def test_a_list_that_is_late_or_masks_urls_creates_no_second_one(server, scripted, reply, listed):
+    server.on("GET", "/webhooks", reply(value=listed))
+    server.on("GET", f"/webhooks/{ID}", reply(value=MINE))
+    server.on("PUT", "/webhooks", reply(200, MINE))
+    creation = Creation()
+    for _ in range(3):
+        assert (await subscribe(scripted, URL, creation=creation)).id == ID
+    assert len(server.calls("PUT", "/webhooks")) == 1
+    assert len(server.calls("GET", f"/webhooks/{ID}")) == (0 if listed else 3)
+
+
+@pytest.mark.parametrize("answer", [MINE, None])
+async def test_a_process_that_tries_again_and_again_creates_no_more(server, scripted, reply, answer):
+    """The platform shows nothing of what it took: at most the key of the last hour, then a fresh one."""
+    server.on("GET", "/webhooks", reply(value=[]))
+    server.on("PUT", "/webhooks", reply(200, answer))
+    creation = Creation()
+    for _ in range(5):
+        with pytest.raises(MalformedAnswer, match="does not list it"):
+            await subscribe(scripted, URL, creation=creation)
+    assert len(server.calls("PUT", "/webhooks")) == (1 if answer is None else 2)
+
+
+async def test_a_creation_without_a_clear_answer_is_repeated_while_its_key_is_valid(server, scripted, reply):
+    server.on("GET", "/webhooks", reply(value=[]))
+    server.on("PUT", "/webhooks", reply(200, {"id": "1"}))
+    creation = Creation()
+    for _ in range(3):
+        with pytest.raises(UncertainAnswer):
+            await subscribe(scripted, URL, creation=creation)
+    assert len({seen.header("idempotency-key") for seen in server.calls("PUT", "/webhooks")}) == 1
+    creation.until -= 3600
+    with pytest.raises(MalformedAnswer, match="does not list it"):
+        await subscribe(scripted, URL, creation=creation)
+    assert len(server.calls("PUT", "/webhooks")) == 3
+
+
+async def test_a_refusal_that_quotes_the_url_shows_it_without_its_token(server, scripted, reply):
+    url = f"{URL}?key=0123456789abcdef"
+    words = f"callbackUrl {url}: nothing at {TOKEN}, 0123456789abcdef or hooks.example; " + "x" * 250 + TOKEN
+    server.on("PUT", "/webhooks", reply(400, {"code": TOKEN, "message": words}))
+    with pytest.raises(PlatformRefused) as caught:
+        await scripted.put_webhook(url, ["account.updated"], key=key())
+    message, refusal = caught.value.message, caught.value
+    assert "callbackUrl https://hooks.example/webhooks/…?…: nothing at …, … or hooks.example" in message
+    assert not any(part[:8] in f"{message} {refusal!r}" for part in (TOKEN, "0123456789abcdef"))
 
 
 # --- URLs ---------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import time
+import traceback
 import uuid
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import http_sf
 import pytest
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused, PlatformUnreachable
-from orchestrator.platform import VerificationKeys, WebhookVerifier
+from orchestrator.platform import VerificationKeys, WebhookVerifier, webhook_signature
 from orchestrator.platform.programme import VerificationKey
 from orchestrator.platform.webhook_signature import _Delivery, _Lines, _Signature
 
@@ -244,6 +245,39 @@ async def test_content_digests(sign, verifier):
     assert "does not cover content-digest" in await refused(verifier, one)
 
 
+@needs_npm
+async def test_a_signature_without_a_digest_is_taken_with_one_body(sign, platform):
+    now = time.time()
+    verifier = WebhookVerifier(platform.keys(), TOLERANCE, now=lambda: now)
+    first, second = sign(created=int(now)), sign(created=int(now))
+    for _ in range(2):
+        await verifier.verify("POST", URL, first, BODY)
+    assert "taken before with another body" in await refused(verifier, first, body=b"{}")
+    value = base64.b64decode(first["Signature"].split(":")[1])
+    order = 2**384 - 1388124618062372383947042015309946732620727252194336364173
+    mirrored = value[:48] + (order - int.from_bytes(value[48:])).to_bytes(48)
+    other = first | {"Signature": f"sig=:{base64.b64encode(mirrored).decode()}:"}
+    await verifier.verify("POST", URL, other, BODY)
+    assert "taken before with another body" in await refused(verifier, other, body=b"{}")
+    await verifier.verify("POST", URL, second, b"{}")
+    assert len(verifier._bodies) == 2
+    now += TOLERANCE + 2
+    await verifier.verify("POST", URL, sign(created=int(now)), BODY)
+    assert len(verifier._bodies) == 1, "what is too old to be taken is forgotten"
+
+
+@needs_npm
+async def test_the_bodies_that_are_remembered_are_bounded(sign, verifier, monkeypatch):
+    monkeypatch.setattr(webhook_signature, "_MOST_BODIES", 2)
+    for number in range(4):
+        await verifier.verify("POST", URL, sign(), str(number).encode())
+    assert len(verifier._bodies) == 2
+    digested = sign({"content-digest": digest(BODY)}, [*PLAIN, "content-digest"])
+    kept = dict(verifier._bodies)
+    await verifier.verify("POST", URL, digested, BODY)
+    assert verifier._bodies == kept, "its digest is covered"
+
+
 NONSENSE = [
     {"signature": "\x00", "signature-input": "nonsense("},
     {"signature": "sig=:AAAA:", "signature-input": "sig=é"},
@@ -271,6 +305,11 @@ async def test_signed_headers_of_any_length_are_not_parsed(verifier):
     headers = {"signature": "sig=:AAAA:", "signature-input": "sig=(" + '"b" ' * 16_000 + ")"}
     assert "headers of at most 16384 bytes" in await refused(verifier, headers)
     many = ", ".join(f"s{n}=()" for n in range(9))
+    fields = " ".join(f'"x{n}"' for n in range(33))
+    headers = {"signature-input": f'sig=({fields});created={int(time.time())};keyid="{KEY_ID}"'}
+    words = await refused(verifier, {"signature": "sig=:AAAA:"} | headers)
+    assert "at most 32 components, got 33" in words
+    assert "at most 4096 characters" in await refused(verifier, forged(KEY_ID), url=URL + "?" + "x" * 5000)
     assert "at most 8 signatures" in await refused(verifier, {"signature": "s1=:AAAA:", "signature-input": many})
 
 
@@ -333,6 +372,16 @@ async def test_a_platform_that_gives_no_key_is_no_refusal_of_the_delivery(sign, 
     platform.answer = PlatformUnreachable("nobody answers")
     stranger = type(signing_keys)().private_pem
     assert "does not hold" in await refused(verifier, sign(key=stranger)), "the key that is known suffices to refuse it"
+
+
+async def test_trouble_that_is_told_again_does_not_keep_the_deliveries_before(verifier, platform):
+    platform.answer = PlatformUnreachable("nobody answers")
+    frames = []
+    for _ in range(5):
+        with pytest.raises(PlatformUnreachable) as caught:
+            await verifier.verify("POST", URL, forged(KEY_ID), BODY)
+        frames.append(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert len(set(frames[1:])) == 1
 
 
 async def test_the_key_as_the_platform_answers_it(server, client, reply, signing_keys):

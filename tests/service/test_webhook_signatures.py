@@ -90,7 +90,8 @@ async def test_a_platform_that_does_not_give_its_key_is_no_refusal(
     platform.fault("status", status=503, path="/verification-key$", count=1_000)
     answer = await service.post(account_event())
     assert answer.status_code == 503, "so the platform delivers it again"
-    assert "verification key could not be read" in answer.json()["error"]["message"]
+    error = answer.json()["error"]
+    assert error["message"] == "the platform's verification key could not be read; send it again later"
     assert service.inbox() == {}
 
 

@@ -172,6 +172,35 @@ async def test_a_wrong_token_looks_like_a_path_that_is_not_there(service: Any, a
     assert (await service.http.get(service.hook)).status_code == 405
 
 
+async def test_a_malformed_host_is_refused(
+    service: Any, account_event: Any, signed: Any, platform: SimulatorThread
+) -> None:
+    body = json.dumps(account_event()).encode()
+    headers = signed(platform, service.hook.replace("127.0.0.1", "localhost"), body)
+    for host in ("[bad", "[::1", "a b", "h:port", "h:99999999", "é", "x" * 9000, ""):
+        answer = await service.http.post(service.hook, content=body, headers={"host": host.encode()} | headers)
+        assert answer.status_code in (400, 401), host[:20]
+    answer = await service.http.post(f"{service.hook}?{'x' * 9000}", content=body, headers=headers)
+    assert (answer.status_code, "at most 4096 characters" in answer.text) == (401, True)
+    assert service.inbox() == {}
+
+
+async def test_a_query_that_is_no_text_is_refused(service: Any) -> None:
+    """Under another ASGI server, which lets it through."""
+    path = service.hook.removeprefix(service.url)
+    answers: list[dict[str, Any]] = []
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"\xff", "headers": [(b"host", b"h")]}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message: dict[str, Any]) -> None:
+        answers.append(message)
+
+    await service.server.config.app(scope, receive, send)
+    assert answers[0]["status"] == 400
+
+
 async def test_the_token_is_in_no_log_entry(service: Any, account_event: Any) -> None:
     token = service.settings.webhook_token.get_secret_value()
     with structlog.testing.capture_logs() as entries:
