@@ -36,7 +36,7 @@ def no_defects(caplog):
 @pytest.fixture(scope="module")
 def node():
     """One node, at the time and number that the cases were built at, taken back to that after each case."""
-    with Anvil(chain_id=1) as anvil:
+    with Anvil(chain_id=1, states=1_000_000) as anvil:
         anvil.rpc_sync("anvil_mine", hex(NUMBER))
         anvil.rpc_sync("evm_setNextBlockTimestamp", hex(TIMESTAMP + 60))
         anvil.rpc_sync("anvil_mine", "0x1")
