@@ -222,6 +222,8 @@ def _why_not_signed(refusal: Refusal) -> PlatformRefused:
         silent = not refusal.platform_code and not refusal.words
         taken = refusal.mentions("already", "signed", "conflict") and not refusal.mentions(*_OTHER_CONFLICTS)
         return refusal.recoded("challenge_already_signed") if silent or taken else refusal
+    if refusal.status in (400, 422) and refusal.mentions("already") and not refusal.mentions(*_OTHER_CONFLICTS):
+        return refusal.recoded("challenge_already_signed")
     if refusal.status in (400, 403, 422) and refusal.mentions("signature"):
         return refusal.recoded("signature_refused", "a new challenge is fetched")
     if refusal.status == 400 and not refusal.mentions("signer", "ownerid", "chainid", "state"):

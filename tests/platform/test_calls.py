@@ -197,6 +197,7 @@ async def test_submit_refused(server, client, reply, submission):
         (reply(409, {"code": "invalid_state", "message": "invalid state transition"}), "invalid_state"),
         (reply(409, {"code": "operation_in_progress"}), "operation_in_progress"),
         (reply(409, {"code": "signature_invalid", "message": "no"}), "signature_refused"),
+        (reply(400, {"message": "this challenge was used already"}), "challenge_already_signed"),
         (reply(409, {"code": "account_exists", "message": "already"}), "account_exists"),
         (reply(409, {"message": "the account is frozen"}), "platform_conflict"),
         (reply(404, {"message": "challenge expired"}), "challenge_expired"),
