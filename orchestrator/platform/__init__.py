@@ -2,8 +2,9 @@
 
 from orchestrator.platform.client import PlatformClient, PlatformWebhook
 from orchestrator.platform.settings import DEFAULT_COMPONENTS, PlatformSettings, SecretStr, SignerFields
+from orchestrator.platform.verification_keys import VerificationKeys
 from orchestrator.platform.webhook import WebhookEvent, parse_delivery
-from orchestrator.platform.webhook_signature import VerificationKeys, WebhookVerifier
+from orchestrator.platform.webhook_signature import WebhookVerifier
 
 __all__ = [
     "DEFAULT_COMPONENTS",

@@ -29,8 +29,9 @@ from orchestrator.connect import CHAIN_SETTINGS, PLATFORM_SETTINGS, make_callbac
 from orchestrator.errors import JournalError, MalformedAnswer, OrchestratorError, UnsupportedChain
 from orchestrator.foreign import read_json
 from orchestrator.platform.subscription import require_token, shown_url
+from orchestrator.platform.verification_keys import VerificationKeys
 from orchestrator.platform.webhook import WebhookEvent, parse_delivery
-from orchestrator.platform.webhook_signature import VerificationKeys, WebhookVerifier
+from orchestrator.platform.webhook_signature import WebhookVerifier
 from orchestrator.service.worker import Worker
 from orchestrator.settings import Settings
 

@@ -62,7 +62,8 @@ def spread(kills: list[Kill], most: int | None) -> list[Kill]:
     return [kills[(place * len(kills)) // most] for place in range(most)]
 
 
-COMMITTED = "0x" + keccak(b"ChallengeCommitted(uint8,bytes32)").hex()
+COMMITTED = ("0x" + keccak(b"ChallengeCommitted(uint8,bytes32)").hex(), f"0x{1:064x}")
+"""The topics of a commitment to a deletion challenge."""
 
 
 class Untraceable(Exception):
@@ -236,8 +237,10 @@ class Sweep:
         logs = self._devnet.anvil.rpc_sync("eth_getLogs", {"address": wallet.rpartition(":")[2], "fromBlock": "0x0"})
         steps = Counter(tuple(log["topics"]) for log in logs)
         # A challenge whose answer was lost is asked for once more: that ends it, and its successor is committed to.
-        most = {topics: 2 if topics[0] == COMMITTED and "close" in kills else 1 for topics in steps}
-        if not steps or any(count > most[topics] for topics, count in steps.items()):
+        issued = sum(row["subject"] == account and row["purpose"] == "deletion" for row in records["challenges"])
+        if issued > 1 + ("close" in kills):
+            doubled.append(f"{what}: {issued} challenges for the closure")
+        if not steps or any(count != (issued if topics == COMMITTED else 1) for topics, count in steps.items()):
             doubled.append(f"{what}: on the chain {dict(steps)}")
 
     def accounts(self, lives: int) -> None:
