@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.account_queries import AccountQueries, Ask, account_states, new_reference, to_account_id
 from orchestrator.authorization.gate import stop_wait
@@ -37,6 +38,9 @@ from orchestrator.report import AccountReport, AuditReport, OperationReport, Sta
 from orchestrator.session import Services
 from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
+
+if TYPE_CHECKING:
+    from orchestrator.chain.node.follower import Change, Follower
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that an operation may take before it is reported as waiting."""
@@ -71,6 +75,7 @@ class Orchestrator(Facade):
         self._locks = AccountLocks(lock_folder(settings))
         self._wakes = Wakes()
         self._services: Services | None = None
+        self._follower: Follower | None = None
         self._keys: Keys | None = None
         self._operations: Operations | None = None
         self._connecting = asyncio.Lock()
@@ -320,8 +325,14 @@ class Orchestrator(Facade):
 
     @property
     def wakes(self) -> Wakes:
-        """Wakes waiting accounts: what webhooks and new blocks call."""
+        """Wakes waiting accounts: what webhooks and the chain's follower call."""
         return self._wakes
+
+    async def follower(self) -> Follower:
+        """What keeps this process's index of the chain; it reads by itself once it is started. Raises SettingsError."""
+        await self._connected()
+        assert self._follower is not None, "it is connected"
+        return self._follower
 
     @property
     def keys(self) -> Keys:
@@ -335,8 +346,17 @@ class Orchestrator(Facade):
     async def _connected(self) -> Services:
         async with self._connecting:
             if self._services is None:
-                self._services = await connect(self._settings, self._journal, self._stack, self.keys, self._signatory)
+                connected = await connect(self._settings, self._journal, self._stack, self.keys, self._signatory)
+                self._services, self._follower = connected
+                self._follower.subscribe(self._chain_changed)
             return self._services
+
+    def _chain_changed(self, change: Change) -> None:
+        from orchestrator.chain.node.follower import Touched
+
+        if isinstance(change, Touched):
+            for account_id in change.accounts:
+                self._wakes.wake(account_id)
 
     async def _operating(self) -> Operations:
         services = await self._connected()

@@ -23,6 +23,7 @@ from orchestrator.settings import Settings, state_directory
 
 if TYPE_CHECKING:
     from orchestrator.chain.examination.examiner import NodeProver
+    from orchestrator.chain.node.follower import Follower
     from orchestrator.chain.node.reader import ChainReader
     from orchestrator.passwords import PasswordSource
     from orchestrator.platform.client import PlatformClient
@@ -106,8 +107,9 @@ async def connect(
     stack: AsyncExitStack,
     keys: Keys | None = None,
     signatory: Signatory | None = None,
-) -> Services:
-    """The services of this process. What was opened is closed by ``stack``. Raises SettingsError; sends nothing yet.
+) -> tuple[Services, Follower]:
+    """The services of this process, and what keeps its index of the chain. What was opened is closed by ``stack``.
+    Raises SettingsError; sends nothing yet.
 
     ``signatory``: the person who asks for what takes an approval; None: the one whom the settings name.
     """
@@ -118,11 +120,11 @@ async def connect(
     keys, ruleset = keys or make_keys(settings), make_ruleset(settings)
     keystore = keys.managed
     platform = await stack.enter_async_context(make_platform(settings, keys.request_keys))
-    chain = make_chain(settings)
+    chain = make_chain(settings, journal)
     stack.push_async_callback(chain.close)
     prover = make_prover(settings)
     stack.push_async_callback(prover.close)
-    return Services(
+    services = Services(
         platform=platform,
         chain=chain,
         prover=prover,
@@ -141,6 +143,7 @@ async def connect(
         signatory=make_signatory(settings) if signatory is None else signatory,
         tokens=settings.tokens,
     )
+    return services, chain.follower
 
 
 def make_platform(
@@ -194,8 +197,8 @@ def make_request_keys(settings: Settings) -> RequestKeyFolder:
     return RequestKeyFolder(settings.keystore, password_source(settings))
 
 
-def make_chain(settings: Settings) -> ChainReader:
-    """The chain's reader on the node that the settings name."""
+def make_chain(settings: Settings, journal: Journal) -> ChainReader:
+    """The chain's reader on the node that the settings name, with its index in the journal's database."""
     settings.need(*CHAIN_SETTINGS)
     from orchestrator.chain.node.reader import ChainReader
     from orchestrator.chain.node.rpc import Rpc
@@ -205,7 +208,10 @@ def make_chain(settings: Settings) -> ChainReader:
     return ChainReader(
         Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout),
         settings.factory,
+        journal.chain_index,
         from_block=settings.factory_block,
+        confirmations=settings.confirmations,
+        interval=min(1.0, settings.poll_interval),
     )
 
 

@@ -185,6 +185,9 @@ class ModelChain:
     async def chain_id(self):
         return OWNER.chain
 
+    async def news(self, account_id, known, confirmations):
+        return await self.view(account_id)
+
     async def view(self, account_id):
         return self._read(account_id)
 

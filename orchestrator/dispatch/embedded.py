@@ -21,8 +21,8 @@ _MOST_ADVANCING = 64
 
 
 class Wakes:
-    """Wake-ups of driven accounts: by a webhook (one account), by a new block (all). A wake-up of an account that
-    nobody drives is dropped."""
+    """Wake-ups of driven accounts, by a webhook or by what happened on the chain. One of an account that nobody drives
+    is dropped."""
 
     def __init__(self) -> None:
         self._events: dict[AccountId, asyncio.Event] = {}
@@ -39,10 +39,6 @@ class Wakes:
     def wake(self, account_id: AccountId) -> None:
         event = self._events.get(account_id)
         if event is not None:
-            event.set()
-
-    def wake_all(self) -> None:
-        for event in self._events.values():
             event.set()
 
     async def wait(self, account_id: AccountId, seconds: float) -> None:

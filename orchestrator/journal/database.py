@@ -18,7 +18,7 @@ from orchestrator.journal.failures import is_lost
 from orchestrator.journal.schema import require_ours
 from orchestrator.journal.transactions import Database
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration. A test compares it with the migrations' folder, so that alembic is imported only to migrate."""
 
 _PASSING = ("starting up", "shutting down", "recovery", "too many", "remaining connection slots")

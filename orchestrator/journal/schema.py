@@ -1,7 +1,8 @@
 """The tables of the journal's database. Migrations (``migrations/``) make them; nothing here creates a table.
 
 ``events`` is the journal. ``signatures``, ``challenges`` and ``claims`` are derived from it, in the transaction of the
-event, for the constraints that they carry; ``journal --verify`` derives them again and compares.
+event, for the constraints that they carry; ``journal --verify`` derives them again and compares. The tables
+``chain_…`` are an index of the chain (``chain_index``): lost, they are read from the node again.
 """
 
 from __future__ import annotations
@@ -100,6 +101,47 @@ certificates = sa.Table(
     sa.Column("sha256", sa.Text, primary_key=True),
     sa.Column("account_id", sa.Text, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+chain_cursors = sa.Table(
+    "chain_cursors",
+    metadata,
+    # Chain and factory.
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("first", sa.BigInteger, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("finalized_number", sa.BigInteger, nullable=True),
+    sa.Column("finalized_hash", sa.Text, nullable=True),
+)
+
+chain_blocks = sa.Table(
+    "chain_blocks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text, nullable=False),
+)
+
+chain_logs = sa.Table(
+    "chain_logs",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.Text, nullable=False),
+    sa.Column("account_id", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    # 32 bytes each, one behind the other.
+    sa.Column("topics", sa.LargeBinary, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("tx_hash", sa.Text, nullable=False),
+    # Of a creation's log; no two are of one wallet (EIP-1014).
+    sa.Column("wallet", sa.Text, nullable=True),
+    sa.Index("chain_logs_of_an_account", "name", "account_id"),
+    sa.Index("chain_logs_of_a_wallet", "name", "wallet"),
 )
 
 _OURS = frozenset({"alembic_version", "events", "signatures"})

@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from orchestrator.challenge.expectation import ChallengeHistory
 from orchestrator.errors import Disposition, JournalError
 from orchestrator.journal import signatures
+from orchestrator.journal.chain_index import StoredIndex
 from orchestrator.journal.database import locks_beside, open_database, open_in_memory
 from orchestrator.journal.in_flight import FileInFlight, InFlight, ServerInFlight
 from orchestrator.journal.rows import GENESIS, iso, recorded, recorded_from, row_of
@@ -286,6 +287,12 @@ class Journal:
         """The bytes of a stored certificate."""
         body: bytes | None = await self._scalar(sa.select(certificates.c.body).where(certificates.c.sha256 == sha256))
         return body
+
+    # --- the index of a chain ------------------------------------------------------------------------------------
+
+    def chain_index(self, name: str) -> StoredIndex:
+        """What is known of one factory's wallets on one chain: ``CHAIN:FACTORY``."""
+        return StoredIndex(self._database, name)
 
     # --- the webhooks' inbox -------------------------------------------------------------------------------------
 

@@ -92,10 +92,26 @@ class Holdings:
     """Why tokens may be missing from the list, or None."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known already of an account's wallet."""
+
+    deployed: BlockRef | None
+    """The block of its deployment."""
+    change: StateChange | None
+    final: bool
+    """Whether that change is."""
+
+
 class Chain(Protocol):
-    """The RPC node. All reads raise ChainUnreachable, ChainNonsense or ProofInvalid; nothing is written."""
+    """The RPC node. All reads raise ChainUnreachable, ChainNonsense or ProofInvalid; nothing is written to it."""
 
     async def chain_id(self) -> ChainId: ...
+
+    async def news(self, account_id: AccountId, known: Known, confirmations: int) -> ChainView | None:
+        """``view``, if there may be more to see than what is known; None where an index of the chain has nothing else,
+        which costs the node nothing."""
+        ...
 
     async def view(self, account_id: AccountId) -> ChainView:
         """The wallet of an account by the factory's event, all at one block."""

@@ -7,6 +7,8 @@ import heapq
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import BlockHash, BlockNumber, BlockRef
 
@@ -20,6 +22,8 @@ class Backlog:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._read = 0
+        self._decided: set[str] = set()
+        """Streams that people have decided something of since the last reading."""
         self.operations: set[str] = set()
         """Ids of accounts with an unfinished operation."""
         self.creations: dict[str, e.CreationIntended] = {}
@@ -28,13 +32,16 @@ class Backlog:
         """By account: the block that its certificate rests on; the last ``RECENT``, oldest first."""
 
     async def follow(self) -> set[str]:
-        """Reads the journal's new facts. Returns the streams that became unfinished. Raises JournalError."""
+        """Reads the journal's new facts. Returns the streams that became unfinished, and those unfinished ones that
+        people have decided on meanwhile. Raises JournalError."""
         before = self.operations | set(self.creations)
+        self._decided.clear()
         while page := await self._journal.read_all(self._read):
             for item in page:
                 self._take(item)
             self._read = page[-1].seq
-        return (self.operations | set(self.creations)) - before
+        now = self.operations | set(self.creations)
+        return now if DECISIONS_STREAM in self._decided else (now - before) | (self._decided & now)
 
     def __contains__(self, stream: str) -> bool:
         return stream in self.operations or stream in self.creations
@@ -56,6 +63,8 @@ class Backlog:
                     del self.closures[next(iter(self.closures))]
             case e.CertificateRevoked():
                 self.closures.pop(item.stream, None)
+            case e.OperatorResolved() | o.ApprovalGiven() | o.RulesetAdopted() | o.SigningResumed():
+                self._decided.add(item.stream)
             case _:
                 pass
 

@@ -1,4 +1,5 @@
-"""The background worker: polls every account that a webhook, a new block or a due time concerns.
+"""The background worker: polls every account that something has happened to, by a webhook, on the chain or in the
+journal. A due time is the net under these.
 
 A poll is short and never waits: an unfinished operation is moved on as far as it goes now, any other account is read
 back and what is new is journaled. Between two polls an account is a row in the journal and a line in the schedule, no
@@ -20,8 +21,17 @@ import structlog
 
 from orchestrator.app import Orchestrator
 from orchestrator.chain.node.canonical import not_canonical
+from orchestrator.chain.node.follower import (
+    Change,
+    FinalityViolation,
+    Follower,
+    NewHead,
+    Outage,
+    Reorg,
+    Restored,
+    Touched,
+)
 from orchestrator.chain.node.rpc import Rpc
-from orchestrator.chain.node.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
 from orchestrator.connect import make_callback_url, make_platform
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
@@ -40,9 +50,10 @@ _GROWTH = 1.5
 _BUSY = 0.5
 """Seconds until the next poll of an account that another worker has, which may have read it before what woke us."""
 _LONGEST = 15
-"""The longest pause between two polls of one account, in poll intervals: 30 s by default."""
-_WOKEN_BY_A_BLOCK = 256
-"""Accounts that one new block wakes, the longest unpolled first; the next block wakes the next ones."""
+"""The longest pause between two polls of an account in trouble, in poll intervals: 30 s by default."""
+_LONGEST_WAIT = 150
+"""The same of an account that only waits: 5 minutes. What it waits for wakes it; where the platform's webhook is lost,
+or none comes here, a poll is late by at most half of the time that was waited already, and by no more than that."""
 _STOP_SECONDS = 30.0
 """How long polls under way may take to finish when the service stops. What is cut off later is resumed."""
 
@@ -70,13 +81,11 @@ class Worker:
         self._callback_url = make_callback_url(settings)
         self.keys = KeyMonitor(keys.managed, None if own else keys.request_keys, report=_log_key_trouble)
         self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
-        self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
+        self._follower: Follower | None = None
         self._backlog = Backlog(orchestrator.journal)
         self._schedule = Schedule()
         self._deliveries: dict[str, set[str]] = {}
         """By account: webhooks in the inbox that have had no poll yet."""
-        self._waiting: dict[str, None] = {}
-        """Accounts that a new block may move, the longest unpolled first."""
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._pauses: dict[str, float] = {}
@@ -98,8 +107,9 @@ class Worker:
         self._poll_soon(account_id)
 
     async def __aenter__(self) -> Self:
-        self._watcher.subscribe(self._chain_changed)
-        await self._watcher.start()
+        self._follower = await self._orchestrator.follower()
+        self._follower.subscribe(self._chain_changed)
+        await self._follower.start()
         self._tasks = [
             asyncio.create_task(self._run(), name="worker"),
             asyncio.create_task(self._probe(), name="platform-probe"),
@@ -120,7 +130,8 @@ class Worker:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        await self._watcher.stop()
+        if self._follower is not None:
+            await self._follower.stop()
         await run
         if self._polls:
             _done, late = await asyncio.wait(self._polls.values(), timeout=_STOP_SECONDS)
@@ -174,7 +185,6 @@ class Worker:
             self._wake.set()
 
     async def _poll(self, name: str) -> None:
-        self._waiting.pop(name, None)
         deliveries = self._deliveries.pop(name, set())
         pause: float | None = None
         try:
@@ -184,9 +194,7 @@ class Worker:
             if error.disposition is Disposition.RETRY:
                 self._deliveries.setdefault(name, set()).update(deliveries)
                 deliveries = set()
-                pause = min(_BUSY, self._interval) if error.code == "account_busy" else self._grown(name)
-                if name in self._backlog:
-                    self._waiting[name] = None
+                pause = min(_BUSY, self._interval) if error.code == "account_busy" else self._grown(name, _LONGEST)
             elif name in self._backlog:
                 pause = self._interval * _LONGEST  # somebody may fix the setting or the key meanwhile
         except Exception as surprise:  # noqa: BLE001  a broken invariant of one account must not stop the others
@@ -222,8 +230,7 @@ class Worker:
         if report.outcome is Outcome.OPERATOR:
             return self._interval * _LONGEST
         if report.outcome is Outcome.WAITING:
-            self._waiting[name] = None
-            return self._grown(name)
+            return self._grown(name, _LONGEST if report.error else _LONGEST_WAIT)
         return None
 
     async def _mark_handled(self, name: str, deliveries: set[str]) -> None:
@@ -234,9 +241,9 @@ class Worker:
                 self._deliveries.setdefault(name, set()).add(event_id)
                 self._changes.trouble(name, "inbox_trouble", error)
 
-    def _grown(self, name: str) -> float:
-        pause = self._pauses.get(name, self._interval)
-        self._pauses[name] = min(pause * _GROWTH, self._interval * _LONGEST)
+    def _grown(self, name: str, longest: int) -> float:
+        pause = min(self._pauses.get(name, self._interval), self._interval * longest)
+        self._pauses[name] = pause * _GROWTH
         return pause
 
     # --- the outside ---------------------------------------------------------------------------------------------
@@ -245,8 +252,9 @@ class Worker:
         match change:
             case NewHead():
                 self._chain_is("ok")
-                self._orchestrator.wakes.wake_all()
-                for name in list(self._waiting)[:_WOKEN_BY_A_BLOCK]:
+            case Touched(accounts=accounts):
+                for name in accounts & self._backlog.operations:
+                    self._pauses.pop(name, None)
                     self._poll_soon(name)
             case Reorg(dropped=dropped):
                 _log.warning("reorg", blocks=len(dropped), first=dropped[0].number)

@@ -19,9 +19,10 @@ from orchestrator.models import (
     ChainAccount,
     ChainId,
     OperationKind,
+    TxHash,
     WalletState,
 )
-from orchestrator.ports.chain import ChainView
+from orchestrator.ports.chain import ChainView, Known, StateChange
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.session import AccountSession
 
@@ -32,9 +33,12 @@ async def observe(session: AccountSession) -> None:
     Raises SettingsError ``wrong_chain`` if the node serves another chain than the customer's wallet is on, and
     MalformedAnswer for an account that is odd.
     """
-    chain_id = await session.services.chain.chain_id()
-    view = await session.services.chain.view(session.account_id)
+    chain, depth = session.services.chain, await confirmations_in_force(session.services)
+    chain_id = await chain.chain_id()
+    view = await _chain_view(session, depth)
     account = await session.services.platform.account(session.account_id)
+    if view is None and session.state.deployed is None and account.known_status() is AccountStatus.CLOSED:
+        view = await chain.view(session.account_id)  # that there is no wallet decides now
     customer = await session.services.customer(account.customer_id)
     if customer.wallet.chain != chain_id:
         raise SettingsError(
@@ -42,13 +46,14 @@ async def observe(session: AccountSession) -> None:
             f"ORCHESTRATOR_RPC_URL serves {chain_id}",
             code="wrong_chain",
         )
-    if not view.factory_exists:
+    if view is not None and not view.factory_exists:
         raise SettingsError(
             f"wrong factory: {chain_id} has no contract at the address in ORCHESTRATOR_FACTORY, so no wallet can ever "
             "be seen to be deployed by it",
             code="wrong_factory",
         )
-    await _withdraw_reorged(session, view)
+    if view is not None:
+        await _withdraw_reorged(session, view)
     news: list[Event] = []
     platform = _platform_observation(account, str(customer.wallet))
     known = session.state.platform
@@ -58,10 +63,26 @@ async def observe(session: AccountSession) -> None:
         platform = again if again == platform or not _older(again, known, session) else known
     if platform != known:
         news.append(platform)
-    news += _chain_news(session, view, chain_id, await confirmations_in_force(session.services))
+    if view is not None:
+        news += _chain_news(session, view, chain_id, depth)
     if news:
         await session.record(*news)
     await _notice_no_effect(session)
+
+
+async def _chain_view(session: AccountSession, depth: int) -> ChainView | None:
+    """What the chain shows now; None where nothing has happened to what is known. A certificate's block is in no index:
+    whether it is canonical is read."""
+    state = session.state
+    if state.closure is not None:
+        return await session.services.chain.view(session.account_id)
+    deployed, wallet = state.deployed, state.wallet
+    known = Known(
+        deployed=None if deployed is None else _ref(deployed.block),
+        change=None if wallet is None else StateChange(wallet.state, _ref(wallet.block), TxHash(wallet.tx_hash)),
+        final=wallet is not None and wallet.final,
+    )
+    return await session.services.chain.news(session.account_id, known, depth)
 
 
 def _platform_observation(account: PlatformAccount, owner: str) -> e.PlatformObserved:
@@ -128,7 +149,7 @@ async def _withdraw_reorged(session: AccountSession, view: ChainView) -> None:
     if state.closure is not None:
         resting.append((state.closure.block, True))
     for fact, _ in sorted(resting, key=lambda pair: pair[0].number):
-        block = BlockRef(BlockNumber(fact.number), BlockHash(fact.hash))
+        block = _ref(fact)
         if block in confirmed:
             continue
         if fact.number > view.head.number:  # absence is no reorg, not even of a final block: nodes lag and resync
@@ -208,6 +229,10 @@ def owner_of(session: AccountSession) -> ChainAccount:
     if session.state.platform is None:
         raise AssertionError("the platform's word is read before anything is signed")
     return ChainAccount.parse(session.state.platform.owner)
+
+
+def _ref(fact: e.BlockFact) -> BlockRef:
+    return BlockRef(BlockNumber(fact.number), BlockHash(fact.hash))
 
 
 def _block(block: BlockRef) -> e.BlockFact:

@@ -20,6 +20,7 @@ from orchestrator.chain.node.rpc import Rpc
 from orchestrator.closure.certificate.builder import AccountRecord, build_certificate
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
+from orchestrator.journal.store import Journal
 from orchestrator.models import AccountId, AccountStatus, Address, ChainAccount, CustomerId, TxHash, to_address
 from orchestrator.ports.platform import PlatformAccount
 
@@ -120,8 +121,14 @@ async def rpc(anvil):
 
 
 @pytest.fixture
-def reader(rpc, wallets) -> ChainReader:
-    return ChainReader(rpc, wallets.factory)
+async def journal():
+    async with await Journal.missing() as journal:
+        yield journal
+
+
+@pytest.fixture
+def reader(rpc, wallets, journal) -> ChainReader:
+    return ChainReader(rpc, wallets.factory, journal.chain_index)
 
 
 class LyingNode:

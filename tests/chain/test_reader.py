@@ -8,9 +8,11 @@ import pytest
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
+from orchestrator.chain.node.reader import ChainReader
 from orchestrator.errors import ChainUnreachable, Disagreement
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, Finality, WalletState
-from orchestrator.ports.chain import Chain
+from orchestrator.ports.chain import Chain, Known
+from tests.chain.lies import lie
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 OPERATOR = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
@@ -21,14 +23,63 @@ def test_reader_is_the_port(reader):
     assert port is reader
 
 
-async def test_no_wallet_is_an_empty_view_in_one_round_trip(reader, rpc, account_id, anvil):
-    await rpc.chain_id()
-    before = rpc.round_trips
-    view = await reader.view(account_id)
+NOTHING = Known(None, None, final=False)
+
+
+async def test_no_wallet_is_an_empty_view_and_no_news_cost_nothing(reader, rpc, account_id, anvil):
+    view = await reader.news(account_id, NOTHING, 1)
+    assert view is not None, "that there is a factory is read once"
     assert view.deployment is None
     assert view.change is None
     assert view.head.number == await anvil.block_number()
-    assert rpc.round_trips - before == 1
+    reader.follower.interval = 3600
+    before = rpc.round_trips
+    for _ in range(10):
+        assert await reader.news(account_id, NOTHING, 1) is None
+    assert rpc.round_trips == before
+
+
+async def test_news_are_read_back_when_something_happened_and_when_it_is_final(reader, wallets, anvil, account_id):
+    reader.follower.interval = 0
+    known = NOTHING
+    await reader.news(account_id, known, 1)
+
+    async def news():
+        nonlocal known
+        view = await reader.news(account_id, known, 1)
+        if view is None:
+            return None
+        known = Known(view.deployment.block, view.change, view.is_final(view.change.block, 1))
+        return view.change.state, known.final
+
+    wallet, _ = await wallets.deploy(account_id)
+    assert await news() == (WalletState.CREATED, False)
+    assert await news() is None
+    await wallets.activate(wallet)
+    assert await news() == (WalletState.ACTIVE, False)
+    await wallets.deploy(str(uuid.uuid4()))
+    assert await news() is None, "another account's wallet"
+    await anvil.finalize()
+    assert await news() == (WalletState.ACTIVE, True)
+    await anvil.mine(3)
+    assert await news() is None
+    await wallets.close(wallet)
+    assert await news() == (WalletState.CLOSED, False)
+
+
+async def test_a_node_that_hides_logs_delays_and_the_accounts_own_logs_are_asked_for(
+    liar, liar_rpc, wallets, journal, account_id
+):
+    reader = ChainReader(liar_rpc, wallets.factory, journal.chain_index)
+    liar.change = lie("eth_getLogs", [], when=lambda request: "address" not in request["params"][0])
+    wallet, _ = await wallets.deploy(account_id)
+    await wallets.activate(wallet)
+    await reader.chain_id()
+    assert (await reader.news(account_id, NOTHING, 1)).change.state is WalletState.ACTIVE, "the first look is a read"
+    await wallets.do(wallet, "deactivate()")
+    view = await reader.view(account_id)
+    assert view.change is not None
+    assert view.change.state is WalletState.INACTIVE, "storage and the index differ: its own logs are asked for"
 
 
 async def test_the_whole_life_of_a_wallet(reader, rpc, wallets, anvil, account_id):
@@ -36,6 +87,7 @@ async def test_the_whole_life_of_a_wallet(reader, rpc, wallets, anvil, account_i
     await wallets.deploy(other_id)
     wallet, created = await wallets.deploy(account_id, b"the creation challenge")
 
+    await reader.chain_id()
     before = rpc.round_trips
     view = await reader.view(account_id)
     assert rpc.round_trips - before == 2

@@ -154,14 +154,13 @@ async def test_a_timeout_reports_what_is_waited_for_since_when_until_when():
     assert told == [(ACCOUNT, WAIT, None)]
 
 
-@pytest.mark.parametrize("wake", [lambda wakes: wakes.wake(ACCOUNT), lambda wakes: wakes.wake_all()])
-async def test_a_wake_up_cuts_the_wait_short(wake, monkeypatch):
+async def test_a_wake_up_cuts_the_wait_short(monkeypatch):
     monkeypatch.setattr("orchestrator.dispatch.embedded._FIRST_POLL", 3600)
     runner, wakes = Scripted(WAIT, End("done")), Wakes()
     driving = asyncio.create_task(dispatch(runner, wakes).drive(ACCOUNT, time.monotonic() + 3600))
     await runner.called.wait()
     wakes.wake("another account")
-    wake(wakes)
+    wakes.wake(ACCOUNT)
     async with asyncio.timeout(30):
         assert (await driving).action == End("done")
     assert runner.calls == 2

@@ -7,8 +7,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from eth_hash.auto import keccak
+
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, TxHash, checksum
+from orchestrator.ports.index import Log
 
 _HEX = re.compile(r"0x[0-9a-fA-F]*")
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)")
@@ -26,18 +29,18 @@ class Header:
     parent: BlockHash
     timestamp: int
     """Seconds since 1970."""
+    bloom: bytes = b""
+    """The filter of its logs' addresses and topics, 256 bytes; empty where the node gives none."""
 
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """One event log of a mined transaction."""
-
-    address: Address
-    topics: tuple[bytes, ...]
-    data: bytes
-    block: BlockRef
-    tx_hash: TxHash
-    index: int
+    def may_have(self, *values: bytes) -> bool:
+        """Whether the block may have a log with all of these as its address or topics: no only where the filter rules
+        it out (Yellow Paper, 4.3.1)."""
+        if not self.bloom:
+            return False
+        bits = int.from_bytes(self.bloom, "big")
+        digests = [keccak(value) for value in values]
+        places = [int.from_bytes(digest[at : at + 2], "big") % 2048 for digest in digests for at in (0, 2, 4)]
+        return all(bits >> place & 1 for place in places)
 
 
 def show(value: Any) -> str:
@@ -92,7 +95,16 @@ def header(value: Any, what: str) -> Header:
         BlockRef(BlockNumber(number), BlockHash(hash32(value.get("hash"), f"{what}.hash"))),
         BlockHash(hash32(value.get("parentHash"), f"{what}.parentHash")),
         quantity(value.get("timestamp"), f"{what}.timestamp"),
+        _bloom(value.get("logsBloom")),
     )
+
+
+def _bloom(value: Any) -> bytes:
+    """A hint only, which some chains leave out."""
+    try:
+        return data(value, "logsBloom", length=256)
+    except ChainNonsense:
+        return b""
 
 
 def logs(value: Any, what: str) -> list[Log]:

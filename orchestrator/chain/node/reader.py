@@ -1,24 +1,36 @@
 """Reads wallets off the chain: one account's wallet at ONE block, and what it holds.
 
 Here is what is asked, and in which order. That all answers are of one block is ``head``'s part, what they mean about a
-wallet ``wallets``'.
+wallet ``wallets``'. Where the wallet's logs are, the index says that ``follower`` keeps; what it says is held against
+code and storage at the head, and where it does not fit, or there is nothing, the account's own logs are asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import load
 from orchestrator.chain.node import parse
+from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, optional_header
+from orchestrator.chain.node.logs import LogSearch, Topics
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
-from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change
+from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change, state_of
 from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, ChainId, Wei
-from orchestrator.ports.chain import ChainView, Deployment, Holdings, StateChange, TokenBalance, UnreadableToken
+from orchestrator.ports.chain import (
+    ChainView,
+    Deployment,
+    Holdings,
+    Known,
+    StateChange,
+    TokenBalance,
+    UnreadableToken,
+)
+from orchestrator.ports.index import AccountLog, ChainIndex, Log
 from orchestrator.wallet.contract import STATE_SLOT, account_word, address_word
 
 _STATE_WORD: Final = "0x" + STATE_SLOT.to_bytes(32, "big").hex()
@@ -31,34 +43,64 @@ MAX_TOKENS: Final = 1000
 class ChainReader:
     """Implements ``orchestrator.ports.chain.Chain`` for wallets of one factory.
 
-    ``from_block`` is the factory's block, where the search for its events begins. Reads only.
+    ``from_block`` is the factory's block, where its events begin; ``index`` opens the index of a name. The rest is as
+    of ``Follower``. Reads only, but for the index.
     """
 
-    def __init__(self, rpc: Rpc, factory: Address, *, from_block: int = 0) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        factory: Address,
+        index: Callable[[str], ChainIndex],
+        *,
+        from_block: int = 0,
+        confirmations: int = 1,
+        interval: float = 1.0,
+    ) -> None:
         self._rpc = rpc
+        self._from_block = from_block
         self._reads = HeadReads(rpc, from_block)
+        self._searches = LogSearch(rpc)
         self._factory = WalletFactory(factory, load("SmartWallet"))
+        self._factory_exists = False
+        self.follower = Follower(
+            rpc, factory, index, from_block=from_block, confirmations=confirmations, interval=interval
+        )
+        """Keeps the index; reads for ``news`` when it is asked to, and for a whole service once it is started."""
 
     async def chain_id(self) -> ChainId:
         """The node's chain. Raises ChainUnreachable or ChainNonsense."""
-        return await self._rpc.chain_id()
+        return await self.follower.chain_id()
 
     async def close(self) -> None:
         """Ends the connections to the node."""
         await self._rpc.close()
 
+    async def news(self, account_id: AccountId, known: Known, confirmations: int) -> ChainView | None:
+        """None where the index has nothing that is not known: no round trip, but for the poll that all share."""
+        if self._factory_exists:
+            heads, _, logs = await self.follower.logs(account_id, self.follower.interval)
+            created = next((one.log.block for one in logs if one.creates is not None), None)
+            change = state_of([one.log for one in logs])
+            now = ChainView(heads.head, heads.safe, heads.finalized, None, None)
+            final = change is not None and now.is_final(change.block, confirmations)
+            if (created, change, final) == (known.deployed, known.change, known.final):
+                return None
+        return await self.view(account_id)
+
     async def view(self, account_id: AccountId) -> ChainView:
-        """The account's wallet at the head: 1 round trip while there is none, else 2.
+        """The account's wallet at the head, in 3 round trips at most where the node takes any range.
 
         A deployment whose code is not the artifact's has ``code_matches`` False, and no ``change``: the storage of
         another contract means nothing. Raises Disagreement where two sources on the chain differ, and differ again at
-        the next read: a node that is importing a block may answer for the head with the next block's storage (Anvil
-        1.7.1 does, about once in 140 reads when every block changes the slot), and no operator has to see that.
+        the next read, which asks for the account's own logs: a node that is importing a block may answer for the head
+        with the next block's storage (Anvil 1.7.1 does, about once in 140 reads when every block changes the slot), and
+        no operator has to see that.
         """
         disagreement: Disagreement | None = None
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
-                return await self._view(account_id)
+                return await self._view(account_id, search=disagreement is not None or attempt >= 2)
             except Moved:
                 continue
             except Disagreement as error:
@@ -67,53 +109,65 @@ class ChainReader:
                 disagreement = error
         raise disagreement or self._reads.moving()
 
-    async def _view(self, account_id: AccountId) -> ChainView:
-        *head_answers, created, factory_code = await self._rpc.batch(
-            [
-                *HEAD_CALLS,
-                self._reads.logs(self._factory.address, _created_topics(account_id), "latest"),
-                ("eth_getCode", [self._factory.address, "latest"]),
-            ]
-        )
-        heads = self._reads.heads(head_answers)
-        found = await self._created(created, account_id)
-        if found is None:
-            factory = parse.data(self._rpc.demand(factory_code), "the factory's code")
-            return ChainView(heads.head, heads.safe, heads.finalized, None, None, factory != b"")
-        deployment, change = await self._wallet(account_id, found, heads.head)
+    async def _view(self, account_id: AccountId, *, search: bool) -> ChainView:
+        heads, version, logs = await self.follower.logs(account_id, 0.0)
+        if search or not logs:
+            found = await self._search(account_id, heads.head)
+            if found != logs:
+                await self.follower.mend(version, account_id, found)
+            logs = found
+        created = self._factory.created([one.log for one in logs if one.creates is not None], account_id)
+        if created is None:
+            await self._look_for_factory()
+            return ChainView(heads.head, heads.safe, heads.finalized, None, None, self._factory_exists)
+        self._factory_exists = True
+        changes = [one.log for one in logs if one.creates is None]
+        deployment, change = await self._wallet(account_id, created, changes, heads.head)
         return ChainView(heads.head, heads.safe, heads.finalized, deployment, change)
 
+    async def _search(self, account_id: AccountId, head: BlockRef) -> list[AccountLog]:
+        """The account's own logs, asked for by its topic and by its wallet's address: what the index should have."""
+        found = await self._searches.logs(
+            self._factory.address, _created_topics(account_id), self._from_block, head.number
+        )
+        created = self._factory.created(found, account_id)
+        if created is None:
+            return []
+        wallet = parse.word_address(created.topics[1], "SmartWalletCreated.wallet")
+        changes = await self._searches.logs(wallet, [STATE_TOPIC], created.block.number, head.number)
+        logs = [AccountLog(account_id, created, wallet), *(AccountLog(account_id, log) for log in changes)]
+        return sorted(logs, key=lambda one: (one.log.block.number, one.log.index))
+
     async def _wallet(
-        self, account_id: AccountId, found: parse.Log, head: BlockRef
+        self, account_id: AccountId, created: Log, changes: Sequence[Log], head: BlockRef
     ) -> tuple[Deployment, StateChange | None]:
         """Everything about the wallet at ``head``, in one round trip."""
-        wallet = parse.word_address(found.topics[1], "SmartWalletCreated.wallet")
-        to_block = hex(head.number)
-        logs_created, logs_state, deployed_in, code_hex, word = await self._reads.pinned(
+        wallet = parse.word_address(created.topics[1], "SmartWalletCreated.wallet")
+        blocks = {log.block.number: log.block for log in (created, *changes[-1:])}
+        code_hex, word, *headers = await self._reads.pinned(
             head,
             lambda at: [
-                self._reads.logs(self._factory.address, _created_topics(account_id), to_block),
-                self._reads.logs(wallet, [STATE_TOPIC], to_block),
-                ("eth_getBlockByNumber", [hex(found.block.number), False]),
                 ("eth_getCode", [wallet, at]),
                 ("eth_getStorageAt", [wallet, _STATE_WORD, at]),
+                *(("eth_getBlockByNumber", [hex(number), False]) for number in blocks),
             ],
         )
-        again = await self._created(logs_created, account_id)
-        block_now = optional_header(deployed_in, "the deployment's block")
-        if again != found or block_now is None or block_now.block != found.block:
-            raise Moved
+        for block, answer in zip(blocks.values(), headers, strict=True):
+            now = optional_header(answer, f"block {block.number}")
+            if now is None or now.block != block:
+                raise Moved
         code = parse.data(self._rpc.demand(code_hex), "eth_getCode")
-        deployment = self._factory.deployment(account_id, wallet, found, code)
-        changes = await parse.many_logs(self._rpc.demand(logs_state), "StateChanged logs")
+        deployment = self._factory.deployment(account_id, wallet, created, code)
         if not deployment.code_matches:
             return deployment, None
         stored = parse.quantity_or_word(self._rpc.demand(word), "eth_getStorageAt slot 0")
         return deployment, last_change(deployment, changes, stored & 0xFF, head)
 
-    async def _created(self, answer: Any, account_id: AccountId) -> parse.Log | None:
-        logs = await parse.many_logs(self._rpc.demand(answer), "SmartWalletCreated logs")
-        return self._factory.created(logs, account_id)
+    async def _look_for_factory(self) -> None:
+        """Once it was there, it is there for good: what its code is does not matter here."""
+        if not self._factory_exists:
+            answer = await self._rpc.call("eth_getCode", [self._factory.address, "latest"])
+            self._factory_exists = parse.data(answer, "the factory's code") != b""
 
     async def is_canonical(self, block: BlockRef) -> bool:
         """Whether the node's canonical chain has this hash at this number.
@@ -143,7 +197,7 @@ class ChainReader:
         raise self._reads.moving()
 
 
-def _created_topics(account_id: AccountId) -> list[bytes | None]:
+def _created_topics(account_id: AccountId) -> Topics:
     return [CREATED_TOPIC, None, None, account_word(account_id)]
 
 

@@ -17,6 +17,7 @@ from orchestrator.chain.node import parse
 from orchestrator.errors import ChainNonsense, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, WalletState
 from orchestrator.ports.chain import Deployment, StateChange
+from orchestrator.ports.index import Log
 from orchestrator.wallet.contract import Immutables, account_word, wallet_address, wallet_immutables
 
 ZERO_ADDRESS: Final = Address("0x" + "0" * 40)
@@ -31,7 +32,7 @@ class WalletFactory:
     address: Address
     artifact: Artifact
 
-    def created(self, logs: Sequence[parse.Log], account_id: AccountId) -> parse.Log | None:
+    def created(self, logs: Sequence[Log], account_id: AccountId) -> Log | None:
         """The account's ``SmartWalletCreated`` among the logs that were asked for; None while there is no wallet.
 
         Raises ChainNonsense for a log that was not asked for, Disagreement (``deployed_twice``) for two.
@@ -56,7 +57,7 @@ class WalletFactory:
             )
         return logs[0] if logs else None
 
-    def deployment(self, account_id: AccountId, wallet: Address, log: parse.Log, code: bytes) -> Deployment:
+    def deployment(self, account_id: AccountId, wallet: Address, log: Log, code: bytes) -> Deployment:
         """The deployment that ``created`` found, with the code that is at the wallet's address now.
 
         Raises Disagreement (``wrong_factory``, ``wrong_escrow``), ChainNonsense.
@@ -88,7 +89,18 @@ class WalletFactory:
         )
 
 
-def last_change(deployment: Deployment, logs: Sequence[parse.Log], stored: int, head: BlockRef) -> StateChange:
+def state_of(logs: Sequence[Log]) -> StateChange | None:
+    """The state that an account's logs end in, by their word alone; None where there are none, or the last one has no
+    state that there is."""
+    if not logs:
+        return None
+    changes = [log for log in logs if log.topics[0] == STATE_TOPIC]
+    last = changes[-1] if changes else logs[0]
+    number = int.from_bytes(last.topics[2], "big") if changes else 0
+    return StateChange(WalletState.from_number(number), last.block, last.tx_hash) if number <= 3 else None
+
+
+def last_change(deployment: Deployment, logs: Sequence[Log], stored: int, head: BlockRef) -> StateChange:
     """The last of the wallet's ``StateChanged`` logs up to ``head``; its creation while there is none.
 
     Raises Disagreement unless the logs are one chain of changes from Created (``state_logs_broken``) and end in the

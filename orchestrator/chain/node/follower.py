@@ -1,0 +1,502 @@
+"""Follows a chain for a whole process, and keeps the index of its wallets: blocks, reorgs, broken finality, outages.
+
+A poll is ONE round trip (chain id, finalized, safe, latest), a new block one more for its logs, and a gap or a reorg
+another for the headers between, whatever the number of accounts that wait. What was read is committed to the index, and
+the next poll, of this process or of another, goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
+
+import structlog
+
+from orchestrator.chain.node import parse
+from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Heads, Moved, optional_header
+from orchestrator.chain.node.joining import WINDOW, Joined, join
+from orchestrator.chain.node.parse import Header
+from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node.wallet_events import WalletEvents
+from orchestrator.errors import ChainError, ChainNonsense, JournalError
+from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId
+from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock, Log, Position
+
+_log = structlog.get_logger(__name__)
+
+_MAX_BEHIND: Final = 3
+"""Polls for which a head that goes back to a known block is taken for a lagging node."""
+
+_AGAIN_SECONDS: Final = 30.0
+_AGAIN_BLOCKS: Final = 1_000
+"""Blocks that are read again every so many seconds (``_read_again``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewHead:
+    """The chain's head now. ``safe`` and ``finalized`` are None where the node does not know the tag."""
+
+    head: BlockRef
+    safe: BlockNumber | None
+    finalized: BlockNumber | None
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Something happened to these accounts: a log of theirs came, went with a reorg, or became final."""
+
+    accounts: frozenset[AccountId]
+
+
+@dataclass(frozen=True, slots=True)
+class Reorg:
+    """Blocks that are not canonical any more, oldest first. Reported only; ``steps/observe.py`` withdraws facts."""
+
+    dropped: tuple[BlockRef, ...]
+    common_ancestor: BlockRef | None
+    """The newest block that stayed; None if it is older than what is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalityViolation:
+    """A reorg went below a block that the node had called finalized: nothing that rests on it may be believed."""
+
+    finalized: BlockRef
+    """The highest block that was seen as finalized."""
+    common_ancestor: BlockRef | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """The node cannot be read since then. Reported once; the follower goes on trying."""
+
+    error: ChainError
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The node answers again after so many seconds."""
+
+    seconds: float
+
+
+Change = NewHead | Touched | Reorg | FinalityViolation | Outage | Restored
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What one poll was answered."""
+
+    latest: Header
+    safe: BlockNumber | None
+    finalized: BlockRef | None
+
+
+@dataclass(slots=True)
+class _Behind:
+    """For how many polls the node has been behind an index of this version."""
+
+    version: int = 0
+    polls: int = 0
+
+
+@dataclass(slots=True)
+class _News:
+    """What is reported at the end of the next poll that ends."""
+
+    changes: list[Change] = field(default_factory=list)
+    touched: set[AccountId] = field(default_factory=set)
+
+
+class Follower:
+    """One for each process and chain. Reads when it is asked to (``fresh``), and by itself from ``start`` to ``stop``.
+
+    ``index`` opens the index of a name. ``from_block`` is the factory's block, where its events begin;
+    ``confirmations`` the depth at which a block is final for those who wait. ``interval`` is in seconds between polls,
+    doubled up to ``outage_interval`` while the node does not answer. A catch-up is committed after each ``stretch`` of
+    blocks, so that a kill loses no more. Reads the node only.
+    """
+
+    def __init__(
+        self,
+        rpc: Rpc,
+        factory: Address,
+        index: Callable[[str], ChainIndex],
+        *,
+        from_block: int = 0,
+        confirmations: int = 1,
+        interval: float = 1.0,
+        outage_interval: float = 15.0,
+        stretch: int = 50_000,
+    ) -> None:
+        self._rpc = rpc
+        self._factory = factory
+        self._open_index = index
+        self._events = WalletEvents(rpc, factory)
+        self._moving = HeadReads(rpc, from_block).moving
+        self._from_block = from_block
+        self._stretch = stretch
+        self._confirmations = confirmations
+        self.interval = interval
+        self._outage_interval = max(interval, outage_interval)
+        self._lock = asyncio.Lock()
+        self._index: ChainIndex | None = None
+        self._position = Position()
+        self._stale = True
+        """Whether the position is to be read from the index: at the start, and after another process was faster."""
+        self._news = _News()
+        self._chain: ChainId | None = None
+        self._heads: Heads | None = None
+        self._read_at = float("-inf")
+        self._settled: int | None = None
+        """Up to this block, what became final has been reported."""
+        self._behind = _Behind()
+        self._again_at = time.monotonic() + _AGAIN_SECONDS
+        self._again_older = True
+        self._again_below = 0
+        self._outage_since: float | None = None
+        self._callbacks: list[Callable[[Change], None]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    # --- use ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Starts following in the background. Does nothing if it runs."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="chain-follower")
+            self._task.add_done_callback(_log_end)
+
+    async def stop(self) -> None:
+        """Ends following. The Rpc stays open."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def subscribe(self, callback: Callable[[Change], None]) -> None:
+        """Calls ``callback`` in the event loop with each change. It must not block or raise."""
+        self._callbacks.append(callback)
+
+    async def chain_id(self) -> ChainId:
+        """The node's chain. Raises as ``fresh``."""
+        await self.fresh(self.interval)
+        assert self._chain is not None, "a poll has read it"
+        return self._chain
+
+    async def fresh(self, age: float) -> Heads:
+        """The head that the index has come to, read no longer ago than so many seconds. Those who ask at the same time
+        share one poll. Raises ChainError, JournalError."""
+        since = time.monotonic() - age
+        async with self._lock:
+            if self._heads is None or self._read_at < since:
+                await self._poll()
+            assert self._heads is not None, "a poll has read it"
+            return self._heads
+
+    async def poll(self) -> None:
+        """Reads the node once and reports changes. Raises ChainError, JournalError; the next poll goes on from the same
+        place."""
+        await self.fresh(0.0)
+
+    async def logs(self, account_id: AccountId, age: float) -> tuple[Heads, int, list[AccountLog]]:
+        """The head, the index' version and the account's logs up to that head. Raises as ``fresh``."""
+        for _ in range(ATTEMPTS):
+            heads = await self.fresh(age)
+            version, logs = await self._kept().logs(account_id)
+            if version == self._position.version:
+                return heads, version, logs
+            self._stale, age = True, 0.0  # another process was here
+        raise self._moving()
+
+    async def mend(self, seen: int, account_id: AccountId, logs: Sequence[AccountLog]) -> None:
+        """Puts what was read of an account alone in the place of what the index has of it. Raises Moved if the index is
+        not of that version any more, and JournalError."""
+        async with self._lock:
+            if not await self._kept().mend(seen, account_id, logs):
+                raise Moved
+            _log.warning("chain_index_mended", account=account_id, logs=len(logs))
+            if self._position.version == seen:
+                self._position = replace(self._position, version=seen + 1)
+
+    # --- following ----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        pause = self.interval
+        while True:
+            try:
+                await self.poll()
+                pause = self.interval
+            except ChainError as error:
+                if self._outage_since is None:
+                    self._outage_since = time.monotonic()
+                    _log.warning("chain_outage", code=error.code, message=error.message)
+                    self._report(Outage(error))
+                else:
+                    pause = min(pause * 2, self._outage_interval)
+            except JournalError as error:
+                _log.warning("chain_index_trouble", code=error.code, message=error.message)
+                pause = self._outage_interval
+            await asyncio.sleep(pause)
+
+    async def _poll(self) -> None:
+        began = time.monotonic()
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(Moved):
+                answer = await self._ask()
+                await self._follow(answer)
+                if began >= self._again_at:
+                    self._again_at = began + _AGAIN_SECONDS
+                    await self._read_again()
+                if not self._behind.polls or self._heads is None:
+                    await self._tell(answer)
+                self._read_at = began
+                return
+        raise self._moving()
+
+    async def _ask(self) -> _Answer:
+        """The one round trip of each poll. Raises Moved where the tags are not of one moment."""
+        chain_id, *heads = await self._rpc.batch([("eth_chainId", []), *HEAD_CALLS])
+        self._check_chain(ChainId(parse.quantity(self._rpc.demand(chain_id), "eth_chainId")))
+        finalized, safe = (
+            optional_header(heads[at], f"the {name} block") for at, name in ((0, "finalized"), (1, "safe"))
+        )
+        if heads[2] is None:
+            raise Moved  # a node that has lost sight of its head has it again at the next question
+        latest = parse.header(self._rpc.demand(heads[2]), "the latest block")
+        if any(header is not None and header.block.number > latest.block.number for header in (finalized, safe)):
+            raise Moved
+        return _Answer(
+            latest, None if safe is None else safe.block.number, None if finalized is None else finalized.block
+        )
+
+    async def _follow(self, answer: _Answer) -> None:
+        """Brings the index to the answered head, in stretches. Raises Moved."""
+        while True:
+            if self._stale:
+                await self._load()
+            position = self._position
+            step = await self._step(position, answer)
+            if step is None:
+                return
+            dropped = await self._kept().advance(position.version, step)
+            if dropped is None:
+                self._stale = True
+                continue
+            self._news.touched |= dropped | {one.account_id for one in step.logs}
+            self._take(position, step)
+            if step.head == answer.latest.block:
+                return
+
+    async def _load(self) -> None:
+        """Takes over how far the index has come, and what another process has found since this one looked."""
+        before, now = self._position, await self._kept().position()
+        if before.head is not None and now.head is not None and now.version != before.version:
+            common = max((kept.block.number for kept in {*before.blocks} & {*now.blocks}), default=-1)
+            self._news.touched |= await self._accounts(common + 1, now.head.number)
+            self._unsettle(common)
+        self._position, self._stale = now, False
+
+    async def _step(self, position: Position, answer: _Answer) -> Advance | None:
+        """The next change of the index; None where there is nothing to do, or the node only lags."""
+        latest = answer.latest.block
+        if position.first != self._from_block:
+            position = replace(position, head=None, finalized=None, blocks=())
+        lost = _lost_finality(position, answer.finalized)
+        if lost is None and position.head == latest:
+            self._behind = _Behind()
+            if position.finalized == _higher(position.finalized, answer.finalized):
+                return None
+            joined = Joined(latest.number, ())
+        elif lost is None and self._only_lags(position, latest):
+            return None
+        else:
+            first, most = self._from_block, self._stretch
+            joined = await join(position, answer.latest, self._headers, first=first, most=most, lost=lost)
+        first, headers = max(self._from_block, joined.ancestor + 1), joined.headers
+        if latest.number - first >= self._stretch:
+            headers = tuple((await self._headers([first + self._stretch - 1])).values())
+            if not headers:
+                raise Moved
+        logs = await self._logs(first, headers)
+        head = headers[-1].block if headers else latest
+        oldest = head.number - WINDOW + 1
+        # What the node calls finalized after a violation is a new promise.
+        kept = position.finalized if position.finalized and position.finalized.number <= joined.ancestor else None
+        return Advance(
+            self._from_block,
+            joined.ancestor,
+            head,
+            _higher(kept, answer.finalized if answer.finalized and answer.finalized.number <= head.number else None),
+            [KeptBlock(header.block, header.parent) for header in headers if header.block.number >= oldest],
+            await self._events.of_accounts(logs, self._kept()),
+            oldest,
+        )
+
+    def _only_lags(self, position: Position, latest: BlockRef) -> bool:
+        """Whether the head has gone back to a block that is known, or is older than all that are: a node behind a
+        balancer, or one that starts, for some polls. Another process that goes on meanwhile has a node that does."""
+        number = latest.number
+        known = {kept.block.number: kept.block for kept in position.blocks}
+        back = position.head is not None and number < position.head.number
+        if not back or (known.get(number) != latest and number >= min(known, default=0)):
+            self._behind = _Behind()
+            return False
+        if self._behind.version != position.version:
+            self._behind = _Behind(position.version)
+        self._behind.polls += 1
+        if self._behind.polls < _MAX_BEHIND:
+            return True
+        self._behind = _Behind()
+        return False
+
+    async def _headers(self, numbers: Sequence[int]) -> dict[int, Header]:
+        """The headers at these numbers, as far as the node has them: one round trip for each hundred."""
+        answers = await self._rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        found: dict[int, Header] = {}
+        for asked, answer in zip(numbers, answers, strict=True):
+            header = optional_header(answer, f"block {asked}")
+            if header is not None:
+                if header.block.number != asked:
+                    raise ChainNonsense(
+                        f"{self._rpc.endpoint}: asked for block {asked}, got block {header.block.number}"
+                    )
+                found[asked] = header
+        return found
+
+    async def _logs(self, first: int, headers: Sequence[Header]) -> list[Log]:
+        """The wallets' logs from block ``first`` to the last of the headers."""
+        if not headers or headers[-1].block.number < first:
+            return []
+        if headers[-1].block.number == first:
+            return await self._events.of_block(headers[-1])
+        return await self._events.of_range(first, headers)
+
+    async def _accounts(self, first: int, last: int) -> set[AccountId]:
+        return {one.account_id for one in await self._kept().between(first, last)}
+
+    async def _read_again(self) -> None:
+        """The safety net under an index that a node has not told of a log: one range is read once more, the newest
+        blocks and older ones in turn, down to the first and then from the head again. One request for all accounts
+        together, however many wait: what is hidden in the newest ``_AGAIN_BLOCKS`` is found within a minute after the
+        node shows it, what is older within as many minutes as the chain has such ranges. Nothing is decided by it."""
+        head, first = self._position.head, self._from_block
+        assert head is not None, "it has been followed"
+        self._again_older, last = not self._again_older, int(head.number)
+        if self._again_older:
+            below = self._again_below - _AGAIN_BLOCKS
+            last = self._again_below = below if below >= first else head.number
+        start = max(first, last - _AGAIN_BLOCKS + 1)
+        logs = await self._events.of_accounts(await self._events.between(start, last), self._kept())
+        known = await self._kept().between(start, last)
+        kept = {one.block.number: one.block for one in self._position.blocks}
+        missing = [
+            one for one in logs if one not in known and kept.get(one.log.block.number, one.log.block) == one.log.block
+        ]
+        if not missing:
+            return
+        _log.warning("chain_index_lacked_logs", logs=len(missing), first=start, last=last)
+        position = self._position
+        step = Advance(position.first, head.number, head, position.finalized, (), missing, head.number - WINDOW + 1)
+        self._stale = await self._kept().advance(position.version, step) is None
+        if not self._stale:
+            self._position = replace(position, version=position.version + 1)
+            self._news.touched |= {one.account_id for one in missing}
+
+    # --- telling ------------------------------------------------------------------------------------------------
+
+    def _take(self, position: Position, step: Advance) -> None:
+        """Remembers what was committed, and notes what it dropped."""
+        stayed = [kept for kept in position.blocks if step.oldest <= kept.block.number <= step.ancestor]
+        gone = tuple(kept.block for kept in position.blocks if kept.block.number > step.ancestor)
+        self._position = Position(position.version + 1, step.first, step.head, step.finalized, (*stayed, *step.blocks))
+        if not gone:
+            return
+        final, known = position.finalized, [*position.blocks, *_as_kept(position.finalized)]
+        ancestor = next((kept.block for kept in known if kept.block.number == step.ancestor), None)
+        self._news.changes.append(Reorg(gone, ancestor))
+        if final is not None and step.ancestor < final.number:
+            self._news.changes.append(FinalityViolation(final, ancestor))
+        self._unsettle(step.ancestor)
+
+    def _unsettle(self, ancestor: int) -> None:
+        if self._settled is not None:
+            self._settled = min(self._settled, ancestor)
+
+    async def _tell(self, answer: _Answer) -> None:
+        """Reports what the polls since the last report have found."""
+        head = self._position.head
+        assert head is not None, "it has been followed"
+        heads = Heads(head, answer.safe, None if answer.finalized is None else answer.finalized.number)
+        settled = head.number - self._confirmations + 1
+        settled = settled if heads.finalized is None else min(settled, heads.finalized)
+        if self._settled is not None and settled > self._settled:
+            self._news.touched |= await self._accounts(self._settled + 1, settled)
+        self._settled = settled if self._settled is None else max(settled, self._settled)
+        news, self._news = self._news, _News()
+        if self._outage_since is not None:
+            news.changes.insert(0, Restored(time.monotonic() - self._outage_since))
+            self._outage_since = None
+        if heads != self._heads:
+            news.changes.append(NewHead(heads.head, heads.safe, heads.finalized))
+        if news.touched:
+            news.changes.append(Touched(frozenset(news.touched)))
+        self._heads = heads
+        for change in news.changes:
+            self._report(change)
+
+    def _report(self, change: Change) -> None:
+        for callback in list(self._callbacks):
+            try:
+                callback(change)
+            except Exception:  # noqa: BLE001 - one subscriber's mistake must not stop the others' blocks
+                _log.exception("chain_subscriber_failed", change=type(change).__name__)
+
+    def _check_chain(self, chain: ChainId) -> None:
+        if self._chain is None:
+            self._chain = chain
+            self._index = self._open_index(f"{chain}:{self._factory}")
+        elif chain != self._chain:
+            raise ChainNonsense(
+                f"{self._rpc.endpoint}: the node was of chain {self._chain} and is now of {chain}", code="wrong_chain"
+            )
+
+    def _kept(self) -> ChainIndex:
+        assert self._index is not None, "the first answer has opened it"
+        return self._index
+
+
+def _higher(one: BlockRef | None, other: BlockRef | None) -> BlockRef | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.number > one.number else one
+
+
+def _lost_finality(position: Position, finalized: BlockRef | None) -> int | None:
+    """The number of the block that the node calls finalized, where another one is known at that number."""
+    if finalized is None:
+        return None
+    known = [position.finalized, *(kept.block for kept in position.blocks)]
+    lost = any(block is not None and block.number == finalized.number and block != finalized for block in known)
+    return finalized.number if lost else None
+
+
+def _as_kept(block: BlockRef | None) -> list[KeptBlock]:
+    return [] if block is None else [KeptBlock(block, block.hash)]
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    """An end that is not a cancellation is a mistake in this module: say so at once, not when somebody waits."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("chain_follower_died", exc_info=error)

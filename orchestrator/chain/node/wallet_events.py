@@ -1,0 +1,115 @@
+"""The events of one factory's wallets, read for all of them at once: of one block by its hash, or of a range."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Final
+
+from orchestrator.chain.node import parse
+from orchestrator.chain.node.head import Moved, optional_header
+from orchestrator.chain.node.logs import LogSearch
+from orchestrator.chain.node.parse import Header
+from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
+from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC
+from orchestrator.errors import ChainNonsense
+from orchestrator.models import AccountId, Address
+from orchestrator.ports.index import AccountLog, ChainIndex, Log
+
+_TOPICS: Final = (CREATED_TOPIC, STATE_TOPIC)
+_MOST_AGAIN: Final = 90
+"""Blocks that are asked again by their hash: one round trip."""
+
+
+class WalletEvents:
+    """Reads the logs of all wallets of one factory. A state's change is asked for by its topic alone, since the wallets
+    are too many to be named; what other contracts log under it is left out."""
+
+    def __init__(self, rpc: Rpc, factory: Address) -> None:
+        self._rpc = rpc
+        self._search = LogSearch(rpc)
+        self._factory = factory
+
+    async def of_accounts(self, logs: Sequence[Log], index: ChainIndex) -> list[AccountLog]:
+        """Those of the logs that are of a wallet of this factory, with its account."""
+        created = [log for log in logs if self._creates(log)]
+        changed = [log for log in logs if log.topics[0] == STATE_TOPIC and len(log.topics) == 3]
+        accounts = await index.accounts_of(list({log.address for log in changed}))
+        found = []
+        for log in created:
+            wallet = parse.word_address(log.topics[1], "SmartWalletCreated.wallet")
+            account_id = AccountId(str(uuid.UUID(bytes=log.topics[3][:16])))
+            accounts[wallet] = account_id
+            found.append(AccountLog(account_id, log, wallet))
+        found += [AccountLog(accounts[log.address], log) for log in changed if log.address in accounts]
+        return sorted(found, key=lambda one: (one.log.block.number, one.log.index))
+
+    async def of_block(self, header: Header) -> list[Log]:
+        """The logs of one block, asked for by its hash (EIP-234): a node that does not have it yet says so, where a
+        range beyond its head would be empty. By number where the node does not take hashes. Raises Moved."""
+        again: Call = ("eth_getBlockByNumber", [hex(header.block.number), False])
+        by_hash, now = await self._rpc.batch([_by_hash(header), again])
+        if not isinstance(by_hash, RpcFailure):
+            return self._of({header.block.number: header}, await _logs(by_hash))
+        there = optional_header(now, f"block {header.block.number}")
+        if there is None or there.block != header.block:
+            raise Moved
+        return await self.of_range(header.block.number, [header])
+
+    async def of_range(self, first: int, headers: Sequence[Header]) -> list[Log]:
+        """The logs of the blocks from ``first`` to the last header's. Of the blocks whose header is given, each log
+        must be of that hash; one whose filter has our topics, and of which there is no log, is asked again by its hash.
+        Raises Moved."""
+        last = headers[-1].block.number
+        by_number: dict[int, Header] = {header.block.number: header for header in headers}
+        found = self._of(by_number, await self.between(first, last))
+        return found + await self._again(by_number, found)
+
+    async def between(self, first: int, last: int) -> list[Log]:
+        """The logs of a range. Of which chain's blocks they are is the caller's to compare."""
+        return self._of({}, await self._search.logs(None, [_TOPICS], first, last))
+
+    async def _again(self, headers: dict[int, Header], found: Sequence[Log]) -> list[Log]:
+        """The logs of the blocks that ought to have some by their filter: a node behind a balancer may not have had the
+        end of the range yet, and leave out what it does not have."""
+        created = {log.block.number for log in found if log.topics[0] == CREATED_TOPIC}
+        changed = {log.block.number for log in found if log.topics[0] == STATE_TOPIC}
+        factory = bytes.fromhex(self._factory[2:])
+        suspected = [
+            header
+            for number, header in headers.items()
+            if (number not in created and header.may_have(factory, CREATED_TOPIC))
+            or (number not in changed and header.may_have(STATE_TOPIC))
+        ][-_MOST_AGAIN:]
+        if not suspected:
+            return []
+        answers = await self._rpc.batch([_by_hash(header) for header in suspected])
+        more: list[Log] = []
+        places = {(log.block.number, log.index) for log in found}
+        for header, answer in zip(suspected, answers, strict=True):
+            if not isinstance(answer, RpcFailure):
+                logs = self._of({header.block.number: header}, await _logs(answer))
+                more += [log for log in logs if (log.block.number, log.index) not in places]
+        return more
+
+    def _of(self, headers: dict[int, Header], logs: Sequence[Log]) -> list[Log]:
+        """The logs, all of which must be of what was asked for. Raises Moved, ChainNonsense."""
+        for log in logs:
+            header = headers.get(log.block.number)
+            if header is not None and log.block != header.block:
+                raise Moved
+            if not log.topics or log.topics[0] not in (CREATED_TOPIC, STATE_TOPIC):
+                raise ChainNonsense(f"{self._rpc.endpoint}: asked for the wallets' logs, got one of {log.address}")
+        return list(logs)
+
+    def _creates(self, log: Log) -> bool:
+        """Whether the factory says in it that it has made a wallet."""
+        return log.address == self._factory and log.topics[0] == CREATED_TOPIC and len(log.topics) == 4
+
+
+def _by_hash(header: Header) -> Call:
+    return ("eth_getLogs", [{"blockHash": header.block.hash, "topics": [["0x" + topic.hex() for topic in _TOPICS]]}])
+
+
+async def _logs(answer: Any) -> list[Log]:
+    return await parse.many_logs(answer, "the wallets' logs")
