@@ -59,10 +59,9 @@ class Chain:
 
     async def reachable(self) -> str:
         rpc = self._rpc()
-        await self._head()  # what is imported and connected for the first call is not the node's time
-        began = time.monotonic()
+        await self._head()  # the second round trip is without the connection's set-up
         head = await self._head()
-        return f"{rpc.endpoint} answers in {(time.monotonic() - began) * 1000:.0f} ms; block {head.block.number}"
+        return f"{rpc.endpoint} answers in {(rpc.latency or 0) * 1000:.1f} ms; block {head.block.number}"
 
     async def served(self) -> ChainId:
         """The node's chain."""
