@@ -40,6 +40,8 @@ NODE: Final = (
         "Try another node. If it says the same, this chain's blocks are not Ethereum's."),
     Entry("chain", OPERATOR, "the node is in trouble that has no code of its own",
         "Run orchestrator doctor, then try another node."),
+    Entry("nodes_disagree", OPERATOR, "two of the nodes have different blocks where the chain is final; both are shown",
+        "Compare with a third source, and take the node that is wrong out of ORCHESTRATOR_RPC_URL."),
     Entry("wrong_chain", STOP, "the node serves another chain than the customer's wallet is on",
         "Set ORCHESTRATOR_RPC_URL to a node of the chain that the customer's wallet is on."),
     Entry("wrong_factory", STOP,

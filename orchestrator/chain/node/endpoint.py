@@ -40,8 +40,8 @@ class Limits:
     """Blocks that ``span`` never grows beyond."""
     calm: int = 0
     """Searches of ``span`` blocks that were answered since it changed."""
-    by_hash: bool = True
-    """Whether a block's hash is taken as a block parameter (EIP-1898)."""
+    by_number_until: float = 0.0
+    """Monotonic seconds until which no block is named by its hash (EIP-1898)."""
     notes: dict[str, str] = field(default_factory=dict)
     """Sentences for whoever runs this, by what they are about."""
 
@@ -69,16 +69,14 @@ class Endpoint:
         batch_size: int,
         patience: float,
         max_answer_bytes: int,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.transport: Final = transport
         self.name: Final = transport.endpoint
         self.limits: Final = Limits(max(1, batch_size))
         self._patience = patience
         self._max_answer_bytes = max_answer_bytes
-        self._sleep = sleep
-        self._clock = clock
+        self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self._clock: Callable[[], float] = time.monotonic
         self._not_before = 0.0
         """When the node asked us to come again."""
 
@@ -117,11 +115,11 @@ class Endpoint:
     def _good(self, calls: Sequence[Call], got: Sequence[Any], first: int, once_more: set[int]) -> int:
         """How many of the answers stand; the one after them is asked again."""
         for index, (call, answer) in enumerate(zip(calls, got, strict=False)):
-            if answer is None and call[0] == "eth_getBlockByNumber" and call[1][:1] == ["latest"]:
-                return index  # every chain has one: this node is not ready
+            if passing(call, answer):
+                return index
             if not isinstance(answer, RpcFailure):
                 continue
-            if answer.passing or (index and answer.kind in (Kind.RESULTS, Kind.BATCH)):
+            if index and answer.kind in (Kind.RESULTS, Kind.BATCH):
                 return index
             if answer.kind is Kind.OTHER and answer.code == -32603 and first + index not in once_more:
                 once_more.add(first + index)  # "internal error": one more try shows whether it lasts
@@ -153,33 +151,37 @@ class Endpoint:
     async def _part(self, calls: Sequence[Call]) -> list[Any]:
         """The answers to the first calls, as many as the node takes in one request."""
         size = min(self.limits.batch, len(calls))
+        bare = self.limits.batch == 1
         learnt = False
         while True:
             try:
-                results = await self._request(calls[:size])
+                results = await self._request(calls[:size], bare=bare)
             except _Refused as refused:
                 if refused.kind in _AT_ANY_SIZE:
                     raise
-                if size == 1:
-                    if refused.failure is None:
-                        raise
+                if size > 1:
+                    learnt = learnt or refused.kind in (Kind.BATCH, Kind.OTHER)
+                    words = refused.failure.message if refused.kind is Kind.BATCH and refused.failure else ""
+                    size = named_limit(words, size) or size // 2
+                elif not bare and refused.kind in (Kind.BATCH, Kind.OTHER, Kind.PARAMS):
+                    bare = True  # a node without batches takes no list of one either
+                elif refused.failure is not None:
                     return [refused.failure]
-                learnt = learnt or refused.kind in (Kind.BATCH, Kind.OTHER)
-                named = refused.kind is Kind.BATCH and refused.failure and named_limit(refused.failure.message, size)
-                size = named or size // 2
+                else:
+                    raise
                 continue
-            if learnt and size < self.limits.batch:
+            if size < self.limits.batch and (learnt or bare):
                 self.limits.batch = size
                 self.limits.notes["batch"] = f"takes at most {size} calls in a request"
             return results
 
-    async def _request(self, calls: Sequence[Call]) -> list[Any]:
+    async def _request(self, calls: Sequence[Call], *, bare: bool) -> list[Any]:
+        """The answers to all the calls, sent as a list, or ``bare``: one as an object."""
         questions = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             for number, (method, params) in enumerate(calls, 1)
         ]
-        single = len(calls) == 1 and self.limits.batch == 1  # a node without batches takes no list of one either
-        body = json.dumps(questions[0] if single else questions, separators=(",", ":")).encode()
+        body = json.dumps(questions[0] if bare else questions, separators=(",", ":")).encode()
         what = calls[0][0] if len(calls) == 1 else f"a batch of {len(calls)}"
         try:
             response = await self.transport.post(body, len(calls))
@@ -241,7 +243,7 @@ class Endpoint:
         else:
             hint = " (is the API key in the URL right?)" if status in (401, 403) else ""
             error = ChainNonsense(f"{self.name}: {said}{hint}", code="rpc_http")
-        if kind is Kind.PARAMS or (kind is Kind.OTHER and status in (400, 413)):
+        if kind is Kind.PARAMS or (kind is Kind.OTHER and status == 400) or (status == 413 and size > 1):
             kind = Kind.BATCH
         if kind is Kind.OTHER:
             return error
@@ -278,6 +280,18 @@ class Endpoint:
             self.limits.notes["null_logs"] = "answers null for an empty list of logs"
             return []
         return answer["result"]
+
+
+def passing(call: Call, answer: Any) -> bool:
+    """Whether another time, or another node, may answer the call otherwise."""
+    method, params = call
+    tag = params[0] if method == "eth_getBlockByNumber" else None
+    if answer is None:
+        return tag == "latest"  # every chain has one: this node is not ready
+    if not isinstance(answer, RpcFailure) or not answer.passing:
+        return False
+    # That there is no finalized block is how nodes say that they know of none: that does not pass.
+    return not (answer.kind is Kind.BEHIND and tag in ("finalized", "safe"))
 
 
 class Unreadable(str):

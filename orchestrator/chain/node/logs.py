@@ -87,10 +87,10 @@ class LogSearch:
             await asyncio.gather(*running, return_exceptions=True)
         return await self._parse(found, first_block, last_block)
 
-    def fits(self, blocks: int) -> bool:
-        """Whether a search over so many blocks may be answered in one piece, as far as is known."""
+    def fits(self, first_block: int, last_block: int) -> bool:
+        """Whether a search may be answered in one piece, as far as is known. Nothing is asked of an empty range."""
         span = self._rpc.limits.span
-        return span is None or blocks <= span
+        return first_block <= last_block and (span is None or last_block - first_block < span)
 
     def shorten(self, first_block: int, last_block: int, failure: RpcFailure) -> None:
         """Learns from a search that was refused elsewhere. Raises as ``logs`` where it cannot be shortened."""

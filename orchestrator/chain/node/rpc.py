@@ -6,15 +6,17 @@ are read by ``chain.node.parse``: a hostile answer is trusted for nothing before
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, Self
 
-from orchestrator.chain.node.endpoint import Call, Endpoint, Limits
+from orchestrator.chain.node.endpoint import Call, Endpoint, Limits, passing
 from orchestrator.chain.node.failure import RpcFailure, as_error
-from orchestrator.chain.node.parse import quantity
+from orchestrator.chain.node.parse import header, quantity
 from orchestrator.chain.node.transport import Transport
-from orchestrator.errors import SettingsError
-from orchestrator.models import ChainId
+from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
+from orchestrator.models import BlockRef, ChainId
 
 __all__ = ["Call", "Rpc", "RpcFailure"]
 
@@ -22,6 +24,9 @@ MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 """The greatest answer that is read: a batch of 100 codes, or some 40,000 logs."""
 _UNWELL_SECONDS: Final = 30.0
 """For which another endpoint is asked first."""
+
+_DIFFERENT: Final = frozenset({"nodes_disagree", "wrong_chain"})
+"""Errors that another endpoint would only hide."""
 
 
 class Rpc:
@@ -55,7 +60,9 @@ class Rpc:
             for one in urls
         )
         self._active = self.endpoints[0]
-        self._unwell: dict[str, float] = {}
+        self._unwell_until: dict[Endpoint, float] = {}
+        self._final: BlockRef | None = None
+        self._chain: int | None = None
 
     @property
     def endpoint(self) -> str:
@@ -68,11 +75,6 @@ class Rpc:
         return self._active.limits
 
     @property
-    def latency(self) -> float | None:
-        """Seconds of the last round trip, without what was imported or set up for it."""
-        return self._active.transport.traffic.last
-
-    @property
     def round_trips(self) -> int:
         """HTTP requests sent so far, to all endpoints."""
         return sum(one.transport.traffic.requests for one in self.endpoints)
@@ -80,9 +82,72 @@ class Rpc:
     async def batch(self, calls: Sequence[Call]) -> list[Any]:
         """The raw results in the order of the calls; a call that the node refused has an RpcFailure in its place.
 
-        Raises ChainUnreachable (no answer, timeout, overload) or ChainNonsense (no valid JSON-RPC answer).
+        All are of one endpoint: the first that is well. Raises ChainUnreachable (no answer, timeout, overload),
+        ChainNonsense (no valid JSON-RPC answer; ``nodes_disagree`` and ``wrong_chain`` where two endpoints differ).
         """
-        return await self._active.batch(calls)
+        if not calls:
+            return []
+        trouble: ChainError | None = None
+        *others, last = self._in_order()
+        for endpoint in (*others, last):
+            try:
+                await self._compare(endpoint)
+                results = await endpoint.batch(calls, patient=endpoint is last)
+            except ChainError as error:
+                if error.code in _DIFFERENT:
+                    raise
+                trouble = trouble or error
+                self._unwell_until[endpoint] = time.monotonic() + _UNWELL_SECONDS
+                continue
+            if endpoint is not last and any(map(passing, calls, results)):
+                self._unwell_until[endpoint] = time.monotonic() + _UNWELL_SECONDS
+                continue
+            self._active = endpoint
+            self._remember(calls, results)
+            return results
+        assert trouble is not None, "the last endpoint either answers or is in trouble"
+        raise trouble
+
+    def _in_order(self) -> list[Endpoint]:
+        """The endpoints in the order of preference, those after the others that were unwell a while ago."""
+        now = time.monotonic()
+        return sorted(self.endpoints, key=lambda one: self._unwell_until.get(one, 0.0) > now)
+
+    def _remember(self, calls: Sequence[Call], results: Sequence[Any]) -> None:
+        """Chain and finalized block, as far as they were asked for, to compare another endpoint with."""
+        if len(self.endpoints) == 1:
+            return
+        for (method, params), result in zip(calls, results, strict=True):
+            with suppress(ChainNonsense):  # whoever asked reads the answer, and says what is wrong with it
+                if method == "eth_chainId" and isinstance(result, str):
+                    self._chain = quantity(result, method)
+                elif params[:1] == ["finalized"] and isinstance(result, dict):
+                    self._final = header(result, method).block
+
+    async def _compare(self, endpoint: Endpoint) -> None:
+        """Before another endpoint is believed: it must be of the same chain, and have the same finalized block."""
+        if endpoint is self._active or (self._chain is None and self._final is None):
+            return
+        number = hex(self._final.number) if self._final else "latest"
+        chain, block = await endpoint.batch(
+            [("eth_chainId", []), ("eth_getBlockByNumber", [number, False])], patient=False
+        )
+        if self._chain is not None and quantity(chain, f"{endpoint.name}: eth_chainId") != self._chain:
+            raise ChainNonsense(
+                f"{endpoint.name}: expected a node of chain {self._chain}, as {self.endpoint} is, got {chain}",
+                code="wrong_chain",
+            )
+        if self._final is None:
+            return
+        if not isinstance(block, dict):
+            raise ChainUnreachable(f"{endpoint.name}: has no block {self._final.number} (yet)", code="chain_behind")
+        other = header(block, f"{endpoint.name}: block {self._final.number}").block
+        if other != self._final:
+            raise ChainNonsense(
+                f"block {self._final.number} is finalized as {self._final.hash} at {self.endpoint}, and is "
+                f"{other.hash} at {endpoint.name}",
+                code="nodes_disagree",
+            )
 
     async def call(self, method: str, params: list[Any]) -> Any:
         """One raw result. Raises ChainUnreachable, or ChainNonsense where the node refuses."""
