@@ -64,6 +64,18 @@ async def disagreements(states: Sequence[NodeState]) -> list[str]:
     return found
 
 
+async def look(rpc: Rpc) -> list[str]:
+    """Sentences about each endpoint, what it cost to ask it, and where two differ. Closes ``rpc``. Raises nothing for
+    what nodes say."""
+    async with rpc:
+        states = await survey(rpc)
+        try:
+            different = await disagreements(states)
+        except ChainError as error:
+            different = [error.message]
+        return [*map(str, states), *(traffic(one) for one in rpc.endpoints), *different]
+
+
 def traffic(endpoint: Endpoint) -> str:
     """What went to an endpoint so far, and what was learnt of it, in a sentence."""
     sent = endpoint.transport.traffic
