@@ -45,9 +45,10 @@ artifacts: setup ## compile the contracts and rewrite the artifacts that the pac
 halmos: setup .halmos/.ready ## check formally that the closed wallet can do nothing
 	$(BIN)/python -m tests.contracts.halmos
 
-benchmark: setup ## measure the closure proof, and signing with each back end
+benchmark: setup ## measure the closure proof, signing with each back end, and waiting accounts
 	$(BIN)/python scripts/benchmark_closure.py
 	$(BIN)/python scripts/benchmark_signing.py
+	$(BIN)/python scripts/benchmark_index.py
 
 lock: $(VENV)/.ready ## resolve the dependencies again
 	scripts/lock.sh

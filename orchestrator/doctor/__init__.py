@@ -41,6 +41,7 @@ async def examine(settings: Settings) -> list[Check]:
             ("chain_clock", chain.clock),
             ("finality", chain.finality),
             ("factory", chain.factory),
+            ("node_traffic", chain.traffic),
             ("keys", lambda: keys(settings)),
             ("database", database.opens),
             ("journal", database.whole),

@@ -148,7 +148,7 @@ async def test_an_outage_is_reported_once_and_survived(liar, liar_rpc, anvil, ma
 async def test_another_chain_behind_the_same_url_is_named(watcher, anvil):
     await watcher.poll()
     await anvil.rpc("anvil_setChainId", 5)
-    with pytest.raises(ChainNonsense, match="was of chain 31337 and is now of 5"):
+    with pytest.raises(ChainNonsense, match="was of chain eip155:31337 and is now of eip155:5"):
         await watcher.poll()
 
 

@@ -27,8 +27,7 @@ NOTHING = Known(None, None, final=False)
 
 
 async def test_no_wallet_is_an_empty_view_and_no_news_cost_nothing(reader, rpc, account_id, anvil):
-    view = await reader.news(account_id, NOTHING, 1)
-    assert view is not None, "that there is a factory is read once"
+    view = await reader.view(account_id)
     assert view.deployment is None
     assert view.change is None
     assert view.head.number == await anvil.block_number()
@@ -42,7 +41,6 @@ async def test_no_wallet_is_an_empty_view_and_no_news_cost_nothing(reader, rpc, 
 async def test_news_are_read_back_when_something_happened_and_when_it_is_final(reader, wallets, anvil, account_id):
     reader.follower.interval = 0
     known = NOTHING
-    await reader.news(account_id, known, 1)
 
     async def news():
         nonlocal known
@@ -74,8 +72,8 @@ async def test_a_node_that_hides_logs_delays_and_the_accounts_own_logs_are_asked
     liar.change = lie("eth_getLogs", [], when=lambda request: "address" not in request["params"][0])
     wallet, _ = await wallets.deploy(account_id)
     await wallets.activate(wallet)
-    await reader.chain_id()
-    assert (await reader.news(account_id, NOTHING, 1)).change.state is WalletState.ACTIVE, "the first look is a read"
+    assert await reader.news(account_id, NOTHING, 1) is None, "as if there was no wallet"
+    assert (await reader.view(account_id)).change.state is WalletState.ACTIVE
     await wallets.do(wallet, "deactivate()")
     view = await reader.view(account_id)
     assert view.change is not None

@@ -32,7 +32,15 @@ _SEARCH_SECONDS: Final = 60.0
 
 
 TRANSIENT: Final = frozenset(
-    {"chain_unreachable", "rpc_overload", "chain_moving", "chain_behind", "latest_unknown", "not_canonical"}
+    {
+        "chain_unreachable",
+        "rpc_overload",
+        "answer_unreadable",
+        "chain_moving",
+        "chain_behind",
+        "latest_unknown",
+        "not_canonical",
+    }
 )
 """Reasons of an inconclusive verdict that the same question may not meet again: the node was away, or lagged, or its
 finalized block was replaced while it was read."""

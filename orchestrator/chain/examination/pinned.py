@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.node import parse
+from orchestrator.chain.node.failure import as_error
+from orchestrator.chain.node.head import latest_header
+from orchestrator.chain.node.refusals import Kind
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.closure.proof.evidence import Check
 from orchestrator.closure.proof.merkle import EMPTY_ROOT
@@ -21,25 +24,8 @@ _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,18}")
 _NOT_EVM: Final = {324: "zkSync Era", 300: "zkSync Sepolia"}
 """Chains known to run no EVM code; others show it by what they cannot answer."""
-_UNKNOWN_METHOD: Final = (
-    "not supported",
-    "method not found",
-    "does not exist",
-    "is not available",
-    "unsupported method",
-)
-_PRUNED: Final = (
-    "prun",
-    "missing trie node",
-    "no state available",
-    "state not available",
-    "historical state",
-    "too old",
-    "distance to target block",
-    "archive",
-    "is not available",
-)
-"""How nodes say that they no longer have a state: geth, Nethermind, Erigon, Reth, gateways."""
+_UNCLEAR: Final = frozenset({Kind.PARAMS, Kind.OTHER, Kind.BEHIND})
+"""Refusals that may be about a block that is named by its hash."""
 
 
 def parse_block(text: str) -> str:
@@ -94,7 +80,7 @@ class PinnedBlock:
         ChainUnreachable, ChainNonsense.
         """
         answers = await self.rpc.batch(calls(self.at))
-        if self.by_hash and any(isinstance(a, RpcFailure) and a.code != -32601 for a in answers[:demanded]):
+        if self.by_hash and any(isinstance(a, RpcFailure) and a.kind in _UNCLEAR for a in answers[:demanded]):
             self.by_hash = False
             answers = await self.rpc.batch(calls(self.at))
         for answer in answers[:demanded]:
@@ -121,7 +107,10 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
     if number == 0:
         raise ChainNonsense("eth_chainId: expected a chain's number, got 0, which no chain has")
     record.chain_id = chain_id = ChainId(number)
+    if isinstance(answer, RpcFailure) and answer.passing and answer.kind is not Kind.BEHIND:
+        rpc.demand(answer)
     if (answer is None or isinstance(answer, RpcFailure)) and wanted in TAGS:
+        latest_header(rpc, latest)
         answer = latest  # a node without the tag: what can be said is said, and never "irreversible"
     if answer is None or isinstance(answer, RpcFailure):
         what = f": {answer.message}" if isinstance(answer, RpcFailure) else ""
@@ -148,15 +137,21 @@ def _verified(header: dict[str, Any], expected: str | None, chain_id: ChainId, r
     return verified
 
 
-def _refused(failure: RpcFailure, node: str, chain_id: ChainId) -> Ended:
+def _refused(failure: RpcFailure, node: str, chain_id: ChainId) -> Exception:
     """The refusal of a question without which nothing can be proven."""
-    words = failure.message.lower()
-    if failure.code != -32601 and any(hint in words for hint in _PRUNED):
-        return Ended("state_pruned", f"{node} no longer has this block's state (an archive node has): {failure}")
-    if failure.code == -32601 or any(hint in words for hint in _UNKNOWN_METHOD):
-        name = "no_proof_method" if failure.method == "eth_getProof" else "rpc_refused"
-        return Ended(name, f"{node} does not answer {failure.method}{_not_evm(chain_id)}")
-    return Ended("rpc_refused", f"{node}: {failure}")
+    error = as_error(failure, node)
+    match failure.kind:
+        case Kind.PRUNED:
+            widen = failure.meaning.widen or "an archive node has"
+            return Ended("state_pruned", f"{node} no longer has this block's state ({widen}): {failure}")
+        case Kind.METHOD:
+            what = _not_evm(chain_id) if chain_id.number in _NOT_EVM else ""
+            name = "no_proof_method" if failure.method == "eth_getProof" else "rpc_refused"
+            return Ended(name, f"{node} does not have the method {failure.method}{what}: {failure}")
+        case Kind.ABSENT:
+            what = "there is no such account, and so no code; this node does not prove that"
+            return Ended("no_code", f"{node}: {failure}: {what}")
+    return error if failure.passing else Ended(error.code, error.message)
 
 
 def _not_evm(chain_id: ChainId) -> str:

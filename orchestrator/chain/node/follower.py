@@ -11,20 +11,21 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
 import structlog
 
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Heads, Moved, optional_header
+from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Heads, Moved, latest_header, optional_header
 from orchestrator.chain.node.joining import WINDOW, Joined, join
 from orchestrator.chain.node.parse import Header
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.wallet_events import WalletEvents
-from orchestrator.errors import ChainError, ChainNonsense, JournalError
+from orchestrator.errors import ChainError, ChainNonsense, JournalError, OrchestratorError
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId
-from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock, Log, Position
+from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock, Position
 
 _log = structlog.get_logger(__name__)
 
@@ -131,13 +132,13 @@ class Follower:
         confirmations: int = 1,
         interval: float = 1.0,
         outage_interval: float = 15.0,
-        stretch: int = 50_000,
+        stretch: int = 20_000,
     ) -> None:
         self._rpc = rpc
         self._factory = factory
         self._open_index = index
         self._events = WalletEvents(rpc, factory)
-        self._moving = HeadReads(rpc, from_block).moving
+        self._moving = HeadReads(rpc).moving
         self._from_block = from_block
         self._stretch = stretch
         self._confirmations = confirmations
@@ -152,6 +153,8 @@ class Follower:
         self._chain: ChainId | None = None
         self._heads: Heads | None = None
         self._read_at = float("-inf")
+        self._trouble: OrchestratorError | None = None
+        """What the last poll ended with."""
         self._settled: int | None = None
         """Up to this block, what became final has been reported."""
         self._behind = _Behind()
@@ -197,11 +200,17 @@ class Follower:
 
     async def fresh(self, age: float) -> Heads:
         """The head that the index has come to, read no longer ago than so many seconds. Those who ask at the same time
-        share one poll. Raises ChainError, JournalError."""
+        share one poll, and its trouble. Raises ChainError, JournalError."""
         since = time.monotonic() - age
         async with self._lock:
-            if self._heads is None or self._read_at < since:
-                await self._poll()
+            if self._read_at < since:
+                self._read_at, self._trouble = time.monotonic(), None
+                try:
+                    await self._poll()
+                except OrchestratorError as error:
+                    self._trouble = error
+            if self._trouble is not None:
+                raise copy(self._trouble)
             assert self._heads is not None, "a poll has read it"
             return self._heads
 
@@ -251,17 +260,15 @@ class Follower:
             await asyncio.sleep(pause)
 
     async def _poll(self) -> None:
-        began = time.monotonic()
         for _ in range(ATTEMPTS):
             with contextlib.suppress(Moved):
                 answer = await self._ask()
                 await self._follow(answer)
-                if began >= self._again_at:
-                    self._again_at = began + _AGAIN_SECONDS
+                if time.monotonic() >= self._again_at:
+                    self._again_at = time.monotonic() + _AGAIN_SECONDS
                     await self._read_again()
                 if not self._behind.polls or self._heads is None:
                     await self._tell(answer)
-                self._read_at = began
                 return
         raise self._moving()
 
@@ -272,9 +279,7 @@ class Follower:
         finalized, safe = (
             optional_header(heads[at], f"the {name} block") for at, name in ((0, "finalized"), (1, "safe"))
         )
-        if heads[2] is None:
-            raise Moved  # a node that has lost sight of its head has it again at the next question
-        latest = parse.header(self._rpc.demand(heads[2]), "the latest block")
+        latest = latest_header(self._rpc, heads[2])
         if any(header is not None and header.block.number > latest.block.number for header in (finalized, safe)):
             raise Moved
         return _Answer(
@@ -340,7 +345,7 @@ class Follower:
             head,
             _higher(kept, answer.finalized if answer.finalized and answer.finalized.number <= head.number else None),
             [KeptBlock(header.block, header.parent) for header in headers if header.block.number >= oldest],
-            await self._events.of_accounts(logs, self._kept()),
+            logs,
             oldest,
         )
 
@@ -375,13 +380,13 @@ class Follower:
                 found[asked] = header
         return found
 
-    async def _logs(self, first: int, headers: Sequence[Header]) -> list[Log]:
+    async def _logs(self, first: int, headers: Sequence[Header]) -> list[AccountLog]:
         """The wallets' logs from block ``first`` to the last of the headers."""
         if not headers or headers[-1].block.number < first:
             return []
         if headers[-1].block.number == first:
-            return await self._events.of_block(headers[-1])
-        return await self._events.of_range(first, headers)
+            return await self._events.of_block(headers[-1], self._kept())
+        return await self._events.of_range(first, headers, self._kept())
 
     async def _accounts(self, first: int, last: int) -> set[AccountId]:
         return {one.account_id for one in await self._kept().between(first, last)}
@@ -393,12 +398,13 @@ class Follower:
         node shows it, what is older within as many minutes as the chain has such ranges. Nothing is decided by it."""
         head, first = self._position.head, self._from_block
         assert head is not None, "it has been followed"
+        blocks = min(_AGAIN_BLOCKS, self._rpc.limits.span or _AGAIN_BLOCKS)
         self._again_older, last = not self._again_older, int(head.number)
         if self._again_older:
-            below = self._again_below - _AGAIN_BLOCKS
+            below = self._again_below - blocks
             last = self._again_below = below if below >= first else head.number
-        start = max(first, last - _AGAIN_BLOCKS + 1)
-        logs = await self._events.of_accounts(await self._events.between(start, last), self._kept())
+        start = max(first, last - blocks + 1)
+        logs = await self._events.between(start, last, self._kept())
         known = await self._kept().between(start, last)
         kept = {one.block.number: one.block for one in self._position.blocks}
         missing = [

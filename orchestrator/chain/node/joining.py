@@ -36,15 +36,17 @@ async def join(
     nor are the headers of a gap of ``most`` blocks. ``lost``: this block and those above it are known to be replaced.
     Raises Moved where the answers are not of one chain."""
     number = latest.block.number
-    known = {kept.block.number: kept.block.hash for kept in position.blocks}
+    known: dict[int, str] = {kept.block.number: kept.block.hash for kept in position.blocks}
     for block in (position.head, position.finalized):
         if block is not None:
             known[block.number] = block.hash
     known = {at: digest for at, digest in known.items() if at <= number and (lost is None or at < lost)}
+    if known.get(number) == latest.block.hash:
+        return Joined(number, ())
     if known.get(number - 1) == latest.parent:
         return Joined(number - 1, (latest,))
     now: dict[int, Header] = {number: latest}
-    for numbers in [[], *_questions(sorted(known), number, first, most)]:
+    for numbers in _questions(sorted(known), number, first, most):
         now |= await read(numbers) if numbers else {}
         stayed = [at for at, digest in known.items() if at in now and now[at].block.hash == digest]
         if stayed:

@@ -15,11 +15,11 @@ from eth_hash.auto import keccak
 from orchestrator.artifacts import load
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.follower import Follower
-from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, optional_header
+from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, Query, optional_header
 from orchestrator.chain.node.logs import LogSearch, Topics
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change, state_of
-from orchestrator.errors import ChainNonsense, ChainUnreachable, Disagreement
+from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, ChainId, Wei
 from orchestrator.ports.chain import (
     ChainView,
@@ -38,6 +38,8 @@ TRANSFER_TOPIC: Final = keccak(b"Transfer(address,address,uint256)")
 _BALANCE_OF: Final = keccak(b"balanceOf(address)")[:4]
 MAX_TOKENS: Final = 1000
 """Tokens whose balance is asked. Anyone can send any number of worthless tokens to a wallet."""
+_UNLISTED: Final = frozenset({"logs_limited", "chain_unreachable", "chain_nonsense", "rpc_refused", "rpc_plan"})
+"""Errors of a search for transfers that may last for as long as somebody wishes; the others are waited out."""
 
 
 class ChainReader:
@@ -59,7 +61,7 @@ class ChainReader:
     ) -> None:
         self._rpc = rpc
         self._from_block = from_block
-        self._reads = HeadReads(rpc, from_block)
+        self._reads = HeadReads(rpc)
         self._searches = LogSearch(rpc)
         self._factory = WalletFactory(factory, load("SmartWallet"))
         self._factory_exists = False
@@ -78,15 +80,18 @@ class ChainReader:
 
     async def news(self, account_id: AccountId, known: Known, confirmations: int) -> ChainView | None:
         """None where the index has nothing that is not known: no round trip, but for the poll that all share."""
-        if self._factory_exists:
-            heads, _, logs = await self.follower.logs(account_id, self.follower.interval)
-            created = next((one.log.block for one in logs if one.creates is not None), None)
-            change = state_of([one.log for one in logs])
-            now = ChainView(heads.head, heads.safe, heads.finalized, None, None)
-            final = change is not None and now.is_final(change.block, confirmations)
-            if (created, change, final) == (known.deployed, known.change, known.final):
-                return None
-        return await self.view(account_id)
+        heads, _, logs = await self.follower.logs(account_id, self.follower.interval)
+        if not logs:
+            await self._look_for_factory()
+            if not self._factory_exists:
+                return ChainView(heads.head, heads.safe, heads.finalized, None, None, factory_exists=False)
+        created = next((one.log.block for one in logs if one.creates is not None), None)
+        change = state_of([one.log for one in logs])
+        now = ChainView(heads.head, heads.safe, heads.finalized, None, None)
+        final = change is not None and now.is_final(change.block, confirmations)
+        if (created, change, final) == (known.deployed, known.change, known.final):
+            return None
+        return await self._read(account_id, self.follower.interval)
 
     async def view(self, account_id: AccountId) -> ChainView:
         """The account's wallet at the head, in 3 round trips at most where the node takes any range.
@@ -97,10 +102,15 @@ class ChainReader:
         with the next block's storage (Anvil 1.7.1 does, about once in 140 reads when every block changes the slot), and
         no operator has to see that.
         """
+        return await self._read(account_id, 0.0)
+
+    async def _read(self, account_id: AccountId, age: float) -> ChainView:
+        """``view``, at a head that was read so many seconds ago at most if it is still there."""
         disagreement: Disagreement | None = None
         for attempt in range(ATTEMPTS):
             try:
-                return await self._view(account_id, search=disagreement is not None or attempt >= 2)
+                search = disagreement is not None or attempt >= 2
+                return await self._view(account_id, age if attempt == 0 else 0.0, search=search)
             except Moved:
                 continue
             except Disagreement as error:
@@ -109,8 +119,8 @@ class ChainReader:
                 disagreement = error
         raise disagreement or self._reads.moving()
 
-    async def _view(self, account_id: AccountId, *, search: bool) -> ChainView:
-        heads, version, logs = await self.follower.logs(account_id, 0.0)
+    async def _view(self, account_id: AccountId, age: float, *, search: bool) -> ChainView:
+        heads, version, logs = await self.follower.logs(account_id, age)
         if search or not logs:
             found = await self._search(account_id, heads.head)
             if found != logs:
@@ -120,7 +130,6 @@ class ChainReader:
         if created is None:
             await self._look_for_factory()
             return ChainView(heads.head, heads.safe, heads.finalized, None, None, self._factory_exists)
-        self._factory_exists = True
         changes = [one.log for one in logs if one.creates is None]
         deployment, change = await self._wallet(account_id, created, changes, heads.head)
         return ChainView(heads.head, heads.safe, heads.finalized, deployment, change)
@@ -184,14 +193,14 @@ class ChainReader:
         return now.block == block
 
     async def holdings(self, wallet: Address, named: tuple[Address, ...] = ()) -> Holdings:
-        """Wei and ERC-20 balances above zero at the head, in 3 round trips (more for hundreds of tokens).
+        """Wei and ERC-20 balances above zero at the head, in 4 round trips (more for hundreds of tokens).
 
         Tokens are found by ``Transfer`` logs to the wallet since ``from_block``, so one that moves without logs is
         found only if ``named``. A token that reverts or answers nonsense is listed in ``unreadable``.
         """
         for _ in range(ATTEMPTS):
             try:
-                return await _holdings(self._reads, wallet, named)
+                return await _holdings(self._reads, wallet, named, self._from_block)
             except Moved:
                 continue
         raise self._reads.moving()
@@ -201,22 +210,21 @@ def _created_topics(account_id: AccountId) -> Topics:
     return [CREATED_TOPIC, None, None, account_word(account_id)]
 
 
-async def _holdings(reads: HeadReads, wallet: Address, named: tuple[Address, ...]) -> Holdings:
+async def _holdings(reads: HeadReads, wallet: Address, named: tuple[Address, ...], from_block: int) -> Holdings:
     head = reads.heads(await reads.rpc.batch(HEAD_CALLS)).head
-    to_wallet = [TRANSFER_TOPIC, None, address_word(wallet)]
+    to_wallet = Query(None, [TRANSFER_TOPIC, None, address_word(wallet)], from_block)
     incomplete: str | None = None
     tokens = dict.fromkeys(named)
+    (balance,) = await reads.pinned(head, lambda at: [("eth_getBalance", [wallet, at])])
     try:
-        balance, transfers = await reads.pinned(
-            head, lambda at: [("eth_getBalance", [wallet, at]), reads.logs(None, to_wallet, hex(head.number))]
-        )
-        found = await parse.many_logs(reads.rpc.demand(transfers), "Transfer logs")
+        ((transfers,), _) = await reads.pinned_logs(head, [to_wallet], lambda _: [])
         # ERC-721 has the same event with the id indexed: 4 topics. Its balance is asked the same way.
-        tokens |= dict.fromkeys(log.address for log in found if log.topics[:1] == (TRANSFER_TOPIC,))
-    except ChainNonsense as error:
-        # Anyone can make this list as long as they like; the wallet's own balance must not depend on it.
+        tokens |= dict.fromkeys(log.address for log in transfers if log.topics[:1] == (TRANSFER_TOPIC,))
+    except ChainError as error:
+        if error.code not in _UNLISTED:
+            raise
+        # Anyone can make this list as long as they like; nothing that is decided must depend on it.
         incomplete = f"the wallet's Transfer logs could not be read: {error.message}"
-        (balance,) = await reads.pinned(head, lambda at: [("eth_getBalance", [wallet, at])])
     if len(tokens) > MAX_TOKENS:
         incomplete = f"{len(tokens)} tokens were sent to the wallet, only {MAX_TOKENS} were asked for its balance"
     asked = list(tokens)[:MAX_TOKENS]

@@ -12,13 +12,17 @@ from orchestrator.chain.node.logs import LogSearch
 from orchestrator.chain.node.parse import Header
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC
-from orchestrator.errors import ChainNonsense
+from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import AccountId, Address
 from orchestrator.ports.index import AccountLog, ChainIndex, Log
 
 _TOPICS: Final = (CREATED_TOPIC, STATE_TOPIC)
 _MOST_AGAIN: Final = 90
 """Blocks that are asked again by their hash: one round trip."""
+_MOST_NAMED: Final = 500
+"""Contracts in one search. Geth takes 1,000 (``--rpc.logquerylimit``)."""
+_TOO_MANY: Final = frozenset({"logs_limited", "rpc_refused", "answer_unreadable"})
+"""What a search ends with that has too many results in one block."""
 
 
 class WalletEvents:
@@ -30,44 +34,45 @@ class WalletEvents:
         self._search = LogSearch(rpc)
         self._factory = factory
 
-    async def of_accounts(self, logs: Sequence[Log], index: ChainIndex) -> list[AccountLog]:
-        """Those of the logs that are of a wallet of this factory, with its account."""
-        created = [log for log in logs if self._creates(log)]
-        changed = [log for log in logs if log.topics[0] == STATE_TOPIC and len(log.topics) == 3]
-        accounts = await index.accounts_of(list({log.address for log in changed}))
-        found = []
-        for log in created:
-            wallet = parse.word_address(log.topics[1], "SmartWalletCreated.wallet")
-            account_id = AccountId(str(uuid.UUID(bytes=log.topics[3][:16])))
-            accounts[wallet] = account_id
-            found.append(AccountLog(account_id, log, wallet))
-        found += [AccountLog(accounts[log.address], log) for log in changed if log.address in accounts]
-        return sorted(found, key=lambda one: (one.log.block.number, one.log.index))
-
-    async def of_block(self, header: Header) -> list[Log]:
+    async def of_block(self, header: Header, index: ChainIndex) -> list[AccountLog]:
         """The logs of one block, asked for by its hash (EIP-234): a node that does not have it yet says so, where a
         range beyond its head would be empty. By number where the node does not take hashes. Raises Moved."""
         again: Call = ("eth_getBlockByNumber", [hex(header.block.number), False])
         by_hash, now = await self._rpc.batch([_by_hash(header), again])
         if not isinstance(by_hash, RpcFailure):
-            return self._of({header.block.number: header}, await _logs(by_hash))
+            return await self._of_accounts(self._of({header.block.number: header}, await _logs(by_hash)), index)
         there = optional_header(now, f"block {header.block.number}")
         if there is None or there.block != header.block:
             raise Moved
-        return await self.of_range(header.block.number, [header])
+        return await self.of_range(header.block.number, [header], index)
 
-    async def of_range(self, first: int, headers: Sequence[Header]) -> list[Log]:
+    async def of_range(self, first: int, headers: Sequence[Header], index: ChainIndex) -> list[AccountLog]:
         """The logs of the blocks from ``first`` to the last header's. Of the blocks whose header is given, each log
         must be of that hash; one whose filter has our topics, and of which there is no log, is asked again by its hash.
         Raises Moved."""
         last = headers[-1].block.number
         by_number: dict[int, Header] = {header.block.number: header for header in headers}
-        found = self._of(by_number, await self.between(first, last))
-        return found + await self._again(by_number, found)
+        found = self._of(by_number, await self._between(first, last, index))
+        return await self._of_accounts(found + await self._again(by_number, found), index)
 
-    async def between(self, first: int, last: int) -> list[Log]:
+    async def between(self, first: int, last: int, index: ChainIndex) -> list[AccountLog]:
         """The logs of a range. Of which chain's blocks they are is the caller's to compare."""
-        return self._of({}, await self._search.logs(None, [_TOPICS], first, last))
+        return await self._of_accounts(self._of({}, await self._between(first, last, index)), index)
+
+    async def _between(self, first: int, last: int, index: ChainIndex) -> list[Log]:
+        try:
+            return await self._search.logs(None, [_TOPICS], first, last)
+        except ChainError as error:
+            if error.code not in _TOO_MANY:
+                raise
+        # Anybody can log a change of state, as often as a block has room for. Then the wallets are named.
+        created = await self._search.logs(self._factory, [CREATED_TOPIC], first, last)
+        wallets = [one.creates for one in await index.between(0, last) if one.creates is not None]
+        wallets += [_wallet(log) for log in created if self._creates(log)]
+        changed: list[Log] = []
+        for start in range(0, len(wallets), _MOST_NAMED):
+            changed += await self._search.logs(wallets[start : start + _MOST_NAMED], [STATE_TOPIC], first, last)
+        return created + changed
 
     async def _again(self, headers: dict[int, Header], found: Sequence[Log]) -> list[Log]:
         """The logs of the blocks that ought to have some by their filter: a node behind a balancer may not have had the
@@ -102,9 +107,26 @@ class WalletEvents:
                 raise ChainNonsense(f"{self._rpc.endpoint}: asked for the wallets' logs, got one of {log.address}")
         return list(logs)
 
+    async def _of_accounts(self, logs: Sequence[Log], index: ChainIndex) -> list[AccountLog]:
+        """Those of the logs that are of a wallet of this factory, with its account."""
+        created = [log for log in logs if self._creates(log)]
+        changed = [log for log in logs if log.topics[0] == STATE_TOPIC and len(log.topics) == 3]
+        accounts = await index.accounts_of(list({log.address for log in changed}))
+        found = []
+        for log in created:
+            account_id = AccountId(str(uuid.UUID(bytes=log.topics[3][:16])))
+            accounts[_wallet(log)] = account_id
+            found.append(AccountLog(account_id, log, _wallet(log)))
+        found += [AccountLog(accounts[log.address], log) for log in changed if log.address in accounts]
+        return sorted(found, key=lambda one: (one.log.block.number, one.log.index))
+
     def _creates(self, log: Log) -> bool:
         """Whether the factory says in it that it has made a wallet."""
         return log.address == self._factory and log.topics[0] == CREATED_TOPIC and len(log.topics) == 4
+
+
+def _wallet(created: Log) -> Address:
+    return parse.word_address(created.topics[1], "SmartWalletCreated.wallet")
 
 
 def _by_hash(header: Header) -> Call:
