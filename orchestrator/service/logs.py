@@ -103,7 +103,8 @@ class ChangeLog:
         self._last.pop(name, None)
 
     def _is_new(self, name: str, summary: str) -> bool:
-        known, self._last[name] = self._last.get(name), summary
+        # Of many accounts that stand alike one text is kept.
+        known, self._last[name] = self._last.get(name), sys.intern(summary)
         return known != summary
 
 

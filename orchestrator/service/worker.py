@@ -34,7 +34,7 @@ from orchestrator.chain.node.follower import (
 from orchestrator.connect import make_callback_url, make_platform, make_rpc
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
-from orchestrator.models import AccountId, Outcome
+from orchestrator.models import AccountId, AccountStatus, Outcome
 from orchestrator.platform.subscription import Creation, shown_url, subscribe
 from orchestrator.service.backlog import Backlog, Schedule
 from orchestrator.service.logs import ChangeLog
@@ -50,9 +50,14 @@ _BUSY = 0.5
 """Seconds until the next poll of an account that another worker has, which may have read it before what woke us."""
 _LONGEST = 15
 """The longest pause between two polls of an account in trouble, in poll intervals: 30 s by default."""
-_LONGEST_WAIT = 150
-"""The same of an account that only waits: 5 minutes. What it waits for wakes it; where the platform's webhook is lost,
-or none comes here, a poll is late by at most half of the time that was waited already, and by no more than that."""
+_MANY = 50
+"""Waiting accounts from which on the platform's list is read for all of them, in place of a poll of each."""
+_LONGEST_WAIT = 450
+"""The pause between two polls of an account while that is so: 15 minutes by default. What it waits for wakes it."""
+_LONGEST_UNMOVED = 150
+"""The same of one that may have to submit its signature again (``Parameters.effect``): 5 minutes."""
+_LIST_SHARE = 20
+"""The list is read for at most one in so many seconds."""
 _STOP_SECONDS = 30.0
 """How long polls under way may take to finish when the service stops. What is cut off later is resumed."""
 
@@ -86,6 +91,10 @@ class Worker:
         self._polls: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
         self._pauses: dict[str, float] = {}
+        self._statuses: dict[str, str] = {}
+        """By account that waits: the platform's word at its last poll."""
+        self._listed = False
+        """Whether the platform's list was read for all that wait, so that none needs to be polled for it."""
         self._changes = ChangeLog()
         self._recheck = asyncio.Event()
         self._wake = asyncio.Event()
@@ -112,6 +121,7 @@ class Worker:
             asyncio.create_task(self._probe(), name="platform-probe"),
             asyncio.create_task(self._subscribe(), name="subscription"),
             asyncio.create_task(self._watch_closures(), name="closures"),
+            asyncio.create_task(self._watch_platform(), name="platform-list"),
             asyncio.create_task(self.keys.run(interval=self._interval * _LONGEST), name="keys"),
         ]
         return self
@@ -191,7 +201,7 @@ class Worker:
             if error.disposition is Disposition.RETRY:
                 self._deliveries.setdefault(name, set()).update(deliveries)
                 deliveries = set()
-                pause = min(_BUSY, self._interval) if error.code == "account_busy" else self._grown(name, _LONGEST)
+                pause = min(_BUSY, self._interval) if error.code == "account_busy" else self._grown(name)
             elif name in self._backlog:
                 pause = self._interval * _LONGEST  # somebody may fix the setting or the key meanwhile
         except Exception as surprise:  # noqa: BLE001  a broken invariant of one account must not stop the others
@@ -206,6 +216,7 @@ class Worker:
             pause = self._interval
         if pause is None:
             self._pauses.pop(name, None)
+            self._statuses.pop(name, None)
             self._changes.forget(name)
         else:
             self._schedule.at(name, time.monotonic() + pause * random.uniform(0.8, 1.0))  # noqa: S311  jitter
@@ -227,7 +238,11 @@ class Worker:
         if report.outcome is Outcome.OPERATOR:
             return self._interval * _LONGEST
         if report.outcome is Outcome.WAITING:
-            return self._grown(name, _LONGEST if report.error else _LONGEST_WAIT)
+            self._statuses[name] = report.status or ""
+            if self._listed and report.error is None:
+                unmoved = report.status == AccountStatus.INITIATING
+                return self._interval * (_LONGEST_UNMOVED if unmoved else _LONGEST_WAIT)
+            return self._grown(name)
         return None
 
     async def _mark_handled(self, name: str, deliveries: set[str]) -> None:
@@ -238,9 +253,9 @@ class Worker:
                 self._deliveries.setdefault(name, set()).add(event_id)
                 self._changes.trouble(name, "inbox_trouble", error)
 
-    def _grown(self, name: str, longest: int) -> float:
-        pause = min(self._pauses.get(name, self._interval), self._interval * longest)
-        self._pauses[name] = pause * _GROWTH
+    def _grown(self, name: str) -> float:
+        pause = self._pauses.get(name, self._interval)
+        self._pauses[name] = min(pause * _GROWTH, self._interval * _LONGEST)
         return pause
 
     # --- the outside ---------------------------------------------------------------------------------------------
@@ -267,6 +282,30 @@ class Worker:
 
     def _chain_is(self, chain: str) -> None:
         self.condition = replace(self.condition, chain=chain)
+
+    async def _watch_platform(self) -> None:
+        """Where many accounts wait, reads the platform's list of all in one request, and polls those whose status is
+        another one than at their last poll: the net under webhooks, at a cost that the accounts share."""
+        pause = self._interval
+        while True:
+            await asyncio.sleep(pause)
+            pause = min(pause * _GROWTH, self._interval * _LONGEST)
+            if len(self._backlog.operations) < _MANY:
+                self._listed = False
+                continue
+            began = time.monotonic()
+            try:
+                accounts = await self.platform.accounts()
+            except OrchestratorError as error:
+                self._listed = False
+                self._changes.trouble("accounts", "accounts_unlisted", error)
+                continue
+            self._listed = True
+            self._changes.forget("accounts")
+            changed = [one.id for one in accounts if self._statuses.get(one.id, one.status) != one.status]
+            for name in changed:
+                self._poll_soon(name)
+            pause = max(self._interval if changed else pause, (time.monotonic() - began) * _LIST_SHARE)
 
     async def _watch_closures(self) -> None:
         """Checks again and again, and after every reorg, whether the last closures' certificates rest on canonical
