@@ -437,6 +437,20 @@ async def test_refusals_say_what_they_mean(liar, liar_rpc, subject, code, messag
     assert told(verdict) == ("inconclusive", "not_run", reason)
 
 
+async def test_a_method_that_is_missing_is_no_chain_of_another_kind(liar, liar_rpc, subject):
+    liar.change = refuse(lambda request: request["method"] == "eth_getProof", -32601, "Method not found")
+    verdict = (await examine(liar_rpc, subject)).verdict
+    assert "does not have the method eth_getProof" in verdict.detail
+    assert "Ethereum" not in verdict.detail
+
+
+@pytest.mark.parametrize("most", [1, 3, 4])
+async def test_a_node_with_small_batches_is_proven_all_the_same(liar, liar_rpc, subject, most):
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batch too large"}}
+    liar.gate = lambda calls: web.json_response(error) if len(calls) > most else None
+    assert told((await examine(liar_rpc, subject)).verdict) == ("irreversible", "inert", "inert")
+
+
 async def test_newest_code_that_cannot_be_asked(liar, liar_rpc, subject):
     """It matters for an account without code only."""
     liar.change = refuse(lambda request: request["method"] == "eth_getCode" and request["params"][1] == "latest")
