@@ -141,7 +141,7 @@ async def test_one_block_with_too_many_logs_cannot_be_listed(node, rpc):
 
 
 async def test_a_search_that_would_take_too_many_requests_is_not_begun(node, rpc):
-    node.gate = limited(2, -32602, "range 201 exceeds limit of 2")
+    node.gate = limited(5, -32602, "range 201 exceeds limit of 5")
     with pytest.raises(ChainNonsense, match="would take some") as caught:
         await LogSearch(rpc, most_requests=20).logs(EMITTER, [TOPIC], 0, LAST)
     assert caught.value.code == "logs_limited"

@@ -157,6 +157,16 @@ async def test_a_chain_without_finality_is_not_waited_for(node, rpc):
     assert (heads.safe, heads.finalized, rpc.naps) == (None, None, [])
 
 
+@pytest.mark.parametrize("tag", ["finalized", "safe"])
+async def test_a_rate_limit_is_no_chain_without_finality(node, rpc, tag):
+    node.change = lambda request, answer: (
+        error(-32016, "over rate limit", request["id"]) if request["params"][:1] == [tag] else answer
+    )
+    with pytest.raises(ChainUnreachable) as caught:
+        HeadReads(rpc).heads(await rpc.batch(HEAD_CALLS))
+    assert caught.value.code == "rpc_overload"
+
+
 async def test_a_latest_block_that_stays_null_is_a_node_that_is_not_ready(node, rpc):
     node.change = lambda request, answer: {**answer, "result": None}
     with pytest.raises(ChainUnreachable) as caught:

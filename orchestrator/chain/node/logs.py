@@ -23,6 +23,8 @@ CONCURRENT: Final = 4
 """Pieces that are asked for at the same time."""
 MOST_REQUESTS: Final = 5_000
 """Pieces of one search: a chain of 20 million blocks in ranges of 4,000."""
+_LEAST_NAMED: Final = 5
+"""Blocks: the least that a provider is known to name. A smaller number in a sentence is something else."""
 _MOST_SLOW: Final = 4
 """Pieces without an answer in time before it is the node that does not answer."""
 _CALM: Final = 4
@@ -130,7 +132,8 @@ class LogSearch:
             self._rpc.demand(failure)
         limits = self._rpc.limits
         if kind is Kind.RANGE:
-            span = named_limit(failure.message, blocks) or blocks // 2
+            named = named_limit(failure.message, blocks)
+            span = named if named is not None and named >= _LEAST_NAMED else blocks // 2
             limits.most_span = min(span, limits.most_span or span)
         else:
             span = suggested_span(failure.message, blocks) or blocks // 2

@@ -189,8 +189,8 @@ def classify(method: str, code: int, message: str, status: int = 200) -> Meaning
     row = row or _BY_CODE.get(code) or _BY_STATUS.get(status)
     if row is None:
         return Meaning(Kind.OTHER)
-    if searching and row.kind is Kind.UNWELL and "time" in words:
-        return Meaning(Kind.RESULTS)  # a search that takes too long: fewer blocks take less
+    if (searching or executing) and row.kind is Kind.UNWELL and "time" in words:
+        return Meaning(Kind.RESULTS)  # it takes too long: fewer blocks take less, and a contract can wish it so
     return Meaning(row.kind, row.widen)
 
 
