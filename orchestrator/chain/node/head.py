@@ -105,8 +105,9 @@ class HeadReads:
 
     async def _probe(self, block: BlockRef) -> None:
         """Asks a plain question by hash: only if that is refused, too, the next ones are asked by number at once."""
+        answer = await self.rpc.call_or_failure("eth_getBalance", [_NOBODY, {"blockHash": block.hash}])
         limits = self.rpc.limits
-        if _unclear(await self.rpc.call_or_failure("eth_getBalance", [_NOBODY, {"blockHash": block.hash}])):
+        if _unclear(answer):
             limits.by_number_until = time.monotonic() + _PROBED_FOR
             limits.notes["by_hash"] = "does not take a block's hash (EIP-1898); asked by number"
 
