@@ -39,11 +39,10 @@ class Chain:
 
     async def _header(self, tag: str) -> Header | None:
         """None where the node does not know the tag."""
-        from orchestrator.chain.node.parse import header
-        from orchestrator.chain.node.rpc import RpcFailure
+        from orchestrator.chain.node.head import optional_header
 
         answer = await self._rpc().call_or_failure("eth_getBlockByNumber", [tag, False])
-        return None if answer is None or isinstance(answer, RpcFailure) else header(answer, f"the {tag} block")
+        return optional_header(answer, f"the {tag} block")
 
     async def _head(self) -> Header:
         head = await self._header("latest")

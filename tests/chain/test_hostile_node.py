@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 
 import pytest
+from aiohttp import web
 
 from orchestrator.chain.node.canonical import verify_canonical
 from orchestrator.chain.node.reader import ChainReader
+from orchestrator.chain.node.rpc import Rpc
 from orchestrator.errors import (
     ChainNonsense,
     ChainUnreachable,
@@ -171,6 +174,25 @@ async def test_nobody_keeps_a_wallet_open_by_sending_it_more_transfers_than_a_no
     liar.change = refuse(about_transfers, -32016, "over rate limit")
     with pytest.raises(ChainUnreachable):  # which passes, and is waited out: tokens that can be seen are seen
         await hearsay.holdings(wallet, (named,))
+
+
+async def test_tokens_whose_code_takes_too_long_do_not_keep_a_wallet_open(liar, anvil, wallets, wallet):
+    token = await wallets.create("TestToken")
+    await wallets.do(token, "mint(address,uint256)", wallet, 3)
+    never = asyncio.Event()
+
+    async def slow(request):
+        calls = await request.json()
+        if any(call["method"] == "eth_call" for call in calls):
+            await never.wait()
+        async with liar._client.post(anvil.url, json=calls) as answer:
+            return web.json_response(await answer.json(content_type=None))
+
+    liar.raw = slow
+    async with Rpc(liar.url, timeout=1, patience=0) as rpc:
+        holdings = await ChainReader(rpc, wallets.factory).holdings(wallet)
+    never.set()
+    assert [(one.token, "no answer within 1 s" in one.reason) for one in holdings.unreadable] == [(token, True)]
 
 
 async def test_transfer_logs_that_cannot_be_read_do_not_hide_the_ether(liar, hearsay, wallet):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 from aiohttp import web
 
@@ -138,7 +141,7 @@ async def test_one_block_with_too_many_logs_cannot_be_listed(node, rpc):
 
 
 async def test_a_search_that_would_take_too_many_requests_is_not_begun(node, rpc):
-    node.gate = limited(2, -32602, "range 201 exceeds limit of 2")
+    node.gate = limited(5, -32602, "range 201 exceeds limit of 5")
     with pytest.raises(ChainNonsense, match="would take some") as caught:
         await LogSearch(rpc, most_requests=20).logs(EMITTER, [TOPIC], 0, LAST)
     assert caught.value.code == "logs_limited"
@@ -154,6 +157,23 @@ async def test_what_is_no_limit_is_not_searched_in_pieces(node, rpc):
     with pytest.raises(ChainUnreachable) as overload:
         await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)
     assert (overload.value.code, len(node.requests)) == ("rpc_overload", 2)
+
+
+async def test_a_search_that_takes_too_long_is_shortened(node, chain):
+    never = asyncio.Event()
+
+    async def slow(request):
+        calls = json.loads(await request.read())
+        if any(blocks_asked(call) > 100 for call in calls):
+            await never.wait()
+        async with node._client.post(chain.url, json=calls) as answer:
+            return web.json_response(await answer.json(content_type=None))
+
+    node.raw = slow
+    async with Rpc(node.url, timeout=1, patience=0) as rpc:
+        assert len(await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)) == LAST // 10 + 29
+        assert rpc.limits.span == 100
+    never.set()
 
 
 async def test_null_is_no_log_and_is_noted(node, rpc):

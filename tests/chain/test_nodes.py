@@ -11,6 +11,7 @@ from aiohttp import web
 
 from orchestrator.chain.node import rpc as rpc_module
 from orchestrator.chain.node.head import HEAD_CALLS, HeadReads
+from orchestrator.chain.node.refusals import Kind
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.chain.node.survey import disagreements, survey, traffic
 from orchestrator.devnet.anvil import Anvil
@@ -154,6 +155,16 @@ async def test_a_chain_without_finality_is_not_waited_for(node, rpc):
     )
     heads = HeadReads(rpc).heads(await rpc.batch(HEAD_CALLS))
     assert (heads.safe, heads.finalized, rpc.naps) == (None, None, [])
+
+
+@pytest.mark.parametrize("tag", ["finalized", "safe"])
+async def test_a_rate_limit_is_no_chain_without_finality(node, rpc, tag):
+    node.change = lambda request, answer: (
+        error(-32016, "over rate limit", request["id"]) if request["params"][:1] == [tag] else answer
+    )
+    with pytest.raises(ChainUnreachable) as caught:
+        HeadReads(rpc).heads(await rpc.batch(HEAD_CALLS))
+    assert caught.value.code == "rpc_overload"
 
 
 async def test_a_latest_block_that_stays_null_is_a_node_that_is_not_ready(node, rpc):
@@ -323,6 +334,17 @@ async def test_an_answer_that_is_full_is_asked_for_in_two(node, rpc):
     results = await rpc.batch(CALLS)
     assert not any(isinstance(result, RpcFailure) for result in results)
     assert rpc.round_trips == 3
+
+
+async def test_answers_that_are_too_large_together_are_asked_for_one_by_one(node):
+    blocks = [("eth_getBlockByNumber", ["latest", False])] * 6
+    async with Rpc(node.url, max_answer_bytes=4000) as rpc:
+        results = await rpc.batch(blocks)
+        assert not any(isinstance(result, RpcFailure) for result in results)
+        assert rpc.limits.batch == 100, "which is no limit on calls"
+    async with Rpc(node.url, max_answer_bytes=400) as rpc:
+        chain, block = await rpc.batch([("eth_chainId", []), blocks[0]])
+        assert (chain, block.kind) == ("0x7a69", Kind.RESULTS)
 
 
 async def test_the_setting_is_where_it_begins(node):

@@ -39,8 +39,8 @@ UNWELL = [
     (CALL, -32011, "no backend is currently healthy to serve traffic", 200),
     (CALL, -32010, "backend offline", 503),
     (CALL, -32000, "upstream connect error or disconnect/reset before headers", 200),
-    (CALL, -32002, "request timed out", 200),
-    (CALL, -32603, "Timeout expired", 200),
+    (PROOF, -32002, "request timed out", 200),
+    (PROOF, -32603, "Timeout expired", 200),
     (CALL, -32046, "Cannot fulfill request", 200),
     (CALL, 0, "", 502),
     (CALL, -32000, "service temporarily unavailable", 200),
@@ -91,6 +91,7 @@ RESULTS = [
     (LOGS, -32002, "request timed out", 200),
     (LOGS, -32005, "limit exceeded", 200),
     (LOGS, -32020, "backend response too large", 500),
+    (CALL, -32000, "execution aborted (timeout = 5s)", 200),
     (CALL, -32003, "response too large", 200),
     (CALL, -32000, "response size should not greater than 10000000 bytes", 200),
 ]

@@ -36,10 +36,10 @@ async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert
     held = deposit_calls(address, pinned.at)
     given: list[Log] | ChainError
     if not inert:
-        answer, *answers = await pinned.rpc.batch(
+        given_logs, *answers = await pinned.rpc.batch(
             [log_call(None, approval_topics(address), 0, block.number), *held, *finals]
         )
-        given = await _read(pinned.rpc, answer)
+        given = await _read(pinned.rpc, given_logs)
     else:
         # A search of the whole chain may take a node too long: it must not keep the block from being read.
         searching = asyncio.create_task(_search(pinned.rpc, address, block))
@@ -49,6 +49,9 @@ async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert
         finally:
             searching.cancel()
     finalized, now = answers[-2:]
+    for answer in (finalized, now):
+        if isinstance(answer, RpcFailure) and answer.busy:
+            pinned.rpc.demand(answer)
     record.residue = [*deposits(answers[:-2]), *approvals(given, address)]
     _set_standing(block, finalized, now, record)
 

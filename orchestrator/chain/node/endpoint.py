@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from orchestrator.foreign import MalformedJson, read_json
 Call = tuple[str, list[Any]]
 
 _MAX_VALUES: Final = 1_000_000
+_LEARNT_FOR: Final = 3600.0
+"""Seconds that a smaller batch is remembered: it may have been a moment's trouble."""
 _FIRST_PAUSE: Final = 0.25
 """Seconds before a passing refusal is asked again, doubled each time."""
 _AT_ANY_SIZE: Final = PASSING | {Kind.KEY}
@@ -72,7 +75,9 @@ class Endpoint:
     ) -> None:
         self.transport: Final = transport
         self.name: Final = transport.endpoint
-        self.limits: Final = Limits(max(1, batch_size))
+        self.limits: Final = Limits(batch_size)
+        self._batch_size = batch_size
+        self._relearn_at = math.inf
         self._patience = patience
         self._max_answer_bytes = max_answer_bytes
         self._sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -109,7 +114,7 @@ class Endpoint:
             pause = named_pause(trouble.message) if isinstance(trouble, RpcFailure) else None
             if not await self._pause(tries, pause, deadline):
                 results += got[good:]
-            tries += 1
+            tries = 0 if good else tries + 1
         return results
 
     def _good(self, calls: Sequence[Call], got: Sequence[Any], first: int, once_more: set[int]) -> int:
@@ -150,6 +155,8 @@ class Endpoint:
 
     async def _part(self, calls: Sequence[Call]) -> list[Any]:
         """The answers to the first calls, as many as the node takes in one request."""
+        if self._clock() > self._relearn_at:
+            self.limits.batch, self._relearn_at = self._batch_size, math.inf
         size = min(self.limits.batch, len(calls))
         bare = self.limits.batch == 1
         learnt = False
@@ -171,7 +178,7 @@ class Endpoint:
                     raise
                 continue
             if size < self.limits.batch and (learnt or bare):
-                self.limits.batch = size
+                self.limits.batch, self._relearn_at = size, self._clock() + _LEARNT_FOR
                 self.limits.notes["batch"] = f"takes at most {size} calls in a request"
             return results
 
@@ -186,19 +193,23 @@ class Endpoint:
         try:
             response = await self.transport.post(body, len(calls))
         except TooLarge:
-            message = f"the answer has more than {self._max_answer_bytes} bytes"
-            error = ChainNonsense(f"{self.name}: {message}", code="answer_too_large")
-            raise _Refused(Kind.RESULTS, error, RpcFailure(what, -32020, f"response too large: {message}")) from None
+            raise self._too_large(what, f"has more than {self._max_answer_bytes} bytes") from None
         except Dropped as error:
             lost = ChainUnreachable(f"{self.name}: the connection broke off ({error})")
             # Some close the connection on a batch that is too large (Erigon did until 2025).
             raise _Refused(Kind.BATCH if len(calls) > 1 else Kind.OTHER, lost) from None
         answers = await asyncio.to_thread(read_body, response.body, self._max_answer_bytes)
+        if isinstance(answers, Unreadable) and "more than" in answers:
+            raise self._too_large(what, answers)
         if isinstance(answers, dict) and len(calls) == 1 and "result" in answers:
             answers = [answers]
         if isinstance(answers, list) and _is_answer(answers, len(calls)) and response.status < 300:
             return self._match(calls, answers)
         raise self._whole(what, response, answers, len(calls))
+
+    def _too_large(self, what: str, reason: str) -> _Refused:
+        error = ChainNonsense(f"{self.name}: the answer {reason}", code="answer_too_large")
+        return _Refused(Kind.RESULTS, error, RpcFailure(what, -32020, f"response too large: the answer {reason}"))
 
     def _whole(self, what: str, response: Response, answers: Any, size: int) -> Exception:
         """The refusal of a whole request: by its error object, else by its text and HTTP status."""
@@ -229,10 +240,10 @@ class Endpoint:
         kind = classify(what if size == 1 else "", 0, plain, status).kind
         said = f"expected HTTP 200, got {status}"
         if 300 <= status < 400:
-            to = f" to {response.location}" if response.location else ""
-            fix = f"Set ORCHESTRATOR_RPC_URL to the address{to} itself: redirects are not followed."
-            error: ChainError = ChainNonsense(f"{self.name}: {said}: it redirects{to}", code="rpc_http", fix=fix)
-            return error
+            to = response.location or "nowhere"
+            fix = f"Set ORCHESTRATOR_RPC_URL to the address that it redirects to ({to}): redirects are not followed."
+            return ChainNonsense(f"{self.name}: {said}: it redirects to {to}", code="rpc_http", fix=fix)
+        error: ChainError
         if status < 300:
             reason = f"the answer {answers}" if isinstance(answers, Unreadable) else "the answer is no JSON-RPC"
             error = ChainUnreachable(f"{self.name}: {reason}", code="answer_unreadable")
@@ -247,8 +258,9 @@ class Endpoint:
             kind = Kind.BATCH
         if kind is Kind.OTHER:
             return error
-        # A page is never shown: it may repeat the request, with its key.
-        shown = RpcFailure(what, 0, f"HTTP {status}", status) if size > 1 or what == "eth_getLogs" else None
+        # A page is never shown, nor a text with a path: it may repeat the request, with its key.
+        words = f"HTTP {status}: {plain if '/' not in plain else ''}"
+        shown = RpcFailure(what, 0, words, status) if size > 1 or what == "eth_getLogs" else None
         return _Refused(kind, error, shown, response.retry_after)
 
     def _match(self, calls: Sequence[Call], answers: Sequence[Any]) -> list[Any]:
@@ -256,8 +268,9 @@ class Endpoint:
         found: dict[int, dict[str, Any]] = {}
         for answer in answers:
             given = answer.get("id")
-            number = int(given) if isinstance(given, str) and given.isascii() and given.isdigit() else given
-            if isinstance(given, str):
+            number = given
+            if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10:
+                number = int(given)
                 self.limits.notes["ids"] = "answers ids as text: a gateway changes them"
             if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= len(calls):
                 raise ChainNonsense(

@@ -36,6 +36,11 @@ class RpcFailure:
         return self.meaning.kind
 
     @property
+    def busy(self) -> bool:
+        """Whether the refusal says nothing about what was asked: the node was not able to look."""
+        return self.kind in (Kind.RATE, Kind.UNWELL)
+
+    @property
     def passing(self) -> bool:
         """Whether the same question may be answered later."""
         return self.kind in PASSING

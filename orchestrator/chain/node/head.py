@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.chain.node import parse
+from orchestrator.chain.node.failure import as_error
 from orchestrator.chain.node.logs import LogSearch, Topics, log_call
 from orchestrator.chain.node.refusals import Kind
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
@@ -105,8 +106,9 @@ class HeadReads:
 
     async def _probe(self, block: BlockRef) -> None:
         """Asks a plain question by hash: only if that is refused, too, the next ones are asked by number at once."""
+        answer = await self.rpc.call_or_failure("eth_getBalance", [_NOBODY, {"blockHash": block.hash}])
         limits = self.rpc.limits
-        if _unclear(await self.rpc.call_or_failure("eth_getBalance", [_NOBODY, {"blockHash": block.hash}])):
+        if _unclear(answer):
             limits.by_number_until = time.monotonic() + _PROBED_FOR
             limits.notes["by_hash"] = "does not take a block's hash (EIP-1898); asked by number"
 
@@ -151,5 +153,8 @@ def _unclear(answer: Any) -> bool:
 
 
 def optional_header(answer: Any, what: str) -> parse.Header | None:
-    """None where the node refuses (it does not know the tag) or has no such block. Raises ChainNonsense."""
+    """None where the node refuses (it does not know the tag) or has no such block. Raises ChainNonsense, and
+    ChainUnreachable where the refusal says nothing about the block."""
+    if isinstance(answer, RpcFailure) and answer.busy:
+        raise as_error(answer, what)
     return None if answer is None or isinstance(answer, RpcFailure) else parse.header(answer, what)

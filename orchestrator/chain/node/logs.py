@@ -15,7 +15,8 @@ from orchestrator.chain.node import parse
 from orchestrator.chain.node.endpoint import Call
 from orchestrator.chain.node.refusals import Kind, named_limit, suggested_span
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
-from orchestrator.errors import ChainNonsense, ChainUnreachable
+from orchestrator.chain.node.transport import NoAnswerInTime
+from orchestrator.errors import ChainNonsense
 from orchestrator.models import Address
 from orchestrator.ports.index import Log
 
@@ -23,6 +24,10 @@ CONCURRENT: Final = 4
 """Pieces that are asked for at the same time."""
 MOST_REQUESTS: Final = 5_000
 """Pieces of one search: a chain of 20 million blocks in ranges of 4,000."""
+_LEAST_NAMED: Final = 5
+"""Blocks: the least that a provider is known to name. A smaller number in a sentence is something else."""
+_MOST_SLOW: Final = 4
+"""Pieces without an answer in time before it is the node that does not answer."""
 _CALM: Final = 4
 """Full pieces that were answered before a longer one is tried."""
 
@@ -48,6 +53,7 @@ class LogSearch:
         self._rpc = rpc
         self._most_requests = most_requests
         self._most_logs = most_logs
+        self._slow = 0
 
     async def logs(
         self, address: Address | Sequence[Address] | None, topics: Topics, first_block: int, last_block: int
@@ -59,6 +65,7 @@ class LogSearch:
         block is refused, or the search would take more than ``most_requests`` or has more than ``most_logs``;
         ChainUnreachable for what may pass, ChainNonsense for answers that make no sense.
         """
+        self._slow = 0
         found: list[Any] = []
         todo = [(first_block, last_block)] if first_block <= last_block else []
         running: dict[asyncio.Task[Any], tuple[int, int]] = {}
@@ -112,11 +119,11 @@ class LogSearch:
         (query,) = call[1]
         try:
             return await self._rpc.call_or_failure(*call)
-        except ChainUnreachable as error:
-            if error.code != "chain_unreachable" or query["fromBlock"] == query["toBlock"]:
+        except NoAnswerInTime as error:
+            self._slow += 1
+            if self._slow > _MOST_SLOW or query["fromBlock"] == query["toBlock"]:
                 raise
-            # A node that does not answer in time, or closes the connection: perhaps it had too much to search.
-            return RpcFailure(call[0], 0, f"query took too long: {error.message}")
+            return RpcFailure(call[0], 0, f"query took too long: {error.message}")  # a shorter one may not
 
     def _shorten(self, piece: tuple[int, int], failure: RpcFailure) -> tuple[int, int]:
         """The piece again, with ``limits`` such that it is cut. Raises where it cannot be."""
@@ -126,7 +133,8 @@ class LogSearch:
             self._rpc.demand(failure)
         limits = self._rpc.limits
         if kind is Kind.RANGE:
-            span = named_limit(failure.message, blocks) or blocks // 2
+            named = named_limit(failure.message, blocks)
+            span = named if named is not None and named >= _LEAST_NAMED else blocks // 2
             limits.most_span = min(span, limits.most_span or span)
         else:
             span = suggested_span(failure.message, blocks) or blocks // 2

@@ -18,6 +18,7 @@ from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, Query, optional_header
 from orchestrator.chain.node.logs import LogSearch, Topics
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
+from orchestrator.chain.node.transport import NoAnswerInTime
 from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change, state_of
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, ChainId, Wei
@@ -38,6 +39,8 @@ TRANSFER_TOPIC: Final = keccak(b"Transfer(address,address,uint256)")
 _BALANCE_OF: Final = keccak(b"balanceOf(address)")[:4]
 MAX_TOKENS: Final = 1000
 """Tokens whose balance is asked. Anyone can send any number of worthless tokens to a wallet."""
+_TOGETHER: Final = 50
+"""Tokens whose balance is asked in one go, the named ones first."""
 _UNLISTED: Final = frozenset({"logs_limited", "chain_unreachable", "chain_nonsense", "rpc_refused", "rpc_plan"})
 """Errors of a search for transfers that may last for as long as somebody wishes; the others are waited out."""
 
@@ -238,13 +241,14 @@ async def _balances(
 ) -> tuple[tuple[TokenBalance, ...], tuple[UnreadableToken, ...]]:
     if not tokens:
         return (), ()
-    call_data = "0x" + (_BALANCE_OF + address_word(wallet)).hex()
-    answers = await reads.pinned(
-        head, lambda at: [("eth_call", [{"to": token, "data": call_data}, at]) for token in tokens]
-    )
+    answers: list[Any] = []
+    for start in range(0, len(tokens), _TOGETHER):
+        answers += await _ask_balances(reads, wallet, tokens[start : start + _TOGETHER], head)
     balances: list[TokenBalance] = []
     unreadable: list[UnreadableToken] = []
     for token, answer in zip(tokens, answers, strict=True):
+        if isinstance(answer, RpcFailure) and answer.busy:
+            reads.rpc.demand(answer)
         if isinstance(answer, RpcFailure):
             unreadable.append(UnreadableToken(token, f"balanceOf failed: {answer.message}"))
             continue
@@ -256,3 +260,11 @@ async def _balances(
         if any(word):
             balances.append(TokenBalance(token, int.from_bytes(word, "big")))
     return tuple(balances), tuple(unreadable)
+
+
+async def _ask_balances(reads: HeadReads, wallet: Address, tokens: Sequence[Address], head: BlockRef) -> list[Any]:
+    data = "0x" + (_BALANCE_OF + address_word(wallet)).hex()
+    try:
+        return await reads.pinned(head, lambda at: [("eth_call", [{"to": one, "data": data}, at]) for one in tokens])
+    except NoAnswerInTime as error:  # the code of others runs here, for as long as it likes
+        return [RpcFailure("eth_call", 0, error.message)] * len(tokens)

@@ -182,15 +182,15 @@ def classify(method: str, code: int, message: str, status: int = 200) -> Meaning
     if executing and (code in _REVERT_CODES or _REVERT.match(words)):
         return Meaning(Kind.REVERTED)
     searching = method == "eth_getLogs"
-    known = (row for pattern, row in _WORDS if (searching or row.kind is not Kind.RANGE) and pattern.search(words))
-    row = next(known, None)
+    rows = ((pattern, row) for pattern, row in _WORDS if row.kind is not Kind.RANGE or method in ("eth_getLogs", ""))
+    row = next((row for pattern, row in rows if pattern.search(words)), None)
     if row is None and code == _LIMIT_EXCEEDED:
         return Meaning(Kind.RESULTS if searching else Kind.RATE)
     row = row or _BY_CODE.get(code) or _BY_STATUS.get(status)
     if row is None:
         return Meaning(Kind.OTHER)
-    if searching and row.kind is Kind.UNWELL and "time" in words:
-        return Meaning(Kind.RESULTS)  # a search that takes too long: fewer blocks take less
+    if (searching or executing) and row.kind is Kind.UNWELL and "time" in words:
+        return Meaning(Kind.RESULTS)  # it takes too long: fewer blocks take less, and a contract can wish it so
     return Meaning(row.kind, row.widen)
 
 

@@ -51,6 +51,10 @@ class Dropped(Exception):
     """The connection was closed in the place of an answer: a read may be sent again."""
 
 
+class NoAnswerInTime(ChainUnreachable):
+    """The node took longer than the timeout."""
+
+
 class Transport:
     """Connections to one URL, in one event loop from the first request until ``close``."""
 
@@ -163,7 +167,7 @@ def _translate(error: Exception, endpoint: str, timeout: float) -> ChainError:
     import aiohttp
 
     if isinstance(error, TimeoutError):
-        return ChainUnreachable(f"{endpoint}: no answer within {timeout:g} s")
+        return NoAnswerInTime(f"{endpoint}: no answer within {timeout:g} s")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or type(error.os_error).__name__
         return ChainUnreachable(f"{endpoint}: no connection: {reason}")
