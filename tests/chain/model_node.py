@@ -52,6 +52,7 @@ class ModelNode:
     factory: Address
     finality: int | None = 8
     range_limit: int | None = None
+    asks_for_names: bool = False
     hides: bool = False
     lags: int = 0
     blooms: bool = True
@@ -159,6 +160,8 @@ class ModelNode:
         }
 
     def _search(self, query: dict):
+        if self.asks_for_names and "address" not in query:
+            return (-32701, "Please specify an address in your request")
         if "blockHash" in query:
             found = [block for block in self.blocks[: self.head.number + 1] if block.hash == query["blockHash"]]
             if not found:
@@ -176,7 +179,8 @@ def account_of(log: dict) -> AccountId:
 
 
 def _wanted(query: dict, log: dict) -> bool:
-    if "address" in query and query["address"] != log["address"]:
+    named = query.get("address", log["address"])
+    if log["address"] not in ([named] if isinstance(named, str) else named):
         return False
     for asked, has in zip(query["topics"], log["topics"], strict=False):
         if asked is not None and has not in ([asked] if isinstance(asked, str) else asked):

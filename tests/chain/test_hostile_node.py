@@ -176,7 +176,7 @@ async def test_nobody_keeps_a_wallet_open_by_sending_it_more_transfers_than_a_no
         await hearsay.holdings(wallet, (named,))
 
 
-async def test_tokens_whose_code_takes_too_long_do_not_keep_a_wallet_open(liar, anvil, wallets, wallet):
+async def test_tokens_whose_code_takes_too_long_do_not_keep_a_wallet_open(liar, anvil, wallets, wallet, journal):
     token = await wallets.create("TestToken")
     await wallets.do(token, "mint(address,uint256)", wallet, 3)
     never = asyncio.Event()
@@ -190,7 +190,7 @@ async def test_tokens_whose_code_takes_too_long_do_not_keep_a_wallet_open(liar, 
 
     liar.raw = slow
     async with Rpc(liar.url, timeout=1, patience=0) as rpc:
-        holdings = await ChainReader(rpc, wallets.factory).holdings(wallet)
+        holdings = await ChainReader(rpc, wallets.factory, journal.chain_index).holdings(wallet)
     never.set()
     assert [(one.token, "no answer within 1 s" in one.reason) for one in holdings.unreadable] == [(token, True)]
 

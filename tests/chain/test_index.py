@@ -250,6 +250,34 @@ async def test_a_range_that_leaves_out_what_the_headers_filter_has_is_asked_agai
     await assert_whole(journal, node)
 
 
+async def test_a_node_that_wants_contracts_named_is_told_them(follower, node, journal):
+    node.asks_for_names = True
+    node.mine((1, None), (1, 1), count=20)
+    await follower.poll()
+    await assert_whole(journal, node)
+    node.mine((2, None), (2, 1), (1, 2))
+    before = node.requests
+    await follower.poll()
+    assert node.requests - before <= 4
+    await assert_whole(journal, node)
+
+
+async def test_logs_of_others_that_fill_a_block_keep_nobody_from_his(follower, node, journal):
+    await follower.poll()
+    search = node._search
+
+    def limited(query):
+        found = search(query)
+        return (-32005, "query returned more than 10000 results") if len(found) > 50 else found
+
+    node._search = limited
+    node.mine((1, None), (1, 1), *[(3, -1)] * 60, count=3)
+    await follower.poll()
+    node.mine((1, 2), *[(3, -1)] * 60)
+    await follower.poll()
+    await assert_whole(journal, node)
+
+
 async def test_what_no_filter_tells_of_is_found_by_reading_again(follower, node, journal, monkeypatch, seen):
     node.blooms, node.hides = False, True
     node.mine((1, None), count=3000)

@@ -8,7 +8,7 @@ code and storage at the head, and where it does not fit, or there is nothing, th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from eth_hash.auto import keccak
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,7 +23,9 @@ _MOST_AGAIN: Final = 90
 _MOST_NAMED: Final = 500
 """Contracts in one search. Geth takes 1,000 (``--rpc.logquerylimit``)."""
 _TOO_MANY: Final = frozenset({"logs_limited", "rpc_refused", "answer_unreadable"})
-"""What a search ends with that has too many results in one block."""
+"""What a search ends with that a node refuses, of one block too."""
+_NAMED_FOR: Final = 600.0
+"""Seconds until it is asked without names again."""
 
 
 class WalletEvents:
@@ -33,13 +36,14 @@ class WalletEvents:
         self._rpc = rpc
         self._search = LogSearch(rpc)
         self._factory = factory
+        self._named_until = float("-inf")
 
     async def of_block(self, header: Header, index: ChainIndex) -> list[AccountLog]:
         """The logs of one block, asked for by its hash (EIP-234): a node that does not have it yet says so, where a
         range beyond its head would be empty. By number where the node does not take hashes. Raises Moved."""
         again: Call = ("eth_getBlockByNumber", [hex(header.block.number), False])
         by_hash, now = await self._rpc.batch([_by_hash(header), again])
-        if not isinstance(by_hash, RpcFailure):
+        if not self._named and not isinstance(by_hash, RpcFailure):
             return await self._of_accounts(self._of({header.block.number: header}, await _logs(by_hash)), index)
         there = optional_header(now, f"block {header.block.number}")
         if there is None or there.block != header.block:
@@ -60,19 +64,29 @@ class WalletEvents:
         return await self._of_accounts(self._of({}, await self._between(first, last, index)), index)
 
     async def _between(self, first: int, last: int, index: ChainIndex) -> list[Log]:
-        try:
-            return await self._search.logs(None, [_TOPICS], first, last)
-        except ChainError as error:
-            if error.code not in _TOO_MANY:
-                raise
-        # Anybody can log a change of state, as often as a block has room for. Then the wallets are named.
-        created = await self._search.logs(self._factory, [CREATED_TOPIC], first, last)
+        if not self._named:
+            try:
+                return await self._search.logs(None, [_TOPICS], first, last)
+            except ChainError as error:
+                if error.code not in _TOO_MANY:
+                    raise
+                self._named_until = time.monotonic() + _NAMED_FOR
         wallets = [one.creates for one in await index.between(0, last) if one.creates is not None]
-        wallets += [_wallet(log) for log in created if self._creates(log)]
-        changed: list[Log] = []
-        for start in range(0, len(wallets), _MOST_NAMED):
-            changed += await self._search.logs(wallets[start : start + _MOST_NAMED], [STATE_TOPIC], first, last)
-        return created + changed
+        found = await self._of_contracts([self._factory, *wallets], first, last)
+        made = {_wallet(log) for log in found if self._creates(log)} - {*wallets}
+        return found + await self._of_contracts(sorted(made), first, last)
+
+    async def _of_contracts(self, contracts: Sequence[Address], first: int, last: int) -> list[Log]:
+        found: list[Log] = []
+        for start in range(0, len(contracts), _MOST_NAMED):
+            found += await self._search.logs(contracts[start : start + _MOST_NAMED], [_TOPICS], first, last)
+        return found
+
+    @property
+    def _named(self) -> bool:
+        """Whether the contracts are named in a search. Some nodes ask for that; and anybody can log a change of state,
+        as often as a block has room for, so that a search without has more results than a node gives."""
+        return time.monotonic() < self._named_until
 
     async def _again(self, headers: dict[int, Header], found: Sequence[Log]) -> list[Log]:
         """The logs of the blocks that ought to have some by their filter: a node behind a balancer may not have had the
@@ -86,7 +100,7 @@ class WalletEvents:
             if (number not in created and header.may_have(factory, CREATED_TOPIC))
             or (number not in changed and header.may_have(STATE_TOPIC))
         ][-_MOST_AGAIN:]
-        if not suspected:
+        if not suspected or self._named:
             return []
         answers = await self._rpc.batch([_by_hash(header) for header in suspected])
         more: list[Log] = []
