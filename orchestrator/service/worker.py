@@ -92,7 +92,7 @@ class Worker:
         self._again: set[str] = set()
         self._pauses: dict[str, float] = {}
         self._statuses: dict[str, str] = {}
-        """By account that waits: the platform's word at its last poll."""
+        """By account with an unfinished operation: the platform's word at its last poll."""
         self._listed = False
         """Whether the platform's list was read for all that wait, so that none needs to be polled for it."""
         self._changes = ChangeLog()
@@ -235,10 +235,10 @@ class Worker:
             return None  # a creation that was settled since it was scheduled
         report = await self._orchestrator.poll(name)
         self._changes.report(name, report)
+        self._statuses[name] = report.status or ""
         if report.outcome is Outcome.OPERATOR:
             return self._interval * _LONGEST
         if report.outcome is Outcome.WAITING:
-            self._statuses[name] = report.status or ""
             if self._listed and report.error is None:
                 unmoved = report.status == AccountStatus.INITIATING
                 return self._interval * (_LONGEST_UNMOVED if unmoved else _LONGEST_WAIT)
@@ -286,7 +286,7 @@ class Worker:
     async def _watch_platform(self) -> None:
         """Where many accounts wait, reads the platform's list of all in one request, and polls those whose status is
         another one than at their last poll: the net under webhooks, at a cost that the accounts share."""
-        pause = self._interval
+        pause, told = self._interval, set[str]()
         while True:
             await asyncio.sleep(pause)
             pause = min(pause * _GROWTH, self._interval * _LONGEST)
@@ -302,10 +302,11 @@ class Worker:
                 continue
             self._listed = True
             self._changes.forget("accounts")
-            changed = [one.id for one in accounts if self._statuses.get(one.id, one.status) != one.status]
-            for name in changed:
+            changed = {one.id for one in accounts if self._statuses.get(one.id, one.status) != one.status}
+            for name in changed - told:
                 self._poll_soon(name)
-            pause = max(self._interval if changed else pause, (time.monotonic() - began) * _LIST_SHARE)
+            pause = max(self._interval if changed - told else pause, (time.monotonic() - began) * _LIST_SHARE)
+            told = set(changed)
 
     async def _watch_closures(self) -> None:
         """Checks again and again, and after every reorg, whether the last closures' certificates rest on canonical

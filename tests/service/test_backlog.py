@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from orchestrator.journal.store import Journal
 from orchestrator.lifecycle import events as e
+from orchestrator.lifecycle import oversight_events as o
+from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.models import OperationKind
 from orchestrator.service.backlog import Backlog, Schedule
 
@@ -34,6 +36,22 @@ async def test_the_backlog_follows_what_is_started_and_ended_by_anyone(tmp_path:
         again = [e.OperationStarted(operation=OperationKind.CLOSE), e.OperationEnded(outcome="failed")]
         await journal.append("account", again, after=2, at=NOW)
         assert await backlog.follow() == set(), "started and ended between two readings"
+
+
+async def test_what_people_decide_wakes_the_account_and_what_is_for_all_wakes_all(tmp_path: Path) -> None:
+    async with await Journal.open(f"sqlite:///{tmp_path / 'journal.db'}") as journal:
+        backlog = Backlog(journal)
+        for name in ("one", "other"):
+            await journal.append(name, [e.OperationStarted(operation=OperationKind.CLOSE)], after=0, at=NOW)
+        await backlog.follow()
+        await journal.append("one", [e.OperatorResolved(decision="retry", reason="r", by="b")], after=1, at=NOW)
+        await journal.append("ended", [e.OperatorResolved(decision="retry", reason="r", by="b")], after=0, at=NOW)
+        assert await backlog.follow() == {"one"}
+        await journal.append("other", [e.OperationContinued()], after=1, at=NOW)
+        assert await backlog.follow() == set()
+        resumed = o.SigningResumed(stop="s", people=("a", "b"))
+        await journal.append(DECISIONS_STREAM, [resumed], after=0, at=NOW)
+        assert await backlog.follow() == {"one", "other"}
 
 
 async def test_the_backlog_reads_more_than_a_page(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from structlog.testing import capture_logs
 from orchestrator.app import Orchestrator
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
+from orchestrator.devnet.simulator.accounts import set_status
 from orchestrator.lifecycle import events as e
+from orchestrator.service import worker as module
 from orchestrator.service.worker import Worker
 from orchestrator.settings import Settings
 
@@ -67,6 +69,33 @@ async def test_a_webhook_wakes_an_account_that_waits_for_the_platform(
             return report.status == "active"
 
         await eventually(active, "the platform's own webhooks have brought the status")
+
+
+async def test_where_many_wait_the_platforms_list_wakes_those_that_it_has_changed(
+    service_settings: Settings, devnet: Devnet, running: Any, eventually: Any, at_once: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(module, "_MANY", 1)
+    monkeypatch.setattr(Worker, "_grown", lambda _self, _name: 3600.0)
+    async with Orchestrator.open(service_settings) as opened, running(opened, service_settings):
+        account = await opened.create_account(devnet.programme.customer_id, "EUR")
+        simulator = devnet.simulator
+        platform = simulator.simulator.platform
+        simulator.fault("hold_deployments")
+        await at_once(opened.activate, account.account_id)
+
+        async def is_now(word: str) -> bool:
+            (report,) = await opened.status([account.account_id])
+            return word in (report.status, report.outcome)
+
+        await eventually(lambda: is_now("pending"), "it waits to be deployed")
+
+        def fail() -> None:
+            with platform.store.transaction():
+                set_status(platform, account.account_id, "failed")
+
+        simulator.run(fail)
+
+        await eventually(lambda: is_now("failed"), "the list has shown it")
 
 
 async def test_a_creation_that_was_interrupted_is_settled_once(

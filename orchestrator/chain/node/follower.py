@@ -204,11 +204,12 @@ class Follower:
         since = time.monotonic() - age
         async with self._lock:
             if self._read_at < since:
-                self._read_at, self._trouble = time.monotonic(), None
+                began, self._trouble = time.monotonic(), None
                 try:
                     await self._poll()
                 except OrchestratorError as error:
                     self._trouble = error
+                self._read_at = began
             if self._trouble is not None:
                 raise copy(self._trouble)
             assert self._heads is not None, "a poll has read it"

@@ -24,7 +24,7 @@ _MOST_NAMED: Final = 500
 """Contracts in one search. Geth takes 1,000 (``--rpc.logquerylimit``)."""
 _TOO_MANY: Final = frozenset({"logs_limited", "rpc_refused", "answer_unreadable"})
 """What a search ends with that a node refuses, of one block too."""
-_NAMED_FOR: Final = 600.0
+_NAMED_FOR: Final = 3600.0
 """Seconds until it is asked without names again."""
 
 
