@@ -55,6 +55,12 @@ def account_word(account_id: AccountId) -> bytes:
     return bytes.fromhex(account_id.replace("-", "")) + bytes(16)
 
 
+def word_account(word: bytes) -> AccountId:
+    """The account of an ``account_word``, whatever stands behind its 16 bytes."""
+    digits = word[:16].hex()
+    return AccountId("-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])))
+
+
 def wallet_salt(owner: Address, account_id: AccountId) -> bytes:
     """The factory's salt: ``keccak256(abi.encode(owner, accountId))``."""
     return keccak(address_word(owner) + account_word(account_id))

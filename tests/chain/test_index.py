@@ -19,6 +19,7 @@ from orchestrator.errors import ChainUnreachable
 from orchestrator.journal.schema import chain_blocks, chain_cursors
 from orchestrator.journal.store import Journal
 from orchestrator.models import checksum
+from orchestrator.wallet.contract import account_word, word_account
 
 from .model_node import ModelNode, ModelRpc, account
 
@@ -72,6 +73,10 @@ def follower(node, journal, seen):
     follower = follow(node, journal)
     follower.subscribe(seen.append)
     return follower
+
+
+def test_an_accounts_word_is_read_back():
+    assert word_account(account_word(account(77))) == account(77)
 
 
 # --- what a block costs ------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,8 +13,9 @@ from orchestrator.chain.node.parse import Header
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC
 from orchestrator.errors import ChainError, ChainNonsense
-from orchestrator.models import AccountId, Address
+from orchestrator.models import Address
 from orchestrator.ports.index import AccountLog, ChainIndex, Log
+from orchestrator.wallet.contract import word_account
 
 _TOPICS: Final = (CREATED_TOPIC, STATE_TOPIC)
 _MOST_AGAIN: Final = 90
@@ -128,7 +128,7 @@ class WalletEvents:
         accounts = await index.accounts_of(list({log.address for log in changed}))
         found = []
         for log in created:
-            account_id = AccountId(str(uuid.UUID(bytes=log.topics[3][:16])))
+            account_id = word_account(log.topics[3])
             accounts[_wallet(log)] = account_id
             found.append(AccountLog(account_id, log, _wallet(log)))
         found += [AccountLog(accounts[log.address], log) for log in changed if log.address in accounts]
