@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from eth_hash.auto import keccak
 from orchestrator.artifacts import load
 from orchestrator.chain.node.reader import ChainReader
 from orchestrator.errors import ChainUnreachable, Disagreement
+from orchestrator.journal.store import Journal
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, Finality, WalletState
 from orchestrator.ports.chain import Chain, Known
 from tests.chain.lies import lie
@@ -63,6 +65,25 @@ async def test_news_are_read_back_when_something_happened_and_when_it_is_final(r
     assert await news() is None
     await wallets.close(wallet)
     assert await news() == (WalletState.CLOSED, False)
+
+
+async def test_accounts_that_are_read_at_the_same_time_share_their_requests(rpc, wallets, tmp_path):
+    async with await Journal.open(f"sqlite:///{tmp_path}/journal.db") as journal:
+        await shared(ChainReader(rpc, wallets.factory, journal.chain_index), rpc, wallets)
+
+
+async def shared(reader, rpc, wallets):
+    names = [str(uuid.uuid4()) for _ in range(12)]
+    for name in names:
+        await wallets.deploy(name)
+    await reader.chain_id()
+    before = rpc.round_trips
+    views = await asyncio.gather(*(reader.view(name) for name in names))
+    assert rpc.round_trips - before <= 4
+    assert {view.deployment.wallet for view in views if view.deployment} == {
+        view.deployment.create2 for view in views if view.deployment
+    }
+    assert len({view.deployment.wallet for view in views if view.deployment}) == 12
 
 
 async def test_a_node_that_hides_logs_delays_and_the_accounts_own_logs_are_asked_for(

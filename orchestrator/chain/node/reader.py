@@ -18,6 +18,7 @@ from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, Query, optional_header
 from orchestrator.chain.node.logs import LogSearch, Topics
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
+from orchestrator.chain.node.together import Together
 from orchestrator.chain.node.transport import NoAnswerInTime
 from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change, state_of
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, Disagreement
@@ -65,6 +66,7 @@ class ChainReader:
         self._rpc = rpc
         self._from_block = from_block
         self._reads = HeadReads(rpc)
+        self._together = Together(self._reads)
         self._searches = LogSearch(rpc)
         self._factory = WalletFactory(factory, load("SmartWallet"))
         self._factory_exists = False
@@ -156,7 +158,7 @@ class ChainReader:
         """Everything about the wallet at ``head``, in one round trip."""
         wallet = parse.word_address(created.topics[1], "SmartWalletCreated.wallet")
         blocks = {log.block.number: log.block for log in (created, *changes[-1:])}
-        code_hex, word, *headers = await self._reads.pinned(
+        code_hex, word, *headers = await self._together.pinned(
             head,
             lambda at: [
                 ("eth_getCode", [wallet, at]),
