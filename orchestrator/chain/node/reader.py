@@ -7,6 +7,7 @@ code and storage at the head, and where it does not fit, or there is nothing, th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -70,6 +71,7 @@ class ChainReader:
         self._searches = LogSearch(rpc)
         self._factory = WalletFactory(factory, load("SmartWallet"))
         self._factory_exists = False
+        self._looking = asyncio.Lock()
         self.follower = Follower(
             rpc, factory, index, from_block=from_block, confirmations=confirmations, interval=interval
         )
@@ -179,9 +181,10 @@ class ChainReader:
 
     async def _look_for_factory(self) -> None:
         """Once it was there, it is there for good: what its code is does not matter here."""
-        if not self._factory_exists:
-            answer = await self._rpc.call("eth_getCode", [self._factory.address, "latest"])
-            self._factory_exists = parse.data(answer, "the factory's code") != b""
+        async with self._looking:
+            if not self._factory_exists:
+                answer = await self._rpc.call("eth_getCode", [self._factory.address, "latest"])
+                self._factory_exists = parse.data(answer, "the factory's code") != b""
 
     async def is_canonical(self, block: BlockRef) -> bool:
         """Whether the node's canonical chain has this hash at this number.

@@ -10,7 +10,7 @@ from orchestrator.chain.node.head import HeadReads
 from orchestrator.chain.node.rpc import Call
 from orchestrator.models import BlockRef
 
-_SECONDS: Final = 0.005
+_SECONDS: Final = 0.02
 """For which a read waits for others: accounts that one block has woken come within it."""
 _MOST: Final = 20
 """Reads in one request."""
