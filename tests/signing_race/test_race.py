@@ -30,6 +30,7 @@ from orchestrator.models import AccountStatus, ChainId, OperationKind
 from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.keyring import Keyring
+from tests.forked import Forked
 from tests.journal.databases import Database
 from tests.profile import FULL
 
@@ -113,7 +114,7 @@ class Racers:
         self.scene = scene
         self.files = [folder / f"signatures-{name}.jsonl" for name in range(number)]
         self.processes = [
-            subprocess.Popen(
+            Forked(
                 [sys.executable, RACER, scene.database.url, scene.keystore, str(name), file],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
