@@ -405,16 +405,40 @@ async def test_slots_that_are_asked_again_are_given(liar, liar_rpc, subject):
     assert asked[1] < asked[0]
 
 
-async def test_a_chain_that_is_not_evm(liar, liar_rpc, subject):
-    def zksync(request, answer):
-        if request["method"] == "eth_chainId":
-            return {**answer, "result": "0x144"}
-        return lie("eth_getBlockByNumber", _changed("hash", value=WORD))(request, answer)
-
-    liar.change = zksync
+@pytest.mark.parametrize(("chain", "name"), [("0x144", "zkSync Era"), ("0x12c", "zkSync Sepolia")])
+async def test_a_chain_that_runs_no_evm_bytecode_is_refused_by_name(liar, liar_rpc, subject, chain, name):
+    """Whatever its headers and proofs come to."""
+    liar.change = lie("eth_chainId", chain)
     verdict = keeps((await examine(liar_rpc, subject)).verdict)
-    assert told(verdict) == ("inconclusive", "not_run", "header_mismatch")
-    assert "zkSync Era" in verdict.detail
+    assert told(verdict) == ("inconclusive", "not_run", "unsupported_chain")
+    assert verdict.detail == (
+        f"{name} (eip155:{int(chain, 16)}) does not run EVM bytecode, so nothing can be proven about its contracts"
+    )
+
+
+def _misspelt(request, answer):
+    """As nodes and gateways of the field write numbers; no value is changed."""
+    result = answer.get("result")
+    if request["method"] == "eth_getBlockByNumber":
+        result["number"] = "0x0" + result["number"][2:]
+        result["timestamp"] = int(result["timestamp"], 16)
+        result |= {"difficulty": "0x00", "gasUsed": "0x", "nonce": None, "l1BlockNumber": "0x1"}
+    if request["method"] == "eth_getProof":
+        result["nonce"] = "0x0" + result["nonce"][2:]
+        result["balance"] = int(result["balance"], 16)
+        for entry in result["storageProof"]:
+            entry["key"] = f"0x{int(entry['key'], 16):02x}"
+            entry["value"] = "0x" if int(entry["value"], 16) == 0 else "0x0" + entry["value"][2:]
+            entry["proof"] = [*entry["proof"], "0x80"]
+    return answer
+
+
+async def test_what_is_misspelt_is_proven_and_written_in_one_spelling(liar, liar_rpc, subject):
+    plain = (await examine(liar_rpc, subject)).evidence
+    liar.change = _misspelt
+    examination = await examine(liar_rpc, subject)
+    assert told(examination.verdict) == ("irreversible", "inert", "inert")
+    assert examination.evidence == plain
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ STANDING: Final = (
     "called finalized by the node that was asked when this was made; --rpc-url asks whether it is canonical now"
 )
 _FORK_FIELDS: Final = (
+    ("slotNumber", "Amsterdam"),
     ("requestsHash", "Prague"),
     ("parentBeaconBlockRoot", "Cancun"),
     ("withdrawalsRoot", "Shanghai"),

@@ -11,7 +11,8 @@ from typing import Any
 from orchestrator.closure.certificate.attribution import Attribution
 from orchestrator.closure.certificate.report import Checklist, Failed
 from orchestrator.closure.certificate.rerun import word
-from orchestrator.closure.proof.state import ProvenHeader, ProvenState, verify_account, verify_code, verify_header
+from orchestrator.closure.proof.header import ProvenHeader, verify_header
+from orchestrator.closure.proof.state import ProvenState, verify_account, verify_code
 from orchestrator.wallet.contract import CLOSED_SLOTS
 
 
