@@ -15,7 +15,7 @@ _HEX = re.compile(r"0x[0-9a-fA-F]*")
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)")
 
 MAX_CODE_BYTES = 1 << 20
-"""Far above EIP-170's 24,576 bytes and what other chains allow."""
+"""Far above EIP-7954's 65,536 bytes and what other chains allow."""
 MAX_LOGS = 100_000
 
 
