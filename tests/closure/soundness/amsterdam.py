@@ -35,6 +35,7 @@ SINGLE = {
     "SWAPN 17 of 17 words": "0 " * 17 + 'x"e780"',
     "EXCHANGE 1 2 of 3 words": f'7 8 9 x"e88e" POP {_ANSWER}',
     "EXCHANGE 1 2 of 2 words": '7 8 x"e88e"',
+    "an immediate that is the code's last byte": "7 " + "0 " * 16 + 'x"e680"',
     "DUPN at the code's end": "7 " + "0 " * 144 + 'x"e6"',
     "DUPN at the code's end, one word too few": "0 " * 144 + 'x"e6"',
     "EXCHANGE at the code's end": "0 " * 30 + 'x"e8"',
