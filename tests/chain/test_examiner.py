@@ -479,10 +479,16 @@ def _misspelt(request, answer):
             entry["key"] = f"0x{int(entry['key'], 16):02x}"
             entry["value"] = "0x" if int(entry["value"], 16) == 0 else "0x0" + entry["value"][2:]
             entry["proof"] = [*entry["proof"], "0x80"]
+        result["storageProof"] = result["storageProof"] or None
     return answer
 
 
-async def test_what_is_misspelt_is_proven_and_written_in_one_spelling(liar, liar_rpc, subject):
+async def test_what_is_misspelt_is_proven_and_written_in_one_spelling(liar, liar_rpc, put):
+    """The account, and one that it continues in."""
+    await put(GUARDED, at=IMPLEMENTATION)
+    subject = await put(
+        bytes.fromhex(f"363d3d373d3d3d363d73{IMPLEMENTATION[2:]}5af43d82803e903d91602b57fd5bf3"), {0: 3}
+    )
     plain = (await examine(liar_rpc, subject)).evidence
     liar.change = _misspelt
     examination = await examine(liar_rpc, subject)
