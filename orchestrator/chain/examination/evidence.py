@@ -149,10 +149,11 @@ def _account_proof(answer: Any) -> dict[str, Any]:
     """``eth_getProof``'s answer, of which ``prove`` checks the members; here only that it can be taken apart."""
     if not isinstance(answer, dict):
         raise ProofInvalid(f"proof: expected an object, got {parse.show(answer)}")
-    if answer.get("storageProof") is None:
-        answer = {**answer, "storageProof": []}  # null for an empty list
-    storage_keys(answer)
-    return answer
+    proof: dict[str, Any] = answer
+    if proof.get("storageProof") is None:
+        proof = {**proof, "storageProof": []}  # null for an empty list
+    storage_keys(proof)
+    return proof
 
 
 def _nothing(address: Address) -> dict[str, Any]:
