@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from orchestrator.models import ChainId
+
 EIP_6780_SINCE: Final[Mapping[int, int]] = {
     137: 54_876_000,  # Polygon PoS, hard fork Napoli (PIP-33): EIP-6780 without Cancun's header fields
     80002: 5_423_600,  # Polygon Amoy, Napoli
@@ -47,3 +49,14 @@ LOW_PRECOMPILES: Final = frozenset(NO_CALL_FROM_ZERO)
 vm/precompiled_contracts/mapping.py), which Gnosis Chain and Anvil have too. Elsewhere an account whose code is a stub
 (``evm.machine.STUBS``) may be one: ArbOS has 0xa4b05, Avalanche's subnets 0x0200…, Fantom and Sonic 0xd100ec…,
 Moonbeam 0xffffffff…."""
+
+_NO_EVM: Final[Mapping[int, str]] = {324: "zkSync Era", 300: "zkSync Sepolia"}
+"""Chains that run EraVM's code, and the EVM's by an interpreter at most (docs.zksync.io, zksync-protocol/era-vm)."""
+
+
+def no_evm(chain: ChainId) -> str | None:
+    """Why nothing can be proven of a chain's contracts, in words; None unless it is known to run another machine."""
+    name = _NO_EVM.get(chain.number)
+    if name is None:
+        return None
+    return f"{name} ({chain}) does not run EVM bytecode, so nothing can be proven about its contracts"

@@ -120,8 +120,8 @@ class Verdict:
     ``unsupported_code``, ``system_address``, ``caller_zero``; the analysis' own (``Analysis.reason``: ``missing_fact``,
     ``step_limit``, ``unknown_jump``, …); of the node and its proofs ``chain_unreachable``, ``rpc_overload``,
     ``chain_nonsense``, ``answer_unreadable``, ``rpc_refused``, ``rpc_http``, ``no_such_block``, ``no_proof_method``,
-    ``state_pruned``, ``header_mismatch``, ``no_state_root``, ``proof_invalid``, ``latest_unknown``; and ``internal``,
-    a defect.
+    ``state_pruned``, ``unsupported_chain``, ``header_mismatch``, ``no_state_root``, ``proof_invalid``,
+    ``latest_unknown``; and ``internal``, a defect.
     """
     detail: str
     """The same in a sentence for people."""

@@ -131,6 +131,8 @@ class LyingNode:
         self.target = target
         self.change = lambda request, answer: answer
         """From one JSON-RPC request and the node's answer object to the answer that is given."""
+        self.ask = lambda request: request
+        """From one request to the one that the node is asked."""
         self.raw = None
         """Instead: from the HTTP request to a whole HTTP response."""
         self.requests: list[dict] = []
@@ -156,7 +158,7 @@ class LyingNode:
             return await self.raw(request)
         calls = await request.json()
         self.requests += calls
-        async with self._client.post(self.target, json=calls) as response:
+        async with self._client.post(self.target, json=[self.ask(call) for call in calls]) as response:
             answers = {answer["id"]: answer for answer in await response.json(content_type=None)}
         return web.json_response([self.change(call, answers[call["id"]]) for call in calls])
 

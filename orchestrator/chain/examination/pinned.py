@@ -10,17 +10,16 @@ from typing import Any, Final
 from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
+from orchestrator.closure.chains import no_evm
 from orchestrator.closure.proof.evidence import Check
+from orchestrator.closure.proof.header import ProvenHeader, verify_header
 from orchestrator.closure.proof.merkle import EMPTY_ROOT
-from orchestrator.closure.proof.state import ProvenHeader, header_fields, verify_header
 from orchestrator.errors import ChainNonsense, ProofInvalid, SettingsError
 from orchestrator.models import BlockRef, ChainId
 
 TAGS: Final = ("finalized", "safe", "latest")
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,18}")
-_NOT_EVM: Final = {324: "zkSync Era", 300: "zkSync Sepolia"}
-"""Chains known to run no EVM code; others show it by what they cannot answer."""
 _UNKNOWN_METHOD: Final = (
     "not supported",
     "method not found",
@@ -66,8 +65,6 @@ class PinnedBlock:
     rpc: Rpc
     chain_id: ChainId
     """The node's word: no header has it."""
-    header: dict[str, Any]
-    """``header_fields`` of the block."""
     verified: ProvenHeader
     by_hash: bool = True
     """Whether the node takes hashes; else it is asked by number."""
@@ -99,7 +96,7 @@ class PinnedBlock:
             answers = await self.rpc.batch(calls(self.at))
         for answer in answers[:demanded]:
             if isinstance(answer, RpcFailure):
-                raise _refused(answer, self.rpc.endpoint, self.chain_id)
+                raise _refused(answer, self.rpc.endpoint)
         return answers
 
 
@@ -107,7 +104,7 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
     """The block that ``wanted`` names (as ``parse_block`` gives it), in one round trip.
 
     Records chain and block, and the check of a header that does not hold. Raises Ended (``no_such_block``,
-    ``header_mismatch``, ``no_state_root``), ChainUnreachable, ChainNonsense.
+    ``unsupported_chain``, ``header_mismatch``, ``no_state_root``), ChainUnreachable, ChainNonsense.
     """
     by_hash = len(wanted) == 66
     chain, answer, latest = await rpc.batch(
@@ -121,6 +118,9 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
     if number == 0:
         raise ChainNonsense("eth_chainId: expected a chain's number, got 0, which no chain has")
     record.chain_id = chain_id = ChainId(number)
+    other_machine = no_evm(chain_id)
+    if other_machine is not None:
+        raise Ended("unsupported_chain", other_machine)
     if (answer is None or isinstance(answer, RpcFailure)) and wanted in TAGS:
         answer = latest  # a node without the tag: what can be said is said, and never "irreversible"
     if answer is None or isinstance(answer, RpcFailure):
@@ -128,39 +128,32 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
         raise Ended("no_such_block", f"{rpc.endpoint} has no block {wanted}{what}")
     if not isinstance(answer, dict):
         raise ChainNonsense(f"the block: expected an object, got {parse.show(answer)}")
-    header = header_fields(answer)
-    verified = _verified(header, wanted if by_hash else None, chain_id, record)
+    verified = _verified(answer, wanted if by_hash else None, record)
     if wanted not in TAGS and not by_hash and verified.number != int(wanted, 16):
         raise ChainNonsense(f"the block: asked for number {int(wanted, 16)}, got {verified.number}")
     record.block = verified.block
-    return PinnedBlock(rpc, chain_id, header, verified)
+    return PinnedBlock(rpc, chain_id, verified)
 
 
-def _verified(header: dict[str, Any], expected: str | None, chain_id: ChainId, record: Record) -> ProvenHeader:
+def _verified(block: dict[str, Any], expected: str | None, record: Record) -> ProvenHeader:
     try:
-        verified = verify_header(header, expected_hash=expected)
+        verified = verify_header(block, expected_hash=expected)
     except ProofInvalid as error:
         record.checks = [Check("block_hash", "fail", error.message)]
-        raise Ended("header_mismatch", f"{error.message}{_not_evm(chain_id)}") from error
+        what = f"{error.message}; either the node changed it, or this chain's headers are not Ethereum's"
+        raise Ended("header_mismatch", what) from error
     if not any(verified.state_root):
         record.checks = [Check("block_hash", "fail", "the header's state root is zero")]
         raise Ended("no_state_root", "the block has no state root (as blocks mined on a local fork): no proof")
     return verified
 
 
-def _refused(failure: RpcFailure, node: str, chain_id: ChainId) -> Ended:
+def _refused(failure: RpcFailure, node: str) -> Ended:
     """The refusal of a question without which nothing can be proven."""
     words = failure.message.lower()
     if failure.code != -32601 and any(hint in words for hint in _PRUNED):
         return Ended("state_pruned", f"{node} no longer has this block's state (an archive node has): {failure}")
     if failure.code == -32601 or any(hint in words for hint in _UNKNOWN_METHOD):
         name = "no_proof_method" if failure.method == "eth_getProof" else "rpc_refused"
-        return Ended(name, f"{node} does not answer {failure.method}{_not_evm(chain_id)}")
+        return Ended(name, f"{node} does not answer {failure.method}: it has no such method")
     return Ended("rpc_refused", f"{node}: {failure}")
-
-
-def _not_evm(chain_id: ChainId) -> str:
-    name = _NOT_EVM.get(chain_id.number)
-    if name is not None:
-        return f"; {name} ({chain_id}) does not run EVM code, so nothing can be proven about it"
-    return "; either the node changed it, or this chain's blocks are not Ethereum's"

@@ -13,6 +13,7 @@ from orchestrator.closure.chains import NO_CALL_FROM_ZERO
 from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.judge import judge
 from orchestrator.closure.proof.evidence import Check, Evidence, Proven, Target, prove
+from orchestrator.closure.proof.header import verify_header
 from orchestrator.closure.verdict import Standing, Trouble, Verdict
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, ChainId
@@ -30,6 +31,7 @@ STANDING: Final = (
     "called finalized by the node that was asked when this was made; --rpc-url asks whether it is canonical now"
 )
 _FORK_FIELDS: Final = (
+    ("slotNumber", "Amsterdam"),
     ("requestsHash", "Prague"),
     ("parentBeaconBlockRoot", "Cancun"),
     ("withdrawalsRoot", "Shanghai"),
@@ -83,6 +85,9 @@ def rerun(evidence: Evidence, block: BlockRef) -> Rerun:
 
 def surplus(evidence: Evidence, analysis: Analysis) -> str | None:
     """What the evidence holds and the analysis did not read, in words: a certificate holds exactly what was read."""
+    more = unhashed(evidence.header)
+    if more is not None:
+        return more
     stated = {int(entry["key"], 16) for entry in evidence.account_proof["storageProof"]}
     slots = stated - set(analysis.slots)
     own = int(evidence.address, 16)
@@ -91,6 +96,12 @@ def surplus(evidence: Evidence, analysis: Analysis) -> str | None:
         return None
     shown = ", ".join([f"slot {slot:#x}" for slot in sorted(slots)] + [f"code of {one:#042x}" for one in targets])
     return f"the evidence holds what the analysis does not read: {shown[:300]}"
+
+
+def unhashed(header: Mapping[str, Any]) -> str | None:
+    """What a header holds beside the fields that hash to its hash, in words: such members say nothing, but look so."""
+    more = sorted(set(header) - set(verify_header(header).fields))
+    return f"the header holds what its hash does not cover: {', '.join(more)}" if more else None
 
 
 def unproven_since(document: Mapping[str, Any], again: Rerun) -> str | None:
