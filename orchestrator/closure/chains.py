@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from orchestrator.models import ChainId
+
 EIP_6780_SINCE: Final[Mapping[int, int]] = {
     137: 54_876_000,  # Polygon PoS, hard fork Napoli (PIP-33): EIP-6780 without Cancun's header fields
     80002: 5_423_600,  # Polygon Amoy, Napoli
@@ -41,6 +43,18 @@ Fantom and Sonic call their node driver from 0x0 (Fantom-foundation/opera-sfc, N
 Polygon PoS runs state syncs, which anybody's message through a bridge's tunnel reaches, with an ORIGIN of 0x0
 (maticnetwork/bor, consensus/bor/statefull/processor.go: an empty ``TxContext``).
 """
+
+
+def callers(chain: ChainId) -> str:
+    """What a verdict on this chain assumes of calls from the address 0; a sentence without its end."""
+    why = NO_CALL_FROM_ZERO.get(chain.number)
+    if why is not None:
+        return f"no call on {chain} comes from the address 0: {why}"
+    return (
+        f"nothing is assumed of them on {chain}. System transactions of some rollups come from the address 0, and "
+        "nothing that this tool knows rules them out here, so such calls were followed as all others were"
+    )
+
 
 LOW_PRECOMPILES: Final = frozenset(NO_CALL_FROM_ZERO)
 """Chains all of whose precompiles have addresses of 16 bits: Ethereum's (ethereum/execution-specs,
