@@ -163,11 +163,12 @@ GONE = frozenset(
         "signing_key_field",
         "signing_key_id_field",
         "webhook_verification_key",
+        "webhook_verification_key_id",
     }
 )
 """Settings of an earlier release, about what the platform has published since: lists have no pages, key uploads have
-fixed fields, and the webhooks' key is asked for. Ignored with a note, unless they ask for pages: half a list is never
-taken for the whole."""
+fixed fields, and the webhooks' key and its id are asked for. Ignored with a note, unless they ask for pages: half a
+list is never taken for the whole."""
 OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "PUBLISHED_API", "TEST_PROFILE"})
 """Names that are used behind the prefix and are no settings."""
 _LIKENESS = 0.75

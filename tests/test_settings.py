@@ -81,6 +81,14 @@ def test_a_setting_that_is_gone_is_named_and_no_other_is_meant(name):
     assert (gone.meant, str(gone)) == (None, f"{variable} is no longer a setting, and ignored")
 
 
+@pytest.mark.parametrize("name", sorted(GONE - {"pagination", "list_field"}))
+def test_a_setting_that_is_gone_is_ignored_in_a_file_with_a_note(toml, name):
+    """0.1.0 read each of them, in the file too."""
+    with pytest.warns(UserWarning, match=f"{name}: no longer a setting, and ignored") as warned:
+        settings = load_settings({}, toml(f'{name} = "{HUNTER}"\nconfirmations = 2\n'))
+    assert (settings.confirmations, len(warned), HUNTER in str(warned[0].message)) == (2, 1, False)
+
+
 def test_every_setting_and_every_file_of_one_is_known():
     fields = Settings.model_fields.keys() - (PLATFORM_TABLE - MOVED)
     names = [*fields, *(f"{name}_file" for name in FROM_FILES), *OTHER_VARIABLES]
