@@ -11,9 +11,11 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.stages import Step
 from orchestrator.models import AccountStatus, CardStatus, OperationKind, WalletState
+from orchestrator.policy import ChallengePolicy
 from orchestrator.ports.platform import PlatformCard
 from orchestrator.runner import STEPS
 from orchestrator.steps.observe import observe
+from tests.lab import POLICY
 
 ACTIVATE, DEACTIVATE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE
 REACTIVATE, CLOSE = OperationKind.REACTIVATE, OperationKind.CLOSE
@@ -195,12 +197,26 @@ def test_the_challenge_of_the_creation_is_signed_and_none_is_asked_for(here, acc
     assert len(signatures(here, account)) == 2
 
 
-@pytest.mark.parametrize(("minutes", "asked"), [(54, 0), (55, 1), (300, 1)])
-def test_the_challenge_of_the_creation_is_used_while_it_is_fresh(here, account, minutes, asked):
-    here.pass_time(minutes=minutes)
-    assert here.complete(account, ACTIVATE) == End("done")
+@pytest.mark.parametrize(
+    ("max_age", "seconds", "asked"),
+    [
+        (3300, 53 * 60 - 1, 0),
+        (3300, 53 * 60, 1),  # two minutes are left: too few to sign and submit it
+        (3300, 300 * 60, 1),
+        (600, 8 * 60 - 1, 0),
+        (600, 8 * 60, 1),
+        (60, 29, 0),
+        (60, 30, 1),  # half of it: the next one has more
+    ],
+)
+def test_the_challenge_of_the_creation_is_used_while_it_can_be_signed_and_submitted(lab, max_age, seconds, asked):
+    here = lab(policy=POLICY.model_copy(update={"challenge": ChallengePolicy(max_age=max_age)}))
+    account = here.create().id
+    here.pass_time(seconds=seconds)
+    here.start(account, ACTIVATE)
     assert here.account(account).asked == asked
     assert len(signatures(here, account)) == 1
+    assert here.account(account).accepted == ["creation"]
 
 
 def test_a_stored_answer_is_as_old_as_the_first_request_under_its_key(here):
@@ -213,8 +229,8 @@ def test_a_stored_answer_is_as_old_as_the_first_request_under_its_key(here):
     account = here.create().id  # answered from the store: the key is an hour's
     here.platform.customer_accounts = read
     assert account == made.id
-    here.pass_time(minutes=14)
-    assert here.start(account, ACTIVATE).session.op.challenge_at == here.now - timedelta(minutes=54)
+    here.pass_time(minutes=12)
+    assert here.start(account, ACTIVATE).session.op.challenge_at == here.now - timedelta(minutes=52)
     assert here.account(account).asked == 0
 
 
