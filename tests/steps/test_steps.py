@@ -269,15 +269,30 @@ def test_an_answer_that_is_journaled_before_a_kill_has_its_challenge(here, lab):
     assert here.account(account).asked == 0
 
 
-def test_a_challenge_that_somebody_else_has_ended_is_replaced_by_one_more(here, account):
-    """The platform would answer another challenge than the one that is signed: so nobody asks, and it says so."""
-    here.run(here.platform.challenge(account))  # a look at the platform's console
-    assert here.complete(account, ACTIVATE) == End("done")
-    refused = here.events(account, e.SubmissionRefused)
-    assert [one.code for one in refused] == ["signature_refused"]
-    assert here.account(account).asked == 2, "the look, and one for the second signature"
-    assert here.account(account).accepted == ["creation"]
-    assert len({event.digest for event in signatures(here, account)}) == 2
+@pytest.mark.parametrize("keeps", [False, True], ids=["published", "older pages"])
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_a_challenge_that_somebody_else_has_asked_for_is_replaced_by_one_more_where_it_ended(here, active, kind, keeps):
+    """By the published file that ended it: the platform would answer another challenge than the one that is signed, so
+    nobody asks, and it says so. By its older pages it stays the same for its hour: then its one signature is taken."""
+    here.platform.keeps_challenges = keeps
+    account = active if kind is CLOSE else here.create("order-2").id
+    before, asked = len(signatures(here, account)), here.account(account).asked
+    submit = here.platform.submit
+
+    async def looked_at_first(*arguments, **options):
+        here.platform.submit = submit
+        await here.platform.challenge(account)  # a look at the platform's console
+        return await submit(*arguments, **options)
+
+    here.platform.submit = looked_at_first
+    assert here.complete(account, kind) == End("done")
+    made = signatures(here, account)[before:]
+    refused = [one.code for one in here.events(account, e.SubmissionRefused)]
+    assert refused == ([] if keeps else ["signature_refused"])
+    assert len({event.digest for event in made}) == len(made) == (1 if keeps else 2)
+    by_us = here.account(account).asked - asked - 1
+    assert by_us == (kind is CLOSE) + (not keeps), "one for each signature but the creation's first"
+    assert here.account(account).accepted[-1] == ("deletion" if kind is CLOSE else "creation")
 
 
 # --- 409, 422 ---------------------------------------------------------------------------------------------------------
