@@ -335,6 +335,51 @@ def test_a_signature_that_is_signed_already_is_waited_for(here, lab, account):
     assert len(signatures(here, account)) == 1
 
 
+@pytest.mark.parametrize("code", ["signature_refused", "challenge_expired"])
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_the_refusal_of_a_repeat_is_none_while_the_first_try_may_have_been_taken(here, lab, active, kind, code):
+    """A bare 400 is what some platforms say to a challenge that was signed: the account's status decides."""
+    account = active if kind is CLOSE else here.create("order-2").id
+    before, asked = len(signatures(here, account)), here.account(account).asked
+    status, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not seen for a while
+    killed_at(here, lab, account, "submit", "killed_after", kind)
+    conflicting(here, "submit", *[(400, code)] * 3)
+    for _ in range(3):
+        here.pass_time(minutes=6)
+        assert isinstance(here.advance(account).action, Wait)
+    (found,) = [event.found for event in here.events(account, e.SubmissionAccepted)][-1:]
+    assert (found, here.events(account, e.SubmissionRefused)) == ("unclear", [])
+    here.platform.set_status = status
+    if kind is ACTIVATE:
+        here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) - before == 1, "one, whatever was answered"
+    assert here.account(account).asked - asked == (kind is CLOSE)
+
+
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_the_refusal_of_a_repeat_is_one_once_the_first_try_had_no_effect(here, lab, active, kind):
+    account = active if kind is CLOSE else here.create("order-2").id
+    before = len(signatures(here, account))
+    killed_at(here, lab, account, "submit", "killed_before", kind)
+    keys = conflicting(here, "submit", *[(400, "signature_refused")] * 2)
+    begun = here.now
+    assert here.settle(account) == End("done")
+    assert [one.code for one in here.events(account, e.SubmissionRefused)] == ["signature_refused"]
+    assert here.now - begun >= here.services.parameters.effect
+    assert len(signatures(here, account)) - before == 2
+    assert len(set(keys)) == 3, "the repeat, one when nothing had come of it, the second signature's"
+
+
+def test_the_refusal_of_a_repeat_is_one_where_the_first_try_is_long_ago(here, lab, account):
+    killed_at(here, lab, account, "submit", "killed_before")
+    here.pass_time(minutes=20)
+    conflicting(here, "submit", (400, "signature_refused"))
+    here.advance(account)
+    assert len(here.events(account, e.SubmissionRefused)) == 1
+    assert len(signatures(here, account)) == 2
+
+
 @pytest.mark.parametrize("moment", ["killed_before", "killed_after"])
 def test_a_kill_between_a_conflict_and_the_look_at_the_account(here, lab, active, moment):
     """The conflict is met again, and decided by the account."""
