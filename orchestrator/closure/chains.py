@@ -44,6 +44,18 @@ Polygon PoS runs state syncs, which anybody's message through a bridge's tunnel 
 (maticnetwork/bor, consensus/bor/statefull/processor.go: an empty ``TxContext``).
 """
 
+
+def callers(chain: ChainId) -> str:
+    """What a verdict on this chain assumes of calls from the address 0; a sentence without its end."""
+    why = NO_CALL_FROM_ZERO.get(chain.number)
+    if why is not None:
+        return f"no call on {chain} comes from the address 0: {why}"
+    return (
+        f"nothing is assumed of them on {chain}. System transactions of some rollups come from the address 0, and "
+        "nothing that this tool knows rules them out here, so such calls were followed as all others were"
+    )
+
+
 LOW_PRECOMPILES: Final = frozenset(NO_CALL_FROM_ZERO)
 """Chains all of whose precompiles have addresses of 16 bits: Ethereum's (ethereum/execution-specs,
 vm/precompiled_contracts/mapping.py), which Gnosis Chain and Anvil have too. Elsewhere an account whose code is a stub

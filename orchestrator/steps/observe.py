@@ -58,7 +58,8 @@ async def observe(session: AccountSession) -> None:
         platform = again if again == platform or not _older(again, known, session) else known
     if platform != known:
         news.append(platform)
-    news += _chain_news(session, view, chain_id, await confirmations_in_force(session.services))
+    session.confirmations = await confirmations_in_force(session.services)
+    news += _chain_news(session, view, chain_id, session.confirmations)
     if news:
         await session.record(*news)
     await _notice_no_effect(session)

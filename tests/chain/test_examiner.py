@@ -132,6 +132,54 @@ async def test_a_preimage_gate_is_not_confirmed(rpc, put):
     assert not verdict.witness.confirmed
 
 
+LIBRARY = checksum(f"{0x11B_0000_0001:040x}")
+CLONE = f"363d3d373d3d3d363d73{LIBRARY[2:]}5af43d82803e903d91602b57fd5bf3"
+"""ERC-1167's runtime code."""
+ASKED = f"32 0 0 0 {IMPLEMENTATION} GAS STATICCALL POP 0 0 0 0 0 MLOAD GAS DELEGATECALL POP STOP"
+"""Runs the code at the address that another contract answers, which the analysis cannot follow."""
+
+
+@pytest.mark.parametrize(
+    ("program", "library", "reason"),
+    [
+        (bytes.fromhex(CLONE), "", "delegate_idle"),  # an ERC-1167 proxy to an empty address
+        (bytes.fromhex(CLONE), "9 4 SSTORE STOP", "acting"),
+        (ASKED, "", "delegate_idle"),
+        (ASKED, "4 SLOAD 0 MSTORE 32 0 RETURN", "delegate_idle"),
+        (ASKED, "0 4 SSTORE STOP", "delegate_idle"),
+        (ASKED, "9 4 SSTORE STOP", "acting"),
+        (ASKED, f"0 0 0 0 0 {OWNER.address} GAS CALL POP STOP", "acting"),
+    ],
+)
+async def test_a_delegate_acts_by_what_comes_of_it(rpc, put, program, library, reason):
+    """Nothing came of it, but another day something may: that is no pass, and no proof of an open account."""
+    await put(library, at=LIBRARY)
+    await put(f"{LIBRARY} 0 MSTORE 32 0 RETURN", at=IMPLEMENTATION)
+    verdict = keeps((await examine(rpc, await put(program))).verdict)
+    opened = reason == "acting"
+    assert told(verdict) == ("reversible" if opened else "inconclusive", "acting", reason)
+    assert verdict.witness.confirmed is opened
+    if opened:
+        assert LIBRARY in verdict.detail, "whose instruction acted"
+    else:
+        said = "no code ran: there is none" if library == "" else "changes nothing and calls nobody"
+        assert said in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "told_"),
+    [
+        (2**40, 0, ("reversible", "inert", "authority_answer")),
+        (2**46, 0, ("irreversible", "inert", "inert")),
+        (9, 8, ("irreversible", "inert", "inert")),
+        (8, 9, ("inconclusive", "inert", "authority_unconfirmed")),  # it was once; the analysis knows no time
+    ],
+)
+async def test_a_validation_of_a_user_operation_for_a_time(rpc, put, after, until, told_):
+    verdict = keeps((await examine(rpc, await put(f"{after << 208 | until << 160} 0 MSTORE 32 0 RETURN"))).verdict)
+    assert told(verdict) == told_
+
+
 async def test_an_answer_with_authority(rpc, put):
     always = "0x1626ba7e 224 SHL 0 MSTORE 32 0 RETURN"
     verdict = keeps((await examine(rpc, await put(always))).verdict)

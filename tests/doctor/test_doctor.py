@@ -105,7 +105,8 @@ async def test_the_subscription_is_told_missing_wrong_and_right(orchestrator_set
     assert "orchestrator webhooks set" in (found["webhooks"].fix or "")
     url = f"https://hooks.example/webhooks/{token}"
     async with make_platform(settings) as client:
-        webhook = await client.put_webhook(url, ["card.updated"], key=str(uuid.uuid4()))
+        spelt = url.replace("https://hooks.example", "https://Hooks.Example:443")  # the same address
+        webhook = await client.put_webhook(spelt, ["card.updated"], key=str(uuid.uuid4()))
         assert webhook is not None
         found = await failing(settings)
         assert f"subscription {webhook.id} has no account.updated" in found["webhooks"].detail
