@@ -349,7 +349,7 @@ async def test_an_approval_waits_for_no_worker_of_the_account(journal, clock):
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-ROUNDS = 200 if FULL else 10
+ROUNDS = 200 if FULL else 5
 
 
 def _ask_in_a_process(url, barrier, answers):

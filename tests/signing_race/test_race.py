@@ -174,7 +174,7 @@ def require_one_each(made: list[str], accounts: list[str], scene: Scene) -> None
 
 @pytest.mark.both_databases
 def test_of_two_processes_exactly_one_signs(scene, tmp_path):
-    rounds = 1000 if FULL else 10
+    rounds = 1000 if FULL else 5
     accounts = scene.accounts(rounds, 2)
     with scene.racers(tmp_path, 2) as race:
         winners = race_for(race, accounts, 2)
