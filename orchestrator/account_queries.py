@@ -102,6 +102,8 @@ class AccountQueries:
             holdings = await services.chain.holdings(view.deployment.wallet, services.tokens)
             left["wei"] = str(holdings.wei)
             left |= {f"token {balance.token}": str(balance.amount) for balance in holdings.tokens}
+            if holdings.incomplete is not None:
+                left["tokens not listed"] = holdings.incomplete
         cards = await services.platform.cards(account_id)
         left |= {f"card {card.id}": card.status for card in cards if card.ends_with_account}
         return account_report(account), left

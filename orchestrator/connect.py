@@ -24,6 +24,7 @@ from orchestrator.settings import Settings, state_directory
 if TYPE_CHECKING:
     from orchestrator.chain.examination.examiner import NodeProver
     from orchestrator.chain.node.reader import ChainReader
+    from orchestrator.chain.node.rpc import Rpc
     from orchestrator.passwords import PasswordSource
     from orchestrator.platform.client import PlatformClient
     from orchestrator.platform.settings import PlatformSettings
@@ -194,30 +195,29 @@ def make_request_keys(settings: Settings) -> RequestKeyFolder:
     return RequestKeyFolder(settings.keystore, password_source(settings))
 
 
+def make_rpc(settings: Settings, *, timeout: float | None = None) -> Rpc:
+    """JSON-RPC to the nodes that the settings name. ``timeout``: seconds for one round trip, instead of theirs."""
+    settings.need("rpc_url")
+    from orchestrator.chain.node.rpc import Rpc
+
+    return Rpc(settings.rpc_urls, timeout=timeout or settings.request_timeout, batch_size=settings.rpc_batch)
+
+
 def make_chain(settings: Settings) -> ChainReader:
     """The chain's reader on the node that the settings name."""
     settings.need(*CHAIN_SETTINGS)
     from orchestrator.chain.node.reader import ChainReader
-    from orchestrator.chain.node.rpc import Rpc
 
-    if settings.rpc_url is None or settings.factory is None:
+    if settings.factory is None:
         raise AssertionError("need() has seen to it")
-    return ChainReader(
-        Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout),
-        settings.factory,
-        from_block=settings.factory_block,
-    )
+    return ChainReader(make_rpc(settings), settings.factory, from_block=settings.factory_block)
 
 
 def make_prover(settings: Settings) -> NodeProver:
     """The prover of closures on the node that the settings name."""
-    settings.need("rpc_url")
     from orchestrator.chain.examination.examiner import NodeProver
-    from orchestrator.chain.node.rpc import Rpc
 
-    if settings.rpc_url is None:
-        raise AssertionError("need() has seen to it")
-    return NodeProver(Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout))
+    return NodeProver(make_rpc(settings))
 
 
 def make_keystore(settings: Settings) -> Keyring:

@@ -7,6 +7,7 @@ Every choice that the platform's documentation leaves open is a setting here, wi
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,17 @@ def _words(value: Any) -> Any:
     return [word.strip() for word in value.split(",") if word.strip()] if isinstance(value, str) else value
 
 
+def _urls(value: Any) -> Any:
+    """A list from TOML as text."""
+    given = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
+    return ",".join(value) if given else value
+
+
+def split_urls(text: str) -> tuple[str, ...]:
+    """URLs separated by commas or white space. A comma within a URL stays."""
+    return tuple(part for part in re.split(r"[\s,]+(?=https?://)", text.strip(" \t\r\n,")) if part)
+
+
 def _address(value: Any) -> Any:
     return to_address(value) if isinstance(value, str) else value
 
@@ -59,8 +71,11 @@ class Settings(BaseModel):
     signing_key: SecretStr | None = None
     """The request-signing key: PEM text, EC P-384."""
     signing_key_id: str | None = None
-    rpc_url: SecretStr | None = None
-    """The node's JSON-RPC URL. Kept as a secret, because hosted nodes carry their key in it."""
+    rpc_url: Annotated[SecretStr | None, BeforeValidator(_urls)] = None
+    """The node's JSON-RPC URL, or several in the order of preference (``rpc_urls``). Kept as a secret, because hosted
+    nodes carry their key in it."""
+    rpc_batch: int = Field(default=100, ge=1, le=1000)
+    """Calls in one request to a node, to begin with: fewer where it takes fewer."""
     factory: AddressSetting | None = None
     """The factory that deploys the platform's wallets."""
     factory_block: int = Field(default=0, ge=0)
@@ -127,6 +142,11 @@ class Settings(BaseModel):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("settings cannot be pickled: their secrets would lie open in what comes of it")
+
+    @property
+    def rpc_urls(self) -> tuple[str, ...]:
+        """The nodes' URLs, in the order of preference."""
+        return () if self.rpc_url is None else split_urls(self.rpc_url.get_secret_value())
 
     def need(self, *names: str) -> None:
         """Raises SettingsError naming every one of these settings that is unset, and how to set it."""
@@ -331,6 +351,8 @@ def _is_secret(name: str, value: Any) -> bool:
     """Whether a value in the file of settings is one: of URLs, those that hold a password, or a hosted node's key."""
     if name not in {"rpc_url", "database_url"}:
         return name in SECRETS
+    if isinstance(value, list):
+        return any(_is_secret(name, one) for one in value)
     try:
         url = urlsplit(str(value))
     except ValueError:

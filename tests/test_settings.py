@@ -217,6 +217,16 @@ def test_a_bad_file_names_what_is_bad(toml, text):
     assert any(part in message for part in ("not TOML", "unknown setting", "ORCHESTRATOR_CONFIRMATIONS"))
 
 
+def test_several_nodes_are_a_list_or_separated_by_commas(toml):
+    urls = ("https://one.example/v3/key", "http://two.example/?a=1,2", "http://three.example")
+    written = toml(f"rpc_url = {list(urls)!r}")
+    written.chmod(0o600)
+    assert load_settings({}, written).rpc_urls == urls
+    assert load_settings({"ORCHESTRATOR_RPC_URL": ", ".join(urls) + ","}).rpc_urls == urls
+    assert load_settings({"ORCHESTRATOR_RPC_URL": "\n".join(urls) + "\n"}).rpc_urls == urls
+    assert load_settings({}).rpc_urls == ()
+
+
 def test_a_file_that_is_not_there(tmp_path):
     assert "cannot read --config" in refused({}, tmp_path / "none.toml")
 
@@ -225,7 +235,7 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_no_secret_is_shown(toml, name):
     settings = load_settings({f"{PREFIX}{name.upper()}": HUNTER})
     assert HUNTER not in f"{settings} {settings!r} {settings.model_dump()} {settings.model_dump_json()}"
-    for wrong in (f'["{HUNTER}"]', f'{{inner = "{HUNTER}"}}'):
+    for wrong in (f'[["{HUNTER}"]]', f'{{inner = "{HUNTER}"}}'):
         assert name.upper() in refused({}, toml(f"{name} = {wrong}"))
 
 

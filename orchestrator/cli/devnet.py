@@ -205,10 +205,8 @@ def _remote() -> RemoteDevnet:
     if chosen.rpc_url is None and (document := _running()) is not None:
         return _remote_of(document["env"])
     chosen.need("rpc_url")
-    if chosen.rpc_url is None:
-        raise AssertionError("need() has seen to it")
     return RemoteDevnet(
-        chosen.rpc_url.get_secret_value(),
+        chosen.rpc_urls[0],
         os.environ.get("ORCHESTRATOR_DEVNET_URL", ""),
         os.environ.get("ORCHESTRATOR_DEVNET_TOKEN", ""),
         contracts=(*([chosen.factory] if chosen.factory else []), *chosen.tokens),

@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.journal_access import warn_if_new
-from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, options, out, worst
+from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, options, out, settings, worst
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.cli.stops import show_stops
 from orchestrator.errors import OrchestratorError, SettingsError
@@ -84,7 +84,12 @@ def close(
     return _operate(ids, lambda o, account: o.close(account, certificate=certificate, timeout=timeout), signatory)
 
 
-def status(account_ids: OptionalIds = None) -> int:
+def status(
+    account_ids: OptionalIds = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also ask each node, and show its latency and traffic.")
+    ] = False,
+) -> int:
     """Where each account stands, what it waits for, since when and until when.
 
     Example: orchestrator status
@@ -97,6 +102,8 @@ def status(account_ids: OptionalIds = None) -> int:
         return await orchestrator.overview(await orchestrator.named(ids, ask="if_unknown"))
 
     overview = with_orchestrator(work, create=False)
+    if verbose:
+        _show_nodes()
     if not ids:
         emit(overview.document(), lambda console: _show_all(console, overview.accounts, overview))
         return 0
@@ -239,6 +246,18 @@ def _confirm(ids: list[str]) -> None:
             console.print("  [yellow]what the platform does not send out on closing, or arrives later, is locked[/]")
     if not typer.confirm(f"Close {len(ids)} account(s) for ever?", err=True):
         raise SettingsError("not closed: the answer was no, nothing was done", code="not_confirmed")
+
+
+def _show_nodes() -> None:
+    """Each node as it is now; on stderr where documents stand on stdout."""
+    import asyncio
+
+    from orchestrator.chain.node.survey import look
+    from orchestrator.connect import make_rpc
+
+    console = err() if options.json else out()
+    for line in asyncio.run(look(make_rpc(settings()))):
+        console.print(clean(line), soft_wrap=True)
 
 
 def _show_all(console: Console, reports: list[OperationReport], overview: StatusReport | None = None) -> None:

@@ -90,9 +90,10 @@ async def _examine(url: str, address: Address, block: str, timeout: float) -> Ex
     from orchestrator.chain.examination.examiner import examine
     from orchestrator.chain.examination.pinned import parse_block
     from orchestrator.chain.node.rpc import Rpc
+    from orchestrator.settings import split_urls
 
     parse_block(block)
-    async with Rpc(url, timeout=timeout) as rpc:
+    async with Rpc(split_urls(url), timeout=timeout) as rpc:
         return await examine(rpc, address, block, progress=_progress)
 
 

@@ -125,8 +125,9 @@ class Verdict:
     ``inconclusive``: ``acting_unconfirmed``, ``delegate_idle``, ``authority_unconfirmed``, ``not_final``,
     ``not_canonical``, ``unsupported_code``, ``system_address``, ``caller_zero``; the analysis' own
     (``Analysis.reason``: ``missing_fact``, ``step_limit``, ``unknown_jump``, …); of the node and its proofs
-    ``chain_unreachable``, ``rpc_overload``, ``chain_nonsense``, ``answer_unreadable``, ``rpc_refused``, ``rpc_http``,
-    ``no_such_block``, ``no_proof_method``, ``state_pruned``, ``unsupported_chain``, ``header_mismatch``,
+    ``chain_unreachable``, ``rpc_overload``, ``chain_nonsense``, ``chain_behind``, ``answer_unreadable``,
+    ``answer_too_large``, ``rpc_refused``, ``rpc_plan``, ``rpc_http``, ``no_such_block``, ``no_proof_method``,
+    ``no_code`` (said, and not proven), ``state_pruned``, ``unsupported_chain``, ``header_mismatch``,
     ``no_state_root``, ``proof_invalid``, ``latest_unknown``; and ``internal``, a defect.
     """
     detail: str

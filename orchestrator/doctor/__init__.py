@@ -42,6 +42,7 @@ async def examine(settings: Settings) -> list[Check]:
             ("finality", chain.finality),
             ("fork", chain.fork),
             ("factory", chain.factory),
+            ("node_traffic", chain.traffic),
             ("keys", lambda: keys(settings)),
             ("database", database.opens),
             ("journal", database.whole),

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from orchestrator.connect import make_rpc
 from orchestrator.doctor.check import CheckFailed
 from orchestrator.settings import Settings
 
@@ -31,23 +32,17 @@ class Chain:
         self._opened: Rpc | None = None
 
     def _rpc(self) -> Rpc:
-        self._settings.need("rpc_url")
-        if self._opened is None and self._settings.rpc_url is not None:
-            from orchestrator.chain.node.rpc import Rpc
-
-            url = self._settings.rpc_url.get_secret_value()
-            self._opened = Rpc(url, timeout=min(10.0, self._settings.request_timeout))
+        if self._opened is None:
+            self._opened = make_rpc(self._settings, timeout=min(10.0, self._settings.request_timeout))
             self._stack.push_async_callback(self._opened.close)
-        assert self._opened is not None, "need() has seen to it"
         return self._opened
 
     async def _header(self, tag: str) -> Header | None:
         """None where the node does not know the tag."""
-        from orchestrator.chain.node.parse import header
-        from orchestrator.chain.node.rpc import RpcFailure
+        from orchestrator.chain.node.head import optional_header
 
         answer = await self._rpc().call_or_failure("eth_getBlockByNumber", [tag, False])
-        return None if answer is None or isinstance(answer, RpcFailure) else header(answer, f"the {tag} block")
+        return optional_header(answer, f"the {tag} block")
 
     async def _head(self) -> Header:
         head = await self._header("latest")
@@ -58,11 +53,28 @@ class Chain:
         return head
 
     async def reachable(self) -> str:
-        rpc = self._rpc()
-        await self._head()  # what is imported and connected for the first call is not the node's time
-        began = time.monotonic()
-        head = await self._head()
-        return f"{rpc.endpoint} answers in {(time.monotonic() - began) * 1000:.0f} ms; block {head.block.number}"
+        from orchestrator.chain.node.survey import disagreements, survey
+
+        states = await survey(self._rpc())
+        unwell = [state for state in states if state.error is not None]
+        if len(unwell) == len(states) and unwell[0].error is not None:
+            raise unwell[0].error
+        told = "; ".join(map(str, states))
+        if unwell:
+            raise CheckFailed(told, "Mend it, or take it out of ORCHESTRATOR_RPC_URL; the others are asked meanwhile.")
+        if different := await disagreements(states):
+            raise CheckFailed(
+                f"{told}; {'; '.join(different)}",
+                "Run it again: nodes may differ for a moment. If it lasts, take the one that is wrong out of "
+                "ORCHESTRATOR_RPC_URL.",
+            )
+        return told
+
+    async def traffic(self) -> str:
+        """What the checks cost, and what they found out about each endpoint. Asks nothing."""
+        from orchestrator.chain.node.survey import traffic
+
+        return "; ".join(traffic(one) for one in self._rpc().endpoints)
 
     async def served(self) -> ChainId:
         """The node's chain."""

@@ -243,6 +243,8 @@ class PreflightTaken(Fact):
     wei: str
     tokens: dict[str, str]
     cards: dict[str, str]
+    unlisted: str | None = None
+    """Why there may be more tokens than these: anybody can send so many that a node does not list them."""
 
 
 class ClosureProven(Fact):

@@ -20,9 +20,8 @@ import structlog
 
 from orchestrator.app import Orchestrator
 from orchestrator.chain.node.canonical import not_canonical
-from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.watcher import ChainWatcher, Change, FinalityViolation, NewHead, Outage, Reorg, Restored
-from orchestrator.connect import make_callback_url, make_platform
+from orchestrator.connect import make_callback_url, make_platform, make_rpc
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account
 from orchestrator.models import AccountId, Outcome
@@ -61,15 +60,13 @@ class Worker:
     """Runs as an async context manager, within one event loop. Raises SettingsError when it is made."""
 
     def __init__(self, orchestrator: Orchestrator, settings: Settings) -> None:
-        settings.need("rpc_url")
-        assert settings.rpc_url is not None, "the settings were asked for it"
+        self._rpc = make_rpc(settings)
         self._orchestrator = orchestrator
         self._interval = settings.poll_interval
         keys, own = orchestrator.keys, settings.signing_key is not None and settings.signing_key_id
         self.platform = make_platform(settings, keys.request_keys)
         self._callback_url = make_callback_url(settings)
         self.keys = KeyMonitor(keys.managed, None if own else keys.request_keys, report=_log_key_trouble)
-        self._rpc = Rpc(settings.rpc_url.get_secret_value(), timeout=settings.request_timeout)
         self._watcher = ChainWatcher(self._rpc, interval=min(1.0, settings.poll_interval))
         self._backlog = Backlog(orchestrator.journal)
         self._schedule = Schedule()

@@ -13,17 +13,18 @@ from orchestrator.steps.observe import owner_of
 
 
 async def preflight(session: AccountSession) -> Action | None:
-    """Journals the money and the cards that are left. Reads only."""
+    """Journals the money and the cards that are left, and whether tokens could not be listed. Reads only."""
     services, deployed = session.services, session.state.deployed
     services.certifier.ready()
-    wei, tokens = 0, {}
+    wei, tokens, unlisted = 0, {}, None
     if deployed is not None:
         holdings = await services.chain.holdings(Address(deployed.wallet), services.tokens)
         wei = int(holdings.wei)
         tokens = {balance.token: str(balance.amount) for balance in holdings.tokens}
+        unlisted = holdings.incomplete
     found = await services.platform.cards(session.account_id)
     cards = {card.id: card.status for card in found if card.ends_with_account}
-    await session.record(e.PreflightTaken(wei=str(wei), tokens=tokens, cards=cards))
+    await session.record(e.PreflightTaken(wei=str(wei), tokens=tokens, cards=cards, unlisted=unlisted))
     return None
 
 

@@ -135,6 +135,8 @@ class LyingNode:
         """From one request to the one that the node is asked."""
         self.raw = None
         """Instead: from the HTTP request to a whole HTTP response."""
+        self.gate = lambda calls: None
+        """From the calls of one HTTP request to the response in the place of the node's, or None."""
         self.requests: list[dict] = []
         self.url = ""
 
@@ -156,11 +158,15 @@ class LyingNode:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         if self.raw is not None:
             return await self.raw(request)
-        calls = await request.json()
+        asked = await request.json()
+        calls = asked if isinstance(asked, list) else [asked]
         self.requests += calls
+        if (refused := self.gate(calls)) is not None:
+            return refused
         async with self._client.post(self.target, json=[self.ask(call) for call in calls]) as response:
             answers = {answer["id"]: answer for answer in await response.json(content_type=None)}
-        return web.json_response([self.change(call, answers[call["id"]]) for call in calls])
+        given = [self.change(call, answers[call["id"]]) for call in calls]
+        return web.json_response(given if isinstance(asked, list) else given[0])
 
 
 @pytest.fixture
@@ -172,7 +178,8 @@ async def liar(anvil):
 
 @pytest.fixture
 async def liar_rpc(liar):
-    async with Rpc(liar.url, timeout=20) as rpc:
+    """Without patience: what a node says stays said."""
+    async with Rpc(liar.url, timeout=20, patience=0) as rpc:
         yield rpc
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 
@@ -551,6 +552,10 @@ async def test_what_is_misspelt_is_proven_and_written_in_one_spelling(liar, liar
         (-32000, "missing trie node 1234 (path ) state 0x11 is not available", "state_pruned"),
         (-32000, "historical state unavailable", "state_pruned"),
         (-32602, "distance to target block exceeds maximum proof window", "state_pruned"),
+        (-32000, "World state unavailable", "state_pruned"),
+        (-32600, "eth_getProof is not available on the Free tier", "rpc_plan"),
+        (-32000, "Account not found", "no_code"),
+        (-32016, "over rate limit", "rpc_overload"),
         (-32000, "computer says no", "rpc_refused"),
     ],
 )
@@ -558,6 +563,28 @@ async def test_refusals_say_what_they_mean(liar, liar_rpc, subject, code, messag
     liar.change = refuse(lambda request: request["method"] == "eth_getProof", code, message)
     verdict = keeps((await examine(liar_rpc, subject)).verdict)
     assert told(verdict) == ("inconclusive", "not_run", reason)
+
+
+async def test_a_method_that_is_missing_is_no_chain_of_another_kind(liar, liar_rpc, subject):
+    liar.change = refuse(lambda request: request["method"] == "eth_getProof", -32601, "Method not found")
+    verdict = (await examine(liar_rpc, subject)).verdict
+    assert "does not have the method eth_getProof" in verdict.detail
+    assert "Ethereum" not in verdict.detail
+
+
+@pytest.mark.parametrize("most", [1, 3, 4])
+async def test_a_node_with_small_batches_is_proven_all_the_same(liar, liar_rpc, subject, most):
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batch too large"}}
+    liar.gate = lambda calls: web.json_response(error) if len(calls) > most else None
+    assert told((await examine(liar_rpc, subject)).verdict) == ("irreversible", "inert", "inert")
+
+
+async def test_a_block_that_cannot_be_read_again_for_a_rate_limit_has_not_left_the_chain(liar, liar_rpc, subject):
+    asked = itertools.count()
+    liar.change = refuse(
+        lambda request: request["params"][:1] == ["finalized"] and next(asked) > 0, -32016, "over rate limit"
+    )
+    assert told((await examine(liar_rpc, subject)).verdict) == ("inconclusive", "inert", "rpc_overload")
 
 
 async def test_newest_code_that_cannot_be_asked(liar, liar_rpc, subject):
@@ -649,10 +676,10 @@ async def _broken(_request):
 @pytest.mark.parametrize("answer", [_slow, _garbage, _endless, _deep, _broken])
 async def test_answers_that_are_none(liar, answer):
     liar.raw = answer
-    async with Rpc(liar.url, timeout=0.3, max_answer_bytes=1_000_000) as rpc:
+    async with Rpc(liar.url, timeout=0.3, max_answer_bytes=1_000_000, patience=0) as rpc:
         verdict = keeps((await examine(rpc, SUBJECT)).verdict)
     assert verdict.verdict == "inconclusive"
-    assert verdict.reason in ("chain_unreachable", "chain_nonsense", "answer_unreadable")
+    assert verdict.reason in ("chain_unreachable", "chain_nonsense", "answer_unreadable", "answer_too_large")
 
 
 VALUES = [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 
 import pytest
+from aiohttp import web
 
 from orchestrator.chain.node.canonical import verify_canonical
 from orchestrator.chain.node.reader import ChainReader
+from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.watcher import ChainWatcher
 from orchestrator.errors import (
     ChainError,
@@ -120,6 +123,83 @@ async def test_storage_of_the_next_block_is_read_again(liar, hearsay, wallet, ac
     view = await hearsay.view(account_id)
     assert view.change is not None
     assert view.change.state is WalletState.CLOSED
+
+
+def searches_of_at_most(blocks):
+    """A node that answers eth_getLogs over so many blocks only."""
+
+    def too_long(request):
+        if request["method"] != "eth_getLogs":
+            return False
+        (query,) = request["params"]
+        if not query["toBlock"].startswith("0x"):
+            return True
+        return int(query["toBlock"], 16) - int(query["fromBlock"], 16) >= blocks
+
+    return refuse(too_long, -32602, f"range 1000000 exceeds limit of {blocks}")
+
+
+async def test_a_wallet_is_read_from_a_node_that_limits_the_range_of_its_searches(
+    liar, hearsay, reader, anvil, wallets, wallet, account_id
+):
+    token = await wallets.create("TestToken")
+    await wallets.do(token, "mint(address,uint256)", wallet, 3)
+    await anvil.finalize()
+    liar.change = searches_of_at_most(5)
+    assert await hearsay.view(account_id) == await reader.view(account_id)
+    assert await hearsay.holdings(wallet) == await reader.holdings(wallet)
+    assert await hearsay.view("00000000-0000-4000-8000-000000000000") is not None
+    refused = len(liar.requests)
+    await hearsay.view(account_id)
+    assert len(liar.requests) - refused < 40, "the limit was remembered"
+
+
+async def test_nobody_keeps_a_wallet_open_by_sending_it_more_transfers_than_a_node_lists(
+    liar, hearsay, anvil, wallets, wallet
+):
+    """One block with 10,001 transfers cannot be searched in smaller parts."""
+    token, named = [await wallets.create("TestToken") for _ in range(2)]
+    for one in (token, named):
+        await wallets.do(one, "mint(address,uint256)", wallet, 3)
+    await anvil.rpc("anvil_setBalance", wallet, "0x5")
+    await anvil.mine()
+
+    def about_transfers(request):
+        return request["method"] == "eth_getLogs" and "address" not in request["params"][0]
+
+    for code, message in (
+        (-32005, "query returned more than 10000 results"),
+        (-32005, "limit exceeded"),
+        (-32000, "query timeout of 10 seconds exceeded"),
+        (-32701, "Please specify an address in your request"),
+    ):
+        liar.change = refuse(about_transfers, code, message)
+        holdings = await hearsay.holdings(wallet, (named,))
+        assert holdings.wei == 5
+        assert [balance.token for balance in holdings.tokens] == [named]
+        assert message in (holdings.incomplete or "")
+    liar.change = refuse(about_transfers, -32016, "over rate limit")
+    with pytest.raises(ChainUnreachable):  # which passes, and is waited out: tokens that can be seen are seen
+        await hearsay.holdings(wallet, (named,))
+
+
+async def test_tokens_whose_code_takes_too_long_do_not_keep_a_wallet_open(liar, anvil, wallets, wallet):
+    token = await wallets.create("TestToken")
+    await wallets.do(token, "mint(address,uint256)", wallet, 3)
+    never = asyncio.Event()
+
+    async def slow(request):
+        calls = await request.json()
+        if any(call["method"] == "eth_call" for call in calls):
+            await never.wait()
+        async with liar._client.post(anvil.url, json=calls) as answer:
+            return web.json_response(await answer.json(content_type=None))
+
+    liar.raw = slow
+    async with Rpc(liar.url, timeout=1, patience=0) as rpc:
+        holdings = await ChainReader(rpc, wallets.factory).holdings(wallet)
+    never.set()
+    assert [(one.token, "no answer within 1 s" in one.reason) for one in holdings.unreadable] == [(token, True)]
 
 
 async def test_transfer_logs_that_cannot_be_read_do_not_hide_the_ether(liar, hearsay, wallet):

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.blocking import BlockingOrchestrator
 from orchestrator.cli.run import Changes
+from orchestrator.devnet.anvil import Anvil
 from tests.cli.people import Desk
 from tests.e2e.commands import kill, wait_for
 from tests.profile import full_only
@@ -316,3 +317,17 @@ def test_a_variable_that_only_looks_like_a_setting_is_named(desk):
     assert desk.here("status").stderr == ""
     told = desk.json("status", ORCHESTRATOR_CONFIRMATION="12")
     assert told["accounts"] == []
+
+
+def test_verbose_shows_each_node_with_its_latency_and_traffic(alone):
+    with Anvil() as node:
+        first = node.url
+        urls = {"ORCHESTRATOR_RPC_URL": f"{first}, http://127.0.0.1:9/secret-key", "ORCHESTRATOR_DATABASE_URL": ""}
+        shown = alone.here("status", "--verbose", **urls)
+        documents = alone.here("--json", "status", "--verbose", **urls)
+    assert re.search(rf"{first} answers in \d+\.\d ms; block 0", shown.stdout)
+    assert re.search(rf"{first}: \d requests with \d calls, \d+ bytes sent, \d+ received", shown.stdout)
+    assert "http://127.0.0.1:9: no connection" in shown.stdout
+    assert "secret-key" not in shown.stdout + shown.stderr
+    assert json.loads(documents.stdout)["accounts"] == []
+    assert f"{first} answers in" in documents.stderr

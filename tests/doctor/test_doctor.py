@@ -23,12 +23,12 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from orchestrator.app import Orchestrator
-from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node import transport as node_transport
+from orchestrator.chain.node.transport import Transport
 from orchestrator.connect import make_platform, make_request_keys
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.doctor import Check, database, examine
-from orchestrator.doctor import chain as doctor_chain
 from orchestrator.doctor.chain import Chain
 from orchestrator.doctor.signing import keys
 from orchestrator.journal.store import Journal
@@ -203,18 +203,18 @@ async def test_the_call_to_the_node_is_timed_and_not_what_comes_before_it(
     orchestrator_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as the import of a library at the first call, which takes seconds on a busy machine."""
-    connect, clock, taken = Rpc._connect, [0.0], iter((5.0,))
+    connect, clock, taken = Transport._connect, [0.0], iter((5.0,))
 
-    def slow(rpc: Rpc) -> Any:
+    def slow(transport: Transport) -> Any:
         clock[0] += next(taken, 0.0)
-        return connect(rpc)
+        return connect(transport)
 
-    monkeypatch.setattr(Rpc, "_connect", slow)
-    monkeypatch.setattr(doctor_chain, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Transport, "_connect", slow)
+    monkeypatch.setattr(node_transport, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     async with contextlib.AsyncExitStack() as stack:
         told = await Chain(orchestrator_settings, stack).reachable()
     assert clock == [5.0]
-    assert "answers in 0 ms" in told
+    assert "answers in 0.0 ms" in told
 
 
 async def test_platform_and_node_that_do_not_answer(orchestrator_settings: Settings, nowhere: str) -> None:

@@ -20,8 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from orchestrator.chain.examination import frames, pinned
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.rpc import _read as read_rpc
-from orchestrator.chain.node.rpc import _Unreadable
+from orchestrator.chain.node.endpoint import read_body
+from orchestrator.chain.node.failure import as_error, read_failure
+from orchestrator.chain.node.refusals import named_limit, named_pause
 from orchestrator.challenge import Challenge, decide, decide_all
 from orchestrator.challenge.account_mentions import named_accounts
 from orchestrator.challenge.decode import MAX_ISSUED
@@ -280,6 +281,13 @@ def _schemas() -> Schemas:
     return Schemas(31337)
 
 
+def _refusal(value: Any) -> None:
+    failure = read_failure(value, "eth_getLogs", 200)
+    as_error(failure, "node")
+    named_limit(failure.message, 1000)
+    named_pause(failure.message)
+
+
 def _log_line(data: bytes) -> None:
     FileSigningLog(Path("keystore"))._parsed(Path("log"), data + b"\n")
 
@@ -320,9 +328,12 @@ PARSERS = (
                "digests": lambda n: b"content-digest: " + b"a=:AAAA:," * (n // 9),
            }),
     # --- chain
-    Parser("node's answer", lambda data: read_rpc(data, 32 * MIB), 4 * MIB,
+    Parser("node's answer", lambda data: read_body(data, 32 * MIB), 4 * MIB,
            (encoded([{"jsonrpc": "2.0", "id": 1, "result": LOG}, {"jsonrpc": "2.0", "id": 0, "result": "0x1"}]),),
-           (_Unreadable,), on_loop=False),
+           on_loop=False),
+    Parser("node's refusal", _json(_refusal), 256 * KIB,
+           (encoded({"code": -32005, "message": "Try with this block range [0x1, 0x2], retry in 10m0s"}),
+            encoded({"code": "-32602", "message": "batch size 1,000 exceeds 100", "data": {"payload": "x"}}))),
     Parser("node's values", _json(_chain_values), 256 * KIB,
            (encoded([LOG, LOG | {"logIndex": "0x1"}]), encoded("0x" + "ab" * 32),
             encoded({"number": "0x1", "hash": "0x" + "22" * 32, "parentHash": "0x" + "22" * 32, "timestamp": "0x1"}))),

@@ -549,6 +549,18 @@ def test_preflight_names_the_cards_that_closing_ends(here, active, monkeypatch):
     assert left == {"issuing", "active", "blocked", "suspended", "melted"}
 
 
+def test_transfers_that_no_node_lists_do_not_keep_a_wallet_open_and_are_told(here, active, monkeypatch):
+    holdings = here.chain.holdings
+
+    async def unlisted(wallet, named=()):
+        return replace(await holdings(wallet, named), incomplete="query returned more than 10000 results")
+
+    monkeypatch.setattr(here.chain, "holdings", unlisted)
+    assert here.complete(active, CLOSE) == End("done")
+    (taken,) = here.events(active, e.PreflightTaken)
+    assert taken.unlisted == "query returned more than 10000 results"
+
+
 def test_a_live_signature_outlives_operations_of_other_kinds(here, lab, account):
     killed_at(here, lab, account, "submit", "killed_before")
     here.resolve(account, "abandon")

@@ -17,7 +17,7 @@ from orchestrator.chain.examination.pinned import TAGS, PinnedBlock, parse_block
 from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.examination.settling import settle
 from orchestrator.chain.examination.witnesses import Search
-from orchestrator.chain.node.rpc import Rpc
+from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.closure.evm.facts import AccountFacts, Analysis
 from orchestrator.closure.verdict import Certifiable, Examination, Standing, Trouble, Verdict
 from orchestrator.errors import ChainError, OrchestratorError
@@ -32,7 +32,15 @@ _SEARCH_SECONDS: Final = 60.0
 
 
 TRANSIENT: Final = frozenset(
-    {"chain_unreachable", "rpc_overload", "chain_moving", "chain_behind", "latest_unknown", "not_canonical"}
+    {
+        "chain_unreachable",
+        "rpc_overload",
+        "answer_unreadable",
+        "chain_moving",
+        "chain_behind",
+        "latest_unknown",
+        "not_canonical",
+    }
 )
 """Reasons of an inconclusive verdict that the same question may not meet again: the node was away, or lagged, or its
 finalized block was replaced while it was read."""
@@ -140,7 +148,7 @@ class NodeProver:
             finalized = await self._rpc.call_or_failure("eth_getBlockByNumber", ["finalized", False])
         except ChainError as error:
             return error.code in TRANSIENT
-        return isinstance(finalized, dict)
+        return isinstance(finalized, dict) or (isinstance(finalized, RpcFailure) and finalized.busy)
 
     async def close(self) -> None:
         """Ends the connections to the node."""

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.node import parse
+from orchestrator.chain.node.failure import as_error
+from orchestrator.chain.node.head import latest_header
+from orchestrator.chain.node.refusals import Kind
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.closure.chains import no_evm
 from orchestrator.closure.proof.evidence import Check
@@ -20,25 +23,8 @@ from orchestrator.models import BlockRef, ChainId
 TAGS: Final = ("finalized", "safe", "latest")
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,18}")
-_UNKNOWN_METHOD: Final = (
-    "not supported",
-    "method not found",
-    "does not exist",
-    "is not available",
-    "unsupported method",
-)
-_PRUNED: Final = (
-    "prun",
-    "missing trie node",
-    "no state available",
-    "state not available",
-    "historical state",
-    "too old",
-    "distance to target block",
-    "archive",
-    "is not available",
-)
-"""How nodes say that they no longer have a state: geth, Nethermind, Erigon, Reth, gateways."""
+_UNCLEAR: Final = frozenset({Kind.PARAMS, Kind.OTHER, Kind.BEHIND})
+"""Refusals that may be about a block that is named by its hash."""
 
 
 def parse_block(text: str) -> str:
@@ -91,7 +77,7 @@ class PinnedBlock:
         ChainUnreachable, ChainNonsense.
         """
         answers = await self.rpc.batch(calls(self.at))
-        if self.by_hash and any(isinstance(a, RpcFailure) and a.code != -32601 for a in answers[:demanded]):
+        if self.by_hash and any(isinstance(a, RpcFailure) and a.kind in _UNCLEAR for a in answers[:demanded]):
             self.by_hash = False
             answers = await self.rpc.batch(calls(self.at))
         for answer in answers[:demanded]:
@@ -121,7 +107,10 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
     other_machine = no_evm(chain_id)
     if other_machine is not None:
         raise Ended("unsupported_chain", other_machine)
+    if isinstance(answer, RpcFailure) and answer.passing and answer.kind is not Kind.BEHIND:
+        rpc.demand(answer)
     if (answer is None or isinstance(answer, RpcFailure)) and wanted in TAGS:
+        latest_header(rpc, latest)
         answer = latest  # a node without the tag: what can be said is said, and never "irreversible"
     if answer is None or isinstance(answer, RpcFailure):
         what = f": {answer.message}" if isinstance(answer, RpcFailure) else ""
@@ -148,12 +137,17 @@ def _verified(block: dict[str, Any], expected: str | None, record: Record) -> Pr
     return verified
 
 
-def _refused(failure: RpcFailure, node: str) -> Ended:
+def _refused(failure: RpcFailure, node: str) -> Exception:
     """The refusal of a question without which nothing can be proven."""
-    words = failure.message.lower()
-    if failure.code != -32601 and any(hint in words for hint in _PRUNED):
-        return Ended("state_pruned", f"{node} no longer has this block's state (an archive node has): {failure}")
-    if failure.code == -32601 or any(hint in words for hint in _UNKNOWN_METHOD):
-        name = "no_proof_method" if failure.method == "eth_getProof" else "rpc_refused"
-        return Ended(name, f"{node} does not answer {failure.method}: it has no such method")
-    return Ended("rpc_refused", f"{node}: {failure}")
+    error = as_error(failure, node)
+    match failure.kind:
+        case Kind.PRUNED:
+            widen = failure.meaning.widen or "an archive node has"
+            return Ended("state_pruned", f"{node} no longer has this block's state ({widen}): {failure}")
+        case Kind.METHOD:
+            name = "no_proof_method" if failure.method == "eth_getProof" else "rpc_refused"
+            return Ended(name, f"{node} does not have the method {failure.method}: {failure}")
+        case Kind.ABSENT:
+            what = "there is no such account, and so no code; this node does not prove that"
+            return Ended("no_code", f"{node}: {failure}: {what}")
+    return error if failure.passing else Ended(error.code, error.message)

@@ -13,7 +13,7 @@ from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.proof.evidence import CodeKind, Proven
 from orchestrator.closure.verdict import Residue
 from orchestrator.errors import ChainError
-from orchestrator.models import Address, BlockNumber
+from orchestrator.models import Address
 from orchestrator.wallet.contract import address_word
 
 ENTRY_POINTS: Final = (
@@ -83,26 +83,15 @@ def deposits(answers: Sequence[Any]) -> list[Residue]:
     return found
 
 
-def approval_call(address: Address, number: BlockNumber) -> Call:
-    """The question whose answer ``approvals`` reads: a search of the whole chain, which many nodes refuse."""
-    query = {
-        "fromBlock": "0x0",
-        "toBlock": hex(number),
-        "topics": [["0x" + topic.hex() for topic in _GIVEN], "0x" + address_word(address).hex()],
-    }
-    return ("eth_getLogs", [query])
+def approval_topics(address: Address) -> list[bytes | list[bytes]]:
+    """The topics of the logs that ``approvals`` reads."""
+    return [list(_GIVEN), address_word(address)]
 
 
-def approvals(answer: Any, address: Address) -> list[Residue]:
+def approvals(logs: Sequence[parse.Log] | ChainError, address: Address) -> list[Residue]:
     """Approvals that the account gave in its time, by their logs; they may have been used up or taken back since."""
-    try:
-        if isinstance(answer, ChainError):
-            raise answer
-        if isinstance(answer, RpcFailure):
-            return [Residue("unknown", f"approvals given earlier could not be searched: {answer.message}")]
-        logs = parse.logs(answer, "Approval logs")
-    except ChainError as error:
-        return [Residue("unknown", f"approvals given earlier could not be searched: {error.message}")]
+    if isinstance(logs, ChainError):
+        return [Residue("unknown", f"approvals given earlier could not be searched: {logs.message}")]
     last: dict[tuple[Address, tuple[bytes, ...]], tuple[str, bytes, int]] = {}
     for log in logs:
         meaning = _GIVEN.get(log.topics[0]) if log.topics else None

@@ -10,12 +10,16 @@ from typing import Any
 
 from orchestrator.chain.examination.pinned import PinnedBlock
 from orchestrator.chain.examination.record import Record
-from orchestrator.chain.examination.residue import approval_call, approvals, deposit_calls, deposits
+from orchestrator.chain.examination.residue import approval_topics, approvals, deposit_calls, deposits
 from orchestrator.chain.node import parse
+from orchestrator.chain.node.logs import LogSearch, log_call
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.closure.verdict import Standing
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import Address, BlockRef
+
+_MOST_REQUESTS = 200
+"""For what is told beside a verdict, and never part of it."""
 
 
 async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert: bool) -> None:
@@ -28,26 +32,40 @@ async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert
         ("eth_getBlockByNumber", ["finalized", False]),
         ("eth_getBlockByNumber", [hex(block.number), False]),
     ]
-    logs = approval_call(address, block.number)
     held = deposit_calls(address, pinned.at)
+    given: list[parse.Log] | ChainError
     if not inert:
-        given, *answers = await pinned.rpc.batch([logs, *held, *finals])
+        given_logs, *answers = await pinned.rpc.batch(
+            [log_call(None, approval_topics(address), 0, block.number), *held, *finals]
+        )
+        given = await _read(pinned.rpc, given_logs)
     else:
         # A search of the whole chain may take a node too long: it must not keep the block from being read.
-        searching = asyncio.create_task(_search(pinned.rpc, logs))
+        searching = asyncio.create_task(_search(pinned.rpc, address, block))
         try:
             answers = await pinned.rpc.batch([*held, *finals])
             given = await searching
         finally:
             searching.cancel()
     finalized, now = answers[-2:]
-    record.residue = [*deposits(answers[:-2]), *await asyncio.to_thread(approvals, given, address)]
+    for answer in (finalized, now):
+        if isinstance(answer, RpcFailure) and answer.busy:
+            pinned.rpc.demand(answer)
+    record.residue = [*deposits(answers[:-2]), *approvals(given, address)]
     _set_standing(block, finalized, now, record)
 
 
-async def _search(rpc: Rpc, logs: Call) -> Any:
+async def _search(rpc: Rpc, address: Address, block: BlockRef) -> list[parse.Log] | ChainError:
     try:
-        return await rpc.call_or_failure(*logs)
+        search = LogSearch(rpc, most_requests=_MOST_REQUESTS)
+        return await search.logs(None, approval_topics(address), 0, block.number)
+    except ChainError as error:
+        return error
+
+
+async def _read(rpc: Rpc, answer: Any) -> list[parse.Log] | ChainError:
+    try:
+        return await parse.many_logs(rpc.demand(answer), "Approval logs")
     except ChainError as error:
         return error
 

@@ -88,7 +88,7 @@ async def confirm(
     block's: an answer whose window has passed by then says nothing.
 
     An attempt without a readable answer (no such method, too large) is not confirmed, and says why. Raises
-    ChainUnreachable.
+    ChainUnreachable, ChainNonsense.
     """
     if not attempts:
         return []
@@ -100,7 +100,7 @@ async def confirm(
     for address in fresh:
         calls.append(("eth_getCode", [to_eip55(address), at]))
         calls.append(("eth_getTransactionCount", [to_eip55(address), at]))
-    answers = await _ask(rpc, calls)
+    answers = await rpc.batch(calls)
     traces = dict(zip(questions, answers[len(attempts) : first], strict=True))
     taken = _taken(fresh, answers[first:])
     outcomes: list[Outcome] = []
@@ -109,8 +109,6 @@ async def confirm(
         occupied = taken & set(attempt.call.codes)
         if occupied:
             outcomes.append(Outcome(False, f"code was needed at {to_eip55(min(occupied))}, which is not fresh"))
-        elif isinstance(answer, ChainError):
-            outcomes.append(Outcome(False, answer.message))
         elif isinstance(answer, RpcFailure):
             outcomes.append(Outcome(False, str(answer)))
         elif isinstance(attempt.target, Authority):
@@ -135,18 +133,18 @@ async def succeed(rpc: Rpc, at: Any, account: int, attempts: Sequence[Attempt]) 
     """Those that do not fail at the top: one round trip for each hundred, and no traces."""
     if not attempts:
         return []
-    answers = await _ask(rpc, [_plain(at, account, attempt) for attempt in attempts])
+    answers = await rpc.batch([_plain(at, account, attempt) for attempt in attempts])
     return [one for one, answer in zip(attempts, answers, strict=True) if isinstance(answer, str)]
 
 
 async def reached(rpc: Rpc, at: Any, account: int, attempts: Sequence[Attempt]) -> list[bytes]:
     """The code of other accounts that the calls came to, whether they failed or not: two round trips."""
     found: set[int] = set()
-    for trace in await _ask(rpc, [_trace(at, account, attempt) for attempt in attempts]):
+    for trace in await rpc.batch([_trace(at, account, attempt) for attempt in attempts]):
         found |= visited(trace)
     others = [one for one in sorted(found) if LAST_SYSTEM_ADDRESS < one != account][:_MOST_CODES]
     codes: list[bytes] = []
-    for answer in await _ask(rpc, [("eth_getCode", [to_eip55(other), at]) for other in others]) if others else []:
+    for answer in await rpc.batch([("eth_getCode", [to_eip55(other), at]) for other in others]) if others else []:
         with contextlib.suppress(ChainNonsense):
             codes.append(parse.data(answer, "eth_getCode"))
     return codes
@@ -200,22 +198,6 @@ def _overrides(attempt: Attempt) -> tuple[dict[str, dict[str, str]], dict[str, s
     if call.number is not None:
         block["number"] = hex(call.number)
     return state, block
-
-
-async def _ask(rpc: Rpc, calls: Sequence[RpcCall]) -> list[Any]:
-    """The answers; one by one where together they are more than is read, an error in the place of each that is."""
-    try:
-        return await rpc.batch(calls)
-    except ChainNonsense as error:
-        if len(calls) == 1:
-            return [error]
-    answers: list[Any] = []
-    for call in calls:
-        try:
-            answers += await rpc.batch([call])
-        except ChainNonsense as error:
-            answers.append(error)
-    return answers
 
 
 def _taken(fresh: Sequence[int], answers: Sequence[Any]) -> set[int]:

@@ -6,13 +6,17 @@ hash is asked again before and after, in the same batch, and a head that has mov
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.chain.node import parse
+from orchestrator.chain.node.failure import as_error
+from orchestrator.chain.node.logs import LogSearch, Topics, log_call
+from orchestrator.chain.node.refusals import Kind
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
-from orchestrator.errors import ChainNonsense, ChainUnreachable
+from orchestrator.errors import ChainUnreachable
 from orchestrator.models import Address, BlockNumber, BlockRef
 
 ATTEMPTS: Final = 4
@@ -23,6 +27,10 @@ HEAD_CALLS: Final[list[Call]] = [
     ("eth_getBlockByNumber", ["latest", False]),
 ]
 """The questions whose answers ``HeadReads.heads`` reads."""
+_UNCLEAR: Final = frozenset({Kind.PARAMS, Kind.OTHER, Kind.BEHIND})
+_NOBODY: Final = "0x" + "0" * 40
+_PROBED_FOR: Final = 600.0
+"""Seconds until a node that did not take hashes is asked by hash again: another one may stand there by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +46,20 @@ class Moved(Exception):
     """The head left the canonical chain between two reads: read again."""
 
 
-class HeadReads:
-    """Reads of one node. ``from_block`` is where its search for logs begins. Reads only."""
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search for logs: of one contract (None: of any) and, from the first on, with these topics."""
 
-    def __init__(self, rpc: Rpc, from_block: int) -> None:
+    address: Address | None
+    topics: Topics
+    first_block: int
+
+
+class HeadReads:
+    """Reads of one node. Reads only."""
+
+    def __init__(self, rpc: Rpc) -> None:
         self.rpc: Final = rpc
-        self._from_block = from_block
-        self._by_hash = True
 
     def heads(self, answers: Sequence[Any]) -> Heads:
         """Finalized, safe and latest, in this order: each was asked before the next, so they may not decrease.
@@ -52,9 +67,7 @@ class HeadReads:
         Raises Moved if they do, and ChainNonsense.
         """
         finalized, safe, latest = answers
-        if isinstance(latest, RpcFailure) or latest is None:
-            raise ChainNonsense(f"{self.rpc.endpoint}: expected the latest block, got {latest or 'none'}")
-        head = parse.header(latest, "the latest block").block
+        head = latest_header(self.rpc, latest).block
         numbers: list[BlockNumber | None] = []
         for name, answer in (("finalized", finalized), ("safe", safe)):
             header = optional_header(answer, f"the {name} block")
@@ -68,27 +81,56 @@ class HeadReads:
 
         Raises Moved if the block is no longer canonical, ChainUnreachable, ChainNonsense.
         """
-        at: Any = {"blockHash": block.hash, "requireCanonical": True} if self._by_hash else hex(block.number)
+        number = hex(block.number)
+        if time.monotonic() < self.rpc.limits.by_number_until:
+            return await self._around(block, calls(number))
+        answers = await self._around(block, calls({"blockHash": block.hash, "requireCanonical": True}))
+        if not any(_unclear(answer) for answer in answers):
+            return answers
+        # Perhaps a node without EIP-1898: by number, with the hash compared around it, is the next best.
+        by_number = await self._around(block, calls(number))
+        if any(_unclear(one) and not _unclear(two) for one, two in zip(answers, by_number, strict=True)):
+            await self._probe(block)
+        return by_number
+
+    async def _around(self, block: BlockRef, calls: list[Call]) -> list[Any]:
+        """The answers, with the block's hash compared before and after them."""
         again: Call = ("eth_getBlockByNumber", [hex(block.number), False])
-        answers = await self.rpc.batch([again, *calls(at), again])
-        for answer in (answers[0], answers[-1]):
+        first, *answers, last = await self.rpc.batch([again, *calls, again])
+        for answer in (first, last):
             now = optional_header(answer, f"block {block.number}")
             if now is None or now.block != block:
                 raise Moved
-        if self._by_hash and any(isinstance(a, RpcFailure) and a.code == -32602 for a in answers[1:-1]):
-            # "Invalid params": a node without EIP-1898. By number, with the hash compared around it, is the next best.
-            self._by_hash = False
-            return await self.pinned(block, calls)
-        return answers[1:-1]
+        return answers
 
-    def logs(self, address: Address | None, topics: Sequence[bytes | None], to_block: str) -> Call:
-        """The search for logs up to a block (a tag or a hex number); of any contract where ``address`` is None."""
-        query: dict[str, Any] = {
-            "fromBlock": hex(self._from_block),
-            "toBlock": to_block,
-            "topics": [None if topic is None else "0x" + topic.hex() for topic in topics],
-        }
-        return ("eth_getLogs", [query if address is None else {**query, "address": address}])
+    async def _probe(self, block: BlockRef) -> None:
+        """Asks a plain question by hash: only if that is refused, too, the next ones are asked by number at once."""
+        answer = await self.rpc.call_or_failure("eth_getBalance", [_NOBODY, {"blockHash": block.hash}])
+        limits = self.rpc.limits
+        if _unclear(answer):
+            limits.by_number_until = time.monotonic() + _PROBED_FOR
+            limits.notes["by_hash"] = "does not take a block's hash (EIP-1898); asked by number"
+
+    async def pinned_logs(
+        self, block: BlockRef, queries: Sequence[Query], calls: Callable[[Any], list[Call]]
+    ) -> tuple[list[list[parse.Log]], list[Any]]:
+        """The logs up to ``block`` of each query, and ``pinned`` answers: one round trip where the node lists them all
+        at once, else the logs before it, in pieces.
+
+        Raises as ``pinned``, and ChainNonsense ``logs_limited``.
+        """
+        search = LogSearch(self.rpc)
+        if all(search.fits(query.first_block, block.number) for query in queries):
+            logs = [log_call(query.address, query.topics, query.first_block, block.number) for query in queries]
+            answers = await self.pinned(block, lambda at: [*logs, *calls(at)])
+            given, rest = answers[: len(logs)], answers[len(logs) :]
+            if not any(isinstance(answer, RpcFailure) for answer in given):
+                return [await parse.many_logs(answer, "eth_getLogs") for answer in given], rest
+            for query, answer in zip(queries, given, strict=True):
+                if isinstance(answer, RpcFailure):
+                    search.shorten(query.first_block, block.number, answer)
+        found = [await search.logs(one.address, one.topics, one.first_block, block.number) for one in queries]
+        return found, await self.pinned(block, calls)
 
     def moving(self) -> ChainUnreachable:
         """The error of a read that met a moved head ``ATTEMPTS`` times."""
@@ -97,6 +139,21 @@ class HeadReads:
         )
 
 
+def latest_header(rpc: Rpc, answer: Any) -> parse.Header:
+    """The latest block, which every node has once it is ready. Raises ChainUnreachable, ChainNonsense."""
+    if rpc.demand(answer) is None:
+        raise ChainUnreachable(f"{rpc.endpoint}: the node has no latest block (yet)", code="chain_behind")
+    return parse.header(answer, "the latest block")
+
+
+def _unclear(answer: Any) -> bool:
+    """Whether a call was refused in a way that may be about its block parameter."""
+    return isinstance(answer, RpcFailure) and answer.kind in _UNCLEAR and answer.method != "eth_getLogs"
+
+
 def optional_header(answer: Any, what: str) -> parse.Header | None:
-    """None where the node refuses (it does not know the tag) or has no such block. Raises ChainNonsense."""
+    """None where the node refuses (it does not know the tag) or has no such block. Raises ChainNonsense, and
+    ChainUnreachable where the refusal says nothing about the block."""
+    if isinstance(answer, RpcFailure) and answer.busy:
+        raise as_error(answer, what)
     return None if answer is None or isinstance(answer, RpcFailure) else parse.header(answer, what)

@@ -16,7 +16,7 @@ from typing import Self
 import structlog
 
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.head import HEAD_CALLS, optional_header
+from orchestrator.chain.node.head import HEAD_CALLS, latest_header, optional_header
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import BlockNumber, BlockRef
@@ -149,7 +149,7 @@ class ChainWatcher:
         """Reads the node once and reports changes. Raises ChainError; the next poll goes on from the same place."""
         chain_id, finalized_raw, safe_raw, latest_raw = await self._rpc.batch([("eth_chainId", []), *HEAD_CALLS])
         self._check_chain(parse.quantity(self._rpc.demand(chain_id), "eth_chainId"))
-        latest = parse.header(self._rpc.demand(latest_raw), "the latest block")
+        latest = latest_header(self._rpc, latest_raw)
         finalized = optional_header(finalized_raw, "the finalized block")
         safe = optional_header(safe_raw, "the safe block")
         if finalized is not None and finalized.block.number > latest.block.number:
