@@ -26,12 +26,12 @@ class Forked(subprocess.Popen):
     """As ``subprocess.Popen``, for ``[sys.executable, "-m", MODULE, …]``, ``"-c", CODE`` and a file."""
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *more):
-        (_, _, _, stdin, parent_in, parent_out, stdout, parent_error, stderr, *_) = more
+        (_, _, _, stdin, parent_in, parent_out, stdout, parent_error, stderr, _, _, _, _, _, own_session, *_) = more
         words = [os.fspath(word) for word in args]
         assert words[0] == sys.executable, words
         given = [own if fd == -1 else fd for own, fd in enumerate((stdin, stdout, stderr))]
         told = ([_Stream(fd) for fd in given], words[1:], dict(os.environ if env is None else env), cwd or Path.cwd())
-        self._forked = CONTEXT.Process(target=_program, args=told, daemon=True)
+        self._forked = CONTEXT.Process(target=_program, args=(*told, own_session), daemon=True)
         try:
             self._forked.start()
         finally:
@@ -84,7 +84,11 @@ def _detached(given: Any) -> int:
     return given.detach()
 
 
-def _program(streams: Sequence[int], words: list[str], environment: Mapping[str, str], folder: Path) -> None:
+def _program(
+    streams: Sequence[int], words: list[str], environment: Mapping[str, str], folder: Path, own_session: bool
+) -> None:
+    if own_session:
+        os.setsid()
     for own, descriptor in enumerate(streams):
         os.dup2(descriptor, own)
         os.close(descriptor)
