@@ -84,7 +84,7 @@ async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
         account = await opened.create_account(devnet.programme.customer_id, "EUR")
         await opened.activate(account.account_id, timeout=60)
     details = {check.name: check.detail for check in await examine(orchestrator_settings) if check.ok}
-    assert len(details) == 20
+    assert len(details) == 21
     assert "ORCHESTRATOR_PUBLIC_URL is not set" in details["webhooks"]
     assert "as the journal's customers" in details["chain_id"]
     assert "is finalized" in details["finality"]
