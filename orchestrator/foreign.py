@@ -1,12 +1,12 @@
 """Text of others: JSON and TOML that may be anything, read within bounds; and text made fit to be shown.
 
 ``json.loads`` trusts its input in ways that ``read_json`` does not: it guesses UTF-16 and UTF-32 from bytes (RFC 8259
-has UTF-8 only), takes NaN and a member that occurs twice, recurses as deep as the interpreter's limit lets it (py_ecc,
-which eth_account imports, raises that limit to 100,000, and 100 kB of ``[`` then end the process), and needs 0.2 s and
-100 MB for 1 MB of ``[]``. So the text is measured first, in one pass of bounded steps: how deep it nests and how much
-is in it. After that no step of the parser holds the interpreter for longer than some ten milliseconds, and 1 MiB can be
-read within an event loop; greater limits (``max_values``) are for a thread. Only ``challenge.forms`` reads JSON by
-itself, inside of a challenge of 8 KiB at most.
+has UTF-8 only), takes NaN and a member that occurs twice, recurses as deep as the interpreter's limit lets it (web3's
+library py_ecc raises that limit to 100,000, and 100 kB of ``[`` then end the process), and needs 0.2 s and 100 MB for
+1 MB of ``[]``. So the text is measured first, in one pass of bounded steps: how deep it nests and how much is in
+it. After that no step of the parser holds the interpreter for longer than some ten milliseconds, and 1 MiB can be read
+within an event loop; greater limits (``max_values``) are for a thread. Only ``challenge.forms`` reads JSON by itself,
+inside of a challenge of 8 KiB at most.
 
 ``tomllib`` recurses for each bracket, and takes the square of the length of a dotted key (1.6 GB for 40 kB) and of a
 string with many escapes. What a settings or policy file can be is a small and flat part of TOML, so it is measured

@@ -41,7 +41,7 @@ def forbid_core_dumps() -> None:
 
 @contextlib.contextmanager
 def lazy_py_ecc() -> Iterator[None]:
-    """Around an import of eth_account, which imports py_ecc for key files of validators (EIP-2335).
+    """Around an import of web3 or eth_account, which import py_ecc for key files of validators (EIP-2335).
 
     No such file is read here, and py_ecc takes half of the import's time and sets the recursion limit to 100,000: more
     than the stack holds, so that whatever recurses over hostile text would end the process instead of raising

@@ -67,7 +67,7 @@ class Runner:
         """
         session = observed or await AccountSession.load(account_id, self._services)
         try:
-            action = await adopt_ruleset_or_wait(self._services) or await self._advance(session, observed is None)
+            action = await adopt_ruleset_or_wait(self._services) or await self._advance(session)
         except OrchestratorError as error:
             if error.code == "journal_conflict":
                 return self._outrun(session, error)
@@ -99,8 +99,10 @@ class Runner:
         until = now + self._services.parameters.patience
         return Advanced(session, Wait("another process' entry to be read", now, until), error)
 
-    async def _advance(self, session: AccountSession, read_back: bool) -> Wait | Halt | End:
-        if read_back:
+    async def _advance(self, session: AccountSession) -> Wait | Halt | End:
+        """Under the ruleset of this process, which is in force: what was read back under another, or not yet, is read
+        back first."""
+        if session.confirmations != self._services.ruleset.confirmations:
             await observe(session)
         step: Step | None = None
         for _ in range(_MOST_STEPS):

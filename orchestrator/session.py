@@ -119,6 +119,8 @@ class AccountSession:
     state: AccountState
     length: int
     services: Services
+    confirmations: int | None = None
+    """By how many what is final was judged when it was last read back here; None before that."""
 
     @classmethod
     async def load(cls, account_id: AccountId, services: Services) -> AccountSession:

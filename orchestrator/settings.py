@@ -156,11 +156,12 @@ class Settings(BaseModel):
             raise SettingsError(f"missing setting: {listed} (environment or --config FILE)", code="settings_missing")
 
 
-PLATFORM_TABLE = frozenset(
-    {"covered_components", "signature_label", "digest_algorithm", "account_type", "signer_fields"}
-)
-"""Settings that stand in the table ``[platform]``. For this release they are also read where they stood before: in the
-environment, and in the file outside of the table."""
+MOVED = frozenset({"covered_components", "signature_label", "digest_algorithm", "account_type"})
+"""Of ``PLATFORM_TABLE``, what is in this release also read where it stood in the one before: in the environment, and
+in the file outside of the table."""
+PLATFORM_TABLE = MOVED | {"signer_fields"}
+"""Settings that stand in the table ``[platform]`` of the file."""
+_IN_TABLE_ONLY = PLATFORM_TABLE - MOVED
 _MOST = 64 * 1024
 """Bytes of a secret's file."""
 SECRETS = frozenset(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
@@ -182,11 +183,12 @@ GONE = frozenset(
         "signing_key_field",
         "signing_key_id_field",
         "webhook_verification_key",
+        "webhook_verification_key_id",
     }
 )
 """Settings of an earlier release, about what the platform has published since: lists have no pages, key uploads have
-fixed fields, and the webhooks' key is asked for. Ignored with a note, unless they ask for pages: half a list is never
-taken for the whole."""
+fixed fields, and the webhooks' key and its id are asked for. Ignored with a note, unless they ask for pages: half a
+list is never taken for the whole."""
 OTHER_VARIABLES = frozenset({"DEBUG", "DEVNET_URL", "DEVNET_TOKEN", "PUBLISHED_API", "TEST_PROFILE"})
 """Names that are used behind the prefix and are no settings."""
 _LIKENESS = 0.75
@@ -201,34 +203,40 @@ class UnknownVariable:
     meant: str | None
 
     def __str__(self) -> str:
-        if self.name.removeprefix(PREFIX).lower() in GONE:
+        setting = self.name.removeprefix(PREFIX).lower()
+        if setting in GONE:
             return f"{self.name} is no longer a setting, and ignored"
+        if setting in _IN_TABLE_ONLY:
+            return f"{self.name} is ignored: write {setting} into {_TABLE}"
         hint = "" if self.meant is None else f"; is {self.meant} meant?"
         return f"{self.name} is no setting of this program, and is ignored{hint}"
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[UnknownVariable]:
     """Not errors: other programs may use the prefix. But a misspelt setting keeps its default, and nobody sees it."""
-    known = {name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    known = {name.upper() for name in Settings.model_fields.keys() - _IN_TABLE_ONLY} | OTHER_VARIABLES
     known |= {f"{name.upper()}_FILE" for name in FROM_FILES}
     found = []
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX).upper()
         if variable.startswith(PREFIX) and name not in known and environment[variable] != "":
-            gone = name.lower() in GONE
-            near = [] if gone else get_close_matches(name, sorted(known), n=1, cutoff=_LIKENESS)
+            no_slip = name.lower() in GONE | _IN_TABLE_ONLY
+            near = [] if no_slip else get_close_matches(name, sorted(known), n=1, cutoff=_LIKENESS)
             found.append(UnknownVariable(variable, PREFIX + near[0] if near else None))
     return found
 
 
 def moved_variables(environment: Mapping[str, str]) -> list[str]:
     """A note for each variable that is read for the last time."""
-    given = sorted(name for name in PLATFORM_TABLE if environment.get(PREFIX + name.upper()))
+    given = sorted(name for name in MOVED if environment.get(PREFIX + name.upper()))
     return [f"{PREFIX}{name.upper()} {_moved(name)}" for name in given]
 
 
 def _moved(name: str) -> str:
-    return f"goes with the next release: write {name} into the table [platform] of the file that --config names"
+    return f"goes with the next release: write {name} into {_TABLE}"
+
+
+_TABLE = "the table [platform] of the file that --config names"
 
 
 def load_settings(
@@ -256,8 +264,9 @@ def load_settings(
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
+        shown = f"[platform] {name}" if first["loc"][0] in _IN_TABLE_ONLY else PREFIX + name.upper()
         raise SettingsError(
-            f"setting {PREFIX}{name.upper()}: {first['msg'].removeprefix('Value error, ')}", code="settings_invalid"
+            f"setting {shown}: {first['msg'].removeprefix('Value error, ')}", code="settings_invalid"
         ) from None  # the cause may show a secret
 
 
@@ -272,7 +281,7 @@ def _require_no_pages(given: Mapping[str, Any]) -> None:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    known = set(Settings.model_fields)
+    known = set(Settings.model_fields) - _IN_TABLE_ONLY
     values: dict[str, Any] = {}
     for variable, text in environment.items():
         name = variable.removeprefix(PREFIX).lower()
@@ -330,7 +339,10 @@ def _put_platform_table(data: dict[str, Any], path: Path) -> None:
     if unknown := sorted(set(table) - PLATFORM_TABLE):
         listed = ", ".join(f"[platform] {name}" for name in unknown)
         raise SettingsError(f"--config {path}: unknown setting {listed}", code="settings_invalid")
-    for name in sorted(PLATFORM_TABLE & set(data)):
+    if outside := sorted(_IN_TABLE_ONLY & set(data)):
+        listed = ", ".join(f"{name} outside of the table [platform]" for name in outside)
+        raise SettingsError(f"--config {path}: unknown setting {listed}", code="settings_invalid")
+    for name in sorted(MOVED & set(data)):
         warnings.warn(f"--config {path}: {name} outside of its table {_moved(name)}", stacklevel=4)
     data.update(table)
 

@@ -12,7 +12,7 @@ from tests.profile import FULL
 _SLOW_HERE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 settings.register_profile(
-    "default", max_examples=25, stateful_step_count=30, derandomize=True, database=None, deadline=None,
+    "default", max_examples=15, stateful_step_count=20, derandomize=True, database=None, deadline=None,
     suppress_health_check=_SLOW_HERE,
 )  # fmt: skip
 settings.register_profile(

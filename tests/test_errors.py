@@ -7,7 +7,6 @@ import pickle
 import pkgutil
 import re
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import pytest
 
@@ -16,6 +15,7 @@ from orchestrator import errors
 from orchestrator.challenge.eip4361 import Eip4361Cause, Eip4361Error
 from orchestrator.errors import Disposition, OrchestratorError, PlatformRefused, SettingsError
 from orchestrator.runbook import advice
+from tests.forked import CONTEXT
 
 CLASSES = {
     name: found
@@ -144,7 +144,7 @@ async def test_what_is_raised_in_a_process_pool_is_caught_outside_of_it():
     expected = sorted(examples(), key=lambda error: type(error).__name__)
     names = [type(error).__name__ for error in expected]
     loop = asyncio.get_running_loop()
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=CONTEXT) as pool:
         for index in (names.index("PlatformRefused"), names.index("Refusal"), names.index("Eip4361Error")):
             with pytest.raises(OrchestratorError) as caught:
                 await loop.run_in_executor(pool, raises, index)

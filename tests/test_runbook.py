@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import orchestrator
@@ -38,6 +39,7 @@ POSITIONS = {"Halt": 0, "End": 1, "recoded": 0, "missing_as": 1, "of_code": 0, "
 """Calls that take a code as this argument."""
 
 
+@cache
 def _uses() -> dict[str, set[str]]:
     """Each code of the package with the dispositions that it is raised with; "" where that is decided elsewhere."""
     found: defaultdict[str, set[str]] = defaultdict(set)
@@ -71,20 +73,17 @@ def _uses() -> dict[str, set[str]]:
     return dict(found)
 
 
-USES = _uses()
-
-
 def test_every_code_has_a_row_and_every_row_a_code():
-    assert sorted(USES.keys() - RUNBOOK.keys()) == []
-    assert sorted(RUNBOOK.keys() - USES.keys()) == []
+    assert sorted(_uses().keys() - RUNBOOK.keys()) == []
+    assert sorted(RUNBOOK.keys() - _uses().keys()) == []
     assert len(RUNBOOK) == sum(map(len, CHAPTERS.values())), "a code has two rows"
 
 
 def test_a_row_has_a_disposition_that_its_code_is_raised_with():
     wrong = {
-        code: (str(row.disposition), sorted(USES[code]))
+        code: (str(row.disposition), sorted(_uses()[code]))
         for code, row in RUNBOOK.items()
-        if "" not in USES[code] and str(row.disposition) not in USES[code]
+        if "" not in _uses()[code] and str(row.disposition) not in _uses()[code]
     }
     assert wrong == {}
 

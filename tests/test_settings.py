@@ -18,6 +18,7 @@ from orchestrator.platform import PlatformSettings
 from orchestrator.settings import (
     FROM_FILES,
     GONE,
+    MOVED,
     OTHER_VARIABLES,
     PLATFORM_TABLE,
     PREFIX,
@@ -80,8 +81,17 @@ def test_a_setting_that_is_gone_is_named_and_no_other_is_meant(name):
     assert (gone.meant, str(gone)) == (None, f"{variable} is no longer a setting, and ignored")
 
 
+@pytest.mark.parametrize("name", sorted(GONE - {"pagination", "list_field"}))
+def test_a_setting_that_is_gone_is_ignored_in_a_file_with_a_note(toml, name):
+    """0.1.0 read each of them, in the file too."""
+    with pytest.warns(UserWarning, match=f"{name}: no longer a setting, and ignored") as warned:
+        settings = load_settings({}, toml(f'{name} = "{HUNTER}"\nconfirmations = 2\n'))
+    assert (settings.confirmations, len(warned), HUNTER in str(warned[0].message)) == (2, 1, False)
+
+
 def test_every_setting_and_every_file_of_one_is_known():
-    names = [*Settings.model_fields, *(f"{name}_file" for name in FROM_FILES), *OTHER_VARIABLES]
+    fields = Settings.model_fields.keys() - (PLATFORM_TABLE - MOVED)
+    names = [*fields, *(f"{name}_file" for name in FROM_FILES), *OTHER_VARIABLES]
     assert unknown_variables({PREFIX + name.upper(): "x" for name in names}) == []
 
 
@@ -229,9 +239,7 @@ def test_no_secret_is_shown(toml, name):
         assert name.upper() in refused({}, toml(f"{name} = {wrong}"))
 
 
-@pytest.mark.parametrize(
-    "name", sorted({"confirmations", "patience", "factory", "tokens", "signer_fields", "poll_interval"})
-)
+@pytest.mark.parametrize("name", sorted({"confirmations", "patience", "factory", "tokens", "poll_interval"}))
 def test_a_wrong_value_names_its_setting(name):
     assert f"{PREFIX}{name.upper()}" in refused({f"{PREFIX}{name.upper()}": "wrong"})
 
@@ -247,9 +255,9 @@ def test_the_platforms_choices_stand_in_a_table_of_their_own(toml, recwarn):
     assert [str(one.message) for one in recwarn] == []
 
 
-@pytest.mark.parametrize("name", sorted(PLATFORM_TABLE))
+@pytest.mark.parametrize("name", sorted(MOVED))
 def test_where_they_stood_before_they_are_read_once_more_with_a_note(toml, monkeypatch, name):
-    value = {"digest_algorithm": "sha-256", "signer_fields": "ownerId"}.get(name, "x")
+    value = {"digest_algorithm": "sha-256"}.get(name, "x")
     variable, expected = PREFIX + name.upper(), (value,) if name == "covered_components" else value
     monkeypatch.setenv(variable, value)
     with pytest.warns(UserWarning, match=rf"{variable} goes with the next release: write {name} into .*\[platform\]"):
@@ -261,6 +269,17 @@ def test_where_they_stood_before_they_are_read_once_more_with_a_note(toml, monke
     assert len(warned) == 1
     inside = toml(f'[platform]\n{name} = "{value}"\n')
     assert getattr(load_settings({variable: ""}, inside), name) == expected
+
+
+@pytest.mark.parametrize("name", sorted(PLATFORM_TABLE - MOVED))
+def test_what_no_release_had_elsewhere_stands_in_the_table_only(toml, monkeypatch, name):
+    monkeypatch.setenv(variable := PREFIX + name.upper(), "chainId")
+    with pytest.warns(UserWarning, match=rf"{variable} is ignored: write {name} into .*\[platform\]") as warned:
+        assert getattr(load_settings(), name) == Settings.model_fields[name].default
+    assert len(warned) == 1
+    assert f"{name} outside of the table [platform]" in refused({}, toml(f'{name} = "chainId"\n'))
+    assert getattr(load_settings({}, toml(f'[platform]\n{name} = "chainId"\n')), name) == "chainId"
+    assert f"[platform] {name}" in refused({}, toml(f'[platform]\n{name} = "wrong"\n'))
 
 
 def test_the_environment_comes_before_the_table(toml):

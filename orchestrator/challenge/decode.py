@@ -17,7 +17,9 @@ MAX_ISSUED = 8 * 1024
 """The longest Base64 text that is read, in characters. A sign-in message is well under 1,000."""
 
 _PEM_ARMOUR = b"-----BEGIN PUBLIC KEY-----"
-_PEM = re.compile(_PEM_ARMOUR + rb"\n((?:[A-Za-z0-9+/]+={0,2}\n)+)-----END PUBLIC KEY-----\n?")
+_PEM = re.compile(_PEM_ARMOUR + rb"\n((?:[A-Za-z0-9+/=]{64}\n)*[A-Za-z0-9+/=]{1,64}\n)-----END PUBLIC KEY-----\n?")
+"""In full lines of 64 characters, as RFC 7468 has them written. Else one key could be written in many lengths, and the
+length that a policy allows would say nothing of the key."""
 _HEX_KEY = re.compile(rb"0x[0-9A-Fa-f]{64}")
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -30,7 +32,7 @@ class ChallengeKind(StrEnum):
     UUID = "uuid"
     """Exactly one canonical lower-case UUID, 36 characters, and nothing else."""
     SESSION_KEY = "session_key"
-    """Exactly a public key in PEM (RFC 7468), or ``0x`` and 64 hexadecimal digits, and nothing else."""
+    """Exactly a public key in PEM, as RFC 7468 writes it, or ``0x`` and 64 hexadecimal digits, and nothing else."""
     OPAQUE = "opaque"
     """Anything else."""
 
@@ -115,8 +117,10 @@ def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
         return b"", b""
     width = data[1] - 0x80 if data[1] > 0x80 else 0
     start = 2 + width
-    end = start + (int.from_bytes(data[2:start], "big") if width else data[1])
-    return (data[start:end], data[end:]) if width <= 2 and end <= len(data) else (b"", b"")
+    size = int.from_bytes(data[2:start], "big") if width else data[1]
+    shortest = width == (0 if size < 0x80 else 1 if size < 0x100 else 2)  # DER has one form of each length
+    end = start + size
+    return (data[start:end], data[end:]) if shortest and end <= len(data) else (b"", b"")
 
 
 def _excerpt(text: str) -> str:

@@ -35,6 +35,7 @@ RESTS_ON = (
     "keccak256 has no collisions, and nobody finds an input whose hash is below 2^64.",
     "The EVM's rules of this block's fork; later forks keep the meaning of opcodes, and EIP-3607, 6780 and 7702.",
     "No irregular state change: no fork that edits storage by decree, no layer 2's upgrade key that does.",
+    "No block's time, and no block's number, reaches 2^46: a consent of ERC-4337 for later than that is none.",
 )
 
 
@@ -155,10 +156,9 @@ def show(console: Console, verdict: Verdict, certificate: Path | None = None) ->
 
 
 def _callers(verdict: Verdict) -> list[str]:
-    from orchestrator.closure.chains import NO_CALL_FROM_ZERO
+    from orchestrator.closure.chains import callers
 
-    why = None if verdict.chain_id is None else NO_CALL_FROM_ZERO.get(verdict.chain_id.number)
-    return [] if why is None else [f"No call on {verdict.chain_id} comes from the address 0: {why}."]
+    return [] if verdict.chain_id is None else [f"Callers: {callers(verdict.chain_id)}."]
 
 
 def _work(verdict: Verdict) -> str:

@@ -117,7 +117,7 @@ def _with_platform(work: Callable[[PlatformClient], Awaitable[T]]) -> T:
 
 def _emit(webhooks: list[PlatformWebhook]) -> int:
     from orchestrator.connect import make_callback_url
-    from orchestrator.platform.subscription import shown_url
+    from orchestrator.platform.subscription import normalised, shown_url
 
     try:
         own = make_callback_url(settings())
@@ -128,7 +128,7 @@ def _emit(webhooks: list[PlatformWebhook]) -> int:
             "id": webhook.id,
             "callbackUrl": shown_url(webhook.callback_url),
             "types": list(webhook.types),
-            "current": webhook.callback_url == own,
+            "current": normalised(webhook.callback_url) == own,
         }
         for webhook in webhooks
     ]

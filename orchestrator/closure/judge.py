@@ -12,7 +12,7 @@ from typing import Final
 
 from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.proof.evidence import Check, CodeKind, Proven
-from orchestrator.closure.verdict import ANSWER, Residue, Standing, Trouble, Verdict, VerdictName, Witness
+from orchestrator.closure.verdict import ANSWER, DELEGATING, Residue, Standing, Trouble, Verdict, VerdictName, Witness
 from orchestrator.closure.verdict_checks import verdict_checks
 from orchestrator.models import Address, BlockRef, ChainId
 
@@ -110,6 +110,9 @@ def _rule(
     if analysis.needs and trouble is not None:
         return _inconclusive(trouble)  # what it lacked, it took for unknown: neither inert nor acting means much
     if analysis.result == "acting":
+        if witness is not None and witness.idle and all(one.opcode in DELEGATING for one in analysis.findings):
+            what = "it acts only by running others' code as its own, of which nothing came in the calls that were tried"
+            return _Ruling("inconclusive", "delegate_idle", f"{what}: {_where(analysis, witness)}", True)
         what = "some call may still make it act, but none could be shown to"
         return _Ruling("inconclusive", "acting_unconfirmed", f"{what}: {_where(analysis, witness)}", True)
     if analysis.reason == "caller_zero":

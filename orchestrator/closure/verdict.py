@@ -43,6 +43,10 @@ ANSWER: Final = "RETURN"
 """The opcode that a witness of an answer with authority names."""
 
 
+DELEGATING: Final = frozenset({"DELEGATECALL", "CALLCODE"})
+"""Opcodes that run another's code as the account's own: whether they act depends on what they ran."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A branch of a witness' path: at ``pc`` in the code of ``address`` the JUMPI did or did not jump."""
@@ -76,6 +80,8 @@ class Witness:
     """Code that must first be deployed at fresh addresses."""
     confirmed: bool = False
     """Whether the call was executed at the block, and did it."""
+    idle: bool = False
+    """Whether the call was executed and reached a DELEGATECALL or CALLCODE of which nothing came; not in documents."""
     needs: str = ""
     """Who must be able to send it, and what else must hold; in words."""
 
@@ -116,13 +122,13 @@ class Verdict:
     """A stable code: why this verdict and no other.
 
     ``irreversible``: ``inert``. ``reversible``: ``acting``, ``authority_answer``, ``delegated_7702``, ``no_code``.
-    ``inconclusive``: ``acting_unconfirmed``, ``authority_unconfirmed``, ``not_final``, ``not_canonical``,
-    ``unsupported_code``, ``system_address``, ``caller_zero``; the analysis' own (``Analysis.reason``: ``missing_fact``,
-    ``step_limit``, ``unknown_jump``, …); of the node and its proofs ``chain_unreachable``, ``rpc_overload``,
-    ``chain_nonsense``, ``chain_behind``, ``answer_unreadable``, ``answer_too_large``, ``rpc_refused``, ``rpc_plan``,
-    ``rpc_http``, ``no_such_block``, ``no_proof_method``, ``no_code`` (said, and not proven), ``state_pruned``,
-    ``header_mismatch``, ``no_state_root``, ``proof_invalid``, ``latest_unknown``; and ``internal``,
-    a defect.
+    ``inconclusive``: ``acting_unconfirmed``, ``delegate_idle``, ``authority_unconfirmed``, ``not_final``,
+    ``not_canonical``, ``unsupported_code``, ``system_address``, ``caller_zero``; the analysis' own
+    (``Analysis.reason``: ``missing_fact``, ``step_limit``, ``unknown_jump``, …); of the node and its proofs
+    ``chain_unreachable``, ``rpc_overload``, ``chain_nonsense``, ``chain_behind``, ``answer_unreadable``,
+    ``answer_too_large``, ``rpc_refused``, ``rpc_plan``, ``rpc_http``, ``no_such_block``, ``no_proof_method``,
+    ``no_code`` (said, and not proven), ``state_pruned``, ``unsupported_chain``, ``header_mismatch``,
+    ``no_state_root``, ``proof_invalid``, ``latest_unknown``; and ``internal``, a defect.
     """
     detail: str
     """The same in a sentence for people."""

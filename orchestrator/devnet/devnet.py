@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import OPERATOR, OWNER, Contracts, deploy_contracts
 from orchestrator.devnet.simulator import Options, Programme, SimulatorConfig, SimulatorThread
 from orchestrator.models import to_address
-from orchestrator.passwords import FilePassword, Secret
+from orchestrator.passwords import FixedPassword, NoPassword, Secret
 from orchestrator.policy.document import ROLE_FOR, Role
 from orchestrator.signers.keyring import Keyring
 
@@ -23,6 +24,7 @@ BLOCK_TIME = 1.0
 STATES = 128
 """Blocks whose state is kept, as many as geth keeps: a devnet may run for days, and each costs more by the day."""
 _PEOPLE = ("alice", "bob")
+_PASSWORD = "devnet"  # noqa: S105  (of keys that are public)
 _LIGHT_SCRYPT = 2**12
 """Keys of a devnet are public knowledge, so their files are quick to open."""
 
@@ -111,13 +113,15 @@ def devnet(
     anvil: Anvil | None = None,
     contracts: Contracts | None = None,
     folder: Path | None = None,
+    keys: Path | None = None,
     options: Options | None = None,
     block_time: float = BLOCK_TIME,
 ) -> Iterator[Devnet]:
     """Starts what is not given, and ends what it started.
 
     ``anvil``: a running node to use; ``contracts``: those already deployed on it; ``folder``: an empty one to keep the
-    state in (default: a temporary one). Raises SettingsError if Anvil cannot be found or installed.
+    state in (default: a temporary one); ``keys``: what ``make_keys`` made, to be copied. Raises SettingsError if Anvil
+    cannot be found or installed.
     """
     with contextlib.ExitStack() as stack:
         if anvil is None:
@@ -139,15 +143,27 @@ def devnet(
         simulator = stack.enter_context(SimulatorThread(config))
         programme = simulator.bootstrap(to_address(OWNER.address))
         made = Devnet(anvil, simulator, programme, contracts, folder)
-        files.create(made.password_file, b"devnet\n")
+        files.create(made.password_file, f"{_PASSWORD}\n".encode())
         files.create(made.signing_key_file, programme.credentials.signing_key.encode())
-        password = FilePassword(made.password_file)
-        keys = Keyring(made.keystore, password, work_factor=_LIGHT_SCRYPT)
-        keys.import_key("owner", Secret(OWNER.private_key))
-        keys.create("certificate")
-        people = Keyring(folder / "people", password, work_factor=_LIGHT_SCRYPT)
-        files.create(made.policy_file, _policy({name: people.create(name).address for name in _PEOPLE}).encode())
+        if keys is None:
+            make_keys(folder)
+        else:
+            for name in ("keystore", "people"):
+                shutil.copytree(keys / name, folder / name)
+        people = Keyring(folder / "people", NoPassword())
+        files.create(made.policy_file, _policy({name: people.get(name).address for name in _PEOPLE}).encode())
         yield made
+
+
+def make_keys(folder: Path) -> None:
+    """Makes ``keystore`` (the customer's key and one for certificates) and ``people`` in the folder."""
+    password = FixedPassword(Secret(_PASSWORD))
+    keystore = Keyring(folder / "keystore", password, work_factor=_LIGHT_SCRYPT)
+    keystore.import_key("owner", Secret(OWNER.private_key))
+    keystore.create("certificate")
+    people = Keyring(folder / "people", password, work_factor=_LIGHT_SCRYPT)
+    for name in _PEOPLE:
+        people.create(name)
 
 
 def _policy(people: dict[str, str]) -> str:

@@ -71,13 +71,24 @@ def chain(anvil: Anvil, contracts: Contracts) -> Iterator[Anvil]:  # noqa: ARG00
         deploy_contracts(anvil)
 
 
+@pytest.fixture(scope="session")
+def _devnet_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key files are encrypted once: scrypt takes longer than all else in a devnet's start."""
+    from orchestrator.devnet.devnet import make_keys
+
+    folder = tmp_path_factory.mktemp("devnet-keys")
+    make_keys(folder)
+    return folder
+
+
 @pytest.fixture
-def devnet(chain: Anvil, contracts: Contracts, tmp_path: Path) -> Iterator[Devnet]:
+def devnet(chain: Anvil, contracts: Contracts, tmp_path: Path, _devnet_keys: Path) -> Iterator[Devnet]:
     """A whole devnet for one test: chain, contracts, a fresh platform, a keystore. Blocks come 20 times a second, so
     that finality does too."""
     from orchestrator.devnet.devnet import devnet as start
 
-    with start(anvil=chain, contracts=contracts, folder=tmp_path / "devnet") as made, _blocks(chain):
+    started = start(anvil=chain, contracts=contracts, folder=tmp_path / "devnet", keys=_devnet_keys)
+    with started as made, _blocks(chain):
         yield made
 
 

@@ -40,6 +40,7 @@ async def examine(settings: Settings) -> list[Check]:
             ("chain_supported", lambda: platform.chain_supported(chain)),
             ("chain_clock", chain.clock),
             ("finality", chain.finality),
+            ("fork", chain.fork),
             ("factory", chain.factory),
             ("node_traffic", chain.traffic),
             ("keys", lambda: keys(settings)),

@@ -124,6 +124,27 @@ class Chain:
         behind = head.block.number - finalized.block.number
         return f"block {finalized.block.number} is finalized, {behind} behind the head; confirmations: {confirmations}"
 
+    async def fork(self) -> str:
+        """The fork that the newest block is of: the one whose header fields hash to its hash."""
+        from orchestrator.closure.chains import no_evm
+        from orchestrator.closure.proof.header import verify_header
+        from orchestrator.errors import ProofInvalid
+
+        rpc = self._rpc()
+        other_machine = no_evm(await rpc.chain_id())
+        if other_machine is not None:
+            raise CheckFailed(other_machine, "Use a chain that runs the EVM: on this one no closure can be proven.")
+        block = await rpc.call("eth_getBlockByNumber", ["latest", False])
+        try:
+            head = verify_header(block)
+        except ProofInvalid as error:
+            raise CheckFailed(
+                f"the newest block is of no fork that this release knows: {error.message}",
+                "Try another node. If it says the same, no closure can be proven on this chain before a release knows "
+                "its headers.",
+            ) from error
+        return f"block {head.number} is of {head.fork.names}, by its header: a fork that this release knows"
+
     async def factory(self) -> str:
         """The factory has code, and answers as a factory does."""
         self._settings.need("factory")

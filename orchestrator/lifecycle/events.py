@@ -189,11 +189,12 @@ class SubmissionAccepted(Fact):
     """The platform took the signature, or was seen to have taken it.
 
     ``found``: how that was learnt. ``already_signed``: by the refusal of a repeat, because the challenge is signed.
+    ``unclear``: not at all yet. A repeat was refused, as it is where the try before it was taken; the account tells.
     """
 
     type: Literal["submission_accepted"] = "submission_accepted"
     digest: str
-    found: Literal["answer", "already_signed"] = "answer"
+    found: Literal["answer", "already_signed", "unclear"] = "answer"
 
 
 class SubmissionIneffective(Fact):

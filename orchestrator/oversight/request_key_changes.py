@@ -28,6 +28,14 @@ _TRIES: Final = 4
 """Of one request whose answer was lost."""
 _AUTHENTICATION: Final = ("request_signature_refused", "platform_unauthorized", "clock_skew")
 """Refusals of a request's signature or token: they say nothing about the key that the request names."""
+_SET_ITS_KEY: Final = (
+    "Only its own signatures show whether key {key} is gone: set ORCHESTRATOR_SIGNING_KEY and "
+    "ORCHESTRATOR_SIGNING_KEY_ID to it for this one command, and run it again."
+)
+_STAYS_ACTIVE: Final = (
+    "Key {key} counts as active until the platform says that it removed it, or refuses its signatures while it takes "
+    "another key's (never asked with --emergency). If this is the only key, upload another one."
+)
 Result = TypeVar("Result")
 
 
@@ -206,45 +214,40 @@ class RequestKeyChanges:
                 await asyncio.to_thread(self._folder.end, file.name)
 
     async def _remove(self, key_id: str | None, name: str | None, *, opens: bool = True) -> None:
-        """Removes a key at the platform. ``name``: of the managed key, None for the settings' own. ``opens``: whether
-        keys may be opened for it.
+        """Removes a key at the platform, or raises why it is not removed. ``name``: of the managed key, None for the
+        settings' own. ``opens``: whether keys may be opened for it.
 
-        A refusal is tried again unsigned: the token is enough. Then it may mean that the key is not there: see
-        ``_is_gone``. A refused token or signature says nothing about the key.
+        It is asked for signed, then unsigned: the token is enough. What is refused then may be gone already, which its
+        own signatures show (``_is_gone``).
         """
         if key_id is None:
             return  # an upload of an earlier release, that never came to its end
         # The id of a managed key is used once, so after the death of a process the same request has the same answer.
         same = _same_request(key_id, "remove") if name is not None else None
+        if await self._removal_refused(key_id, same, signed=opens) is None:
+            return
+        refusal = await self._removal_refused(key_id, None, signed=False)
+        if refusal is None:
+            return
+        if not _of_authentication(refusal):  # else it says nothing about the key
+            can_sign = name is not None or self._platform.own_signing_key_id == key_id
+            if can_sign and opens and await self._is_gone(key_id, name):
+                return
+            refusal.fix = (_STAYS_ACTIVE if can_sign else _SET_ITS_KEY).format(key=key_id)
+        raise refusal
+
+    async def _removal_refused(self, key_id: str, key: str | None, *, signed: bool) -> PlatformRefused | None:
+        """Why the platform does not remove a key; None where it does, or has no such key (404).
+
+        Raises as ``_certainly``, and PlatformRefused (retry) for what passes.
+        """
         try:
-            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=opens), same)
+            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=signed), key)
         except PlatformRefused as refusal:
             if refusal.disposition is Disposition.RETRY:
                 raise
-            if refusal.status != 404:
-                await self._remove_unsigned(key_id, name, opens=opens)
-
-    async def _remove_unsigned(self, key_id: str, name: str | None, *, opens: bool) -> None:
-        try:
-            await self._certainly(lambda key: self._platform.remove_signing_key(key_id, key=key, signed=False))
-        except PlatformRefused as refusal:
-            if refusal.status == 404:
-                return
-            if refusal.disposition is Disposition.RETRY or _of_authentication(refusal):
-                raise
-            if name is None and self._platform.own_signing_key_id != key_id:
-                refusal.fix = (
-                    f"Only its own signatures show whether key {key_id} is gone: set ORCHESTRATOR_SIGNING_KEY and "
-                    f"ORCHESTRATOR_SIGNING_KEY_ID to it for this one command, and run it again."
-                )
-                raise
-            if not opens or not await self._is_gone(key_id, name):
-                refusal.fix = (
-                    f"Key {key_id} counts as active until the platform says that it removed it, or refuses its "
-                    f"signatures while it takes another key's (never asked with --emergency). If this is the only key, "
-                    f"upload another one."
-                )
-                raise
+            return None if refusal.status == 404 else refusal
+        return None
 
     async def _is_gone(self, key_id: str, name: str | None) -> bool:
         """Whether this key's signatures are refused, before and after those of another key are taken: so for no reason

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError, UncertainAnswer
 from orchestrator.foreign import shown
@@ -45,7 +45,7 @@ WEBHOOK_TYPES: Final = (
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~-]{16,}")
 _PREFIX: Final = re.compile(r"(?:/[A-Za-z0-9._~-]+)*/?")
 _ADDRESS: Final = re.compile(r"[A-Za-z]+://[^/?#]*")
-_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _KEY_SECONDS: Final = 50 * 60
 """How long an idempotency key is used again; the platform keeps it for an hour."""
 _MAKE_ONE: Final = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
@@ -79,9 +79,23 @@ def callback_url(public_url: str, token: str, *, allow_plain_http: bool = False)
         problem = "expected no query, and in its path A-Z a-z 0-9 . _ ~ - and single slashes only"
     if problem is not None:
         raise SettingsError(f"setting ORCHESTRATOR_PUBLIC_URL: {problem}", code="settings_invalid")
-    parts = urlsplit(public_url)
-    authority = parts.netloc.lower().removesuffix(_DEFAULT_PORTS[parts.scheme])  # as signatures have it
-    return f"{parts.scheme}://{authority}{parts.path.rstrip('/')}/webhooks/{token}"
+    return normalised(f"{public_url.rstrip('/')}/webhooks/{token}")  # as signatures have it
+
+
+def normalised(url: str) -> str:
+    """The URL with scheme and host in small letters, without its scheme's own port, and with ``/`` for no path: two
+    that are the same by RFC 3986, section 6.2, compare equal. One that cannot be read stays as it is."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    user, at, place = parts.netloc.lower().rpartition("@")
+    host, _, written = place.rpartition(":")
+    if written.isdigit() or place.endswith(":"):
+        place = host if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{port}"
+    user = parts.netloc[: len(user)]  # as it is written: only the host has no case
+    return urlunsplit(parts._replace(netloc=user + at + place, path=parts.path or "/"))
 
 
 def url_problem(url: str, *, allow_plain_http: bool) -> str | None:
@@ -133,12 +147,14 @@ class Found:
 def find(webhooks: Sequence[PlatformWebhook], url: str, types: Sequence[str] = (ACCOUNT_UPDATED,)) -> Found:
     """The subscription of ``url``. Of several it is the first that has all ``types``, by id, so that every process
     chooses the same. Whose the ones with another token are cannot be seen: they are told, and left alone."""
-    address, _, _ = url.rpartition("/")
-    ours = [webhook for webhook in webhooks if webhook.callback_url == url]
+    url = normalised(url)
+    called = {webhook.id: normalised(webhook.callback_url) for webhook in webhooks}
+    ours = [webhook for webhook in webhooks if called[webhook.id] == url]
     ours.sort(key=lambda webhook: (not set(types) <= set(webhook.types), webhook.id))
     first = ours[0] if ours else None
     missing = tuple(name for name in types if first is None or name not in first.types)
-    near = [webhook for webhook in webhooks if webhook.callback_url.rpartition("/")[0] == address]
+    address, _, _ = url.rpartition("/")
+    near = [webhook for webhook in webhooks if called[webhook.id].rpartition("/")[0] == address]
     return Found(first, missing, tuple(sorted(webhook.id for webhook in near if webhook is not first)))
 
 

@@ -47,8 +47,9 @@ NODE: Final = (
     Entry("wrong_factory", STOP,
         "there is no contract at the address in ORCHESTRATOR_FACTORY, or the wallet's code names another factory",
         "Set ORCHESTRATOR_FACTORY to the address of the platform's factory on this chain."),
-    Entry("unsupported_chain", STOP, "the identifier is not of an EVM chain (CAIP namespace eip155)",
-        "Use an eip155 identifier; other chains are out of this project's scope."),
+    Entry("unsupported_chain", STOP,
+        "the identifier is not of an EVM chain (CAIP namespace eip155), or the chain runs no EVM bytecode (zkSync Era)",
+        "Use an eip155 identifier of a chain that runs the EVM; others are out of this project's scope."),
 )
 WALLETS: Final = (
     Entry("deployed_twice", OPERATOR, "the factory reports two wallets for one account",

@@ -1,13 +1,14 @@
 """Fetches the challenge that is to be signed.
 
-The one that came with the account's creation is used while it is fresh. The platform is asked for another only when
-that is going to be signed, because asking invalidates every one before it.
+The one that came with the account's creation is used while there is time left to sign and submit it. The platform is
+asked for another only when that is going to be signed, because asking invalidates every one before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from orchestrator.challenge.decode import Challenge
 from orchestrator.lifecycle import events as e
@@ -17,6 +18,10 @@ from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.models import AccountStatus, OperationKind
 from orchestrator.ports.journal import Journal
 from orchestrator.session import AccountSession
+
+TO_SIGN_AND_SUBMIT: Final = timedelta(minutes=2)
+"""What a challenge that is taken must have left of its life: 10 s for a remote signer, and a submission that is
+repeated twice with 30 s for each answer. One that ends on the way costs a signature, and another is asked for then."""
 
 
 async def fetch_challenge(session: AccountSession) -> Action | None:
@@ -51,10 +56,11 @@ async def unsigned_of_creation(
     journal: Journal, account_id: str, now: datetime, life: timedelta, skew: timedelta
 ) -> tuple[Challenge, datetime] | None:
     """The challenge that came with the account's creation here, and since when it may have lived; None where there is
-    none or it has lived for ``life``. Reads only."""
+    none, or less of its ``life`` is left than ``TO_SIGN_AND_SUBMIT`` (than half of it, where that is shorter: another
+    one would hardly have more). Reads only."""
     stream = (await journal.creation_streams(account_id)).get(account_id)
     found = _answered(await journal.read(stream)) if stream is not None else None
-    if found is None or not -skew <= now - found[1] < life:
+    if found is None or not -skew <= now - found[1] < life - min(TO_SIGN_AND_SUBMIT, life / 2):
         return None
     return Challenge.parse(found[0]), found[1]
 

@@ -63,6 +63,7 @@ async def observe(session: AccountSession) -> None:
         platform = again if again == platform or not _older(again, known, session) else known
     if platform != known:
         news.append(platform)
+    session.confirmations = depth
     if view is not None:
         news += _chain_news(session, view, chain_id, depth)
     if news:

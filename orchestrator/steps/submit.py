@@ -19,6 +19,7 @@ from orchestrator.authorization.permission import holding_permission_to_send, re
 from orchestrator.errors import Disposition, JournalError, PlatformRefused
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import Action, End, Halt
+from orchestrator.lifecycle.fold import Signed
 from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind
 from orchestrator.ports.platform import Submission
@@ -39,7 +40,8 @@ UNDER_WAY: Final = timedelta(seconds=60)
 
 async def submit(session: AccountSession) -> Action | None:
     """Submits the live signature, if it may be sent; that is asked again before each try. A final refusal kills it, and
-    a new challenge is fetched; that it is signed already is no refusal.
+    a new challenge is fetched; that it is signed already is no refusal. The refusal of a repeat is none before the
+    account shows that the try before it had no effect.
 
     Raises PlatformRefused for passing refusals and for those of the credentials: the signature stays live. Raises as
     ``reason_not_to_send`` besides.
@@ -84,10 +86,12 @@ async def submit(session: AccountSession) -> Action | None:
             elif refused.status in _CONFLICTS and used and refused.code not in _SIGNATURE_DEAD:
                 key = None
                 continue
-            elif refused.code in _SIGNATURE_DEAD or (not used and _outlived(session)):
-                await session.record(e.SubmissionRefused(digest=digest, code=refused.code, message=refused.message))
-            else:
+            elif refused.code not in _SIGNATURE_DEAD and (used or not _outlived(session)):
                 return Halt(refused.code, refused.message)
+            elif _may_have_been_taken(session, op.signed):
+                await session.record(e.SubmissionAccepted(digest=digest, found="unclear"))
+            else:
+                await session.record(e.SubmissionRefused(digest=digest, code=refused.code, message=refused.message))
             return None
         await session.record(e.SubmissionAccepted(digest=digest))
         return None
@@ -167,6 +171,13 @@ def _outlived(session: AccountSession) -> bool:
     """Whether the live signature's challenge is dead by its age: no refusal of it will ever turn into an acceptance."""
     at, parameters = session.op.challenge_at, session.services.parameters
     return at is None or not parameters.is_young(at, session.now(), parameters.challenge_life)
+
+
+def _may_have_been_taken(session: AccountSession, before: Signed) -> bool:
+    """Whether an earlier try, as the signature was ``before`` this one, may have been taken without an effect so far:
+    the platform then refuses a repeat in whatever words, and another signature would be one too many."""
+    at, parameters = before.idempotency_key_at, session.services.parameters
+    return before.sent and at is not None and parameters.is_young(at, session.now(), parameters.effect)
 
 
 def says_nothing(refused: PlatformRefused) -> bool:

@@ -19,6 +19,7 @@ PACKAGE = Path(orchestrator.__file__).parent
 TOP = Path(__file__).parents[2]
 EDGES = {
     "httpx": "platform",
+    "web3": "chain",
     "sqlalchemy": "journal",
     "psycopg": "journal",
     "filelock": "dispatch",
@@ -117,7 +118,7 @@ def test_what_the_command_line_imports_at_its_start_is_light():
     code = (
         "import sys, orchestrator, orchestrator.errors, orchestrator.models, orchestrator.settings\n"
         "import orchestrator.cli.main\n"
-        "heavy = {'eth_account', 'sqlalchemy', 'alembic', 'httpx', 'aiohttp', 'starlette', 'cryptography'}\n"
+        "heavy = {'web3', 'eth_account', 'sqlalchemy', 'alembic', 'httpx', 'aiohttp', 'starlette', 'cryptography'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -163,7 +164,7 @@ OWN_JSON = {
     "devnet/simulator/server.py": "the simulator's own answer",
 }
 """Modules that parse JSON without ``foreign``, and whose JSON it is."""
-RAISES_THE_RECURSION_LIMIT = {"eth_account", "eth_keyfile", "py_ecc"}
+RAISES_THE_RECURSION_LIMIT = {"web3", "eth_account", "eth_keyfile", "py_ecc"}
 
 
 @cache

@@ -146,6 +146,38 @@ def test_confirmations_take_effect_after_their_approval_only(lab):
     assert not here.state(account).wallet.final, "final by confirmations that nobody has approved"
 
 
+@pytest.mark.parametrize(("confirmations", "over"), [(1, True), (50, False)])
+def test_what_was_read_back_under_another_ruleset_is_read_back_again(lab, confirmations, over):
+    """An operation's start reads the account back before a ruleset that asks for more is adopted."""
+    here = lab()
+    account = here.create().id
+    here.start(account, ACTIVATE)
+    here.platform.work(here.account(account))
+    here.chain.mine(10)
+
+    async def read_back():
+        session = await AccountSession.load(account, here.services)
+        await observe(session)
+        return session
+
+    observed = here.run(read_back())
+    assert observed.state.wallet.final, "by one confirmation"
+    under(here, confirmations=confirmations)
+    reads, read = [], here.platform.account
+
+    async def counted(account_id):
+        reads.append(account_id)
+        return await read(account_id)
+
+    here.platform.account = counted
+    advanced = here.run(here.runner.advance(account, observed=replace(observed, services=here.services)))
+    assert oversight(here).ruleset.confirmations == confirmations
+    assert (advanced.action == End("done"), here.state(account).wallet.final) == (over, over)
+    assert len(reads) == (0 if over else 1), "once, where the judgement has changed"
+    here.chain.mine(50)
+    assert over or here.advance(account).action == End("done")
+
+
 def test_one_failure_after_a_long_wait_for_people_is_not_trouble_of_a_day(lab):
     here = lab(policy=ASKING, parameters=Parameters(closure_approvals=1, approval_life=timedelta(days=7)))
     account = active(here)

@@ -138,6 +138,8 @@ class LyingNode:
         self.target = target
         self.change = lambda request, answer: answer
         """From one JSON-RPC request and the node's answer object to the answer that is given."""
+        self.ask = lambda request: request
+        """From one request to the one that the node is asked."""
         self.raw = None
         """Instead: from the HTTP request to a whole HTTP response."""
         self.gate = lambda calls: None
@@ -168,7 +170,7 @@ class LyingNode:
         self.requests += calls
         if (refused := self.gate(calls)) is not None:
             return refused
-        async with self._client.post(self.target, json=calls) as response:
+        async with self._client.post(self.target, json=[self.ask(call) for call in calls]) as response:
             answers = {answer["id"]: answer for answer in await response.json(content_type=None)}
         given = [self.change(call, answers[call["id"]]) for call in calls]
         return web.json_response(given if isinstance(asked, list) else given[0])

@@ -15,12 +15,16 @@ from orchestrator.chain.examination.examiner import examine
 from orchestrator.chain.examination.pinned import parse_block
 from orchestrator.chain.examination.residue import ENTRY_POINTS
 from orchestrator.chain.node.rpc import Rpc
+from orchestrator.closure.certificate.builder import build_certificate
 from orchestrator.closure.proof.evidence import prove
+from orchestrator.closure.proof.header import verify_header
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import OrchestratorError, SettingsError
 from orchestrator.models import checksum
 from tests.chain.lies import lie, refuse
 from tests.closure.cases.assembler import assemble
+from tests.closure.soundness.asm import code
+from tests.closure.test_header import hash_of
 
 OWNER = DEV_ACCOUNTS[1]
 SUBJECT, IMPLEMENTATION = (checksum(f"{number:040x}") for number in (0x5AB_0000_0001, 0x1A9_0000_0001))
@@ -127,6 +131,54 @@ async def test_a_preimage_gate_is_not_confirmed(rpc, put):
     assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
     assert verdict.witness.opcode == "SSTORE"
     assert not verdict.witness.confirmed
+
+
+LIBRARY = checksum(f"{0x11B_0000_0001:040x}")
+CLONE = f"363d3d373d3d3d363d73{LIBRARY[2:]}5af43d82803e903d91602b57fd5bf3"
+"""ERC-1167's runtime code."""
+ASKED = f"32 0 0 0 {IMPLEMENTATION} GAS STATICCALL POP 0 0 0 0 0 MLOAD GAS DELEGATECALL POP STOP"
+"""Runs the code at the address that another contract answers, which the analysis cannot follow."""
+
+
+@pytest.mark.parametrize(
+    ("program", "library", "reason"),
+    [
+        (bytes.fromhex(CLONE), "", "delegate_idle"),  # an ERC-1167 proxy to an empty address
+        (bytes.fromhex(CLONE), "9 4 SSTORE STOP", "acting"),
+        (ASKED, "", "delegate_idle"),
+        (ASKED, "4 SLOAD 0 MSTORE 32 0 RETURN", "delegate_idle"),
+        (ASKED, "0 4 SSTORE STOP", "delegate_idle"),
+        (ASKED, "9 4 SSTORE STOP", "acting"),
+        (ASKED, f"0 0 0 0 0 {OWNER.address} GAS CALL POP STOP", "acting"),
+    ],
+)
+async def test_a_delegate_acts_by_what_comes_of_it(rpc, put, program, library, reason):
+    """Nothing came of it, but another day something may: that is no pass, and no proof of an open account."""
+    await put(library, at=LIBRARY)
+    await put(f"{LIBRARY} 0 MSTORE 32 0 RETURN", at=IMPLEMENTATION)
+    verdict = keeps((await examine(rpc, await put(program))).verdict)
+    opened = reason == "acting"
+    assert told(verdict) == ("reversible" if opened else "inconclusive", "acting", reason)
+    assert verdict.witness.confirmed is opened
+    if opened:
+        assert LIBRARY in verdict.detail, "whose instruction acted"
+    else:
+        said = "no code ran: there is none" if library == "" else "changes nothing and calls nobody"
+        assert said in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "told_"),
+    [
+        (2**40, 0, ("reversible", "inert", "authority_answer")),
+        (2**46, 0, ("irreversible", "inert", "inert")),
+        (9, 8, ("irreversible", "inert", "inert")),
+        (8, 9, ("inconclusive", "inert", "authority_unconfirmed")),  # it was once; the analysis knows no time
+    ],
+)
+async def test_a_validation_of_a_user_operation_for_a_time(rpc, put, after, until, told_):
+    verdict = keeps((await examine(rpc, await put(f"{after << 208 | until << 160} 0 MSTORE 32 0 RETURN"))).verdict)
+    assert told(verdict) == told_
 
 
 async def test_an_answer_with_authority(rpc, put):
@@ -406,16 +458,91 @@ async def test_slots_that_are_asked_again_are_given(liar, liar_rpc, subject):
     assert asked[1] < asked[0]
 
 
-async def test_a_chain_that_is_not_evm(liar, liar_rpc, subject):
-    def zksync(request, answer):
-        if request["method"] == "eth_chainId":
-            return {**answer, "result": "0x144"}
-        return lie("eth_getBlockByNumber", _changed("hash", value=WORD))(request, answer)
-
-    liar.change = zksync
+@pytest.mark.parametrize(("chain", "name"), [("0x144", "zkSync Era"), ("0x12c", "zkSync Sepolia")])
+async def test_a_chain_that_runs_no_evm_bytecode_is_refused_by_name(liar, liar_rpc, subject, chain, name):
+    """Whatever its headers and proofs come to."""
+    liar.change = lie("eth_chainId", chain)
     verdict = keeps((await examine(liar_rpc, subject)).verdict)
-    assert told(verdict) == ("inconclusive", "not_run", "header_mismatch")
-    assert "zkSync Era" in verdict.detail
+    assert told(verdict) == ("inconclusive", "not_run", "unsupported_chain")
+    assert verdict.detail == (
+        f"{name} (eip155:{int(chain, 16)}) does not run EVM bytecode, so nothing can be proven about its contracts"
+    )
+
+
+class Amsterdam:
+    """A chain of Amsterdam's headers over Anvil's states: Anvil 1.7.1 does not know that fork."""
+
+    def __init__(self, liar) -> None:
+        self.real = {}
+        liar.ask, liar.change = self._ask, self._change
+
+    def _ask(self, request):
+        text = json.dumps(request)
+        for hash_, real in self.real.items():
+            text = text.replace(hash_, real)
+        return json.loads(text)
+
+    def _change(self, request, answer):
+        block = answer.get("result")
+        if request["method"].startswith("eth_getBlockBy") and block is not None:
+            fields = dict(verify_header(block).fields)
+            real = fields.pop("hash")
+            fields |= {"blockAccessListHash": "0x" + "ba" * 32, "slotNumber": "0x77"}
+            block |= {**fields, "hash": hash_of(fields)}
+            self.real[block["hash"]] = real
+        return answer
+
+
+async def test_a_chain_of_amsterdam(liar, liar_rpc, rpc, put):
+    """Proven to the certificate, by code that uses all of its instructions; before that fork they are undefined."""
+    open_again = "9 1 SSTORE STOP"
+    zeros = "0 " * 15
+    program = code(f"""
+        0 SLOAD x"4b" {zeros} x"e680" 3 EQ {zeros} x"e780" POP {"POP " * 14} 0 x"e88e" POP POP POP
+        0 SLOAD 3 EQ @closed JUMPI {open_again} closed: 0 0 REVERT""")
+    subject = await put(program, {0: 3})
+    assert told((await examine(rpc, subject)).verdict) == ("inconclusive", "undecided", "undefined_opcode")
+    Amsterdam(liar)
+    found = await examine(liar_rpc, subject)
+    verdict = keeps(found.verdict)
+    assert told(verdict) == ("irreversible", "inert", "inert")
+    document = json.loads(build_certificate(found.evidence, verdict))
+    assert (document["header"]["slotNumber"], document["block"]["hash"]) == ("0x77", verdict.block.hash)
+    assert any("(Amsterdam or later, by the header)" in line for line in document["restsOn"])
+    opened = await put(program, {0: 4})
+    verdict = keeps((await examine(liar_rpc, opened)).verdict)
+    assert told(verdict)[1] == "acting"
+
+
+def _misspelt(request, answer):
+    """As nodes and gateways of the field write numbers; no value is changed."""
+    result = answer.get("result")
+    if request["method"] == "eth_getBlockByNumber":
+        result["number"] = "0x0" + result["number"][2:]
+        result["timestamp"] = int(result["timestamp"], 16)
+        result |= {"difficulty": "0x00", "gasUsed": "0x", "nonce": None, "l1BlockNumber": "0x1"}
+    if request["method"] == "eth_getProof":
+        result["nonce"] = "0x0" + result["nonce"][2:]
+        result["balance"] = int(result["balance"], 16)
+        for entry in result["storageProof"]:
+            entry["key"] = f"0x{int(entry['key'], 16):02x}"
+            entry["value"] = "0x" if int(entry["value"], 16) == 0 else "0x0" + entry["value"][2:]
+            entry["proof"] = [*entry["proof"], "0x80"]
+        result["storageProof"] = result["storageProof"] or None
+    return answer
+
+
+async def test_what_is_misspelt_is_proven_and_written_in_one_spelling(liar, liar_rpc, put):
+    """The account, and one that it continues in."""
+    await put(GUARDED, at=IMPLEMENTATION)
+    subject = await put(
+        bytes.fromhex(f"363d3d373d3d3d363d73{IMPLEMENTATION[2:]}5af43d82803e903d91602b57fd5bf3"), {0: 3}
+    )
+    plain = (await examine(liar_rpc, subject)).evidence
+    liar.change = _misspelt
+    examination = await examine(liar_rpc, subject)
+    assert told(examination.verdict) == ("irreversible", "inert", "inert")
+    assert examination.evidence == plain
 
 
 @pytest.mark.parametrize(

@@ -242,13 +242,12 @@ async def test_the_urls_key_is_not_in_an_http_error(liar):
     assert "api-key" not in "".join(traceback.format_exception(caught.value))
 
 
-async def test_eth_account_does_not_raise_the_recursion_limit_and_py_ecc_is_not_imported_until_it_is_used():
-    """In a process of its own: here, another test may have imported it already."""
+async def test_web3_does_not_raise_the_recursion_limit_and_py_ecc_is_not_imported_until_it_is_used(anvil):
+    """In a process of its own: here, another test may have imported web3 already."""
     code = (
-        "import sys; from orchestrator.process import lazy_py_ecc\n"
-        "before = sys.getrecursionlimit()\n"
-        "with lazy_py_ecc(): import eth_account\n"
-        "assert sys.getrecursionlimit() == before\n"
+        "import asyncio, sys; from orchestrator.chain.node.rpc import Rpc\n"
+        "async def main():\n async with Rpc(sys.argv[1]) as rpc: await rpc.chain_id()\n"
+        "before = sys.getrecursionlimit(); asyncio.run(main()); assert sys.getrecursionlimit() == before\n"
         "assert not any('py_ecc' in name for name in sys.modules)\n"
         "from eth_keyfile import keyfile\n"
         "assert keyfile.bls.SkToPk(5).hex().startswith('b0e7791f') and 'py_ecc.bls' in sys.modules\n"
@@ -256,7 +255,7 @@ async def test_eth_account_does_not_raise_the_recursion_limit_and_py_ecc_is_not_
         "assert keyfile.MAX_V3_PRIVATE_KEY == secp256k1.N - 1\n"
         "assert keyfile.MAX_V4_PRIVATE_KEY == bls12_381.curve_order - 1"
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, anvil.url)
     assert await process.wait() == 0
 
 
@@ -283,3 +282,12 @@ def anvil_url():
 
     with Anvil() as node:
         yield node.url
+
+
+async def test_a_call_waits_for_no_lock_of_web3_s(anvil_url):
+    """That lock is one for the process, and a request that was cancelled while it waited for it kept it for ever."""
+    from web3._utils.http_session_manager import HTTPSessionManager
+
+    with HTTPSessionManager._lock:
+        async with Rpc(anvil_url) as rpc, asyncio.timeout(20):
+            assert await rpc.chain_id() == ChainId(31337)

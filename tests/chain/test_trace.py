@@ -8,6 +8,7 @@ from orchestrator.chain.examination.frames import effects, last_return, visited
 from orchestrator.chain.examination.trace import Attempt, confirm, unrealizable
 from orchestrator.closure.evm.facts import Authority, Finding
 from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
+from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import BlockHash, BlockNumber, BlockRef
@@ -29,11 +30,27 @@ def hexed(address: int) -> str:
     return f"0x{address:040x}"
 
 
+@pytest.fixture(scope="module")
+def node():
+    """One for all tests here, taken back to its beginning after each."""
+    with Anvil() as node:
+        yield node
+
+
+@pytest.fixture
+async def anvil(node):
+    snapshot = await node.snapshot()
+    yield node
+    await node.revert(snapshot)
+
+
 @pytest.fixture
 def attempt(anvil, rpc):
     """Puts code at the account (and others), and tries one call for one finding."""
 
-    async def run(program, opcode, *, storage=None, others=None, where=ACCOUNT, known=None, authority=None, **call):
+    async def run(
+        program, opcode, *, storage=None, others=None, where=ACCOUNT, known=None, authority=None, balance=0, **call
+    ):
         code = assemble(program)
         codes = {ACCOUNT: code, **{address: assemble(text) for address, text in (others or {}).items()}}
         for address, data in codes.items():
@@ -41,14 +58,16 @@ def attempt(anvil, rpc):
         for slot, value in (storage or {}).items():
             await anvil.rpc("anvil_setStorageAt", hexed(ACCOUNT), f"0x{slot:064x}", f"0x{value:064x}")
         await anvil.mine()
+        await anvil.set_balance(hexed(ACCOUNT), balance)
         target = authority
         if target is None:
-            byte = {"SSTORE": 0x55, "CALL": 0xF1, "DELEGATECALL": 0xF4, "SELFDESTRUCT": 0xFF, "CREATE": 0xF0}[opcode]
+            byte = assemble(opcode)[0]
             target = Finding(where, place(codes[where], byte), opcode, ())
         one = Attempt(target, Call(**{"sender": SENDER, "calldata": b"", **call}))
         head = await anvil.rpc("eth_getBlockByNumber", "latest", False)
         found = storage or {} if known is None else known
-        (outcome,) = await confirm(rpc, {"blockHash": head["hash"]}, ACCOUNT, [one], {0: 0, **found})
+        now = {name: int(head[name], 16) for name in ("timestamp", "number")}
+        (outcome,) = await confirm(rpc, {"blockHash": head["hash"]}, ACCOUNT, [one], {0: 0, **found}, **now)
         assert outcome.detail
         return outcome
 
@@ -122,17 +141,74 @@ async def test_a_write_of_another_account_is_not_the_accounts(attempt):
     assert not outcome.confirmed
 
 
+PAYS = f"0 0 0 0 7 {hexed(HELPER)} GAS CALL POP STOP"
+DEPLOYS = "0 0 7 CREATE POP STOP"
+
+
 @pytest.mark.parametrize(
-    ("program", "opcode"),
+    ("program", "opcode", "balance", "acts"),
     [
-        ("0 0 0 0 0 0 GAS CALL POP STOP", "CALL"),
-        ("0 0 0 0 0x1234567 GAS DELEGATECALL POP STOP", "DELEGATECALL"),
-        ("0 0 0 CREATE POP STOP", "CREATE"),
-        ("0 SELFDESTRUCT", "SELFDESTRUCT"),
+        ("0 0 0 0 0 0 GAS CALL POP STOP", "CALL", 0, True),
+        (PAYS, "CALL", 7, True),
+        (PAYS, "CALL", 6, False),
+        (f"0 0 0 0 0 {hexed(LIBRARY)} GAS CALL POP STOP", "CALL", 0, True),  # it fails, and was called
+        ("0 0 0 CREATE POP STOP", "CREATE", 0, True),
+        ("0xfe 0 MSTORE 1 31 0 CREATE POP STOP", "CREATE", 0, True),  # the new code fails: a nonce is used
+        (DEPLOYS, "CREATE", 7, True),
+        (DEPLOYS, "CREATE", 6, False),
+        ("0 SELFDESTRUCT", "SELFDESTRUCT", 0, True),
+        ("ADDRESS SELFDESTRUCT", "SELFDESTRUCT", 7, False),
     ],
 )
-async def test_what_acts_by_being_executed(attempt, program, opcode):
-    assert (await attempt(program, opcode)).confirmed
+async def test_what_acts_by_being_executed(attempt, program, opcode, balance, acts):
+    """A call or a creation that the account has not the ether for is not made; ether for itself goes nowhere."""
+    outcome = await attempt(program, opcode, balance=balance, others={LIBRARY: "0 0 REVERT"})
+    assert outcome.confirmed is acts
+    assert acts or "nothing leaves the account" in outcome.detail
+
+
+DELEGATES = f"0 0 0 0 {hexed(LIBRARY)} GAS DELEGATECALL"
+CALLS_CODE = f"0 0 0 0 0 {hexed(LIBRARY)} GAS CALLCODE"
+NO_CODE, IDLE = "no code ran: there is none", "what it ran changes nothing and calls nobody"
+
+
+@pytest.mark.parametrize("program", [DELEGATES, CALLS_CODE], ids=["DELEGATECALL", "CALLCODE"])
+@pytest.mark.parametrize(
+    ("library", "came"),
+    [
+        ("", NO_CODE),
+        ("STOP", IDLE),
+        ("0 SLOAD 0 MSTORE 32 0 RETURN", IDLE),
+        ("3 0 SSTORE STOP", IDLE),  # what is there already
+        ("9 0 SSTORE STOP", "SSTORE"),
+        ("9 0 SSTORE 3 0 SSTORE STOP", IDLE),  # a lock that is set and released
+        ("9 0 SSTORE 0 0 REVERT", IDLE),  # and undone
+        (f"9 {2**77} SSTORE STOP", "SSTORE"),  # a slot that nobody proved
+        (f"0 {2**77} SSTORE STOP", IDLE),
+        ("9 0 TSTORE 0 0 LOG0 STOP", IDLE),
+        (f"0 0 0 0 {hexed(HELPER)} GAS STATICCALL POP STOP", IDLE),
+        (f"0 0 0 0 0 {hexed(HELPER)} GAS CALL POP STOP", "CALL"),
+        (f"0 0 0 0 0 {hexed(HELPER)} GAS CALL POP 0 0 REVERT", IDLE),
+        (f"0 0 0 0 7 {hexed(HELPER)} GAS CALL POP STOP", IDLE),  # it has no ether
+        ("0 0 0 CREATE POP STOP", "CREATE"),
+        (f"{hexed(HELPER)} SELFDESTRUCT", "SELFDESTRUCT"),
+        (f"{hexed(ACCOUNT)} SELFDESTRUCT", IDLE),
+        (f"0 0 0 0 {hexed(HELPER)} GAS DELEGATECALL POP STOP", IDLE),
+    ],
+)
+async def test_what_runs_others_code_acts_by_what_comes_of_it(attempt, program, library, came):
+    opcode = program.split()[-1]
+    outcome = await attempt(f"{program} POP STOP", opcode, storage={0: 3}, others={LIBRARY: library})
+    if came in (NO_CODE, IDLE):
+        assert (outcome.confirmed, outcome.idle, outcome.detail.rpartition(", but ")[2]) == (False, True, came)
+    else:
+        assert outcome.confirmed
+        assert f", then {came} at " in outcome.detail, "what acted is named"
+
+
+async def test_an_idle_delegate_hides_no_act_beside_it(attempt):
+    outcome = await attempt(f"{DELEGATES} POP 9 0 SSTORE STOP", "DELEGATECALL")
+    assert (outcome.confirmed, outcome.idle, ", then SSTORE at " in outcome.detail) == (True, False, True)
 
 
 async def test_later_times_and_blocks(attempt):
@@ -169,7 +245,12 @@ VALIDATE = Authority("validateUserOp, EntryPoint 0.6", 0x3A871CDD, ())
         (ERC1271, "0x1626ba7e", False),
         (VALIDATE, "0", True),
         (VALIDATE, "1", False),
-        (VALIDATE, "1 160 SHL", True),
+        (VALIDATE, f"{2**40} 160 SHL", True),  # valid until then
+        (VALIDATE, "1 160 SHL", False),  # that has passed
+        (VALIDATE, f"{2**40} 208 SHL", True),  # valid from then on
+        (VALIDATE, f"{2**46} 208 SHL", False),  # that never comes
+        (VALIDATE, f"8 208 SHL {2**40} 160 SHL OR", True),
+        (VALIDATE, f"{2**40} 208 SHL 8 160 SHL OR", False),  # from then on, until before that
     ],
 )
 async def test_answers(attempt, authority, answer, yes):
@@ -224,7 +305,7 @@ def test_words_with_and_without_a_prefix():
 
 
 def test_old_names_of_instructions():
-    assert (ACCOUNT, 0, "SELFDESTRUCT") in effects(trace(step(0, "SUICIDE")), ACCOUNT).executed
+    assert (ACCOUNT, 0, "SELFDESTRUCT") in effects(trace(step(0, "SUICIDE", 1, (0,))), ACCOUNT).executed
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 
-def test_neither_eth_account_nor_any_edge_is_imported():
+def test_neither_web3_nor_eth_account_nor_any_edge_is_imported():
     code = (
         "import sys, orchestrator.challenge\n"
-        "heavy = {'eth_account', 'eth_keyfile', 'coincurve', 'httpx', 'sqlalchemy'}\n"
+        "heavy = {'web3', 'eth_account', 'eth_keyfile', 'coincurve', 'httpx', 'sqlalchemy'}\n"
         "print(', '.join(sorted(heavy & sys.modules.keys())))"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 Case = dict[str, Any]
@@ -23,6 +24,20 @@ SESSION_KEY_PEM = (
     "-----END PUBLIC KEY-----"
 )
 """The example of the platform's published file: a public key on secp256k1."""
+COMPRESSED_KEY = bytes.fromhex("3036301006072a8648ce3d020106052b8104000a03220002" + "5a" * 32)
+
+
+def pem(der: bytes, lines: int = 0) -> str:
+    """In ``lines`` lines, or in as few as RFC 7468 has."""
+    packed = base64.b64encode(der).decode()
+    full = [packed[at : at + 64] for at in range(0, len(packed), 64)]
+    broken = [*packed[: lines - 1], packed[lines - 1 :]] if lines else full
+    return "\n".join(("-----BEGIN PUBLIC KEY-----", *broken, "-----END PUBLIC KEY-----"))
+
+
+COMPRESSED_PEM = pem(COMPRESSED_KEY)
+STRETCHED_PEM = pem(COMPRESSED_KEY, 2 + len(SESSION_KEY_PEM) - len(COMPRESSED_PEM))
+LONG_FORM_PEM = pem(bytes.fromhex("308136") + COMPRESSED_KEY[2:])
 SESSION_KEY_HEX = "0x" + "5a" * 31 + "aB"
 SESSION_KEYS = {"kinds": ["session_key"], "session_key_bytes": len(SESSION_KEY_PEM)}
 HEX_SESSION_KEYS = {"kinds": ["session_key"], "session_key_bytes": 66}

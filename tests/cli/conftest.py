@@ -2,7 +2,16 @@
 
 import pytest
 
+from orchestrator.request_signing.key_folder import RequestKeyFolder
+from orchestrator.signers.keyring import Keyring
 from tests.e2e.commands import CommandLine
+
+
+@pytest.fixture(autouse=True)
+def light_scrypt(monkeypatch):
+    """A key file that a command of these tests writes takes milliseconds; the usual cost has tests of its own."""
+    for made in (Keyring, RequestKeyFolder):
+        monkeypatch.setitem(made.__init__.__kwdefaults__, "work_factor", 2**12)
 
 
 @pytest.fixture

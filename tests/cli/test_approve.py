@@ -16,6 +16,7 @@ from orchestrator.lifecycle.oversight_state import request_approval
 from orchestrator.lifecycle.person_signatures import approval_text
 from tests.cli.people import Desk, address_of, key_of
 from tests.e2e.commands import COMMAND
+from tests.forked import Forked
 
 ACCOUNT = "5df359f0-d299-40a1-8023-17c77a50144c"
 CLOSURE = {
@@ -173,7 +174,7 @@ def test_a_person_at_a_terminal_is_shown_the_matter_and_asked(desk):
     asked = closure(desk)
     for answer, code in (("n", 2), ("y", 0)):
         ours, theirs = os.openpty()
-        process = subprocess.Popen(
+        process = Forked(
             [*COMMAND, "approve", asked.request, *desk.as_("alice")],
             env=desk.environment,
             stdin=theirs,

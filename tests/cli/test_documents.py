@@ -184,7 +184,7 @@ def test_help_loads_nothing_heavy(alone):
     code = (
         "import sys\nfrom orchestrator.cli.main import main\n"
         "try: main(['activate', '--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'eth_account', 'sqlalchemy', 'httpx', 'rich', 'eth_utils', 'starlette'}\n"
+        "heavy = {'web3', 'eth_account', 'sqlalchemy', 'httpx', 'rich', 'eth_utils', 'starlette'}\n"
         "print('loaded:', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -36,6 +36,7 @@ def test_set_list_and_delete(cli):
         True,
     )
     assert told(cli, "set") == [mine], "a second time changes nothing"
+    assert told(cli, "set", f"https://HOOKS.example:443/webhooks/{TOKEN}") == [mine], "nor does another spelling"
     (other,) = told(cli, "set", OTHER, "--type", "card.updated", "--type", "account.updated")
     assert (other["callbackUrl"], other["current"]) == ("https://other.example/hooks/…", False)
     assert other["types"] == ["card.updated", "account.updated"]

@@ -20,7 +20,7 @@ from orchestrator.artifacts import load
 from orchestrator.closure.certificate.builder import AccountRecord
 from orchestrator.closure.certificate.rerun import rerun
 from orchestrator.closure.proof.evidence import Evidence, Target
-from orchestrator.closure.proof.state import header_fields
+from orchestrator.closure.proof.header import verify_header
 from orchestrator.closure.verdict import Verdict
 from orchestrator.models import (
     AccountId,
@@ -159,7 +159,7 @@ class World:
         return Evidence(
             ChainId(31337),
             self.wallet,
-            header_fields(header),
+            verify_header(header).fields,
             self.proof(slots=slots),
             self.code,
             {target: self.target(target) for target in targets},

@@ -42,6 +42,7 @@ TABLE = "TABLE"
 TESTS = (
     "tests/closure/soundness/test_rules.py",
     "tests/closure/soundness/test_opcodes.py",
+    "tests/closure/soundness/test_amsterdam.py",
     "tests/closure/test_cases.py",
     "tests/closure/test_verdict.py",
     "tests/closure/test_witness.py",

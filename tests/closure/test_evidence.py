@@ -162,6 +162,25 @@ def test_a_lie_is_told_by_the_check_that_found_it(evidence, lie):
     assert checks[-1].name == name, "nothing is checked after what failed"
 
 
+@pytest.mark.parametrize("chain", [300, 324])
+def test_a_chain_without_evm_bytecode_has_no_evidence(evidence, chain):
+    checks = []
+    with pytest.raises(ProofInvalid, match="does not run EVM bytecode") as caught:
+        prove(replace(evidence, chain_id=ChainId(chain)), checks=checks)
+    assert (caught.value.code, [check.name for check in checks]) == ("unsupported_chain", ["block_hash"])
+
+
+def test_rules_of_a_fork_come_from_fields_that_were_hashed(evidence, header):
+    """A gateway that fills in what its own form has, on a chain without Cancun or Amsterdam."""
+    claimed = {**header(**LONDON), "parentBeaconBlockRoot": hexed(bytes(32)), "slotNumber": "0x5"}
+    facts = prove(replace(evidence, header=claimed)).facts
+    assert (facts.permanent, facts.amsterdam) == (False, False)
+    there = header(blockAccessListHash=b"\x09" * 32, slotNumber=5)
+    facts = prove(replace(evidence, header=there)).facts
+    assert (facts.permanent, facts.amsterdam) == (True, True)
+    assert not prove(evidence).facts.amsterdam
+
+
 def test_another_block_than_the_one_that_was_meant(evidence):
     with pytest.raises(ProofInvalid, match="expected 0x"):
         prove(evidence, "0x" + "77" * 32)

@@ -95,9 +95,9 @@ QUICK = (
 )
 
 
-@pytest.mark.parametrize("name", list(worst_cases.ALL) if FULL else QUICK)
+@pytest.mark.parametrize("name", list(worst_cases.programs()) if FULL else QUICK)
 def test_what_is_made_to_be_hard_ends(name):
-    code = worst_cases.ALL[name]
+    code = worst_cases.programs()[name]
     started = time.thread_time()
     analysis = analyse(AccountFacts(ADDRESS, code, codes={ADDRESS: code}, complete=True))
     took = time.thread_time() - started

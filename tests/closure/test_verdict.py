@@ -43,6 +43,8 @@ FROM_ZERO = Analysis("undecided", "caller_zero", "closed, unless a call comes fr
 AUTHORITY = (Authority("isValidSignature(bytes32,bytes)", 0x1626BA7E, ()),)
 WITNESS = Witness(ADDRESS, 17, "SSTORE", (Step(ADDRESS, 3, True),), b"\x12", ADDRESS, 5, needs="anyone")
 CONFIRMED = replace(WITNESS, confirmed=True)
+DELEGATES = replace(ACTING, findings=(replace(FINDING, opcode="DELEGATECALL", slot=None),))
+IDLE = replace(WITNESS, opcode="DELEGATECALL", idle=True)
 ANSWERED = replace(CONFIRMED, opcode=ANSWER)
 TROUBLE = Trouble("chain_unreachable", "no answer within 10 s")
 
@@ -77,6 +79,22 @@ ROWS = {
         ("inconclusive", "acting", "acting_unconfirmed"),
     ),
     "acting, no call known": ({"analysis": ACTING}, ("inconclusive", "acting", "acting_unconfirmed")),
+    "acting by delegates, idle": (
+        {"analysis": DELEGATES, "witness": IDLE},
+        ("inconclusive", "acting", "delegate_idle"),
+    ),
+    "acting by delegates, not confirmed": (
+        {"analysis": DELEGATES, "witness": replace(IDLE, idle=False)},
+        ("inconclusive", "acting", "acting_unconfirmed"),
+    ),
+    "acting by delegates, of which something came": (
+        {"analysis": DELEGATES, "witness": CONFIRMED},
+        ("reversible", "acting", "acting"),
+    ),
+    "acting in another way too, idle": (
+        {"analysis": replace(ACTING, findings=(FINDING, *DELEGATES.findings)), "witness": IDLE},
+        ("inconclusive", "acting", "acting_unconfirmed"),
+    ),
     "undecided": ({"analysis": UNDECIDED}, ("inconclusive", "undecided", "unknown_jump")),
     "a call from 0 would act": ({"analysis": FROM_ZERO}, ("inconclusive", "undecided", "caller_zero")),
     "inert, answers": (

@@ -19,6 +19,7 @@ from orchestrator.errors import Disposition, JournalError, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.models import AccountStatus, OperationKind
+from tests.forked import Forked
 from tests.lab import CUSTOMER, OWNER
 
 ACCOUNT = "a0000000-0000-4000-8000-000000000001"
@@ -43,7 +44,7 @@ asyncio.run(main())
 def holder(tmp_path):
     """Another process that holds the account's lock."""
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "locks"), ACCOUNT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with Forked(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()

@@ -148,6 +148,7 @@ def test_the_table_of_fixtures_is_the_plugin():
         (value._get_wrapped_function().__name__, value._fixture_function_marker.scope)
         for value in vars(pytest_plugin).values()
         if type(value).__name__ == "FixtureFunctionDefinition"
+        and not value._get_wrapped_function().__name__.startswith("_")
     }
     assert fixtures
     assert {(codes(row[0])[0], row[1]) for row in table("fixtures")} == fixtures

@@ -84,10 +84,11 @@ async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
         account = await opened.create_account(devnet.programme.customer_id, "EUR")
         await opened.activate(account.account_id, timeout=60)
     details = {check.name: check.detail for check in await examine(orchestrator_settings) if check.ok}
-    assert len(details) == 20
+    assert len(details) == 21
     assert "ORCHESTRATOR_PUBLIC_URL is not set" in details["webhooks"]
     assert "as the journal's customers" in details["chain_id"]
     assert "is finalized" in details["finality"]
+    assert details["fork"].endswith("is of Prague or Osaka, by its header: a fork that this release knows")
     assert "with the code that this package ships" in details["factory"]
     assert "2 opened with the password" in details["keys"]
     assert "the hash chain is whole" in details["journal"]
@@ -104,7 +105,8 @@ async def test_the_subscription_is_told_missing_wrong_and_right(orchestrator_set
     assert "orchestrator webhooks set" in (found["webhooks"].fix or "")
     url = f"https://hooks.example/webhooks/{token}"
     async with make_platform(settings) as client:
-        webhook = await client.put_webhook(url, ["card.updated"], key=str(uuid.uuid4()))
+        spelt = url.replace("https://hooks.example", "https://Hooks.Example:443")  # the same address
+        webhook = await client.put_webhook(spelt, ["card.updated"], key=str(uuid.uuid4()))
         assert webhook is not None
         found = await failing(settings)
         assert f"subscription {webhook.id} has no account.updated" in found["webhooks"].detail
@@ -225,6 +227,7 @@ async def test_platform_and_node_that_do_not_answer(orchestrator_settings: Setti
         "chain_id",
         "chain_clock",
         "finality",
+        "fork",
         "factory",
     }
     assert "ORCHESTRATOR_PLATFORM_URL" in (found["platform_login"].fix or "")
@@ -441,5 +444,5 @@ async def test_a_full_disk_and_a_place_without_locks(
 async def test_an_rpc_that_answers_nonsense(orchestrator_settings: Settings, platform: SimulatorThread) -> None:
     with deliberate():
         found = await failing(changed(orchestrator_settings, rpc_url=platform.url))
-    assert {"rpc", "chain_id", "chain_clock", "finality", "factory"} == set(found)
+    assert {"rpc", "chain_id", "chain_clock", "finality", "fork", "factory"} == set(found)
     assert all(check.fix for check in found.values())

@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 from orchestrator.settings import Settings, load_settings
+from tests import forked
 
 COMMAND = (sys.executable, "-m", "orchestrator.cli.main")
 
@@ -66,14 +67,7 @@ class CommandLine:
         }
 
     def run(self, *arguments: str, stdin: str = "", seconds: float = 120, **environment: str) -> Finished:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            env={**self.environment, **environment},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-        )
+        done = forked.run([*COMMAND, *arguments], env={**self.environment, **environment}, input=stdin, timeout=seconds)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def json(self, *arguments: str, expect: int = 0, **options: Any) -> dict[str, Any]:
@@ -90,7 +84,7 @@ class CommandLine:
         return load_settings(self.environment)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        return forked.Forked(
             [*COMMAND, *arguments],
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -232,7 +232,7 @@ def serve() -> None:
         if ".migrations" not in module.name:  # alembic runs those
             with contextlib.suppress(ImportError):  # what an extra is missing for
                 importlib.import_module(module.name)
-    for name in ("alembic.command", "httpx_aiohttp", "sqlalchemy.dialects.sqlite.pysqlite"):
+    for name in ("alembic.command", "httpx_aiohttp", "sqlalchemy.dialects.sqlite.pysqlite", "web3"):
         importlib.import_module(name)
     gc.freeze()  # the children share this memory
     _say(usable())

@@ -77,7 +77,7 @@ def test_suspension(devnet, cli, active, operation, moment):
 def test_no_kill_of_a_whole_life_loses_or_doubles_anything(devnet, tmp_path, capsys):
     """At every fsync, file and request to the platform of creation, activation and closure."""
     try:
-        counts = sweep(devnet, tmp_path, lives=None if FULL else 2, at_once=2 if FULL else 1)
+        counts = sweep(devnet, tmp_path, lives=None if FULL else 1, at_once=2 if FULL else 1)
     except Untraceable:
         pytest.skip("this machine lets no process trace its child (ptrace)")
     if FULL:

@@ -14,6 +14,7 @@ import pytest
 from orchestrator.devnet.devnet import Devnet
 from tests.e2e.commands import COMMAND, CommandLine, wait_for
 from tests.e2e.held_secrets import PASSWORD, Elsewhere, Held, held, private_file
+from tests.forked import Forked
 from tests.profile import full_only
 
 TOKEN = "webhook-token-that-nobody-guesses"
@@ -130,7 +131,7 @@ def _serve(cli: CommandLine, run: Run) -> None:
     served = run.folder / "home" / "serve.log"
     cli.environment["ORCHESTRATOR_WEBHOOK_TOKEN"] = TOKEN
     with served.open("wb") as log:
-        service = subprocess.Popen(
+        service = Forked(
             [*COMMAND, "serve", "--port", "0"], env=cli.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     try:

@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 
 from orchestrator import schemas
 from tests.e2e.commands import COMMAND, wait_for
+from tests.forked import Forked
 from tests.profile import FULL
 
 
@@ -118,7 +119,7 @@ def test_a_person_at_a_terminal_types_her_password_before_the_closure_begins(cli
     def close(typed: str) -> tuple[int, str]:
         """The exit code, and what was shown before there was an end or something to type."""
         ours, theirs = os.openpty()
-        process = subprocess.Popen(
+        process = Forked(
             [*COMMAND, "close", account, "--yes", "--timeout", "1"],
             env=environment,
             stdin=theirs,

@@ -114,7 +114,7 @@ def test_a_recursion_that_the_caller_stands_in_is_a_malformed_document():
 
 
 CRASH = """
-import sys, eth_keyfile                          # py_ecc: a recursion limit of 100,000
+import sys, web3                                 # py_ecc: a recursion limit of 100,000
 from orchestrator.errors import MalformedAnswer
 from orchestrator.platform.answers import parse_json, refusal_of
 from orchestrator.platform.transport import Answer, Call

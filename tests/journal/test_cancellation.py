@@ -13,11 +13,12 @@ import sqlalchemy as sa
 
 from orchestrator.journal import transactions
 from orchestrator.journal.store import Journal
+from tests.forked import Forked
 from tests.profile import FULL
 
 from .facts import NOW, STARTED
 
-CANCELLED = 1000 if FULL else 150
+CANCELLED = 1000 if FULL else 60
 
 OTHER = """
 import asyncio, sys
@@ -85,7 +86,7 @@ async def test_writes_cancelled_at_random_moments_hold_nobody_up(journal, databa
     """Another process writes all the while and never waits for more than a second; nothing is half-written."""
     randomness, told = random.Random(1), 0
     with (
-        subprocess.Popen(
+        Forked(
             [sys.executable, "-c", OTHER, database.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as other,
         no_collector(),

@@ -1,7 +1,6 @@
 """Opening the database: durability, rights, migrations, and files that are not a journal."""
 
 import asyncio
-import multiprocessing
 import os
 import sqlite3
 import stat
@@ -21,6 +20,7 @@ import orchestrator.journal
 from orchestrator.errors import SettingsError
 from orchestrator.journal.database import HEAD, open_database
 from orchestrator.journal.schema import metadata
+from tests.forked import CONTEXT
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def _open(path: str, barrier) -> None:
 
 
 def test_several_processes_make_one_database(tmp_path):
-    context = multiprocessing.get_context("spawn")
+    context = CONTEXT
     barrier = context.Barrier(4)
     racers = [context.Process(target=_open, args=(str(tmp_path / "one.db"), barrier)) for _ in range(4)]
     for process in racers:

@@ -15,6 +15,7 @@ from orchestrator.errors import Disposition, JournalError, OrchestratorError, Se
 from orchestrator.journal import postgres, transactions
 from orchestrator.journal.database import lock_name, open_database, server_url
 from orchestrator.journal.store import Journal
+from tests.forked import Forked
 
 from .facts import NOW, STARTED
 from .postgres import PASSWORD
@@ -114,7 +115,7 @@ async def test_several_processes_make_one_database(url):
         "sys.stdin.readline()\nasyncio.run(main())"
     )
     command = [sys.executable, "-c", code, url]
-    racers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    racers = [Forked(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     for process in racers:
         process.stdin.write("go\n")
         process.stdin.flush()

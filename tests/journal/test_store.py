@@ -18,6 +18,7 @@ from orchestrator.journal import transactions
 from orchestrator.journal.store import GENESIS, Journal
 from orchestrator.lifecycle import events as e
 from orchestrator.models import OperationKind
+from tests.forked import Forked
 
 from .databases import EXAMPLES
 
@@ -229,7 +230,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("acknowledged", [1, 40])
 async def test_a_kill_loses_nothing_that_was_acknowledged(database, acknowledged):
-    with subprocess.Popen([sys.executable, "-c", WRITER, database.url], stdout=subprocess.PIPE, text=True) as writer:
+    with Forked([sys.executable, "-c", WRITER, database.url], stdout=subprocess.PIPE, text=True) as writer:
         told = [int(writer.stdout.readline()) for _ in range(acknowledged)]
         os.kill(writer.pid, signal.SIGKILL)
         told += [int(line) for line in writer.stdout.read().splitlines()]

@@ -20,6 +20,7 @@ from orchestrator.oversight.approvals import Granted, Waiting, approve, authoris
 from orchestrator.oversight.requests import find, pending
 from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Role
+from tests.forked import CONTEXT
 from tests.oversight.conftest import ALICE, BOB, CAROL, MALLORY, NOBODY, START, adopt, happened, ruleset, signatory
 from tests.profile import FULL
 
@@ -348,7 +349,7 @@ async def test_an_approval_waits_for_no_worker_of_the_account(journal, clock):
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-ROUNDS = 200 if FULL else 10
+ROUNDS = 200 if FULL else 5
 
 
 def _ask_in_a_process(url, barrier, answers):
@@ -368,7 +369,7 @@ def _ask_in_a_process(url, barrier, answers):
 
 async def test_processes_that_ask_at_once_make_one_request(shared, clock):
     url, journal = shared
-    context = multiprocessing.get_context("spawn")
+    context = CONTEXT
     barrier, answers = context.Barrier(3), context.Queue()
     workers = [context.Process(target=_ask_in_a_process, args=(url, barrier, answers)) for _ in range(3)]
     for worker in workers:

@@ -494,6 +494,39 @@ async def test_a_removal_whose_signature_is_refused_is_repeated_unsigned(managed
     assert managed.active() == []
 
 
+@pytest.mark.parametrize(
+    ("answers", "emergency", "told"),
+    [
+        ([], False, None),
+        ([404], False, None),  # it is not there
+        ([400], False, None),  # unsigned it is removed
+        ([400, 404], False, None),
+        ([400, 401, 401], False, ""),  # of the token, the new one too: nothing about the key
+        ([400, 400], False, "counts as active until the platform says"),
+        ([400], True, None),
+        ([400, 400], True, "counts as active until the platform says"),
+    ],
+)
+async def test_each_answer_to_a_removal_has_one_way_out(managed, answers, emergency, told):
+    def deletes():
+        return sum(one["method"] == "DELETE" for one in managed.simulator.records()["requests"])
+
+    before = deletes()
+    for status in answers:
+        managed.simulator.fault("status", count=1, status=status, method="DELETE", path="/auth/signing")
+    async with managed.client() as client:
+        changes = managed.changes(client)
+        if told is None:
+            assert (await changes.revoke("first", emergency=emergency)).state == "revoked"
+        else:
+            with pytest.raises(PlatformRefused) as caught:
+                await changes.revoke("first", emergency=emergency)
+            assert told in (caught.value.fix or "")
+            assert ("counts as active" in (caught.value.fix or "")) is bool(told)
+            assert managed.files().get("first").state == "revoking"
+    assert deletes() - before == len(answers) + (told is None and answers[-1:] != [404])
+
+
 async def test_what_the_journal_could_not_take_is_recorded_by_the_next_command(managed):
     class Broken(Records):
         async def record(self, event):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from orchestrator.oversight.request_key_changes import RequestKeyChanges
 from orchestrator.passwords import FilePassword
 from orchestrator.platform import PlatformClient, PlatformSettings
 from orchestrator.request_signing.key_folder import RequestKeyFolder
+from tests.forked import Forked
 from tests.oversight.request_key_process import NoJournal
 from tests.profile import FULL
 
@@ -31,17 +33,17 @@ class Process:
         self.process = process
 
     async def line(self):
-        text = await asyncio.wait_for(self.process.stdout.readline(), 90)
+        text = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 90)
         assert text, "the process ended"
         return json.loads(text)
 
     def tell(self):
-        self.process.stdin.write(b"\n")
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
 
     async def end(self):
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
+        self.process.kill()
+        await asyncio.to_thread(self.process.communicate)
 
 
 @pytest.fixture
@@ -67,19 +69,8 @@ async def world(tmp_path):
         processes = []
 
         async def start(what):
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(SCRIPT),
-                what,
-                str(tmp_path / "keystore"),
-                str(password),
-                simulator.url,
-                found.api_key,
-                found.api_secret,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=2**24,
-            )
+            told = (what, tmp_path / "keystore", password, simulator.url, found.api_key, found.api_secret)
+            process = Forked([sys.executable, SCRIPT, *told], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             one = Process(process)
             processes.append(one)
             assert await one.line() == {"ready": True}
@@ -139,7 +130,7 @@ async def test_the_rotating_process_is_killed_after_its_request_and_another_comp
             await asyncio.sleep(0.02)
     # The platform has the new key and has not answered.
     rotator.process.send_signal(signal.SIGKILL)
-    await rotator.process.wait()
+    await asyncio.to_thread(rotator.process.wait)
     left = files.unfinished()
     assert files.in_use() == before, "all go on with the old one"
     rotator = await start("rotate")

@@ -14,11 +14,12 @@ from pydantic import SecretStr
 
 from orchestrator.devnet.simulator import Simulator, SimulatorConfig
 from orchestrator.errors import MalformedAnswer, PlatformRefused, SettingsError, UncertainAnswer
-from orchestrator.platform import PlatformClient, PlatformSettings
+from orchestrator.platform import PlatformClient, PlatformSettings, PlatformWebhook
 from orchestrator.platform.subscription import (
     Creation,
     callback_url,
     find,
+    normalised,
     require_token,
     shown_url,
     subscribe,
@@ -200,6 +201,44 @@ def test_the_callback_url(public, expected):
     assert callback_url(public, TOKEN) == expected
 
 
+@pytest.mark.parametrize(
+    ("listed", "same"),
+    [
+        (URL, True),
+        (f"HTTPS://Hooks.Example/webhooks/{TOKEN}", True),
+        (f"https://hooks.example:443/webhooks/{TOKEN}", True),
+        (f"https://hooks.example:/webhooks/{TOKEN}", True),
+        (f"https://hooks.example:80/webhooks/{TOKEN}", False),
+        (f"http://hooks.example/webhooks/{TOKEN}", False),
+        (f"https://hooks.example/webhooks/{TOKEN.upper()}", False),
+        (f"https://hooks.example/Webhooks/{TOKEN}", False),
+        (f"https://hooks.example/webhooks/{TOKEN}/", False),
+        (f"https://hooks.example/webhooks/{TOKEN}?x", False),
+        (f"https://user@hooks.example/webhooks/{TOKEN}", False),
+        ("https://[", False),
+    ],
+)
+def test_a_subscription_is_known_however_its_url_is_spelt(listed, same):
+    webhook = PlatformWebhook(str(uuid.uuid4()), listed, ("account.updated",))
+    assert (find([webhook], URL).webhook is webhook) is same
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h.example", "https://h.example/"),
+        ("https://h.example:443?x=Y", "https://h.example/?x=Y"),
+        ("http://User:Pa@H.Example:080/A", "http://User:Pa@h.example/A"),
+        ("http://[2001:DB8::1]:443/", "http://[2001:db8::1]:443/"),
+        ("https://[2001:DB8::1]:443/", "https://[2001:db8::1]/"),
+        ("https://h.example:99999/", "https://h.example:99999/"),
+    ],
+)
+def test_urls_that_are_the_same_are_spelt_alike(url, expected):
+    assert normalised(url) == expected
+    assert normalised(expected) == expected
+
+
 def test_plain_http_is_allowed_by_name_only():
     with pytest.raises(SettingsError, match="ORCHESTRATOR_ALLOW_PLAIN_HTTP"):
         callback_url("http://hooks.example", TOKEN)
@@ -223,6 +262,7 @@ def test_urls_are_shown_without_their_tokens(url, shown):
 @given(st.text(max_size=60))
 def test_any_text_is_a_url_or_refused(text):
     assert shown_url(text) is not None
+    assert normalised(normalised(text)) == normalised(text)
     if url_problem(text, allow_plain_http=True) is None:
         assert text.lower().startswith(("http://", "https://"))
     with contextlib.suppress(SettingsError):  # any other exception fails

@@ -26,6 +26,7 @@ from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.service.server import serve
 from orchestrator.settings import Settings
+from tests.forked import Forked
 from tests.profile import FULL
 
 TOKEN = "a-token-of-the-process-tests-01"
@@ -66,7 +67,7 @@ class Start:
     def popen(self, *arguments: str) -> tuple[subprocess.Popen[str], Path]:
         log = self.folder / f"serve-{len(self.started)}.log"
         with log.open("w") as stderr:
-            process = subprocess.Popen(
+            process = Forked(
                 [sys.executable, "-m", "orchestrator.cli.main", "serve", "--json", "--port", "0", *arguments],
                 env=self.environment,
                 stdout=subprocess.PIPE,

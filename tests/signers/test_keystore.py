@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import stat
-import subprocess
 import sys
 import threading
 import traceback
@@ -24,6 +23,7 @@ from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers import key_files
 from orchestrator.signers.keyring import Keyring
+from tests import forked
 
 PASSWORD = "correct-horse-battery-staple"
 WORK_FACTOR = 2**12
@@ -402,7 +402,7 @@ else:
 
 def run_and_kill(keystore: Keyring, action: str, function: str, count: int) -> None:
     arguments = [sys.executable, "-c", KILLED, str(keystore.path), PASSWORD, action, function, str(count)]
-    finished = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    finished = forked.run(arguments)
     assert finished.returncode == -9, finished.stderr
 
 

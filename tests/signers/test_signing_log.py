@@ -11,6 +11,7 @@ import pytest
 from orchestrator.errors import Disposition, KeyUnavailable
 from orchestrator.ports.signers import LogEntry
 from orchestrator.signers.signing_log import FileSigningLog
+from tests.forked import Forked
 
 JOURNAL = "00000000-0000-4000-8000-00000000000a"
 OTHER = "00000000-0000-4000-8000-00000000000b"
@@ -196,7 +197,7 @@ log = FileSigningLog(Path(sys.argv[1]))
 for number in range(25):
     log.note(JOURNAL, entry(int(sys.argv[2]) * 100 + number))
 """ % [str(Path(__file__).parents[2])]
-    running = [subprocess.Popen([sys.executable, "-c", code, str(keystore), str(number)]) for number in range(4)]
+    running = [Forked([sys.executable, "-c", code, str(keystore), str(number)]) for number in range(4)]
     assert [process.wait(60) for process in running] == [0] * 4
     found = {item.seq for item in FileSigningLog(keystore).entries(JOURNAL)}
     assert found == {number * 100 + item for number in range(4) for item in range(25)}

@@ -30,6 +30,7 @@ from orchestrator.models import AccountStatus, ChainId, OperationKind
 from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.ports.signers import KeyInfo
 from orchestrator.signers.keyring import Keyring
+from tests.forked import Forked
 from tests.journal.databases import Database
 from tests.profile import FULL
 
@@ -113,7 +114,7 @@ class Racers:
         self.scene = scene
         self.files = [folder / f"signatures-{name}.jsonl" for name in range(number)]
         self.processes = [
-            subprocess.Popen(
+            Forked(
                 [sys.executable, RACER, scene.database.url, scene.keystore, str(name), file],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -173,7 +174,7 @@ def require_one_each(made: list[str], accounts: list[str], scene: Scene) -> None
 
 @pytest.mark.both_databases
 def test_of_two_processes_exactly_one_signs(scene, tmp_path):
-    rounds = 1000 if FULL else 10
+    rounds = 1000 if FULL else 5
     accounts = scene.accounts(rounds, 2)
     with scene.racers(tmp_path, 2) as race:
         winners = race_for(race, accounts, 2)

@@ -11,9 +11,11 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
 from orchestrator.lifecycle.stages import Step
 from orchestrator.models import AccountStatus, CardStatus, OperationKind, WalletState
+from orchestrator.policy import ChallengePolicy
 from orchestrator.ports.platform import PlatformCard
 from orchestrator.runner import STEPS
 from orchestrator.steps.observe import observe
+from tests.lab import POLICY
 
 ACTIVATE, DEACTIVATE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE
 REACTIVATE, CLOSE = OperationKind.REACTIVATE, OperationKind.CLOSE
@@ -195,12 +197,26 @@ def test_the_challenge_of_the_creation_is_signed_and_none_is_asked_for(here, acc
     assert len(signatures(here, account)) == 2
 
 
-@pytest.mark.parametrize(("minutes", "asked"), [(54, 0), (55, 1), (300, 1)])
-def test_the_challenge_of_the_creation_is_used_while_it_is_fresh(here, account, minutes, asked):
-    here.pass_time(minutes=minutes)
-    assert here.complete(account, ACTIVATE) == End("done")
+@pytest.mark.parametrize(
+    ("max_age", "seconds", "asked"),
+    [
+        (3300, 53 * 60 - 1, 0),
+        (3300, 53 * 60, 1),  # two minutes are left: too few to sign and submit it
+        (3300, 300 * 60, 1),
+        (600, 8 * 60 - 1, 0),
+        (600, 8 * 60, 1),
+        (60, 29, 0),
+        (60, 30, 1),  # half of it: the next one has more
+    ],
+)
+def test_the_challenge_of_the_creation_is_used_while_it_can_be_signed_and_submitted(lab, max_age, seconds, asked):
+    here = lab(policy=POLICY.model_copy(update={"challenge": ChallengePolicy(max_age=max_age)}))
+    account = here.create().id
+    here.pass_time(seconds=seconds)
+    here.start(account, ACTIVATE)
     assert here.account(account).asked == asked
     assert len(signatures(here, account)) == 1
+    assert here.account(account).accepted == ["creation"]
 
 
 def test_a_stored_answer_is_as_old_as_the_first_request_under_its_key(here):
@@ -213,8 +229,8 @@ def test_a_stored_answer_is_as_old_as_the_first_request_under_its_key(here):
     account = here.create().id  # answered from the store: the key is an hour's
     here.platform.customer_accounts = read
     assert account == made.id
-    here.pass_time(minutes=14)
-    assert here.start(account, ACTIVATE).session.op.challenge_at == here.now - timedelta(minutes=54)
+    here.pass_time(minutes=12)
+    assert here.start(account, ACTIVATE).session.op.challenge_at == here.now - timedelta(minutes=52)
     assert here.account(account).asked == 0
 
 
@@ -253,15 +269,30 @@ def test_an_answer_that_is_journaled_before_a_kill_has_its_challenge(here, lab):
     assert here.account(account).asked == 0
 
 
-def test_a_challenge_that_somebody_else_has_ended_is_replaced_by_one_more(here, account):
-    """The platform would answer another challenge than the one that is signed: so nobody asks, and it says so."""
-    here.run(here.platform.challenge(account))  # a look at the platform's console
-    assert here.complete(account, ACTIVATE) == End("done")
-    refused = here.events(account, e.SubmissionRefused)
-    assert [one.code for one in refused] == ["signature_refused"]
-    assert here.account(account).asked == 2, "the look, and one for the second signature"
-    assert here.account(account).accepted == ["creation"]
-    assert len({event.digest for event in signatures(here, account)}) == 2
+@pytest.mark.parametrize("keeps", [False, True], ids=["published", "older pages"])
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_a_challenge_that_somebody_else_has_asked_for_is_replaced_by_one_more_where_it_ended(here, active, kind, keeps):
+    """By the published file that ended it: the platform would answer another challenge than the one that is signed, so
+    nobody asks, and it says so. By its older pages it stays the same for its hour: then its one signature is taken."""
+    here.platform.keeps_challenges = keeps
+    account = active if kind is CLOSE else here.create("order-2").id
+    before, asked = len(signatures(here, account)), here.account(account).asked
+    submit = here.platform.submit
+
+    async def looked_at_first(*arguments, **options):
+        here.platform.submit = submit
+        await here.platform.challenge(account)  # a look at the platform's console
+        return await submit(*arguments, **options)
+
+    here.platform.submit = looked_at_first
+    assert here.complete(account, kind) == End("done")
+    made = signatures(here, account)[before:]
+    refused = [one.code for one in here.events(account, e.SubmissionRefused)]
+    assert refused == ([] if keeps else ["signature_refused"])
+    assert len({event.digest for event in made}) == len(made) == (1 if keeps else 2)
+    by_us = here.account(account).asked - asked - 1
+    assert by_us == (kind is CLOSE) + (not keeps), "one for each signature but the creation's first"
+    assert here.account(account).accepted[-1] == ("deletion" if kind is CLOSE else "creation")
 
 
 # --- 409, 422 ---------------------------------------------------------------------------------------------------------
@@ -302,6 +333,51 @@ def test_a_signature_that_is_signed_already_is_waited_for(here, lab, account):
     assert here.settle(account) == End("done")
     assert (here.account(account).asked, here.account(account).accepted) == (0, ["creation"])
     assert len(signatures(here, account)) == 1
+
+
+@pytest.mark.parametrize("code", ["signature_refused", "challenge_expired"])
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_the_refusal_of_a_repeat_is_none_while_the_first_try_may_have_been_taken(here, lab, active, kind, code):
+    """A bare 400 is what some platforms say to a challenge that was signed: the account's status decides."""
+    account = active if kind is CLOSE else here.create("order-2").id
+    before, asked = len(signatures(here, account)), here.account(account).asked
+    status, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not seen for a while
+    killed_at(here, lab, account, "submit", "killed_after", kind)
+    conflicting(here, "submit", *[(400, code)] * 3)
+    for _ in range(3):
+        here.pass_time(minutes=6)
+        assert isinstance(here.advance(account).action, Wait)
+    (found,) = [event.found for event in here.events(account, e.SubmissionAccepted)][-1:]
+    assert (found, here.events(account, e.SubmissionRefused)) == ("unclear", [])
+    here.platform.set_status = status
+    if kind is ACTIVATE:
+        here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) - before == 1, "one, whatever was answered"
+    assert here.account(account).asked - asked == (kind is CLOSE)
+
+
+@pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
+def test_the_refusal_of_a_repeat_is_one_once_the_first_try_had_no_effect(here, lab, active, kind):
+    account = active if kind is CLOSE else here.create("order-2").id
+    before = len(signatures(here, account))
+    killed_at(here, lab, account, "submit", "killed_before", kind)
+    keys = conflicting(here, "submit", *[(400, "signature_refused")] * 2)
+    begun = here.now
+    assert here.settle(account) == End("done")
+    assert [one.code for one in here.events(account, e.SubmissionRefused)] == ["signature_refused"]
+    assert here.now - begun >= here.services.parameters.effect
+    assert len(signatures(here, account)) - before == 2
+    assert len(set(keys)) == 3, "the repeat, one when nothing had come of it, the second signature's"
+
+
+def test_the_refusal_of_a_repeat_is_one_where_the_first_try_is_long_ago(here, lab, account):
+    killed_at(here, lab, account, "submit", "killed_before")
+    here.pass_time(minutes=20)
+    conflicting(here, "submit", (400, "signature_refused"))
+    here.advance(account)
+    assert len(here.events(account, e.SubmissionRefused)) == 1
+    assert len(signatures(here, account)) == 2
 
 
 @pytest.mark.parametrize("moment", ["killed_before", "killed_after"])

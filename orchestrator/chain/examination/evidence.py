@@ -19,16 +19,14 @@ from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.facts import AccountFacts, Analysis
 from orchestrator.closure.proof.evidence import (
     MAX_TARGETS,
-    PROOF_FIELDS,
     Evidence,
     Proven,
     Target,
     prove,
-    storage_keys,
     to_eip55,
 )
 from orchestrator.closure.proof.merkle import EMPTY_ROOT
-from orchestrator.closure.proof.state import EMPTY_CODE_HASH, MAX_SLOTS
+from orchestrator.closure.proof.state import EMPTY_CODE_HASH, MAX_SLOTS, storage_keys
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address
 
@@ -72,7 +70,7 @@ async def _first_evidence(pinned: PinnedBlock, address: Address, record: Record)
     if pinned.empty:
         proof, code = _nothing(address), "0x"
     record.evidence = evidence = Evidence(
-        pinned.chain_id, address, pinned.header, _account_proof(proof), parse.data(code, "eth_getCode"), {}
+        pinned.chain_id, address, pinned.verified.fields, _account_proof(proof), parse.data(code, "eth_getCode"), {}
     )
     if not isinstance(latest, RpcFailure):
         record.code_at_latest = parse.data(latest, "eth_getCode at latest") != b""
@@ -151,11 +149,11 @@ def _account_proof(answer: Any) -> dict[str, Any]:
     """``eth_getProof``'s answer, of which ``prove`` checks the members; here only that it can be taken apart."""
     if not isinstance(answer, dict):
         raise ProofInvalid(f"proof: expected an object, got {parse.show(answer)}")
-    storage_keys(answer)
-    missing = [name for name in PROOF_FIELDS if name not in answer]
-    if missing:
-        raise ProofInvalid(f"proof: expected {', '.join(missing)}, got an answer without")
-    return answer
+    proof: dict[str, Any] = answer
+    if proof.get("storageProof") is None:
+        proof = {**proof, "storageProof": []}  # null for an empty list
+    storage_keys(proof)
+    return proof
 
 
 def _nothing(address: Address) -> dict[str, Any]:

@@ -27,11 +27,18 @@ class Effects:
     """(address of the code, pc, opcode), to the slots written there."""
     writes: dict[int, int] = field(default_factory=dict)
     """The last value written to each slot."""
+    called: set[tuple[int, int, str]] = field(default_factory=set)
+    """Of ``executed``, what called out: a CALL or a creation that was made, a SELFDESTRUCT in another's favour. A CALL
+    is not made where the account has not the ether for it."""
+    ran: set[tuple[int, int, str]] = field(default_factory=set)
+    """Of ``executed``, what ran another's code or its own again, whether that failed or not."""
 
     def absorb(self, other: Effects) -> None:
         for key, slots in other.executed.items():
             self.executed.setdefault(key, set()).update(slots)
         self.writes |= other.writes
+        self.called |= other.called
+        self.ran |= other.ran
 
 
 def effects(trace: Any, account: int) -> Effects | None:
@@ -70,6 +77,7 @@ def last_return(trace: Any) -> int | None:
 
 
 _CALLS: Final = frozenset({"CALL", "STATICCALL", "CALLCODE", "DELEGATECALL"})
+_CALLING_OUT: Final = frozenset({"CALL", "CREATE", "CREATE2"})
 
 
 # --- following the frames ------------------------------------------------------------------------------------------
@@ -84,6 +92,8 @@ class _Frame:
     done: Effects = field(default_factory=Effects)
     calls: tuple[int | None, int | None] | None = None
     """Code and storage of the frame that the next step is in, if it is deeper."""
+    at: tuple[int, int, str] | None = None
+    """The call of the last step, as a key of ``Effects``, if it was made in the account's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,9 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
         base = step.depth if base is None else base
         level = step.depth - base + 1
         if level == len(frames) + 1 and frames[-1].calls is not None:
+            if frames[-1].at is not None:
+                frames[-1].done.ran.add(frames[-1].at)
+                _was_made(frames[-1])
             frames.append(_Frame(*frames[-1].calls))
         elif level == len(frames) - 1 and level >= 1:
             ended = frames.pop()
@@ -128,16 +141,28 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
                 frames[-1].done.absorb(ended.done)
         elif level != len(frames):
             raise ChainNonsense("debug_traceCall: the depth of the struct logs jumps")
+        elif frames[-1].at is not None and step.word(0) != 0:  # no code ran, and it succeeded
+            _was_made(frames[-1])
         frame = frames[-1]
-        frame.calls = _callee(step, frame)
+        frame.calls, frame.at = _callee(step, frame), None
         if frame.own == account and frame.code is not None:
-            written = frame.done.executed.setdefault((frame.code, step.pc, step.opcode), set())
+            key = (frame.code, step.pc, step.opcode)
+            written = frame.done.executed.setdefault(key, set())
             if step.opcode == "SSTORE":
                 written.add(step.word(0))
                 frame.done.writes[step.word(0)] = step.word(1)
+            elif step.opcode == "SELFDESTRUCT" and step.word(0) & ADDRESS_BITS != account:
+                frame.done.called.add(key)
+            elif frame.calls is not None:
+                frame.at = key
     if len(frames) != 1:
         raise ChainNonsense("debug_traceCall: the struct logs end inside of a call")
     return frames[0].done
+
+
+def _was_made(frame: _Frame) -> None:
+    if frame.at is not None and frame.at[2] in _CALLING_OUT:
+        frame.done.called.add(frame.at)
 
 
 def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None] | None:

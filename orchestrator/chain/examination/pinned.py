@@ -13,17 +13,16 @@ from orchestrator.chain.node.failure import as_error
 from orchestrator.chain.node.head import latest_header
 from orchestrator.chain.node.refusals import Kind
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
+from orchestrator.closure.chains import no_evm
 from orchestrator.closure.proof.evidence import Check
+from orchestrator.closure.proof.header import ProvenHeader, verify_header
 from orchestrator.closure.proof.merkle import EMPTY_ROOT
-from orchestrator.closure.proof.state import ProvenHeader, header_fields, verify_header
 from orchestrator.errors import ChainNonsense, ProofInvalid, SettingsError
 from orchestrator.models import BlockRef, ChainId
 
 TAGS: Final = ("finalized", "safe", "latest")
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,18}")
-_NOT_EVM: Final = {324: "zkSync Era", 300: "zkSync Sepolia"}
-"""Chains known to run no EVM code; others show it by what they cannot answer."""
 _UNCLEAR: Final = frozenset({Kind.PARAMS, Kind.OTHER, Kind.BEHIND})
 """Refusals that may be about a block that is named by its hash."""
 
@@ -52,8 +51,6 @@ class PinnedBlock:
     rpc: Rpc
     chain_id: ChainId
     """The node's word: no header has it."""
-    header: dict[str, Any]
-    """``header_fields`` of the block."""
     verified: ProvenHeader
     by_hash: bool = True
     """Whether the node takes hashes; else it is asked by number."""
@@ -85,7 +82,7 @@ class PinnedBlock:
             answers = await self.rpc.batch(calls(self.at))
         for answer in answers[:demanded]:
             if isinstance(answer, RpcFailure):
-                raise _refused(answer, self.rpc.endpoint, self.chain_id)
+                raise _refused(answer, self.rpc.endpoint)
         return answers
 
 
@@ -93,7 +90,7 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
     """The block that ``wanted`` names (as ``parse_block`` gives it), in one round trip.
 
     Records chain and block, and the check of a header that does not hold. Raises Ended (``no_such_block``,
-    ``header_mismatch``, ``no_state_root``), ChainUnreachable, ChainNonsense.
+    ``unsupported_chain``, ``header_mismatch``, ``no_state_root``), ChainUnreachable, ChainNonsense.
     """
     by_hash = len(wanted) == 66
     chain, answer, latest = await rpc.batch(
@@ -107,6 +104,9 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
     if number == 0:
         raise ChainNonsense("eth_chainId: expected a chain's number, got 0, which no chain has")
     record.chain_id = chain_id = ChainId(number)
+    other_machine = no_evm(chain_id)
+    if other_machine is not None:
+        raise Ended("unsupported_chain", other_machine)
     if isinstance(answer, RpcFailure) and answer.passing and answer.kind is not Kind.BEHIND:
         rpc.demand(answer)
     if (answer is None or isinstance(answer, RpcFailure)) and wanted in TAGS:
@@ -117,27 +117,27 @@ async def pin_block(rpc: Rpc, wanted: str, record: Record) -> PinnedBlock:
         raise Ended("no_such_block", f"{rpc.endpoint} has no block {wanted}{what}")
     if not isinstance(answer, dict):
         raise ChainNonsense(f"the block: expected an object, got {parse.show(answer)}")
-    header = header_fields(answer)
-    verified = _verified(header, wanted if by_hash else None, chain_id, record)
+    verified = _verified(answer, wanted if by_hash else None, record)
     if wanted not in TAGS and not by_hash and verified.number != int(wanted, 16):
         raise ChainNonsense(f"the block: asked for number {int(wanted, 16)}, got {verified.number}")
     record.block = verified.block
-    return PinnedBlock(rpc, chain_id, header, verified)
+    return PinnedBlock(rpc, chain_id, verified)
 
 
-def _verified(header: dict[str, Any], expected: str | None, chain_id: ChainId, record: Record) -> ProvenHeader:
+def _verified(block: dict[str, Any], expected: str | None, record: Record) -> ProvenHeader:
     try:
-        verified = verify_header(header, expected_hash=expected)
+        verified = verify_header(block, expected_hash=expected)
     except ProofInvalid as error:
         record.checks = [Check("block_hash", "fail", error.message)]
-        raise Ended("header_mismatch", f"{error.message}{_not_evm(chain_id)}") from error
+        what = f"{error.message}; either the node changed it, or this chain's headers are not Ethereum's"
+        raise Ended("header_mismatch", what) from error
     if not any(verified.state_root):
         record.checks = [Check("block_hash", "fail", "the header's state root is zero")]
         raise Ended("no_state_root", "the block has no state root (as blocks mined on a local fork): no proof")
     return verified
 
 
-def _refused(failure: RpcFailure, node: str, chain_id: ChainId) -> Exception:
+def _refused(failure: RpcFailure, node: str) -> Exception:
     """The refusal of a question without which nothing can be proven."""
     error = as_error(failure, node)
     match failure.kind:
@@ -145,17 +145,9 @@ def _refused(failure: RpcFailure, node: str, chain_id: ChainId) -> Exception:
             widen = failure.meaning.widen or "an archive node has"
             return Ended("state_pruned", f"{node} no longer has this block's state ({widen}): {failure}")
         case Kind.METHOD:
-            what = _not_evm(chain_id) if chain_id.number in _NOT_EVM else ""
             name = "no_proof_method" if failure.method == "eth_getProof" else "rpc_refused"
-            return Ended(name, f"{node} does not have the method {failure.method}{what}: {failure}")
+            return Ended(name, f"{node} does not have the method {failure.method}: {failure}")
         case Kind.ABSENT:
             what = "there is no such account, and so no code; this node does not prove that"
             return Ended("no_code", f"{node}: {failure}: {what}")
     return error if failure.passing else Ended(error.code, error.message)
-
-
-def _not_evm(chain_id: ChainId) -> str:
-    name = _NOT_EVM.get(chain_id.number)
-    if name is not None:
-        return f"; {name} ({chain_id}) does not run EVM code, so nothing can be proven about it"
-    return "; either the node changed it, or this chain's blocks are not Ethereum's"

@@ -13,7 +13,8 @@ from typing import Final
 from orchestrator.chain.examination.trace import GAS, Attempt
 from orchestrator.closure.evm.facts import AccountFacts, Authority, Finding
 from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS
-from orchestrator.closure.witness.call import CALLER, Call
+from orchestrator.closure.verdict import DELEGATING
+from orchestrator.closure.witness.call import CALLER, HELPER, HELPER_CODE, Call
 
 MOST: Final = 400
 """Calls in a sweep: four batches, each a round trip."""
@@ -54,6 +55,9 @@ def sweep(facts: AccountFacts, targets: Sequence[Finding | Authority], reached: 
         kinds.append([_call(CALLER, selector, words) for words in _shapes() for selector in selectors])
         kinds.append([_call(one, sel, words) for words in ((), _TRANSFER) for one in others for sel in selectors])
         kinds.append([_call(CALLER, selector, (0,) * _WORDS, _MUCH) for selector in selectors])
+        if finding.opcode in DELEGATING:
+            kinds.append([_helped(CALLER, sel, words) for sel in selectors for words in _TARGETS])
+            kinds.append([_helped(one, sel, words) for words in _TARGETS for sel in selectors for one in others])
         kinds.append([call for outer, inner in product(selectors, selectors) for call in _wrapped(outer, inner)])
         # One of each kind in turn, so that the bound cuts none of them off.
         mixed = [Attempt(finding, call) for row in zip_longest(*kinds) for call in row if call is not None]
@@ -92,12 +96,18 @@ def _shapes() -> Iterator[tuple[int, ...]]:
 
 _TRANSFER: Final = (CALLER, *(1,) * (_WORDS - 1))
 """To somebody, a little."""
+_TARGETS: Final = ((HELPER, 0x40, 0), (0x20, 32, HELPER), (0x20, 20, HELPER << 96))
+"""Whose code is to be run: an address and empty bytes; bytes that are an address, or begin with one."""
 _MUCH: Final = 10**21
 """Wei: for code that tests what comes with a call, or the balance after it."""
 
 
 def _call(sender: int, selector: int, words: Sequence[int], value: int = 0) -> Call:
     return Call(sender, selector.to_bytes(4, "big") + b"".join(word.to_bytes(32, "big") for word in words), value)
+
+
+def _helped(sender: int, selector: int, words: Sequence[int]) -> Call:
+    return replace(_call(sender, selector, words), codes={HELPER: HELPER_CODE})
 
 
 def _wrapped(outer: int, inner: int) -> Iterator[Call]:

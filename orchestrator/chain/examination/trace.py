@@ -1,7 +1,8 @@
 """Confirms a witness: executes a call at a pinned block by ``debug_traceCall``, and reads what it really did.
 
 A call counts if it succeeds at the top and executes the named instruction, on the account's own storage, in a frame of
-which neither it nor any of its ancestors failed; a write counts if the slot's value in the end is not the proven one.
+which neither it nor any of its ancestors failed, and if something came of it: of a write, that the slot's value in the
+end is not the proven one; of a CALL or a creation, that it was made; of a DELEGATECALL, that what it ran did either.
 An answer with authority is asked by ``eth_call``. The node's word is enough here: it can only take a pass away.
 """
 
@@ -20,6 +21,7 @@ from orchestrator.closure.evm.facts import Authority, Finding
 from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.questions import QUESTIONS
 from orchestrator.closure.proof.evidence import to_eip55
+from orchestrator.closure.verdict import DELEGATING
 from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import BlockRef
@@ -49,6 +51,8 @@ class Outcome:
     """The finding that was executed: the attempt's own, or another that the same call led to."""
     place: int | None = None
     """For an answer: the program counter where the account's own code gave it, if the node can trace."""
+    idle: bool = False
+    """Whether the call succeeds, executes a DELEGATECALL or CALLCODE that was to act, and nothing comes of it."""
 
 
 def unrealizable(account: int, attempt: Attempt, block: BlockRef, timestamp: int) -> str | None:
@@ -74,10 +78,14 @@ async def confirm(
     attempts: Sequence[Attempt],
     storage: Mapping[int, int],
     findings: Sequence[Finding] = (),
+    *,
+    timestamp: int = 0,
+    number: int = 0,
 ) -> list[Outcome]:
     """Tries the attempts at the block that ``at`` names (a block parameter): one round trip, two where code of fresh
     addresses or slots that nobody proved must be read. Every attempt has been found realizable. A call that leads
-    to another one of ``findings`` than its own is confirmed for that.
+    to another one of ``findings`` than its own is confirmed for that. ``timestamp`` (seconds) and ``number`` are the
+    block's: an answer whose window has passed by then says nothing.
 
     An attempt without a readable answer (no such method, too large) is not confirmed, and says why. Raises
     ChainUnreachable, ChainNonsense.
@@ -104,7 +112,9 @@ async def confirm(
         elif isinstance(answer, RpcFailure):
             outcomes.append(Outcome(False, str(answer)))
         elif isinstance(attempt.target, Authority):
-            outcomes.append(_answered(attempt.target, answer, traces[index]))
+            call = attempt.call
+            now = (max(timestamp, call.timestamp or 0), max(number, call.number or 0))
+            outcomes.append(_answered(attempt.target, answer, traces[index], *now))
         else:
             outcome, unknown = _acted((attempt.target, *findings), answer, account, storage)
             outcomes.append(outcome)
@@ -199,8 +209,8 @@ def _taken(fresh: Sequence[int], answers: Sequence[Any]) -> set[int]:
     return taken
 
 
-def _answered(asked: Authority, answer: Any, trace: Any) -> Outcome:
-    """Whether the answer is what the question's asker takes for yes."""
+def _answered(asked: Authority, answer: Any, trace: Any, timestamp: int, number: int) -> Outcome:
+    """Whether the answer is what the question's asker takes for yes, then or later."""
     try:
         data = parse.data(answer, "eth_call")
     except ChainError as error:
@@ -210,7 +220,9 @@ def _answered(asked: Authority, answer: Any, trace: Any) -> Outcome:
         return Outcome(False, f"{asked.name}: the answer has {len(data)} bytes")
     shown = data[: question.offset + 32].hex()
     if not question.says_yes(data):
-        return Outcome(False, f"{question.name} answers 0x{shown}, which is not the magic value")
+        return Outcome(False, f"{question.name} answers 0x{shown}, which is no yes")
+    if not question.may_open(data, timestamp, number):
+        return Outcome(False, f"{question.name} answers 0x{shown}, a yes for a time that does not come any more")
     return Outcome(True, f"{question.name} answers 0x{shown}", place=last_return(trace))
 
 
@@ -230,19 +242,50 @@ def _acted(
 
 
 def _effective(finding: Finding, done: Effects, storage: Mapping[int, int]) -> tuple[Outcome, set[int]]:
-    slots = done.executed.get((finding.address, finding.pc, finding.opcode))
-    where = f"{finding.opcode} at {finding.pc:#x} in {to_eip55(finding.address)}"
-    if slots is None:
-        return Outcome(False, f"the call succeeds without {where}"), set()
-    if finding.opcode != "SSTORE":
-        return Outcome(True, f"the call succeeds and executes {where}", finding), set()
+    key = (finding.address, finding.pc, finding.opcode)
+    executed = f"the call succeeds and executes {_where(key)}"
+    if key not in done.executed:
+        return Outcome(False, f"the call succeeds without {_where(key)}"), set()
+    if finding.opcode == "SSTORE":
+        change, unknown = _change(done.executed[key], done, storage)
+        return Outcome(
+            bool(change), change or f"{executed}, but changes no value", finding if change else None
+        ), unknown
+    if finding.opcode in DELEGATING:
+        return _delegated(finding, done, storage)
+    if key in done.called:
+        return Outcome(True, executed, finding), set()
+    return Outcome(False, f"{executed}, but nothing leaves the account"), set()
+
+
+def _delegated(finding: Finding, done: Effects, storage: Mapping[int, int]) -> tuple[Outcome, set[int]]:
+    """A DELEGATECALL that was executed is no act by itself: something must have come of the call."""
+    key = (finding.address, finding.pc, finding.opcode)
+    executed = f"the call succeeds and executes {_where(key)}"
+    if done.called:
+        return Outcome(True, f"{executed}, then {_where(min(done.called))}", finding), set()
+    unknown: set[int] = set()
+    for other, slots in done.executed.items():
+        change, more = _change(slots, done, storage)
+        if change:
+            return Outcome(True, f"{executed}, then {_where(other)}: {change}", finding), set()
+        unknown |= more
+    idle = "what it ran changes nothing and calls nobody" if key in done.ran else "no code ran: there is none"
+    return Outcome(False, f"{executed}, but {idle}", idle=True), unknown
+
+
+def _change(slots: Collection[int], done: Effects, storage: Mapping[int, int]) -> tuple[str, set[int]]:
+    """A slot of these that in the end has another value than the proven one, in words; and those that nobody proved."""
     changed = [slot for slot in slots if slot in storage and done.writes[slot] != storage[slot]]
-    if changed:
-        slot = min(changed)
-        detail = f"slot {slot:#x} becomes {done.writes[slot]:#x}, proven is {storage[slot]:#x}"
-        return Outcome(True, detail, finding), set()
-    unknown = {slot for slot in slots if slot not in storage}
-    return Outcome(False, f"the call succeeds and executes {where}, but changes no value"), unknown
+    if not changed:
+        return "", {slot for slot in slots if slot not in storage}
+    slot = min(changed)
+    return f"slot {slot:#x} becomes {done.writes[slot]:#x}, proven is {storage[slot]:#x}", set()
+
+
+def _where(key: tuple[int, int, str]) -> str:
+    address, pc, opcode = key
+    return f"{opcode} at {pc:#x} in {to_eip55(address)}"
 
 
 async def _more_storage(

@@ -100,13 +100,18 @@ class Search:
         for start in range(0, len(pending), _TRACES_PER_BATCH):
             tried = pending[start : start + _TRACES_PER_BATCH]
             findings = self.analysis.findings
-            outcomes = await confirm(self.rpc, self.at, self.facts.address, tried, self.facts.storage, findings)
+            outcomes = await confirm(
+                self.rpc, self.at, self.facts.address, tried, self.facts.storage, findings,
+                timestamp=self.timestamp, number=self.block.number,
+            )  # fmt: skip
             for attempt, outcome in zip(tried, outcomes, strict=True):
                 if outcome.confirmed:
                     self.witness = _witness(attempt, outcome, self.facts.address)
                     return True
-            if start == 0 and tried[0].gas == GAS:
-                self.witness = _witness(tried[0], outcomes[0], self.facts.address)
+            best = next((n for n, outcome in enumerate(outcomes) if outcome.idle), 0)
+            better = outcomes[best].idle or (start == 0 and tried[best].gas == GAS)
+            if better and not (self.witness is not None and self.witness.idle):
+                self.witness = _witness(tried[best], outcomes[best], self.facts.address)
         return False
 
 
@@ -148,6 +153,7 @@ def _witness(attempt: Attempt, outcome: Outcome, account: int) -> Witness:
         gas=None if attempt.gas in (GAS, SWEEP_GAS) else attempt.gas,
         codes={to_eip55(address): data for address, data in call.codes.items()},
         confirmed=outcome.confirmed,
+        idle=outcome.idle,
         needs=_needs(attempt, outcome),
     )
 

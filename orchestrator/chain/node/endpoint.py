@@ -6,12 +6,12 @@ What an endpoint cannot do is found out by its answers, and remembered in ``Limi
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.chain.node.failure import SHOWN, RpcFailure, as_error, read_failure
 from orchestrator.chain.node.parse import show
@@ -19,6 +19,10 @@ from orchestrator.chain.node.refusals import PASSING, Kind, Meaning, classify, n
 from orchestrator.chain.node.transport import Dropped, Response, TooLarge, Transport
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable
 from orchestrator.foreign import MalformedJson, read_json
+from orchestrator.process import lazy_py_ecc
+
+if TYPE_CHECKING:
+    from web3.types import RPCEndpoint
 
 Call = tuple[str, list[Any]]
 
@@ -184,11 +188,7 @@ class Endpoint:
 
     async def _request(self, calls: Sequence[Call], *, bare: bool) -> list[Any]:
         """The answers to all the calls, sent as a list, or ``bare``: one as an object."""
-        questions = [
-            {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-            for number, (method, params) in enumerate(calls, 1)
-        ]
-        body = json.dumps(questions[0] if bare else questions, separators=(",", ":")).encode()
+        body = _encoded(calls, bare=bare)
         what = calls[0][0] if len(calls) == 1 else f"a batch of {len(calls)}"
         try:
             response = await self.transport.post(body, len(calls))
@@ -311,6 +311,19 @@ class Unreadable(str):
     """What is wrong with a body that is no JSON."""
 
     __slots__ = ()
+
+
+def _encoded(calls: Sequence[Call], *, bare: bool) -> bytes:
+    """The calls as web3 writes them, with the ids 1, 2, …: a list, or ``bare``: one as an object."""
+    with lazy_py_ecc():  # here: the command line answers --help without it
+        from web3.providers.async_base import AsyncJSONBaseProvider
+
+    writer = AsyncJSONBaseProvider()
+    writer.request_counter = itertools.count(1)
+    if bare:
+        ((method, params),) = calls
+        return writer.encode_rpc_request(cast("RPCEndpoint", method), params)
+    return writer.encode_batch_rpc_request(cast("list[tuple[RPCEndpoint, Any]]", list(calls)))
 
 
 def read_body(body: bytes, limit: int) -> Any:

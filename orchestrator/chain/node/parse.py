@@ -9,7 +9,8 @@ from typing import Any
 
 from eth_hash.auto import keccak
 
-from orchestrator.errors import ChainNonsense
+from orchestrator.closure.proof import spelling
+from orchestrator.errors import ChainNonsense, ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, TxHash, checksum
 from orchestrator.ports.index import Log
 
@@ -17,7 +18,7 @@ _HEX = re.compile(r"0x[0-9a-fA-F]*")
 _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)")
 
 MAX_CODE_BYTES = 1 << 20
-"""Far above EIP-170's 24,576 bytes and what other chains allow."""
+"""Far above EIP-7954's 65,536 bytes and what other chains allow."""
 MAX_LOGS = 100_000
 
 
@@ -90,11 +91,13 @@ def header(value: Any, what: str) -> Header:
     """A block as ``eth_getBlockBy…`` answers it."""
     if not isinstance(value, dict):
         raise ChainNonsense(f"{what}: expected a block, got {show(value)}")
-    number = quantity(value.get("number"), f"{what}.number")
     return Header(
-        BlockRef(BlockNumber(number), BlockHash(hash32(value.get("hash"), f"{what}.hash"))),
+        BlockRef(
+            BlockNumber(_number(value.get("number"), f"{what}.number")),
+            BlockHash(hash32(value.get("hash"), f"{what}.hash")),
+        ),
         BlockHash(hash32(value.get("parentHash"), f"{what}.parentHash")),
-        quantity(value.get("timestamp"), f"{what}.timestamp"),
+        _number(value.get("timestamp"), f"{what}.timestamp"),
         _bloom(value.get("logsBloom")),
     )
 
@@ -105,6 +108,16 @@ def _bloom(value: Any) -> bytes:
         return data(value, "logsBloom", length=256)
     except ChainNonsense:
         return b""
+
+
+def _number(value: Any, what: str) -> int:
+    """A number of a header in any spelling. Null is none: a block that is not mined has no number."""
+    if value is None:
+        raise ChainNonsense(f"{what}: expected a number, got None")
+    try:
+        return spelling.number(value, what, 64)
+    except ProofInvalid as error:
+        raise ChainNonsense(error.message) from error
 
 
 def logs(value: Any, what: str) -> list[Log]:

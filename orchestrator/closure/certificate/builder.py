@@ -10,17 +10,18 @@ section. Canonical form is RFC 8785 and one newline.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from orchestrator.closure.certificate import envelope
 from orchestrator.closure.certificate.attribution import contract, named
-from orchestrator.closure.certificate.rerun import rests_on, slots_of, summary_of, word
+from orchestrator.closure.certificate.rerun import rests_on, slots_of, summary_of
 from orchestrator.closure.certificate.verifier import verify
-from orchestrator.closure.proof.evidence import PROOF_FIELDS, Evidence, Target
-from orchestrator.closure.proof.state import header_fields
+from orchestrator.closure.proof.evidence import Evidence, Target
+from orchestrator.closure.proof.header import verify_header
+from orchestrator.closure.proof.state import one_spelling
 from orchestrator.closure.verdict import Residue, Verdict
 from orchestrator.errors import Disagreement, ProofInvalid
 from orchestrator.foreign import shown
@@ -77,8 +78,8 @@ def build_certificate(
         "chainId": str(evidence.chain_id),
         "address": evidence.address,
         "block": {"number": verdict.block.number, "hash": verdict.block.hash, "finality": "finalized"},
-        "header": _lower(header_fields(evidence.header)),
-        "accountProof": _proof(evidence.account_proof, storage=True),
+        "header": dict(verify_header(evidence.header).fields),
+        "accountProof": one_spelling(evidence.account_proof),
         "code": "0x" + evidence.code.hex(),
         "slots": slots_of(verdict),
         "targets": [_target(address, target) for address, target in sorted(evidence.targets.items())],
@@ -130,37 +131,14 @@ def _account(account: AccountRecord, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _proof(answer: Mapping[str, Any], *, storage: bool) -> dict[str, Any]:
-    """``eth_getProof``'s answer in one form for all nodes: lower-case, slots as 32-byte words, in the slots' order."""
-    proof = {name: answer[name].lower() for name in PROOF_FIELDS if name != "accountProof"}
-    proof["accountProof"] = [node.lower() for node in answer["accountProof"]]
-    if storage:
-        entries = [
-            {
-                "key": word(int(entry["key"], 16)),
-                "value": hex(int(entry["value"], 16)),
-                "proof": [node.lower() for node in entry["proof"]],
-            }
-            for entry in answer["storageProof"]
-        ]
-        proof["storageProof"] = sorted(entries, key=lambda entry: str(entry["key"]))
-    return proof
-
-
 def _target(address: str, target: Target) -> dict[str, Any]:
-    return {
-        "address": address,
-        "accountProof": _proof(target.proof, storage=False),
-        "code": "0x" + target.code.hex(),
-    }
+    proof = one_spelling({**target.proof, "storageProof": []})
+    del proof["storageProof"]
+    return {"address": address, "accountProof": proof, "code": "0x" + target.code.hex()}
 
 
 def _residue(items: Sequence[Residue]) -> list[dict[str, str]]:
     return [{"kind": item.kind, "detail": _text(item.detail)} for item in items[:_MAX_RESIDUE]]
-
-
-def _lower(fields: Mapping[str, str]) -> dict[str, str]:
-    return {name: value.lower() for name, value in fields.items()}
 
 
 def _text(detail: str) -> str:

@@ -9,33 +9,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from orchestrator.closure.chains import NO_CALL_FROM_ZERO
+from orchestrator.closure.chains import NO_CALL_FROM_ZERO, callers
 from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.judge import judge
 from orchestrator.closure.proof.evidence import Check, Evidence, Proven, Target, prove
+from orchestrator.closure.proof.header import verify_header
 from orchestrator.closure.verdict import Standing, Trouble, Verdict
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, ChainId
 
-RULES: Final = 2
+RULES: Final = 3
 """Which analysis a certificate's summary is of. To be raised, in the certificate's schema too, when a change of the
 engine changes the states, steps or slots of code that it still finds inert, or what is assumed: a verifier compares
 them for its own rules only.
 
 1: CALLER and ORIGIN are never 0, on any chain; five questions of authority.
 2: CALLER is never 0 on the chains of a table (``chains``), ORIGIN may be 0 everywhere; the questions of ``questions``.
+3: A yes of ERC-4337 counts only if its time may come (``questions``); of every chain it is said what is assumed of
+callers.
 """
 
 STANDING: Final = (
     "called finalized by the node that was asked when this was made; --rpc-url asks whether it is canonical now"
 )
 _FORK_FIELDS: Final = (
+    ("slotNumber", "Amsterdam"),
     ("requestsHash", "Prague"),
     ("parentBeaconBlockRoot", "Cancun"),
     ("withdrawalsRoot", "Shanghai"),
     ("baseFeePerGas", "London"),
 )
 """The newest field that the header has shows the oldest fork that it can be of."""
+TIMES: Final = (
+    "Times: no block's time in seconds since 1970, and no block's number, reaches 2^46: a consent of ERC-4337 that "
+    "begins there is none."
+)
 _ALWAYS: Final = (
     "No irregular state change: no fork that edits storage or code by decree, no upgrade key of a layer 2 that does.",
     "The proof: this tool's verification and analysis are right. Both are run again by every verifier.",
@@ -83,6 +91,9 @@ def rerun(evidence: Evidence, block: BlockRef) -> Rerun:
 
 def surplus(evidence: Evidence, analysis: Analysis) -> str | None:
     """What the evidence holds and the analysis did not read, in words: a certificate holds exactly what was read."""
+    more = unhashed(evidence.header)
+    if more is not None:
+        return more
     stated = {int(entry["key"], 16) for entry in evidence.account_proof["storageProof"]}
     slots = stated - set(analysis.slots)
     own = int(evidence.address, 16)
@@ -91,6 +102,12 @@ def surplus(evidence: Evidence, analysis: Analysis) -> str | None:
         return None
     shown = ", ".join([f"slot {slot:#x}" for slot in sorted(slots)] + [f"code of {one:#042x}" for one in targets])
     return f"the evidence holds what the analysis does not read: {shown[:300]}"
+
+
+def unhashed(header: Mapping[str, Any]) -> str | None:
+    """What a header holds beside the fields that hash to its hash, in words: such members say nothing, but look so."""
+    more = sorted(set(header) - set(verify_header(header).fields))
+    return f"the header holds what its hash does not cover: {', '.join(more)}" if more else None
 
 
 def unproven_since(document: Mapping[str, Any], again: Rerun) -> str | None:
@@ -162,9 +179,11 @@ def rests_on(document: Mapping[str, Any]) -> list[str]:
         "keep the meaning of existing opcodes and of EIP-3607, EIP-6780 and EIP-7702."
     )
     assumptions = [_HASHES, canonical, rules, *_ALWAYS]
-    no_zero_caller = NO_CALL_FROM_ZERO.get(ChainId.parse(document["chainId"]).number)
-    if issued_by > 1 and no_zero_caller is not None:
-        assumptions.append(f"Callers: no call on {document['chainId']} comes from the address 0: {no_zero_caller}.")
+    chain = ChainId.parse(document["chainId"])
+    if issued_by > 2 or (issued_by > 1 and chain.number in NO_CALL_FROM_ZERO):
+        assumptions.append(f"Callers: {callers(chain)}.")
+    if issued_by > 2:
+        assumptions.append(TIMES)
     if "account" in document:
         assumptions.append(
             "The record: deployment, closing transaction and the platform's record are as reported, outside of the "

@@ -10,8 +10,9 @@ from typing import Any
 
 from orchestrator.closure.certificate.attribution import Attribution
 from orchestrator.closure.certificate.report import Checklist, Failed
-from orchestrator.closure.certificate.rerun import word
-from orchestrator.closure.proof.state import ProvenHeader, ProvenState, verify_account, verify_code, verify_header
+from orchestrator.closure.certificate.rerun import unhashed, word
+from orchestrator.closure.proof.header import ProvenHeader, verify_header
+from orchestrator.closure.proof.state import ProvenState, verify_account, verify_code
 from orchestrator.wallet.contract import CLOSED_SLOTS
 
 
@@ -39,6 +40,9 @@ class _Proofs:
         header = verify_header(self.document["header"], expected_hash=block["hash"])
         if header.number != block["number"]:
             raise Failed(f"the header is of block {header.number}, the certificate says {block['number']}")
+        more = unhashed(self.document["header"])
+        if more is not None:
+            raise Failed(more)
         self.header = header
         return f"block {header.number} hashes to {header.hash}"
 

@@ -32,6 +32,8 @@ class AccountFacts:
     """Whether code cannot be removed from an account that has it (EIP-6780): the header has Cancun's fields."""
     zero_caller: bool = False
     """Whether a call may come from the address 0, as it may on all chains but those of a table (``chains``)."""
+    amsterdam: bool = False
+    """Whether Amsterdam's instructions are defined: the header has that fork's fields."""
 
 
 @dataclass(frozen=True, slots=True)

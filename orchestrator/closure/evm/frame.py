@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orchestrator.closure.evm.acts import ACTS
+from orchestrator.closure.evm.amsterdam import AMSTERDAM
 from orchestrator.closure.evm.arithmetic import apply
 from orchestrator.closure.evm.buffer import Data, Memory, unknown_data
 from orchestrator.closure.evm.control import CONTROL
 from orchestrator.closure.evm.facts import Branch
 from orchestrator.closure.evm.machine import DEPTH, Machine, Missing, Outcome, Running
 from orchestrator.closure.evm.opcodes import CODES, CONCRETE, GROWTH, NAME, TAKES, Code
-from orchestrator.closure.evm.path import Path, Site, Storage, Trail
+from orchestrator.closure.evm.path import STACK, Path, Site, Storage, Trail
 from orchestrator.closure.evm.reads import READS
 from orchestrator.closure.evm.words import AnyWord, Word
 
-STACK: Final = 1024
 LOOP_ROUNDS: Final = 512
 """Rounds of loops without a decision that are executed as they are, at one place."""
 STORAGES: Final = 32
@@ -154,9 +154,12 @@ class Frame:
                         path.negated[id(result)] = (result, operands[0])
                 path.pc = pc + 1
             elif not NAME[opcode]:
-                where = f"0x{opcode:02x} at program counter {pc} of 0x{self.code.address:040x}"
-                self.machine.give_up("undefined_opcode", f"the undefined opcode {where} can be reached")
-                break
+                later = AMSTERDAM.get(opcode) if self.machine.facts.amsterdam else None
+                if later is None:
+                    where = f"0x{opcode:02x} at program counter {pc} of 0x{self.code.address:040x}"
+                    self.machine.give_up("undefined_opcode", f"the undefined opcode {where} can be reached")
+                if later is None or not later(self, path, pc):
+                    break
             elif opcode == _JUMPDEST:
                 merged = self._merge(path)
                 if merged is None:

@@ -1,6 +1,7 @@
 """The instructions of the EVM up to Osaka: name, words taken from the stack, words put on it. Tables, no rules.
 
-``CONCRETE`` is what those that compute give; ``Code`` is a contract's code, taken apart into instructions.
+``CONCRETE`` is what those that compute give; ``Code`` is a contract's code, taken apart into instructions. Those of
+Amsterdam are in ``amsterdam``.
 
 Sources: the Ethereum execution specifications; EIP-3855 (PUSH0), EIP-1153 (TLOAD, TSTORE), EIP-5656 (MCOPY),
 EIP-4844 and EIP-7516 (BLOBHASH, BLOBBASEFEE), EIP-7939 (CLZ). An opcode that is not here is undefined.

@@ -8,6 +8,9 @@ from orchestrator.closure.evm.buffer import Data, Memory, unknown_size
 from orchestrator.closure.evm.facts import Branch
 from orchestrator.closure.evm.words import MAX_EXCLUDED, ONES, AnyWord, Word, least, widen
 
+STACK: Final = 1024
+"""The most words on a stack."""
+
 
 class Site(NamedTuple):
     """An instruction: the code's address, the program counter, and the slot it writes where that is known."""

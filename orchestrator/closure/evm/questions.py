@@ -37,11 +37,19 @@ class Question:
     """Bytes before the word that counts."""
     refusal: int | None = None
     """The only value of the masked bits that is surely a no, where more than ``answer`` may be a yes."""
+    window: bool = False
+    """Whether the word also says when it holds, as ERC-4337 has it: see ``_may_open``."""
 
     def says_yes(self, answer: bytes) -> bool:
-        """Whether these returned bytes are a yes."""
-        word = int.from_bytes(answer[self.offset : self.offset + 32].ljust(32, b"\0"), "big")
-        return len(answer) >= self.size and (word ^ self.answer) & self.mask == 0
+        """Whether these returned bytes are a yes, be it for a time that never comes (``may_open``)."""
+        return len(answer) >= self.size and (self._word(answer) ^ self.answer) & self.mask == 0
+
+    def may_open(self, answer: bytes, timestamp: int, number: int) -> bool:
+        """Whether a yes holds at a block of this time (seconds) and number, or at a later one."""
+        return not self.window or _may_open(self._word(answer), ONES, timestamp, number)
+
+    def _word(self, answer: bytes) -> int:
+        return int.from_bytes(answer[self.offset : self.offset + 32].ljust(32, b"\0"), "big")
 
     def may_say_yes(self, returned: Data) -> bool:
         """Whether the returned bytes are, or may be, a yes."""
@@ -49,10 +57,39 @@ class Question:
             return False
         word = returned.word(self.offset)
         value, known = (word, ONES) if isinstance(word, int) else (word.value, word.known)
+        if self.window and not _may_open(value, known):
+            return False
         known &= self.mask
         if self.refusal is not None:
             return not (known == self.mask and value & self.mask == self.refusal)
         return (value ^ self.answer) & known == 0
+
+
+_WINDOW: Final = (1 << 48) - 1
+_BLOCKS: Final = 1 << 47
+"""The bit of both bounds by which EntryPoint 0.9 takes them for block numbers."""
+NEVER: Final = 1 << 46
+"""No block's time (seconds) and no block's number is ever that high: two million years, or as many blocks as one chain
+makes in as long at one a second."""
+
+
+def _may_open(value: int, known: int, timestamp: int = 0, number: int = 0) -> bool:
+    """Whether the window of ERC-4337's validation data may be open at a block of this time or number, or later.
+
+    Above the authorizer's 160 bits stand ``validUntil`` (48 bits, 0 for no end) and ``validAfter`` (48 bits), in
+    seconds, both inclusive; EntryPoint 0.9 takes them for block numbers where both have their highest bit. Who asks is
+    not known, so either reading counts (eth-infinitism/account-abstraction: ``_parseValidationData`` in
+    core/Helpers.sol, ``_getValidationData`` in core/EntryPoint.sol). Of ``value`` only the bits in ``known`` are: the
+    earliest beginning and the latest end count.
+    """
+    least, most = value & known, value | (ONES ^ known)
+    after, last_after = least >> 208, most >> 208
+    endless = (least >> 160) & _WINDOW == 0
+    until = _WINDOW if endless else (most >> 160) & _WINDOW
+    if after < NEVER and max(after, timestamp) <= until:
+        return True
+    first, last = after & ~_BLOCKS, until & ~_BLOCKS
+    return bool(last_after & until & _BLOCKS) and first < NEVER and max(first, number) <= last
 
 
 QUESTIONS: Final = (
@@ -91,6 +128,7 @@ QUESTIONS: Final = (
         "ERC-4337: 0 in the low 160 bits is success, 1 failure, all else names an aggregator that decides",
         _AGGREGATOR,
         refusal=1,
+        window=True,
     ),
     Question(
         "validateUserOp, EntryPoint 0.7 and 0.8",
@@ -100,6 +138,7 @@ QUESTIONS: Final = (
         "ERC-4337",
         _AGGREGATOR,
         refusal=1,
+        window=True,
     ),
     Question(
         "validatePaymasterUserOp, EntryPoint 0.6",
@@ -110,6 +149,7 @@ QUESTIONS: Final = (
         _AGGREGATOR,
         64,
         32,
+        window=True,
     ),
     Question(
         "validatePaymasterUserOp, EntryPoint 0.7 and 0.8",
@@ -120,6 +160,7 @@ QUESTIONS: Final = (
         _AGGREGATOR,
         64,
         32,
+        window=True,
     ),
     Question(
         "onFlashLoan(address,address,uint256,uint256,bytes)",

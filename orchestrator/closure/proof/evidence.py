@@ -6,30 +6,28 @@ hands the rest of the program ``Proven``: numbers and bytes that follow from one
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeVar
 
-from orchestrator.closure.chains import EIP_6780_SINCE, LOW_PRECOMPILES, NO_CALL_FROM_ZERO
+from orchestrator.closure.chains import EIP_6780_SINCE, LOW_PRECOMPILES, NO_CALL_FROM_ZERO, no_evm
 from orchestrator.closure.evm.facts import AccountFacts
 from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS, STUBS
+from orchestrator.closure.proof.header import Fork, ProvenHeader, verify_header
 from orchestrator.closure.proof.state import (
     EMPTY_CODE_HASH,
-    MAX_SLOTS,
-    ProvenHeader,
     ProvenState,
+    one_spelling,
+    storage_keys,
     verify_account,
     verify_code,
-    verify_header,
 )
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockRef, ChainId, checksum
 
 Result = Literal["pass", "fail", "skipped"]
 _T = TypeVar("_T")
-_KEY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 MAX_TARGETS: Final = 256
 """More accounts than any contract of this world continues in."""
@@ -75,38 +73,28 @@ class Evidence:
     chain_id: ChainId
     """The node's word: no header has it."""
     address: Address
-    header: Mapping[str, str]
-    """``proof.header_fields`` of the block."""
+    header: Mapping[str, Any]
+    """The block as a node gave it, or ``ProvenHeader.fields``."""
     account_proof: Mapping[str, Any]
     """``eth_getProof``'s answer (EIP-1186) with every slot that the analysis reads."""
     code: bytes
     targets: Mapping[Address, Target] = field(default_factory=dict)
 
     def narrowed(self, slots: Collection[int], targets: Collection[int]) -> Evidence:
-        """The same with the proofs of these slots and targets only, sorted: what the analysis did not read goes."""
-        kept = [entry for entry in self.account_proof["storageProof"] if int(entry["key"], 16) in slots]
+        """The same with the proofs of these slots and targets only, sorted and in one spelling: what the analysis did
+        not read goes. Raises ProofInvalid where a proof cannot be read."""
+        account = one_spelling(self.account_proof)
+        account["storageProof"] = [entry for entry in account["storageProof"] if int(entry["key"], 16) in slots]
         wanted = {to_eip55(target) for target in targets}
         return replace(
             self,
-            account_proof={
-                **{name: self.account_proof[name] for name in PROOF_FIELDS},
-                "storageProof": [
-                    {name: entry[name] for name in ("key", "value", "proof")}
-                    for entry in sorted(kept, key=lambda entry: int(entry["key"], 16))
-                ],
-            },
+            account_proof=account,
             targets={
-                address: Target(
-                    {**{name: target.proof[name] for name in PROOF_FIELDS}, "storageProof": []}, target.code
-                )
+                address: Target(one_spelling({**target.proof, "storageProof": []}), target.code)
                 for address, target in sorted(self.targets.items())
                 if address in wanted
             },
         )
-
-
-PROOF_FIELDS: Final = ("address", "accountProof", "balance", "codeHash", "nonce", "storageHash")
-"""The members of ``eth_getProof``'s answer that are checked, without ``storageProof``; nodes may add others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +160,7 @@ def prove(evidence: Evidence, block_hash: str | None = None, checks: list[Check]
             complete=False,
             permanent=permanence is not None,
             zero_caller=no_zero_caller is None,
+            amsterdam=header.fork >= Fork.AMSTERDAM,
         ),
         delegate=to_eip55(int.from_bytes(evidence.code[3:], "big")) if kind is CodeKind.DELEGATED else None,
     )
@@ -211,24 +200,11 @@ def _check(log: list[Check], name: str, function: Callable[[], tuple[_T, str]]) 
 
 
 def _header(evidence: Evidence, block_hash: str | None) -> tuple[ProvenHeader, str]:
+    other_machine = no_evm(evidence.chain_id)
+    if other_machine is not None:
+        raise ProofInvalid(other_machine, code="unsupported_chain")
     header = verify_header(evidence.header, expected_hash=block_hash)
     return header, f"the header's fields hash to {header.hash} (block {header.number})"
-
-
-def storage_keys(answer: Mapping[str, Any]) -> list[int]:
-    """The slots that ``eth_getProof``'s answer has, unproven, in its order. Raises ProofInvalid."""
-    entries = answer.get("storageProof") if isinstance(answer, Mapping) else None
-    if not isinstance(entries, list) or len(entries) > MAX_SLOTS:
-        raise ProofInvalid(f"storageProof: expected a list of at most {MAX_SLOTS} entries")
-    slots: list[int] = []
-    for entry in entries:
-        key = entry.get("key") if isinstance(entry, Mapping) else None
-        if not isinstance(key, str) or len(key) > 66 or not _KEY.fullmatch(key):
-            raise ProofInvalid("storageProof.key: expected 0x and at most 64 hex digits")
-        slots.append(int(key, 16))
-    if len(set(slots)) != len(slots):
-        raise ProofInvalid("storageProof.key: expected each slot once")
-    return slots
 
 
 def _account(evidence: Evidence, header: ProvenHeader) -> tuple[list[int], str]:
@@ -272,7 +248,7 @@ def _targets(evidence: Evidence, header: ProvenHeader) -> tuple[dict[int, bytes]
 
 
 def _permanence(chain: ChainId, header: ProvenHeader) -> str | None:
-    if header.has_cancun:
+    if header.fork >= Fork.CANCUN:
         return "the header has the fields of Cancun, the fork of EIP-6780"
     since = EIP_6780_SINCE.get(chain.number)
     if since is not None and header.number >= since:

@@ -19,8 +19,11 @@ CALLER: Final = 0xCA11E4CA11E4CA11E4CA11E4CA11E4CA11E40001
 """An account like any other, for calls that need no particular sender."""
 HELPER: Final = 0x4E19E44E19E44E19E44E19E44E19E44E19E40002
 """A fresh address at which a call may find code of the caller's making."""
-HELPER_CODE: Final = bytes.fromhex("600160005260206000f3")
-"""Answers every call with the word 1."""
+HELPER_SHIFTED: Final = (HELPER << 32) & ((1 << 256) - 1)
+"""The same for code that reads its arguments from the beginning of the calldata, and not behind a selector."""
+HELPER_CODE: Final = bytes.fromhex("60006000600060006000325af150 600160005260206000f3")
+"""Calls whoever sent the transaction, with nothing, and answers every call with the word 1: a DELEGATECALL to it acts,
+a STATICCALL does not fail."""
 SYSTEM_ADDRESS: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFE
 """EIP-4788's and its like's caller; nobody can send from it."""
 DEFAULT_SIZE: Final = 4 + 32 * 9
@@ -67,7 +70,7 @@ class CallInputs:
         self.now = {"TIMESTAMP": timestamp, "NUMBER": number}
         self.wishes: dict[int, int] = {}
         """Values of what no caller chooses, by the word's identity: executed, the call will show them."""
-        self.helper = filling == HELPER
+        self.helper = filling in (HELPER, HELPER_SHIFTED)
         self.work = 0
         """Instructions evaluated so far."""
         if isinstance(target, Authority):

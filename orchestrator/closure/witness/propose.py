@@ -13,7 +13,8 @@ from typing import Final
 
 from orchestrator.closure.evm.facts import AccountFacts, Authority, Branch, Finding
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
-from orchestrator.closure.witness.call import HELPER, Call, CallInputs
+from orchestrator.closure.verdict import DELEGATING
+from orchestrator.closure.witness.call import HELPER, HELPER_SHIFTED, Call, CallInputs
 from orchestrator.closure.witness.inversion import satisfy
 
 _ROUNDS: Final = 80
@@ -28,6 +29,8 @@ def propose(facts: AccountFacts, target: Finding | Authority, *, timestamp: int,
     fillings = [0, 1, HELPER]
     if isinstance(target, Authority):
         fillings = [0, target.selector << 224, 1]
+    elif target.opcode in DELEGATING:
+        fillings += [HELPER_SHIFTED]
     calls: list[Call] = []
     for filling in fillings:
         inputs = CallInputs(facts.address, target, filling, timestamp=timestamp, number=number)

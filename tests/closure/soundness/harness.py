@@ -22,13 +22,27 @@ from .world import RealCall, Seen, World, with_gas
 Analyse = Callable[[AccountFacts], Analysis]
 FLASH_LOAN = 0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9
 """keccak256("ERC3156FlashBorrower.onFlashLoan")."""
+
+
+def opens(word: int) -> bool:
+    """Whether the window of ERC-4337's validation data can ever be open, by times or (EntryPoint 0.9) by blocks."""
+    after, until = word >> 208, (word >> 160) % 2**48 or 2**48 - 1
+    by_blocks = after >= 2**47 and until >= 2**47
+    return after <= until and (after < 2**46 or (by_blocks and after - 2**47 < 2**46))
+
+
+def validates(word: int) -> bool:
+    """Whether it is a yes: no authorizer is named, and the time may come."""
+    return word % 2**160 == 0 and opens(word)
+
+
 YES: dict[int, Callable[[list[int]], bool]] = {
     0x1626BA7E: lambda words: words[0] in (0x1626BA7E << 224, 0xB0671381 << 224),
     0x20C13B0B: lambda words: words[0] == 0x20C13B0B << 224,
-    0x3A871CDD: lambda words: words[0] & (2**160 - 1) == 0,
-    0x19822F7C: lambda words: words[0] & (2**160 - 1) == 0,
-    0xF465C77E: lambda words: len(words) > 1 and words[1] & (2**160 - 1) == 0,
-    0x52B7512C: lambda words: len(words) > 1 and words[1] & (2**160 - 1) == 0,
+    0x3A871CDD: lambda words: validates(words[0]),
+    0x19822F7C: lambda words: validates(words[0]),
+    0xF465C77E: lambda words: len(words) > 1 and validates(words[1]),
+    0x52B7512C: lambda words: len(words) > 1 and validates(words[1]),
     0x23E30C8B: lambda words: words[0] == FLASH_LOAN,
     0x920F5C84: lambda words: words[0] == 1,
     0x1B11D0FF: lambda words: words[0] == 1,

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import pytest
 from eth_hash.auto import keccak
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from orchestrator.closure.evm.analysis import analyse
-from orchestrator.closure.evm.buffer import LIMIT
+from orchestrator.closure.evm.buffer import LIMIT, Data
 from orchestrator.closure.evm.facts import AccountFacts, Analysis, Limits
 from orchestrator.closure.evm.machine import DEPTH, STUBS
 from orchestrator.closure.evm.questions import QUESTIONS, Question
 from orchestrator.closure.evm.words import ONES
 
 from .asm import code
+from .harness import opens
 from .programs import EMPTY_TARGET, TARGETS
 from .world import ATTACKERS, SENDERS, SUBJECT, RealCall, Seen, World, entry
 
@@ -628,7 +631,7 @@ LOAN = 0x439148F0BBC682CA079E46D6E2C2F0C1E3B820F1A291B069D8882ABF8CF18DD9
     (0x20C13B0B, OLDER ^ 1 << 255, 32, False),
     *((selector, answer, size, yes) for selector in (0x3A871CDD, 0x19822F7C) for answer, size, yes in (
         (0, 32, True), (0, 64, True), (0, 31, False), (1, 32, False), (1 << 160, 32, True), (1 << 160 | 1, 32, False),
-        (1 << 159 | 1, 32, True), (2, 32, True), (3, 32, True), (ONES << 160 & ONES, 32, True), (1 << 255 | 1, 32, False))),
+        (1 << 159 | 1, 32, True), (2, 32, True), (3, 32, True), (ONES << 160 & ONES, 32, False), (1 << 255 | 1, 32, False))),
     (0x23E30C8B, LOAN, 32, True),
     (0x23E30C8B, LOAN, 64, True),
     (0x23E30C8B, LOAN & ~0xFF, 31, False),
@@ -669,6 +672,65 @@ def test_the_magic_values_are_hashes() -> None:
     known = {question.answer for question in QUESTIONS}
     assert int.from_bytes(keccak(b"isValidWalletSignature(bytes32,address,bytes)")[:4]) << 224 in known
     assert int.from_bytes(keccak(b"ERC3156FlashBorrower.onFlashLoan")) in known
+
+
+def window(after: int, until: int) -> int:
+    return after << 208 | until << 160
+
+
+BLOCKS = 2**47
+
+
+@pytest.mark.parametrize(("after", "until", "ever"), [
+    (0, 0, True),
+    (2**46 - 1, 0, True),
+    (2**46, 0, False),  # beyond any block's time
+    (7, 7, True),
+    (8, 7, False),
+    (2**46 - 1, 2**46 - 2, False),
+    (7, 2**48 - 1, True),
+    (BLOCKS - 1, BLOCKS, False),
+    (BLOCKS, 0, True),  # EntryPoint 0.9: from the first block on, without an end
+    (BLOCKS | 8, BLOCKS | 8, True),
+    (BLOCKS | 8, BLOCKS | 7, False),
+    (BLOCKS | 8, BLOCKS - 1, False),  # a time's end: then it is a time's beginning, too
+    (BLOCKS | 2**46 - 1, 0, True),
+    (BLOCKS | 2**46, 0, False),  # beyond any block
+    (2**48 - 1, 2**48 - 1, False),
+])  # fmt: skip
+def test_a_validation_whose_time_never_comes_is_no_yes(after: int, until: int, ever: bool) -> None:
+    """ERC-4337's window, for accounts and for paymasters; an aggregator (2) may decide within it only, too."""
+    word = window(after, until)
+    accounts, paymasters = {0x3A871CDD, 0x19822F7C}, {0xF465C77E, 0x52B7512C}
+    for authorizer in (0, 2):
+        assert (accounts <= questions(judge(f"{word | authorizer} 0 MSTORE 32 0 RETURN"))) == ever
+    assert not accounts & questions(judge(f"{word | 1} 0 MSTORE 32 0 RETURN"))
+    assert (paymasters <= questions(judge(f"{word} 32 MSTORE 96 0 RETURN"))) == ever
+    assert opens(word) == ever
+
+
+def test_a_window_of_which_not_all_is_known_may_be_open() -> None:
+    late = "0 CALLDATALOAD 0 MSTORE {first} 0 MSTORE8 0 1 MSTORE8 32 0 RETURN"
+    assert 0x3A871CDD not in questions(judge(late.format(first=0x40)))
+    assert 0x3A871CDD in questions(judge(late.format(first=0x3F)))
+    assert 0x3A871CDD in questions(judge(late.format(first=0x80)))
+
+
+WORDS = st.integers(0, ONES)
+
+
+@given(WORDS, WORDS, WORDS, st.integers(0, 2**48 - 1), st.integers(0, 2**48 - 1), st.booleans())
+@example(window(BLOCKS, 0), ONES, 0, 0, 0, False)
+def test_a_window_that_may_be_open_is_never_overlooked(
+    value: int, known: int, rest: int, after: int, until: int, near: bool
+) -> None:
+    if near:  # bounds that are not just far apart
+        value = window(after, after ^ (until & 3))
+    (question,) = (one for one in QUESTIONS if one.selector == 0x3A871CDD)
+    word = (value & known | rest & ~known) & ~(2**160 - 1)
+    answer = Data((word & known).to_bytes(32, "big"), known.to_bytes(32, "big"), 32)
+    assert question.may_say_yes(answer) or not opens(word)
+    assert question.may_open(word.to_bytes(32, "big"), 0, 0) == opens(word)
 
 
 def test_a_paymasters_yes_is_in_the_second_word() -> None:
