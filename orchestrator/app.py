@@ -40,7 +40,8 @@ from orchestrator.settings import Settings
 from orchestrator.steps.create import create_account
 
 if TYPE_CHECKING:
-    from orchestrator.chain.node.follower import Change, Follower
+    from orchestrator.chain.node.changes import Change
+    from orchestrator.chain.node.follower import Follower
 
 DEFAULT_TIMEOUT = 600.0
 """Seconds that an operation may take before it is reported as waiting."""
@@ -352,7 +353,7 @@ class Orchestrator(Facade):
             return self._services
 
     def _chain_changed(self, change: Change) -> None:
-        from orchestrator.chain.node.follower import Touched
+        from orchestrator.chain.node.changes import Touched
 
         if isinstance(change, Touched):
             for account_id in change.accounts:

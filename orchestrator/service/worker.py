@@ -21,16 +21,8 @@ import structlog
 
 from orchestrator.app import Orchestrator
 from orchestrator.chain.node.canonical import not_canonical
-from orchestrator.chain.node.follower import (
-    Change,
-    FinalityViolation,
-    Follower,
-    NewHead,
-    Outage,
-    Reorg,
-    Restored,
-    Touched,
-)
+from orchestrator.chain.node.changes import Change, FinalityViolation, NewHead, Outage, Reorg, Restored, Touched
+from orchestrator.chain.node.follower import Follower
 from orchestrator.connect import make_callback_url, make_platform, make_rpc
 from orchestrator.errors import Disposition, OrchestratorError
 from orchestrator.lifecycle.fold import is_account

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from orchestrator.chain.node.follower import FinalityViolation, Follower, NewHead, Outage, Reorg, Restored
+from orchestrator.chain.node.changes import FinalityViolation, NewHead, Outage, Reorg, Restored
+from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.errors import ChainNonsense

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from orchestrator.chain.node import follower as module
-from orchestrator.chain.node.follower import FinalityViolation, Follower, NewHead, Reorg, Touched
+from orchestrator.chain.node.changes import FinalityViolation, NewHead, Reorg, Touched
+from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.joining import WINDOW
 from orchestrator.errors import ChainUnreachable
 from orchestrator.journal.schema import chain_blocks, chain_cursors

@@ -18,6 +18,7 @@ from typing import Final, Self
 import structlog
 
 from orchestrator.chain.node import parse
+from orchestrator.chain.node.changes import Change, FinalityViolation, NewHead, Outage, Reorg, Restored, Touched
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Heads, Moved, latest_header, optional_header
 from orchestrator.chain.node.joining import WINDOW, Joined, join
 from orchestrator.chain.node.parse import Header
@@ -35,57 +36,6 @@ _MAX_BEHIND: Final = 3
 _AGAIN_SECONDS: Final = 30.0
 _AGAIN_BLOCKS: Final = 1_000
 """Blocks that are read again every so many seconds (``_read_again``)."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewHead:
-    """The chain's head now. ``safe`` and ``finalized`` are None where the node does not know the tag."""
-
-    head: BlockRef
-    safe: BlockNumber | None
-    finalized: BlockNumber | None
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """Something happened to these accounts: a log of theirs came, went with a reorg, or became final."""
-
-    accounts: frozenset[AccountId]
-
-
-@dataclass(frozen=True, slots=True)
-class Reorg:
-    """Blocks that are not canonical any more, oldest first. Reported only; ``steps/observe.py`` withdraws facts."""
-
-    dropped: tuple[BlockRef, ...]
-    common_ancestor: BlockRef | None
-    """The newest block that stayed; None if it is older than what is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class FinalityViolation:
-    """A reorg went below a block that the node had called finalized: nothing that rests on it may be believed."""
-
-    finalized: BlockRef
-    """The highest block that was seen as finalized."""
-    common_ancestor: BlockRef | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """The node cannot be read since then. Reported once; the follower goes on trying."""
-
-    error: ChainError
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """The node answers again after so many seconds."""
-
-    seconds: float
-
-
-Change = NewHead | Touched | Reorg | FinalityViolation | Outage | Restored
 
 
 @dataclass(frozen=True, slots=True)
