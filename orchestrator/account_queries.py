@@ -102,6 +102,7 @@ class AccountQueries:
             holdings = await services.chain.holdings(view.deployment.wallet, services.tokens)
             left["wei"] = str(holdings.wei)
             left |= {f"token {balance.token}": str(balance.amount) for balance in holdings.tokens}
+            left |= {f"token {one.token}": f"not read: {one.reason}" for one in holdings.unreadable}
             if holdings.incomplete is not None:
                 left["tokens not listed"] = holdings.incomplete
         cards = await services.platform.cards(account_id)

@@ -245,6 +245,8 @@ class PreflightTaken(Fact):
     cards: dict[str, str]
     unlisted: str | None = None
     """Why there may be more tokens than these: anybody can send so many that a node does not list them."""
+    unreadable: dict[str, str] = {}
+    """Tokens whose balance could not be read, and why: there may be money in them."""
 
 
 class ClosureProven(Fact):

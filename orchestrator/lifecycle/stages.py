@@ -242,7 +242,12 @@ def closure_content(account_id: str, state: AccountState, op: Operation) -> dict
     platform, deployed, preflight = state.platform, state.deployed, op.preflight
     if platform is None:
         raise AssertionError("the platform is read before a closure's approval is asked for")
-    left = {"wei": preflight.wei, "tokens": preflight.tokens, "cards": preflight.cards} if preflight else None
+    left: dict[str, Any] | None = None
+    if preflight:
+        left = {"wei": preflight.wei, "tokens": preflight.tokens, "cards": preflight.cards}
+        # Named only where there are such: what was approved before these were known stays the same content.
+        left |= {"unlisted": True} if preflight.unlisted else {}
+        left |= {"unreadable": sorted(preflight.unreadable)} if preflight.unreadable else {}
     return {
         "operation": op.kind.value,
         "accountId": account_id,

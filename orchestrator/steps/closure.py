@@ -13,18 +13,20 @@ from orchestrator.steps.observe import owner_of
 
 
 async def preflight(session: AccountSession) -> Action | None:
-    """Journals the money and the cards that are left, and whether tokens could not be listed. Reads only."""
+    """Journals the money and the cards that are left, and which tokens could not be listed or read. Reads only."""
     services, deployed = session.services, session.state.deployed
     services.certifier.ready()
-    wei, tokens, unlisted = 0, {}, None
+    wei, tokens, unlisted, unreadable = 0, {}, None, {}
     if deployed is not None:
         holdings = await services.chain.holdings(Address(deployed.wallet), services.tokens)
         wei = int(holdings.wei)
         tokens = {balance.token: str(balance.amount) for balance in holdings.tokens}
         unlisted = holdings.incomplete
+        unreadable = {one.token: one.reason for one in holdings.unreadable}
     found = await services.platform.cards(session.account_id)
     cards = {card.id: card.status for card in found if card.ends_with_account}
-    await session.record(e.PreflightTaken(wei=str(wei), tokens=tokens, cards=cards, unlisted=unlisted))
+    taken = e.PreflightTaken(wei=str(wei), tokens=tokens, cards=cards, unlisted=unlisted, unreadable=unreadable)
+    await session.record(taken)
     return None
 
 

@@ -177,22 +177,41 @@ async def test_nobody_keeps_a_wallet_open_by_sending_it_more_transfers_than_a_no
 
 
 async def test_tokens_whose_code_takes_too_long_do_not_keep_a_wallet_open(liar, anvil, wallets, wallet, journal):
-    token = await wallets.create("TestToken")
-    await wallets.do(token, "mint(address,uint256)", wallet, 3)
+    named, token = [await wallets.create("TestToken") for _ in range(2)]
+    for one in (named, token):
+        await wallets.do(one, "mint(address,uint256)", wallet, 3)
     never = asyncio.Event()
 
     async def slow(request):
         calls = await request.json()
-        if any(call["method"] == "eth_call" for call in calls):
+        if any(call["method"] == "eth_call" and call["params"][0]["to"] == token for call in calls):
             await never.wait()
         async with liar._client.post(anvil.url, json=calls) as answer:
             return web.json_response(await answer.json(content_type=None))
 
     liar.raw = slow
     async with Rpc(liar.url, timeout=1, patience=0) as rpc:
-        holdings = await ChainReader(rpc, wallets.factory, journal.chain_index).holdings(wallet)
+        holdings = await ChainReader(rpc, wallets.factory, journal.chain_index).holdings(wallet, (named,))
     never.set()
+    assert [(one.token, one.amount) for one in holdings.tokens] == [(named, 3)], "which no other hides"
     assert [(one.token, "no answer within 1 s" in one.reason) for one in holdings.unreadable] == [(token, True)]
+
+
+async def test_passing_trouble_with_a_named_token_is_waited_out_and_with_another_is_told(
+    liar, hearsay, wallets, wallet
+):
+    named, found = [await wallets.create("TestToken") for _ in range(2)]
+    for one in (named, found):
+        await wallets.do(one, "mint(address,uint256)", wallet, 3)
+
+    def asks(token):
+        return lambda request: request["method"] == "eth_call" and request["params"][0]["to"] == token
+
+    liar.change = refuse(asks(named), -32000, "header not found")
+    with pytest.raises(ChainUnreachable):
+        await hearsay.holdings(wallet, (named,))
+    liar.change = refuse(asks(found), -32000, "header not found")
+    assert [one.token for one in (await hearsay.holdings(wallet, (named,))).unreadable] == [found]
 
 
 async def test_transfer_logs_that_cannot_be_read_do_not_hide_the_ether(liar, hearsay, wallet):

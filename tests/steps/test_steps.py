@@ -9,9 +9,11 @@ import pytest
 from orchestrator.errors import ChainUnreachable, MalformedAnswer, PlatformRefused, UncertainAnswer
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.decide import End, Halt, Wait
-from orchestrator.lifecycle.stages import Step
-from orchestrator.models import AccountStatus, CardStatus, OperationKind, WalletState
+from orchestrator.lifecycle.fold import Operation
+from orchestrator.lifecycle.stages import Step, closure_content
+from orchestrator.models import AccountStatus, CardStatus, OperationKind, WalletState, to_address
 from orchestrator.policy import ChallengePolicy
+from orchestrator.ports.chain import UnreadableToken
 from orchestrator.ports.platform import PlatformCard
 from orchestrator.runner import STEPS
 from orchestrator.steps.observe import observe
@@ -553,12 +555,18 @@ def test_transfers_that_no_node_lists_do_not_keep_a_wallet_open_and_are_told(her
     holdings = here.chain.holdings
 
     async def unlisted(wallet, named=()):
-        return replace(await holdings(wallet, named), incomplete="query returned more than 10000 results")
+        token = UnreadableToken(to_address("0x" + "7e" * 20), "balanceOf failed: out of gas")
+        told = "query returned more than 10000 results"
+        return replace(await holdings(wallet, named), incomplete=told, unreadable=(token,))
 
     monkeypatch.setattr(here.chain, "holdings", unlisted)
     assert here.complete(active, CLOSE) == End("done")
     (taken,) = here.events(active, e.PreflightTaken)
     assert taken.unlisted == "query returned more than 10000 results"
+    assert list(taken.unreadable.values()) == ["balanceOf failed: out of gas"]
+    op = Operation(OperationKind.CLOSE, started_at=here.now, preflight=taken)
+    left = closure_content(active, here.state(active), op)["left"]
+    assert (left["unlisted"], left["unreadable"]) == (True, list(taken.unreadable)), "whoever approves it sees so"
 
 
 def test_a_live_signature_outlives_operations_of_other_kinds(here, lab, account):

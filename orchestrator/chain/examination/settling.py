@@ -6,6 +6,7 @@ With it comes what closing left behind beside the account (residue), as far as t
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from orchestrator.chain.examination.pinned import PinnedBlock
@@ -15,7 +16,7 @@ from orchestrator.chain.node import parse
 from orchestrator.chain.node.logs import LogSearch, log_call
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.closure.verdict import Standing
-from orchestrator.errors import ChainError, ChainNonsense
+from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable
 from orchestrator.models import Address, BlockRef
 from orchestrator.ports.index import Log
 
@@ -24,7 +25,8 @@ _MOST_REQUESTS = 200
 
 
 async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert: bool) -> None:
-    """Records the block's standing, and residue: one round trip, two at once where the analysis found ``inert``.
+    """Records the block's standing, and residue: one round trip, two at once where the analysis found ``inert`` or the
+    node does not answer all of it together.
 
     Raises ChainUnreachable, ChainNonsense; the search for approvals alone fails without harm.
     """
@@ -34,13 +36,15 @@ async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert
         ("eth_getBlockByNumber", [hex(block.number), False]),
     ]
     held = deposit_calls(address, pinned.at)
-    given: list[Log] | ChainError
+    given: list[Log] | ChainError | None = None
+    answers: list[Any] = []
     if not inert:
-        given_logs, *answers = await pinned.rpc.batch(
-            [log_call(None, approval_topics(address), 0, block.number), *held, *finals]
-        )
-        given = await _read(pinned.rpc, given_logs)
-    else:
+        with suppress(ChainUnreachable):
+            given_logs, *answers = await pinned.rpc.batch(
+                [log_call(None, approval_topics(address), 0, block.number), *held, *finals]
+            )
+            given = await _read(pinned.rpc, given_logs)
+    if given is None:
         # A search of the whole chain may take a node too long: it must not keep the block from being read.
         searching = asyncio.create_task(_search(pinned.rpc, address, block))
         try:
@@ -48,6 +52,7 @@ async def settle(pinned: PinnedBlock, address: Address, record: Record, *, inert
             given = await searching
         finally:
             searching.cancel()
+            await asyncio.gather(searching, return_exceptions=True)
     finalized, now = answers[-2:]
     for answer in (finalized, now):
         if isinstance(answer, RpcFailure) and answer.busy:

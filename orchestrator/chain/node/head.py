@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -123,11 +124,13 @@ class HeadReads:
         search = LogSearch(self.rpc)
         if all(search.fits(query.first_block, block.number) for query in queries):
             logs = [log_call(query.address, query.topics, query.first_block, block.number) for query in queries]
-            answers = await self.pinned(block, lambda at: [*logs, *calls(at)])
+            answers: list[Any] = []
+            with suppress(ChainUnreachable):  # pieces may be answered where the whole range is not, in time or at all
+                answers = await self.pinned(block, lambda at: [*logs, *calls(at)])
             given, rest = answers[: len(logs)], answers[len(logs) :]
-            if not any(isinstance(answer, RpcFailure) for answer in given):
+            if given and not any(isinstance(answer, RpcFailure) for answer in given):
                 return [await parse.many_logs(answer, "eth_getLogs") for answer in given], rest
-            for query, answer in zip(queries, given, strict=True):
+            for query, answer in zip(queries, given, strict=False):
                 if isinstance(answer, RpcFailure):
                     search.shorten(query.first_block, block.number, answer)
         found = [await search.logs(one.address, one.topics, one.first_block, block.number) for one in queries]

@@ -42,7 +42,7 @@ _BALANCE_OF: Final = keccak(b"balanceOf(address)")[:4]
 MAX_TOKENS: Final = 1000
 """Tokens whose balance is asked. Anyone can send any number of worthless tokens to a wallet."""
 _TOGETHER: Final = 50
-"""Tokens whose balance is asked in one go, the named ones first."""
+"""Tokens whose balance is asked in one go, behind the named ones."""
 _UNLISTED: Final = frozenset({"logs_limited", "chain_unreachable", "chain_nonsense", "rpc_refused", "rpc_plan"})
 """Errors of a search for transfers that may last for as long as somebody wishes; the others are waited out."""
 
@@ -204,7 +204,8 @@ class ChainReader:
         """Wei and ERC-20 balances above zero at the head, in 4 round trips (more for hundreds of tokens).
 
         Tokens are found by ``Transfer`` logs to the wallet since ``from_block``, so one that moves without logs is
-        found only if ``named``. A token that reverts or answers nonsense is listed in ``unreadable``.
+        found only if ``named``. A token that reverts or answers nonsense is listed in ``unreadable``. Named ones are
+        asked by themselves, so that no other keeps theirs from being read, and passing trouble of theirs is raised.
         """
         for _ in range(ATTEMPTS):
             try:
@@ -236,23 +237,26 @@ async def _holdings(reads: HeadReads, wallet: Address, named: tuple[Address, ...
     if len(tokens) > MAX_TOKENS:
         incomplete = f"{len(tokens)} tokens were sent to the wallet, only {MAX_TOKENS} were asked for its balance"
     asked = list(tokens)[:MAX_TOKENS]
-    balances, unreadable = await _balances(reads, wallet, asked, head)
+    balances, unreadable = await _balances(reads, wallet, asked, len(set(named)), head)
     wei = Wei(parse.quantity(reads.rpc.demand(balance), "eth_getBalance", 256))
     return Holdings(wei, balances, head, unreadable, incomplete)
 
 
 async def _balances(
-    reads: HeadReads, wallet: Address, tokens: Sequence[Address], head: BlockRef
+    reads: HeadReads, wallet: Address, tokens: Sequence[Address], trusted: int, head: BlockRef
 ) -> tuple[tuple[TokenBalance, ...], tuple[UnreadableToken, ...]]:
+    """The balances above zero; the first ``trusted`` tokens are those that the settings name."""
     if not tokens:
         return (), ()
     answers: list[Any] = []
-    for start in range(0, len(tokens), _TOGETHER):
-        answers += await _ask_balances(reads, wallet, tokens[start : start + _TOGETHER], head)
+    groups = [tokens[:trusted]] if trusted else []
+    groups += [tokens[start : start + _TOGETHER] for start in range(trusted, len(tokens), _TOGETHER)]
+    for group in groups:
+        answers += await _ask_balances(reads, wallet, group, head)
     balances: list[TokenBalance] = []
     unreadable: list[UnreadableToken] = []
-    for token, answer in zip(tokens, answers, strict=True):
-        if isinstance(answer, RpcFailure) and answer.busy:
+    for number, (token, answer) in enumerate(zip(tokens, answers, strict=True)):
+        if isinstance(answer, RpcFailure) and (answer.busy or (number < trusted and answer.passing)):
             reads.rpc.demand(answer)
         if isinstance(answer, RpcFailure):
             unreadable.append(UnreadableToken(token, f"balanceOf failed: {answer.message}"))
