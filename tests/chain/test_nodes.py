@@ -187,6 +187,17 @@ async def test_retry_after_is_kept_to(node, rpc):
     assert "asked for a pause" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "response",
+    [lambda _: text("", 429, **{"Retry-After": "0"}), each(-32090, "Too many requests, retry in 0s")],
+)
+async def test_a_pause_of_no_seconds_is_no_busy_loop(node, rpc, response):
+    node.gate = times(10_000, response)
+    with pytest.raises(ChainUnreachable):
+        await rpc.call("eth_chainId", [])
+    assert rpc.naps == [0.25, 0.5, 1, 2, 4, 8]
+
+
 async def test_a_pause_that_the_sentence_names_is_kept_to(node, rpc):
     node.gate = times(1, each(-32090, "Too many requests, reason: call rate limit exhausted, retry in 3s"))
     await rpc.call("eth_chainId", [])

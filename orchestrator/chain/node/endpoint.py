@@ -137,7 +137,7 @@ class Endpoint:
 
     async def _pause(self, tries: int, asked: float | None, deadline: float) -> bool:
         """Waits before a repeat. False where that would be beyond the deadline: then it is not waited."""
-        seconds = asked if asked is not None else _FIRST_PAUSE * 2**tries
+        seconds = max(asked or 0.0, _FIRST_PAUSE * 2**tries)  # "Retry-After: 0" is no leave to ask without end
         if asked is not None:
             self._not_before = max(self._not_before, self._clock() + min(asked, 3600.0))
         if self._clock() + seconds > deadline:
