@@ -204,6 +204,32 @@ async def test_a_pause_that_the_sentence_names_is_kept_to(node, rpc):
     assert rpc.naps == [3]
 
 
+async def test_a_pause_of_a_sentence_is_bounded_and_a_contracts_is_none(node, rpc):
+    words = "rate limit, retry in 1h"
+    node.gate = times(1, each(-32000, words))
+    await rpc.batch([("eth_call", [{"to": ZERO}, "latest"]), ("eth_chainId", [])])
+    assert rpc.naps == [0.25]
+    node.gate = times(1, each(-32000, words))
+    with pytest.raises(ChainUnreachable):
+        await rpc.call("eth_chainId", [])
+    with pytest.raises(ChainUnreachable, match="over in 60 s"):
+        await rpc.call("eth_chainId", [])
+
+
+async def test_a_contracts_words_in_the_place_of_a_batchs_answers_are_its_calls_alone(node, rpc):
+    def gate(calls):
+        called = any(call["method"] == "eth_call" for call in calls)
+        return (
+            web.json_response(error(3, "execution reverted: rate limit, retry in 1h"), status=500) if called else None
+        )
+
+    node.gate = gate
+    results = await rpc.batch([*CALLS[:5], ("eth_call", [{"to": ZERO}, "latest"]), *CALLS[5:]])
+    assert results[5].kind is Kind.REVERTED
+    assert sum(isinstance(result, RpcFailure) for result in results) == 1
+    assert rpc.naps == []
+
+
 # --- one call of a batch --------------------------------------------------------------------------------------------
 
 ALONE = [

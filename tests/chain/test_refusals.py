@@ -209,9 +209,18 @@ def test_a_pause_is_taken_from_its_sentence(message, seconds):
 def test_a_contracts_words_are_never_the_nodes():
     """Else a token could keep a wallet's preflight waiting for ever."""
     for words in ("too many requests", "header not found", "try again", "missing trie node"):
-        for prefix in ("execution reverted: ", "VM Exception while processing transaction: revert ", "reverted: "):
-            assert classify(CALL, -32000, prefix + words).kind is Kind.REVERTED
+        for prefix in (
+            "execution reverted: ",
+            "VM Exception while processing transaction: revert ",
+            "reverted: ",
+            "rpc error: code = Unknown desc = execution reverted: ",
+            "message execution failed (exit=[33], revert reason=[Error(",
+            "err: out of gas: ",
+        ):
+            for method in (CALL, "debug_traceTransaction", BATCH):
+                assert classify(method, -32000, prefix + words).kind is Kind.REVERTED
         assert classify(CALL, 3, words).kind is Kind.REVERTED
+        assert classify(BATCH, 3, words).kind is Kind.REVERTED, "some calls of a batch may be the contract's"
 
 
 def test_each_row_of_the_table_has_a_source_and_something_to_go_by():

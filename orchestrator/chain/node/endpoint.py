@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.chain.node.failure import SHOWN, RpcFailure, as_error, read_failure
 from orchestrator.chain.node.parse import show
-from orchestrator.chain.node.refusals import PASSING, Kind, Meaning, classify, named_limit, named_pause
+from orchestrator.chain.node.refusals import PASSING, Kind, Meaning, classify, executes, named_limit, named_pause
 from orchestrator.chain.node.transport import Dropped, Response, TooLarge, Transport
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable
 from orchestrator.foreign import MalformedJson, read_json
@@ -31,6 +31,8 @@ _LEARNT_FOR: Final = 3600.0
 """Seconds that a smaller batch is remembered: it may have been a moment's trouble."""
 _FIRST_PAUSE: Final = 0.25
 """Seconds before a passing refusal is asked again, doubled each time."""
+_LONGEST_WORDED_PAUSE: Final = 60.0
+"""Seconds: a sentence is a weaker word than a header, and may be of something else."""
 _AT_ANY_SIZE: Final = PASSING | {Kind.KEY}
 """Refusals of a whole batch that smaller ones would meet, too. Others may be of one of its calls."""
 
@@ -115,7 +117,7 @@ class Endpoint:
                 continue
             if good and isinstance(trouble, RpcFailure) and trouble.kind in (Kind.RESULTS, Kind.BATCH):
                 continue  # the answer was full: the rest is asked for by itself
-            pause = named_pause(trouble.message) if isinstance(trouble, RpcFailure) else None
+            pause = _worded_pause(trouble, [trouble.method]) if isinstance(trouble, RpcFailure) else None
             if not await self._pause(tries, pause, deadline):
                 results += got[good:]
             tries = 0 if good else tries + 1
@@ -205,14 +207,15 @@ class Endpoint:
             answers = [answers]
         if isinstance(answers, list) and _is_answer(answers, len(calls)) and response.status < 300:
             return self._match(calls, answers)
-        raise self._whole(what, response, answers, len(calls))
+        raise self._whole(what, response, answers, calls)
 
     def _too_large(self, what: str, reason: str) -> _Refused:
         error = ChainNonsense(f"{self.name}: the answer {reason}", code="answer_too_large")
         return _Refused(Kind.RESULTS, error, RpcFailure(what, -32020, f"response too large: the answer {reason}"))
 
-    def _whole(self, what: str, response: Response, answers: Any, size: int) -> Exception:
+    def _whole(self, what: str, response: Response, answers: Any, calls: Sequence[Call]) -> Exception:
         """The refusal of a whole request: by its error object, else by its text and HTTP status."""
+        size = len(calls)
         objects = answers if isinstance(answers, list) else [answers]
         errors = (one.get("error") for one in objects if isinstance(one, dict))
         given = next((error for error in errors if error and isinstance(error, dict | str)), None)
@@ -222,12 +225,8 @@ class Endpoint:
             meaning = classify(what if size == 1 else "", failure.code, failure.message, status)
             if meaning.kind is Kind.KEY and status < 300 and size > 1:
                 meaning = Meaning(Kind.OTHER)
-            return _Refused(
-                meaning.kind,
-                as_error(failure, self.name),
-                failure,
-                response.retry_after or named_pause(failure.message),
-            )
+            pause = response.retry_after or _worded_pause(failure, [method for method, _ in calls])
+            return _Refused(meaning.kind, as_error(failure, self.name), failure, pause)
         if isinstance(answers, Unreadable) or status >= 300:
             return self._text(what, response, answers, size)
         return ChainNonsense(f"{self.name}: expected {size} answers to a batch, got {show(answers)}")
@@ -305,6 +304,12 @@ def passing(call: Call, answer: Any) -> bool:
         return False
     # That there is no finalized block is how nodes say that they know of none: that does not pass.
     return not (answer.kind is Kind.BEHIND and tag in ("finalized", "safe"))
+
+
+def _worded_pause(failure: RpcFailure, methods: Sequence[str]) -> float | None:
+    """Seconds that the node's sentence asks for; None where a contract may have written it."""
+    seconds = None if any(map(executes, methods)) else named_pause(failure.message)
+    return None if seconds is None else min(seconds, _LONGEST_WORDED_PAUSE)
 
 
 class Unreadable(str):

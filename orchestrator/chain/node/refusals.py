@@ -38,8 +38,11 @@ class Kind(StrEnum):
 
 PASSING: Final = frozenset({Kind.RATE, Kind.UNWELL, Kind.BEHIND})
 """The same question may be answered later. What lasts beyond patience is an operator's all the same."""
-EXECUTING: Final = frozenset({"eth_call", "eth_estimateGas", "debug_traceCall"})
-"""Methods whose errors may hold text that a contract chose."""
+
+
+def executes(method: str) -> bool:
+    """Whether an error of the method may hold text that a contract chose."""
+    return method in ("eth_call", "eth_estimateGas") or method.startswith("debug_trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +160,11 @@ _WORDS: Final = tuple((re.compile(row.words), row) for row in TABLE if row.words
 _BY_CODE: Final = {code: row for row in reversed(TABLE) for code in row.codes}
 _BY_STATUS: Final = {status: row for row in reversed(TABLE) for status in row.statuses}
 _REVERT: Final = re.compile(
-    r"(error: )?(vm (exception|execution error)|(execution |transaction )?revert|out of gas|invalid (opcode|jump)|"
-    r"stack (under|over)flow|gas (uint64|required|limit)|insufficient|intrinsic|execution error|bad (jump|instruction)|"
+    r"revert|vm (exception|(execution )?error)|out of gas|invalid (opcode|jump)|stack (under|over)flow|"
+    r"bad (jump|instruction)|^(error: )?(gas (uint64|required|limit)|insufficient|intrinsic|execution error|"
     r"transaction processing could not be completed)"
 )
+"""Gateways and chains put their own words before the first ones ("rpc error: code = Unknown desc = …")."""
 _REVERT_CODES: Final = frozenset({3, -32015})
 """Geth and those after it; Parity and Nethermind (``VM execution error``)."""
 _LIMIT_EXCEEDED: Final = -32005
@@ -178,8 +182,8 @@ class Meaning:
 def classify(method: str, code: int, message: str, status: int = 200) -> Meaning:
     """What the refusal of a call of ``method`` (of a whole request: "") means. ``status`` is HTTP's."""
     words = message.lower()
-    executing = method in EXECUTING
-    if executing and (code in _REVERT_CODES or _REVERT.match(words)):
+    executing = executes(method)
+    if (executing or not method) and (code in _REVERT_CODES or _REVERT.search(words)):
         return Meaning(Kind.REVERTED)
     searching = method == "eth_getLogs"
     rows = ((pattern, row) for pattern, row in _WORDS if row.kind is not Kind.RANGE or method in ("eth_getLogs", ""))
