@@ -416,6 +416,22 @@ async def test_a_redirect_is_named_with_the_host_it_leads_to(node, rpc, status):
     assert "secret-key" not in f"{caught.value.message} {caught.value.fix}"
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_error_that_repeats_the_urls_key_does_not_show_it(node, whole):
+    def gate(calls):
+        given = {"error": "Cannot POST /v2/SECRET%20KEY?token=s3cr3t-t0ken for user-name: secret key \x1b[2J\u202e"}
+        return web.json_response(given if whole else [{**given, "id": call["id"]} for call in calls], status=404)
+
+    node.gate = gate
+    url = node.url.replace("//", "//user-name:pass@") + "/v2/SECRET%20KEY?token=s3cr3t-t0ken"
+    async with Rpc(url, patience=0) as rpc:
+        with pytest.raises(
+            ChainNonsense, match=r"Cannot POST /v2/…\?token=… for …: … \N{REPLACEMENT CHARACTER}\[2J"
+        ) as caught:
+            await rpc.call("eth_chainId", [])
+    assert caught.value.message.isprintable()
+
+
 # --- EIP-1898 -------------------------------------------------------------------------------------------------------
 
 

@@ -221,7 +221,7 @@ class Endpoint:
         given = next((error for error in errors if error and isinstance(error, dict | str)), None)
         status = response.status
         if given is not None:
-            failure = read_failure(given, what, status)
+            failure = read_failure(given, what, status, self.transport.hide)
             meaning = classify(what if size == 1 else "", failure.code, failure.message, status)
             if meaning.kind is Kind.KEY and status < 300 and size > 1:
                 meaning = Meaning(Kind.OTHER)
@@ -235,7 +235,7 @@ class Endpoint:
         """A page, a word, or nothing, in the place of JSON-RPC."""
         status = response.status
         text = " ".join(response.body[:4096].decode("utf-8", "replace").split())
-        plain = "" if text.startswith("<") else text[:SHOWN]
+        plain = "" if text.startswith("<") else self.transport.hide(text)[:SHOWN]
         kind = classify(what if size == 1 else "", 0, plain, status).kind
         said = f"expected HTTP 200, got {status}"
         if 300 <= status < 400:
@@ -285,7 +285,7 @@ class Endpoint:
         if answer.get("error") is not None:
             if not isinstance(answer["error"], dict):
                 raise ChainNonsense(f"{self.name}: {method}: expected an error object, got {show(answer['error'])}")
-            return read_failure(answer["error"], method, 200)
+            return read_failure(answer["error"], method, 200, self.transport.hide)
         if "result" not in answer:
             raise ChainNonsense(f"{self.name}: {method}: neither a result nor an error")
         if answer["result"] is None and method == "eth_getLogs":

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
+from orchestrator.foreign import shown
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, StreamReader
 
 _URL = "the node's URL (ORCHESTRATOR_RPC_URL or --rpc-url)"
+_SHORTEST_SECRET: Final = 8
+"""Characters of a part of a URL that may be a key; shorter ones are such as ``v2``."""
 _LONGEST_PAUSE: Final = 3600.0
 """Seconds: what a node asks for is kept to, but a mistake in its header must not stop everything for days."""
 
@@ -70,10 +74,15 @@ class Transport:
         """Scheme, host and port: the rest of a URL often holds an API key."""
         self.traffic: Final = Traffic()
         self._url = url
+        self._secrets = _secrets(parts)
         self._timeout = timeout
         self._limit = max_answer_bytes
         self._session: ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def hide(self, text: str) -> str:
+        """A node's words, fit to be shown: it may repeat the request's URL, with its key, and hidden characters."""
+        return shown(self._secrets.sub("…", text))
 
     async def post(self, body: bytes, calls: int) -> Response:
         """The answer to one POST of JSON; a request on a kept connection that was closed is sent once more.
@@ -137,6 +146,14 @@ class Transport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _secrets(url: SplitResult) -> re.Pattern[str]:
+    """Whatever in a URL's path, query and user information may be a key, as it stands and without percent signs."""
+    parts = (*re.split(r"[/?&=]", f"{url.path}?{url.query}"), url.username or "", url.password or "")
+    found = {form for part in parts for form in (part, unquote(part)) if len(form) >= _SHORTEST_SECRET}
+    longest_first = sorted(map(re.escape, found), key=len, reverse=True)
+    return re.compile("|".join(longest_first) or r"(?!)", re.IGNORECASE)
 
 
 async def _limited(content: StreamReader, limit: int) -> bytes:
