@@ -255,6 +255,27 @@ async def test_an_error_of_one_call_is_that_calls_alone(node, rpc, code, message
     assert "hash" in latest
 
 
+async def test_an_error_that_is_text_is_its_calls_alone(node, rpc):
+    left = [1]
+
+    def change(request, answer):
+        if request["method"] == "eth_getBalance":
+            left[0] -= 1
+            return {**answer, "result": None, "error": "rate limit exceeded" if left[0] >= 0 else "no"}
+        return answer
+
+    node.change = change
+    chain, refused = await rpc.batch([("eth_chainId", []), ("eth_getBalance", [ZERO, "latest"])])
+    assert (chain, refused.message, rpc.naps) == ("0x7a69", "no", [0.25])
+
+
+async def test_an_error_without_an_id_among_answers_is_found_in_parts(node, rpc):
+    node.change = lambda request, answer: error(-32000, "no", None) if request["method"] == "eth_getBalance" else answer
+    chain, refused = await rpc.batch([("eth_chainId", []), ("eth_getBalance", [ZERO, "latest"])])
+    assert (chain, refused.message) == ("0x7a69", "no")
+    assert rpc.limits.batch == 100, "which is no limit on calls"
+
+
 async def test_what_is_asked_again_keeps_its_order_in_time(node, rpc):
     """A block's hash that is compared after the others is asked after them, also where one of them was refused."""
     left = [1]

@@ -18,6 +18,7 @@ RESPONSE_SIZE = (
     "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on the "
     "response size, or you can request any block range with a cap of 10K logs in the response."
 )
+TIMEOUT = "Request timeout on the free tier, please upgrade your tier to the paid one"
 # fmt: off
 RATES = [
     (CALL, -32005, "daily request count exceeded, request rate limited", 429),
@@ -36,6 +37,7 @@ RATES = [
     (BATCH, 0, "rate limit exceeded", 200),
 ]
 UNWELL = [
+    (PROOF, 30, TIMEOUT, 200),
     (CALL, -32011, "no backend is currently healthy to serve traffic", 200),
     (CALL, -32010, "backend offline", 503),
     (CALL, -32000, "upstream connect error or disconnect/reset before headers", 200),
@@ -81,6 +83,7 @@ RANGES = [  # with what was asked, and the limit that the sentence names
     (-32005, "block range too large, max range: 5000", 200, 60_000, 5000),
 ]
 RESULTS = [
+    (LOGS, 30, TIMEOUT, 408),
     (LOGS, -32005, "query returned more than 10000 results", 200),
     (LOGS, -32005, "query returned more than 10000 results. Try with this block range [0x4D2, 0x4D9].", 200),
     (LOGS, -32602, RESPONSE_SIZE, 200),
@@ -130,6 +133,8 @@ OTHERS = [
     (PROOF, -32000, "Account not found", 200, Kind.ABSENT),
     (PROOF, -32601, "the method eth_getProof does not exist/is not available", 200, Kind.METHOD),
     (PROOF, -32601, "rpc method is not whitelisted", 403, Kind.METHOD),
+    (PROOF, -32601, "Method eth_getProof cannot be found", 200, Kind.METHOD),
+    ("debug_traceCall", -32601, "the method debug_traceCall is unavailable", 200, Kind.METHOD),
     (PROOF, -32600, "Unsupported method: eth_getProof", 400, Kind.METHOD),
     (PROOF, -32604, "Method not enabled", 200, Kind.METHOD),
     (PROOF, -32600, "Must be authenticated!", 401, Kind.KEY),

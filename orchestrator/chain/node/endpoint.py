@@ -268,6 +268,10 @@ class Endpoint:
         for answer in answers:
             given = answer.get("id")
             number = given
+            if given is None and answer.get("error"):  # of one call, and of which is not told: parts show it
+                failure = read_failure(answer["error"], f"a batch of {len(calls)}", 200, self.transport.hide)
+                limited = classify("", failure.code, failure.message).kind is Kind.BATCH
+                raise _Refused(Kind.BATCH if limited else Kind.RESULTS, as_error(failure, self.name), failure)
             if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10:
                 number = int(given)
                 self.limits.notes["ids"] = "answers ids as text: a gateway changes them"
@@ -283,7 +287,7 @@ class Endpoint:
 
     def _result(self, method: str, answer: dict[str, Any]) -> Any:
         if answer.get("error") is not None:
-            if not isinstance(answer["error"], dict):
+            if not isinstance(answer["error"], dict | str):
                 raise ChainNonsense(f"{self.name}: {method}: expected an error object, got {show(answer['error'])}")
             return read_failure(answer["error"], method, 200, self.transport.hide)
         if "result" not in answer:

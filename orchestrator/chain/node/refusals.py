@@ -117,6 +117,8 @@ TABLE: Final = (
         r"range allowed for|ranges? over \d|number of requested blocks|at most [\d,.k]+ blocks|smaller than size"),
     Row(Kind.RANGE, "BlockPI, Cloudflare (" + _PONDER + ")", r"limited to [\d,.k]+ block|max range:? \d"),
     Row(Kind.RANGE, "go-ethereum eth/filters; harmony", r"block range limit|invalid epoch range|range limit"),
+    # Time, before plans: dRPC's sentence names them.
+    Row(Kind.UNWELL, "geth rpc/errors.go, besu; drpc.org", r"time(d)? ?out|deadline exceeded"),
     # Plans and keys.
     Row(Kind.PLAN, "docs.alchemy.com, dRPC",
         r"(free|your|current|this|growth|developer)[ -]?(tier|plan)|freetier|paid plan"),
@@ -145,10 +147,9 @@ TABLE: Final = (
     Row(Kind.METHOD, "geth rpc/errors.go; proxyd; besu; EIP-1474",
         r"method .{0,64}(does not exist|not (found|available|supported|enabled|whitelisted|allowed)|disabled)|"
         r"unsupported method|does not exist/is",
-        (-32601, -32604, -32004)),
+        (-32604, -32004)),
     Row(Kind.UNWELL, _PROXYD, r"no backend|backend|gateway time|bad gateway", (-32010, -32011, -32013, -32018),
         (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)),
-    Row(Kind.UNWELL, "geth rpc/errors.go, besu", r"time(d)? ?out|timeout expired|deadline exceeded"),
     Row(Kind.UNWELL, "cloudflare-eth.com, dRPC, gateways",
         r"cannot fulfill|temporar|unavailable|overload|upstream|try again|busy|no (available|healthy)|"
         r"connection (refused|reset)", (-32046,)),
@@ -167,6 +168,8 @@ _REVERT: Final = re.compile(
 """Gateways and chains put their own words before the first ones ("rpc error: code = Unknown desc = …")."""
 _REVERT_CODES: Final = frozenset({3, -32015})
 """Geth and those after it; Parity and Nethermind (``VM execution error``)."""
+_NO_METHOD: Final = -32601
+"""JSON-RPC 2.0, and the one code that all agree on. Its words may be any ("… is unavailable", "… cannot be found")."""
 _LIMIT_EXCEEDED: Final = -32005
 """EIP-1474: of which limit, only the words and the method say."""
 
@@ -182,6 +185,8 @@ class Meaning:
 def classify(method: str, code: int, message: str, status: int = 200) -> Meaning:
     """What the refusal of a call of ``method`` (of a whole request: "") means. ``status`` is HTTP's."""
     words = message.lower()
+    if code == _NO_METHOD:
+        return Meaning(Kind.METHOD)
     executing = executes(method)
     if (executing or not method) and (code in _REVERT_CODES or _REVERT.search(words)):
         return Meaning(Kind.REVERTED)
