@@ -300,6 +300,15 @@ def limited(most, response):
     return lambda calls: response(calls) if len(calls) > most else None
 
 
+async def test_a_batch_that_is_itself_above_the_rate_is_sent_in_parts(node, rpc):
+    node.gate = limited(3, lambda calls: web.json_response(error(-32007, "3/second request limit reached"), status=429))
+    results = await rpc.batch(CALLS)
+    assert results[0] == "0x7a69"
+    assert len(results) == len(CALLS)
+    assert rpc.naps == [0.25, 0.5, 1]
+    assert rpc.limits.batch == 100, "another batch may be below it"
+
+
 REFUSED_BATCHES = [
     lambda calls: web.json_response(error(-32600, "batch too large")),
     lambda calls: web.json_response([error(-32010, "The batch request was too large")]),

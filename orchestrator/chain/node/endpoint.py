@@ -100,12 +100,16 @@ class Endpoint:
         deadline = self._clock() + (self._patience if patient else 0.0)
         results: list[Any] = []
         once_more: set[int] = set()
-        tries = 0
+        tries = rates = 0
+        most = len(calls)
         while len(results) < len(calls):
             await self._wait_until_asked(deadline)
             try:
-                got = await self._part(calls[len(results) :])
+                got = await self._part(calls[len(results) :][:most])
             except _Refused as refused:
+                rates += refused.kind is Kind.RATE
+                if rates > 1 and refused.kind is Kind.RATE:  # perhaps one request is more calls than the node takes in a second
+                    most = max(1, min(most, self.limits.batch, len(calls) - len(results)) // 2)
                 if refused.kind not in PASSING or not await self._pause(tries, refused.pause, deadline):
                     raise refused.error from None
                 tries += 1
@@ -114,6 +118,7 @@ class Endpoint:
             trouble = got[good] if good < len(got) else None
             results += got[:good]
             if good == len(got):
+                tries = 0
                 continue
             if good and isinstance(trouble, RpcFailure) and trouble.kind in (Kind.RESULTS, Kind.BATCH):
                 continue  # the answer was full: the rest is asked for by itself
