@@ -566,6 +566,22 @@ async def test_where_all_are_unwell_the_first_ones_trouble_is_told(both, node, s
         await both.batch(CALLS)
 
 
+async def test_what_passes_at_one_is_told_rather_than_what_lasts_at_another(both, node, second):
+    node.gate = lambda calls: text("", 401)
+    second.gate = lambda calls: text("", 503)
+    with pytest.raises(ChainUnreachable, match=f"{second.url}.*503"):
+        await both.batch(CALLS)
+
+
+@pytest.mark.parametrize("first", [lambda calls: text("", 429), each(-32016, "over rate limit")])
+async def test_a_dead_second_node_takes_no_patience_from_the_first(both, node, second, first):
+    node.gate = times(3, first)
+    second.gate = lambda calls: text("", 404)
+    assert (await both.batch(CALLS))[0] == "0x7a69"
+    assert both.endpoint == node.url
+    assert both.naps == [0.25, 0.5]
+
+
 async def test_two_nodes_that_disagree_on_a_final_block_are_shown(both, node, second):
     await both.batch(CALLS)
     other = "0x" + "11" * 32

@@ -108,7 +108,9 @@ class Endpoint:
                 got = await self._part(calls[len(results) :][:most])
             except _Refused as refused:
                 rates += refused.kind is Kind.RATE
-                if rates > 1 and refused.kind is Kind.RATE:  # perhaps one request is more calls than the node takes in a second
+                if (
+                    rates > 1 and refused.kind is Kind.RATE
+                ):  # perhaps one request is more calls than the node takes in a second
                     most = max(1, min(most, self.limits.batch, len(calls) - len(results)) // 2)
                 if refused.kind not in PASSING or not await self._pause(tries, refused.pause, deadline):
                     raise refused.error from None
