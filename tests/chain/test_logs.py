@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 
+from orchestrator.chain.node import logs as logs_module
+from orchestrator.chain.node import rpc as rpc_module
 from orchestrator.chain.node.logs import LogSearch
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.devnet.anvil import Anvil
@@ -109,6 +113,21 @@ async def test_a_limit_that_is_not_named_is_found_by_halves_and_remembered(node,
     assert first <= 20
     assert len(await search.logs(EMITTER, [TOPIC], 0, LAST)) == LAST // 10 + 29
     assert len(node.requests) - first <= 16
+
+
+async def test_a_limit_that_went_is_forgotten_after_an_hour(node, rpc, monkeypatch):
+    now = SimpleNamespace(seconds=time.monotonic())
+    for module in (logs_module, rpc_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    node.gate = limited(50, -32602, "range 200 exceeds limit of 50")
+    await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)
+    node.gate = lambda calls: None
+    for hours, span in ((0.9, 50), (0.2, None)):
+        now.seconds += 3600 * hours
+        node.requests.clear()
+        await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)
+        assert blocks_asked(node.requests[0]) == (span or LAST + 1)
+        assert (rpc.limits.most_span, "logs" in rpc.limits.notes) == (span, span is not None)
 
 
 async def test_a_limit_of_results_shortens_where_the_logs_are_and_grows_back(node, rpc, chain):

@@ -190,6 +190,12 @@ def test_limits_of_batches_are_taken_from_their_sentence():
     assert named_limit("Batches are not supported", 100) is None
 
 
+def test_the_blocks_that_were_asked_for_are_no_limit():
+    words = "block range 100-20000000 is too large"
+    assert named_limit(words, 19_999_901, besides=(100, 20_000_000)) is None
+    assert named_limit(f"{words}, max 2000", 19_999_901, besides=(100, 20_000_000)) == 2000
+
+
 def test_a_range_is_suggested():
     assert suggested_span("Try with this block range [0x4D2, 0x4D9].", 1000) == 8
     assert suggested_span("retry with the range 1-2000", 5000) == 2000

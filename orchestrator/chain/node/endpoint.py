@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 Call = tuple[str, list[Any]]
 
 _MAX_VALUES: Final = 1_000_000
-_LEARNT_FOR: Final = 3600.0
-"""Seconds that a smaller batch is remembered: it may have been a moment's trouble."""
+LEARNT_FOR: Final = 3600.0
+"""Seconds that a smaller batch or search is remembered: it may have been a moment's trouble."""
 _FIRST_PAUSE: Final = 0.25
 """Seconds before a passing refusal is asked again, doubled each time."""
 _LONGEST_WORDED_PAUSE: Final = 60.0
@@ -47,12 +47,21 @@ class Limits:
     """Blocks in one ``eth_getLogs``; None while none was refused."""
     most_span: int | None = None
     """Blocks that ``span`` never grows beyond."""
+    span_until: float = math.inf
+    """Monotonic seconds until which both are remembered."""
     calm: int = 0
     """Searches of ``span`` blocks that were answered since it changed."""
     by_number_until: float = 0.0
     """Monotonic seconds until which no block is named by its hash (EIP-1898)."""
     notes: dict[str, str] = field(default_factory=dict)
     """Sentences for whoever runs this, by what they are about."""
+
+    def forget(self, now: float) -> None:
+        """Forgets limits of searches that were learnt a while before ``now``."""
+        if now > self.span_until:
+            self.span = self.most_span = None
+            self.span_until = math.inf
+            self.notes.pop("logs", None)
 
 
 class _Refused(Exception):
@@ -191,7 +200,7 @@ class Endpoint:
                     raise
                 continue
             if size < self.limits.batch and (learnt or bare):
-                self.limits.batch, self._relearn_at = size, self._clock() + _LEARNT_FOR
+                self.limits.batch, self._relearn_at = size, self._clock() + LEARNT_FOR
                 self.limits.notes["batch"] = f"takes at most {size} calls in a request"
             return results
 

@@ -8,11 +8,12 @@ remembered with it, and grows back where the limit was one of results.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.endpoint import Call
+from orchestrator.chain.node.endpoint import LEARNT_FOR, Call
 from orchestrator.chain.node.refusals import Kind, named_limit, suggested_span
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.chain.node.transport import NoAnswerInTime
@@ -132,11 +133,13 @@ class LogSearch:
             self._rpc.demand(failure)
         limits = self._rpc.limits
         if kind is Kind.RANGE:
-            named = named_limit(failure.message, blocks)
+            named = named_limit(failure.message, blocks, besides=piece)
             span = named if named is not None and named >= _LEAST_NAMED else blocks // 2
             limits.most_span = min(span, limits.most_span or span)
         else:
             span = suggested_span(failure.message, blocks) or blocks // 2
+        if limits.span is None:
+            limits.span_until = time.monotonic() + LEARNT_FOR
         limits.span = min(span, limits.span or span)
         limits.calm = 0
         limits.notes["logs"] = f"takes at most {limits.most_span or limits.span} blocks in one search for logs"

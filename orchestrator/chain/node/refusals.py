@@ -7,6 +7,7 @@ A contract's own words reach the answer of a call that reverts; they are kept fr
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -220,11 +221,11 @@ def suggested_span(message: str, asked: int) -> int | None:
     return high - low + 1 if 0 <= high - low < asked - 1 else None
 
 
-def named_limit(message: str, asked: int) -> int | None:
+def named_limit(message: str, asked: int, *, besides: Collection[int] = ()) -> int | None:
     """The limit that a sentence names, of ``asked`` blocks or calls; None where it names none below that.
 
-    The largest number below what was asked (and below its last block less the first): the others are block numbers. A
-    wrong guess is refused again, and then halved.
+    The largest number below what was asked (and below its last block less the first), ``besides`` the blocks that were
+    asked for: the others are block numbers. A wrong guess is refused again, and then halved.
     """
     if (span := suggested_span(message, asked)) is not None:
         return span
@@ -233,7 +234,7 @@ def named_limit(message: str, asked: int) -> int | None:
     for number, thousand in _NUMBER.findall(words):
         digits = number.replace(",", "").replace("_", "")
         found.append(int(digits) * (1000 if thousand else 1))
-    return max((number for number in found if 0 < number < asked - 1), default=None)
+    return max((number for number in found if 0 < number < asked - 1 and number not in besides), default=None)
 
 
 _RETRY: Final = re.compile(r"(?:retry|try again|wait)\D{0,16}((?:\d{1,6}(?:\.\d+)?\s?(?:h|ms|m|s)[a-z]*\s?)+)")

@@ -72,6 +72,7 @@ class Rpc:
     @property
     def limits(self) -> Limits:
         """What the endpoint that answered last takes."""
+        self._active.limits.forget(time.monotonic())
         return self._active.limits
 
     @property
