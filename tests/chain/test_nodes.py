@@ -634,6 +634,23 @@ async def test_a_survey_shows_each_node_and_where_two_differ(both, node, second)
     assert f"{node.url}: " in traffic(both.endpoints[0])
 
 
+async def test_two_urls_of_one_host_are_told_apart(node):
+    other = "0x" + "11" * 32
+
+    async def raw(request):
+        async with node._client.post(node.target, data=await request.read(), headers=request.headers) as response:
+            answers = await response.json(content_type=None)
+        if request.path == "/b":
+            answers = [{**answer, "result": {**answer["result"], "hash": other}} for answer in answers]
+        return web.json_response(answers)
+
+    node.raw = raw
+    async with Rpc([f"{node.url}/a", f"{node.url}/b", "http://127.0.0.1:9"]) as rpc:
+        assert rpc.endpoints[2].name == "http://127.0.0.1:9"
+        latest, _ = await disagreements((await survey(rpc))[:2])
+    assert f" at {node.url} (URL 1), {other} at {node.url} (URL 2)" in latest
+
+
 async def test_calls_at_the_same_time_share_what_is_learnt(node, rpc):
     node.gate = limited(3, lambda calls: web.json_response(error(-32600, "batch too large")))
     answers = await asyncio.gather(*(rpc.batch(CALLS) for _ in range(5)))

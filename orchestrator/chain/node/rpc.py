@@ -50,14 +50,11 @@ class Rpc:
         urls = (url,) if isinstance(url, str) else tuple(url)
         if not urls:
             raise SettingsError("expected the URL of a node, got an empty list")
+        transports = [Transport(one, timeout=timeout, max_answer_bytes=max_answer_bytes) for one in urls]
+        _number(transports)
         self.endpoints: Final = tuple(
-            Endpoint(
-                Transport(one, timeout=timeout, max_answer_bytes=max_answer_bytes),
-                batch_size=batch_size,
-                patience=patience,
-                max_answer_bytes=max_answer_bytes,
-            )
-            for one in urls
+            Endpoint(one, batch_size=batch_size, patience=patience, max_answer_bytes=max_answer_bytes)
+            for one in transports
         )
         self._active = self.endpoints[0]
         self._unwell_until: dict[Endpoint, float] = {}
@@ -194,3 +191,11 @@ class Rpc:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _number(transports: Sequence[Transport]) -> None:
+    """Tells those apart in messages that are of one host: only their secret parts differ."""
+    names = [one.endpoint for one in transports]
+    for number, (name, one) in enumerate(zip(names, transports, strict=True), 1):
+        if names.count(name) > 1:
+            one.endpoint = f"{name} (URL {number})"

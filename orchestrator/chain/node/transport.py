@@ -62,6 +62,9 @@ class NoAnswerInTime(ChainUnreachable):
 class Transport:
     """Connections to one URL, in one event loop from the first request until ``close``."""
 
+    endpoint: str
+    """Scheme, host and port: the rest of a URL often holds an API key. With a number where several URLs share them."""
+
     def __init__(self, url: str, *, timeout: float, max_answer_bytes: int) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -70,8 +73,7 @@ class Transport:
             port = f":{parts.port}" if parts.port else ""
         except ValueError as error:
             raise SettingsError(f"{_URL}: expected a port number from 1 to 65535 in it") from error
-        self.endpoint: Final = f"{parts.scheme}://{parts.hostname}{port}"
-        """Scheme, host and port: the rest of a URL often holds an API key."""
+        self.endpoint = f"{parts.scheme}://{parts.hostname}{port}"
         self.traffic: Final = Traffic()
         self._url = url
         self._secrets = _secrets(parts)
