@@ -214,6 +214,8 @@ class Endpoint:
             raise self._too_large(what, f"has more than {self._max_answer_bytes} bytes") from None
         except Dropped as error:
             lost = ChainUnreachable(f"{self.name}: the connection broke off ({error})")
+            if any(method == "eth_getLogs" for method, _ in calls):  # rather the search's fault than the number's
+                raise _Refused(Kind.RESULTS, lost) from None
             # Some close the connection on a batch that is too large (Erigon did until 2025).
             raise _Refused(Kind.BATCH if len(calls) > 1 else Kind.OTHER, lost) from None
         answers = await asyncio.to_thread(read_body, response.body, self._max_answer_bytes)
