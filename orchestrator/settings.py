@@ -42,12 +42,21 @@ def _words(value: Any) -> Any:
 def _urls(value: Any) -> Any:
     """A list from TOML as text."""
     given = isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
-    return ",".join(value) if given else value
+    return "\n".join(value) if given else value
 
 
 def split_urls(text: str) -> tuple[str, ...]:
-    """URLs separated by commas or white space. A comma within a URL stays."""
-    return tuple(part for part in re.split(r"[\s,]+(?=https?://)", text.strip(" \t\r\n,")) if part)
+    """Nodes' URLs separated by commas or white space. A comma within a URL stays.
+
+    Raises SettingsError where something else stands between them: glued to a URL, it would pass for a part of it.
+    """
+    urls = tuple(part for part in re.split(r"[\s,]+(?=https?://)", text.strip(" \t\r\n,")) if part)
+    if any(re.search(r"\s|,[^/?#]*://", url) for url in urls):
+        raise SettingsError(
+            "the node's URLs (ORCHESTRATOR_RPC_URL or --rpc-url): expected each to begin with http:// or https://",
+            code="settings_invalid",
+        )
+    return urls
 
 
 def _address(value: Any) -> Any:

@@ -225,6 +225,15 @@ def test_several_nodes_are_a_list_or_separated_by_commas(toml):
     assert load_settings({"ORCHESTRATOR_RPC_URL": ", ".join(urls) + ","}).rpc_urls == urls
     assert load_settings({"ORCHESTRATOR_RPC_URL": "\n".join(urls) + "\n"}).rpc_urls == urls
     assert load_settings({}).rpc_urls == ()
+    for glued in ("https://a/K1, wss://b/KEY", "https://a/K1,wss://b/KEY", "https://a/K1 b/KEY", "https://a/K1\nKEY"):
+        with pytest.raises(SettingsError, match="ORCHESTRATOR_RPC_URL") as caught:
+            _ = load_settings({"ORCHESTRATOR_RPC_URL": glued}).rpc_urls
+        assert "KEY" not in str(caught.value)
+    written.write_text("rpc_url = ['https://a/K1', 'b/KEY']")
+    with pytest.raises(SettingsError, match="ORCHESTRATOR_RPC_URL"):
+        _ = load_settings({}, written).rpc_urls
+    kept = "https://a/K1,b?u=https://c"
+    assert load_settings({"ORCHESTRATOR_RPC_URL": kept}).rpc_urls == (kept,)
 
 
 def test_a_file_that_is_not_there(tmp_path):

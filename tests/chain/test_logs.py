@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 
+from orchestrator.chain.node import logs as logs_module
+from orchestrator.chain.node import rpc as rpc_module
 from orchestrator.chain.node.logs import LogSearch
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.devnet.anvil import Anvil
@@ -111,6 +115,21 @@ async def test_a_limit_that_is_not_named_is_found_by_halves_and_remembered(node,
     assert len(node.requests) - first <= 16
 
 
+async def test_a_limit_that_went_is_forgotten_after_an_hour(node, rpc, monkeypatch):
+    now = SimpleNamespace(seconds=time.monotonic())
+    for module in (logs_module, rpc_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    node.gate = limited(50, -32602, "range 200 exceeds limit of 50")
+    await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)
+    node.gate = lambda calls: None
+    for hours, span in ((0.9, 50), (0.2, None)):
+        now.seconds += 3600 * hours
+        node.requests.clear()
+        await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)
+        assert blocks_asked(node.requests[0]) == (span or LAST + 1)
+        assert (rpc.limits.most_span, "logs" in rpc.limits.notes) == (span, span is not None)
+
+
 async def test_a_limit_of_results_shortens_where_the_logs_are_and_grows_back(node, rpc, chain):
     def change(request, answer):
         if len(answer["result"]) > 31:
@@ -174,6 +193,33 @@ async def test_a_search_that_takes_too_long_is_shortened(node, chain):
         assert len(await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)) == LAST // 10 + 29
         assert rpc.limits.span == 100
     never.set()
+
+
+@pytest.mark.parametrize("how", [502, 504, "half an answer", "a closed connection"])
+async def test_a_search_that_a_gateway_breaks_off_is_shortened(node, rpc, chain, how):
+    async def gateway(request):
+        calls = json.loads(await request.read())
+        if any(blocks_asked(call) > 100 for call in calls):
+            if how == "a closed connection":
+                request.transport.abort()
+            body = '[{"jsonrpc":"2.0","id":1,"re' if how == "half an answer" else "<html>"
+            return web.Response(text=body, status=how if isinstance(how, int) else 200)
+        async with node._client.post(chain.url, json=calls) as answer:
+            return web.json_response(await answer.json(content_type=None))
+
+    node.raw = gateway
+    assert len(await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)) == LAST // 10 + 29
+    assert (rpc.limits.span, rpc.limits.most_span, rpc.limits.batch) == (100, None, 100)
+
+
+async def test_a_node_that_is_not_there_or_unwell_all_the_time_is_told(node, rpc):
+    node.gate = lambda calls: web.Response(status=503)
+    with pytest.raises(ChainUnreachable, match="503"):
+        await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)
+    async with Rpc("http://127.0.0.1:9", patience=0) as dead:
+        with pytest.raises(ChainUnreachable, match="no connection"):
+            await LogSearch(dead).logs(EMITTER, [TOPIC], 0, LAST)
+        assert (dead.round_trips, dead.limits.span) == (1, None), "which says nothing about searches"
 
 
 async def test_null_is_no_log_and_is_noted(node, rpc):

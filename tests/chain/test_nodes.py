@@ -187,10 +187,47 @@ async def test_retry_after_is_kept_to(node, rpc):
     assert "asked for a pause" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "response",
+    [lambda _: text("", 429, **{"Retry-After": "0"}), each(-32090, "Too many requests, retry in 0s")],
+)
+async def test_a_pause_of_no_seconds_is_no_busy_loop(node, rpc, response):
+    node.gate = times(10_000, response)
+    with pytest.raises(ChainUnreachable):
+        await rpc.call("eth_chainId", [])
+    assert rpc.naps == [0.25, 0.5, 1, 2, 4, 8]
+
+
 async def test_a_pause_that_the_sentence_names_is_kept_to(node, rpc):
     node.gate = times(1, each(-32090, "Too many requests, reason: call rate limit exhausted, retry in 3s"))
     await rpc.call("eth_chainId", [])
     assert rpc.naps == [3]
+
+
+async def test_a_pause_of_a_sentence_is_bounded_and_a_contracts_is_none(node, rpc):
+    words = "rate limit, retry in 1h"
+    node.gate = times(1, each(-32000, words))
+    await rpc.batch([("eth_call", [{"to": ZERO}, "latest"]), ("eth_chainId", [])])
+    assert rpc.naps == [0.25]
+    node.gate = times(1, each(-32000, words))
+    with pytest.raises(ChainUnreachable):
+        await rpc.call("eth_chainId", [])
+    with pytest.raises(ChainUnreachable, match="over in 60 s"):
+        await rpc.call("eth_chainId", [])
+
+
+async def test_a_contracts_words_in_the_place_of_a_batchs_answers_are_its_calls_alone(node, rpc):
+    def gate(calls):
+        called = any(call["method"] == "eth_call" for call in calls)
+        return (
+            web.json_response(error(3, "execution reverted: rate limit, retry in 1h"), status=500) if called else None
+        )
+
+    node.gate = gate
+    results = await rpc.batch([*CALLS[:5], ("eth_call", [{"to": ZERO}, "latest"]), *CALLS[5:]])
+    assert results[5].kind is Kind.REVERTED
+    assert sum(isinstance(result, RpcFailure) for result in results) == 1
+    assert rpc.naps == []
 
 
 # --- one call of a batch --------------------------------------------------------------------------------------------
@@ -218,6 +255,27 @@ async def test_an_error_of_one_call_is_that_calls_alone(node, rpc, code, message
     assert "hash" in latest
 
 
+async def test_an_error_that_is_text_is_its_calls_alone(node, rpc):
+    left = [1]
+
+    def change(request, answer):
+        if request["method"] == "eth_getBalance":
+            left[0] -= 1
+            return {**answer, "result": None, "error": "rate limit exceeded" if left[0] >= 0 else "no"}
+        return answer
+
+    node.change = change
+    chain, refused = await rpc.batch([("eth_chainId", []), ("eth_getBalance", [ZERO, "latest"])])
+    assert (chain, refused.message, rpc.naps) == ("0x7a69", "no", [0.25])
+
+
+async def test_an_error_without_an_id_among_answers_is_found_in_parts(node, rpc):
+    node.change = lambda request, answer: error(-32000, "no", None) if request["method"] == "eth_getBalance" else answer
+    chain, refused = await rpc.batch([("eth_chainId", []), ("eth_getBalance", [ZERO, "latest"])])
+    assert (chain, refused.message) == ("0x7a69", "no")
+    assert rpc.limits.batch == 100, "which is no limit on calls"
+
+
 async def test_what_is_asked_again_keeps_its_order_in_time(node, rpc):
     """A block's hash that is compared after the others is asked after them, also where one of them was refused."""
     left = [1]
@@ -240,6 +298,15 @@ async def test_what_is_asked_again_keeps_its_order_in_time(node, rpc):
 
 def limited(most, response):
     return lambda calls: response(calls) if len(calls) > most else None
+
+
+async def test_a_batch_that_is_itself_above_the_rate_is_sent_in_parts(node, rpc):
+    node.gate = limited(3, lambda calls: web.json_response(error(-32007, "3/second request limit reached"), status=429))
+    results = await rpc.batch(CALLS)
+    assert results[0] == "0x7a69"
+    assert len(results) == len(CALLS)
+    assert rpc.naps == [0.25, 0.5, 1]
+    assert rpc.limits.batch == 100, "another batch may be below it"
 
 
 REFUSED_BATCHES = [
@@ -379,6 +446,22 @@ async def test_a_redirect_is_named_with_the_host_it_leads_to(node, rpc, status):
     assert "secret-key" not in f"{caught.value.message} {caught.value.fix}"
 
 
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_error_that_repeats_the_urls_key_does_not_show_it(node, whole):
+    def gate(calls):
+        given = {"error": "Cannot POST /v2/SECRET%20KEY?token=s3cr3t-t0ken for user-name: secret key \x1b[2J\u202e"}
+        return web.json_response(given if whole else [{**given, "id": call["id"]} for call in calls], status=404)
+
+    node.gate = gate
+    url = node.url.replace("//", "//user-name:pass@") + "/v2/SECRET%20KEY?token=s3cr3t-t0ken"
+    async with Rpc(url, patience=0) as rpc:
+        with pytest.raises(
+            ChainNonsense, match=r"Cannot POST /v2/…\?token=… for …: … \N{REPLACEMENT CHARACTER}\[2J"
+        ) as caught:
+            await rpc.call("eth_chainId", [])
+    assert caught.value.message.isprintable()
+
+
 # --- EIP-1898 -------------------------------------------------------------------------------------------------------
 
 
@@ -483,6 +566,22 @@ async def test_where_all_are_unwell_the_first_ones_trouble_is_told(both, node, s
         await both.batch(CALLS)
 
 
+async def test_what_passes_at_one_is_told_rather_than_what_lasts_at_another(both, node, second):
+    node.gate = lambda calls: text("", 401)
+    second.gate = lambda calls: text("", 503)
+    with pytest.raises(ChainUnreachable, match=f"{second.url}.*503"):
+        await both.batch(CALLS)
+
+
+@pytest.mark.parametrize("first", [lambda calls: text("", 429), each(-32016, "over rate limit")])
+async def test_a_dead_second_node_takes_no_patience_from_the_first(both, node, second, first):
+    node.gate = times(3, first)
+    second.gate = lambda calls: text("", 404)
+    assert (await both.batch(CALLS))[0] == "0x7a69"
+    assert both.endpoint == node.url
+    assert both.naps == [0.25, 0.5]
+
+
 async def test_two_nodes_that_disagree_on_a_final_block_are_shown(both, node, second):
     await both.batch(CALLS)
     other = "0x" + "11" * 32
@@ -533,6 +632,23 @@ async def test_a_survey_shows_each_node_and_where_two_differ(both, node, second)
     assert "404" in str(states[1])
     assert await disagreements(states) == []
     assert f"{node.url}: " in traffic(both.endpoints[0])
+
+
+async def test_two_urls_of_one_host_are_told_apart(node):
+    other = "0x" + "11" * 32
+
+    async def raw(request):
+        async with node._client.post(node.target, data=await request.read(), headers=request.headers) as response:
+            answers = await response.json(content_type=None)
+        if request.path == "/b":
+            answers = [{**answer, "result": {**answer["result"], "hash": other}} for answer in answers]
+        return web.json_response(answers)
+
+    node.raw = raw
+    async with Rpc([f"{node.url}/a", f"{node.url}/b", "http://127.0.0.1:9"]) as rpc:
+        assert rpc.endpoints[2].name == "http://127.0.0.1:9"
+        latest, _ = await disagreements((await survey(rpc))[:2])
+    assert f" at {node.url} (URL 1), {other} at {node.url} (URL 2)" in latest
 
 
 async def test_calls_at_the_same_time_share_what_is_learnt(node, rpc):

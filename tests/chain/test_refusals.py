@@ -18,6 +18,7 @@ RESPONSE_SIZE = (
     "Log response size exceeded. You can make eth_getLogs requests with up to a 2K block range and no limit on the "
     "response size, or you can request any block range with a cap of 10K logs in the response."
 )
+TIMEOUT = "Request timeout on the free tier, please upgrade your tier to the paid one"
 # fmt: off
 RATES = [
     (CALL, -32005, "daily request count exceeded, request rate limited", 429),
@@ -36,6 +37,7 @@ RATES = [
     (BATCH, 0, "rate limit exceeded", 200),
 ]
 UNWELL = [
+    (PROOF, 30, TIMEOUT, 200),
     (CALL, -32011, "no backend is currently healthy to serve traffic", 200),
     (CALL, -32010, "backend offline", 503),
     (CALL, -32000, "upstream connect error or disconnect/reset before headers", 200),
@@ -81,6 +83,7 @@ RANGES = [  # with what was asked, and the limit that the sentence names
     (-32005, "block range too large, max range: 5000", 200, 60_000, 5000),
 ]
 RESULTS = [
+    (LOGS, 30, TIMEOUT, 408),
     (LOGS, -32005, "query returned more than 10000 results", 200),
     (LOGS, -32005, "query returned more than 10000 results. Try with this block range [0x4D2, 0x4D9].", 200),
     (LOGS, -32602, RESPONSE_SIZE, 200),
@@ -130,6 +133,8 @@ OTHERS = [
     (PROOF, -32000, "Account not found", 200, Kind.ABSENT),
     (PROOF, -32601, "the method eth_getProof does not exist/is not available", 200, Kind.METHOD),
     (PROOF, -32601, "rpc method is not whitelisted", 403, Kind.METHOD),
+    (PROOF, -32601, "Method eth_getProof cannot be found", 200, Kind.METHOD),
+    ("debug_traceCall", -32601, "the method debug_traceCall is unavailable", 200, Kind.METHOD),
     (PROOF, -32600, "Unsupported method: eth_getProof", 400, Kind.METHOD),
     (PROOF, -32604, "Method not enabled", 200, Kind.METHOD),
     (PROOF, -32600, "Must be authenticated!", 401, Kind.KEY),
@@ -185,6 +190,12 @@ def test_limits_of_batches_are_taken_from_their_sentence():
     assert named_limit("Batches are not supported", 100) is None
 
 
+def test_the_blocks_that_were_asked_for_are_no_limit():
+    words = "block range 100-20000000 is too large"
+    assert named_limit(words, 19_999_901, besides=(100, 20_000_000)) is None
+    assert named_limit(f"{words}, max 2000", 19_999_901, besides=(100, 20_000_000)) == 2000
+
+
 def test_a_range_is_suggested():
     assert suggested_span("Try with this block range [0x4D2, 0x4D9].", 1000) == 8
     assert suggested_span("retry with the range 1-2000", 5000) == 2000
@@ -209,9 +220,18 @@ def test_a_pause_is_taken_from_its_sentence(message, seconds):
 def test_a_contracts_words_are_never_the_nodes():
     """Else a token could keep a wallet's preflight waiting for ever."""
     for words in ("too many requests", "header not found", "try again", "missing trie node"):
-        for prefix in ("execution reverted: ", "VM Exception while processing transaction: revert ", "reverted: "):
-            assert classify(CALL, -32000, prefix + words).kind is Kind.REVERTED
+        for prefix in (
+            "execution reverted: ",
+            "VM Exception while processing transaction: revert ",
+            "reverted: ",
+            "rpc error: code = Unknown desc = execution reverted: ",
+            "message execution failed (exit=[33], revert reason=[Error(",
+            "err: out of gas: ",
+        ):
+            for method in (CALL, "debug_traceTransaction", BATCH):
+                assert classify(method, -32000, prefix + words).kind is Kind.REVERTED
         assert classify(CALL, 3, words).kind is Kind.REVERTED
+        assert classify(BATCH, 3, words).kind is Kind.REVERTED, "some calls of a batch may be the contract's"
 
 
 def test_each_row_of_the_table_has_a_source_and_something_to_go_by():

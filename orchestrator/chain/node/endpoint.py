@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.chain.node.failure import SHOWN, RpcFailure, as_error, read_failure
 from orchestrator.chain.node.parse import show
-from orchestrator.chain.node.refusals import PASSING, Kind, Meaning, classify, named_limit, named_pause
+from orchestrator.chain.node.refusals import PASSING, Kind, Meaning, classify, executes, named_limit, named_pause
 from orchestrator.chain.node.transport import Dropped, Response, TooLarge, Transport
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable
 from orchestrator.foreign import MalformedJson, read_json
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 Call = tuple[str, list[Any]]
 
 _MAX_VALUES: Final = 1_000_000
-_LEARNT_FOR: Final = 3600.0
-"""Seconds that a smaller batch is remembered: it may have been a moment's trouble."""
+LEARNT_FOR: Final = 3600.0
+"""Seconds that a smaller batch or search is remembered: it may have been a moment's trouble."""
 _FIRST_PAUSE: Final = 0.25
 """Seconds before a passing refusal is asked again, doubled each time."""
+_LONGEST_WORDED_PAUSE: Final = 60.0
+"""Seconds: a sentence is a weaker word than a header, and may be of something else."""
 _AT_ANY_SIZE: Final = PASSING | {Kind.KEY}
 """Refusals of a whole batch that smaller ones would meet, too. Others may be of one of its calls."""
 
@@ -45,12 +47,21 @@ class Limits:
     """Blocks in one ``eth_getLogs``; None while none was refused."""
     most_span: int | None = None
     """Blocks that ``span`` never grows beyond."""
+    span_until: float = math.inf
+    """Monotonic seconds until which both are remembered."""
     calm: int = 0
     """Searches of ``span`` blocks that were answered since it changed."""
     by_number_until: float = 0.0
     """Monotonic seconds until which no block is named by its hash (EIP-1898)."""
     notes: dict[str, str] = field(default_factory=dict)
     """Sentences for whoever runs this, by what they are about."""
+
+    def forget(self, now: float) -> None:
+        """Forgets limits of searches that were learnt a while before ``now``."""
+        if now > self.span_until:
+            self.span = self.most_span = None
+            self.span_until = math.inf
+            self.notes.pop("logs", None)
 
 
 class _Refused(Exception):
@@ -98,12 +109,18 @@ class Endpoint:
         deadline = self._clock() + (self._patience if patient else 0.0)
         results: list[Any] = []
         once_more: set[int] = set()
-        tries = 0
+        tries = rates = 0
+        most = len(calls)
         while len(results) < len(calls):
             await self._wait_until_asked(deadline)
             try:
-                got = await self._part(calls[len(results) :])
+                got = await self._part(calls[len(results) :][:most])
             except _Refused as refused:
+                rates += refused.kind is Kind.RATE
+                if (
+                    rates > 1 and refused.kind is Kind.RATE
+                ):  # perhaps one request is more calls than the node takes in a second
+                    most = max(1, min(most, self.limits.batch, len(calls) - len(results)) // 2)
                 if refused.kind not in PASSING or not await self._pause(tries, refused.pause, deadline):
                     raise refused.error from None
                 tries += 1
@@ -112,10 +129,11 @@ class Endpoint:
             trouble = got[good] if good < len(got) else None
             results += got[:good]
             if good == len(got):
+                tries = 0
                 continue
             if good and isinstance(trouble, RpcFailure) and trouble.kind in (Kind.RESULTS, Kind.BATCH):
                 continue  # the answer was full: the rest is asked for by itself
-            pause = named_pause(trouble.message) if isinstance(trouble, RpcFailure) else None
+            pause = _worded_pause(trouble, [trouble.method]) if isinstance(trouble, RpcFailure) else None
             if not await self._pause(tries, pause, deadline):
                 results += got[good:]
             tries = 0 if good else tries + 1
@@ -137,7 +155,7 @@ class Endpoint:
 
     async def _pause(self, tries: int, asked: float | None, deadline: float) -> bool:
         """Waits before a repeat. False where that would be beyond the deadline: then it is not waited."""
-        seconds = asked if asked is not None else _FIRST_PAUSE * 2**tries
+        seconds = max(asked or 0.0, _FIRST_PAUSE * 2**tries)  # "Retry-After: 0" is no leave to ask without end
         if asked is not None:
             self._not_before = max(self._not_before, self._clock() + min(asked, 3600.0))
         if self._clock() + seconds > deadline:
@@ -182,7 +200,7 @@ class Endpoint:
                     raise
                 continue
             if size < self.limits.batch and (learnt or bare):
-                self.limits.batch, self._relearn_at = size, self._clock() + _LEARNT_FOR
+                self.limits.batch, self._relearn_at = size, self._clock() + LEARNT_FOR
                 self.limits.notes["batch"] = f"takes at most {size} calls in a request"
             return results
 
@@ -196,6 +214,8 @@ class Endpoint:
             raise self._too_large(what, f"has more than {self._max_answer_bytes} bytes") from None
         except Dropped as error:
             lost = ChainUnreachable(f"{self.name}: the connection broke off ({error})")
+            if any(method == "eth_getLogs" for method, _ in calls):  # rather the search's fault than the number's
+                raise _Refused(Kind.RESULTS, lost) from None
             # Some close the connection on a batch that is too large (Erigon did until 2025).
             raise _Refused(Kind.BATCH if len(calls) > 1 else Kind.OTHER, lost) from None
         answers = await asyncio.to_thread(read_body, response.body, self._max_answer_bytes)
@@ -205,29 +225,26 @@ class Endpoint:
             answers = [answers]
         if isinstance(answers, list) and _is_answer(answers, len(calls)) and response.status < 300:
             return self._match(calls, answers)
-        raise self._whole(what, response, answers, len(calls))
+        raise self._whole(what, response, answers, calls)
 
     def _too_large(self, what: str, reason: str) -> _Refused:
         error = ChainNonsense(f"{self.name}: the answer {reason}", code="answer_too_large")
         return _Refused(Kind.RESULTS, error, RpcFailure(what, -32020, f"response too large: the answer {reason}"))
 
-    def _whole(self, what: str, response: Response, answers: Any, size: int) -> Exception:
+    def _whole(self, what: str, response: Response, answers: Any, calls: Sequence[Call]) -> Exception:
         """The refusal of a whole request: by its error object, else by its text and HTTP status."""
+        size = len(calls)
         objects = answers if isinstance(answers, list) else [answers]
         errors = (one.get("error") for one in objects if isinstance(one, dict))
         given = next((error for error in errors if error and isinstance(error, dict | str)), None)
         status = response.status
         if given is not None:
-            failure = read_failure(given, what, status)
+            failure = read_failure(given, what, status, self.transport.hide)
             meaning = classify(what if size == 1 else "", failure.code, failure.message, status)
             if meaning.kind is Kind.KEY and status < 300 and size > 1:
                 meaning = Meaning(Kind.OTHER)
-            return _Refused(
-                meaning.kind,
-                as_error(failure, self.name),
-                failure,
-                response.retry_after or named_pause(failure.message),
-            )
+            pause = response.retry_after or _worded_pause(failure, [method for method, _ in calls])
+            return _Refused(meaning.kind, as_error(failure, self.name), failure, pause)
         if isinstance(answers, Unreadable) or status >= 300:
             return self._text(what, response, answers, size)
         return ChainNonsense(f"{self.name}: expected {size} answers to a batch, got {show(answers)}")
@@ -236,7 +253,7 @@ class Endpoint:
         """A page, a word, or nothing, in the place of JSON-RPC."""
         status = response.status
         text = " ".join(response.body[:4096].decode("utf-8", "replace").split())
-        plain = "" if text.startswith("<") else text[:SHOWN]
+        plain = "" if text.startswith("<") else self.transport.hide(text)[:SHOWN]
         kind = classify(what if size == 1 else "", 0, plain, status).kind
         said = f"expected HTTP 200, got {status}"
         if 300 <= status < 400:
@@ -269,6 +286,10 @@ class Endpoint:
         for answer in answers:
             given = answer.get("id")
             number = given
+            if given is None and answer.get("error"):  # of one call, and of which is not told: parts show it
+                failure = read_failure(answer["error"], f"a batch of {len(calls)}", 200, self.transport.hide)
+                limited = classify("", failure.code, failure.message).kind is Kind.BATCH
+                raise _Refused(Kind.BATCH if limited else Kind.RESULTS, as_error(failure, self.name), failure)
             if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10:
                 number = int(given)
                 self.limits.notes["ids"] = "answers ids as text: a gateway changes them"
@@ -284,9 +305,9 @@ class Endpoint:
 
     def _result(self, method: str, answer: dict[str, Any]) -> Any:
         if answer.get("error") is not None:
-            if not isinstance(answer["error"], dict):
+            if not isinstance(answer["error"], dict | str):
                 raise ChainNonsense(f"{self.name}: {method}: expected an error object, got {show(answer['error'])}")
-            return read_failure(answer["error"], method, 200)
+            return read_failure(answer["error"], method, 200, self.transport.hide)
         if "result" not in answer:
             raise ChainNonsense(f"{self.name}: {method}: neither a result nor an error")
         if answer["result"] is None and method == "eth_getLogs":
@@ -305,6 +326,12 @@ def passing(call: Call, answer: Any) -> bool:
         return False
     # That there is no finalized block is how nodes say that they know of none: that does not pass.
     return not (answer.kind is Kind.BEHIND and tag in ("finalized", "safe"))
+
+
+def _worded_pause(failure: RpcFailure, methods: Sequence[str]) -> float | None:
+    """Seconds that the node's sentence asks for; None where a contract may have written it."""
+    seconds = None if any(map(executes, methods)) else named_pause(failure.message)
+    return None if seconds is None else min(seconds, _LONGEST_WORDED_PAUSE)
 
 
 class Unreadable(str):

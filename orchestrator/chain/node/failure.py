@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from orchestrator.chain.node.refusals import PASSING, Kind, Meaning, classify
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable
+from orchestrator.foreign import shown
 
 SHOWN: Final = 300
 """Characters of a node's words that are kept."""
@@ -46,8 +48,11 @@ class RpcFailure:
         return self.kind in PASSING
 
 
-def read_failure(error: Any, method: str, status: int) -> RpcFailure:
-    """A JSON-RPC error object, or what some gateways put in its place: a text. Raises nothing."""
+def read_failure(error: Any, method: str, status: int, hide: Callable[[str], str] = shown) -> RpcFailure:
+    """A JSON-RPC error object, or what some gateways put in its place: a text. Raises nothing.
+
+    ``hide`` makes the node's words fit to be shown (``Transport.hide``).
+    """
     if not isinstance(error, dict):
         error = {"message": error}
     code, message, data = error.get("code"), error.get("message"), error.get("data")
@@ -57,7 +62,7 @@ def read_failure(error: Any, method: str, status: int) -> RpcFailure:
     text = message[:4096] if isinstance(message, str) and message.strip() else "no reason given"
     if isinstance(data, dict) and isinstance(data.get("payload"), str):  # Tenderly's reason
         text = f"{text}: {data['payload'][:4096]}"
-    return RpcFailure(method, number, " ".join(text.split())[:SHOWN], status)
+    return RpcFailure(method, number, hide(" ".join(text.split()))[:SHOWN], status)
 
 
 def as_error(failure: RpcFailure, endpoint: str) -> ChainError:

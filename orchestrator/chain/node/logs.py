@@ -8,15 +8,16 @@ remembered with it, and grows back where the limit was one of results.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.endpoint import Call
+from orchestrator.chain.node.endpoint import LEARNT_FOR, Call
 from orchestrator.chain.node.refusals import Kind, named_limit, suggested_span
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
-from orchestrator.chain.node.transport import NoAnswerInTime
-from orchestrator.errors import ChainNonsense
+from orchestrator.chain.node.transport import NoConnection
+from orchestrator.errors import ChainNonsense, ChainUnreachable
 from orchestrator.models import Address
 from orchestrator.ports.index import Log
 
@@ -28,6 +29,9 @@ _LEAST_NAMED: Final = 5
 """Blocks: the least that a provider is known to name. A smaller number in a sentence is something else."""
 _MOST_SLOW: Final = 4
 """Pieces without an answer in time before it is the node that does not answer."""
+_PERHAPS_SLOW: Final = frozenset({"chain_unreachable", "answer_unreadable"})
+"""Codes of what gateways make of a search that is too long: no answer in time, a page with 502 or 504, a closed
+connection, half an answer."""
 _CALM: Final = 4
 """Full pieces that were answered before a longer one is tried."""
 
@@ -119,11 +123,13 @@ class LogSearch:
         (query,) = call[1]
         try:
             return await self._rpc.call_or_failure(*call)
-        except NoAnswerInTime as error:
+        except ChainUnreachable as error:
+            if error.code not in _PERHAPS_SLOW or isinstance(error, NoConnection):
+                raise
             self._slow += 1
             if self._slow > _MOST_SLOW or query["fromBlock"] == query["toBlock"]:
                 raise
-            return RpcFailure(call[0], 0, f"query took too long: {error.message}")  # a shorter one may not
+            return RpcFailure(call[0], 0, "query took too long")  # a shorter one may not
 
     def _shorten(self, piece: tuple[int, int], failure: RpcFailure) -> tuple[int, int]:
         """The piece again, with ``limits`` such that it is cut. Raises where it cannot be."""
@@ -133,11 +139,13 @@ class LogSearch:
             self._rpc.demand(failure)
         limits = self._rpc.limits
         if kind is Kind.RANGE:
-            named = named_limit(failure.message, blocks)
+            named = named_limit(failure.message, blocks, besides=piece)
             span = named if named is not None and named >= _LEAST_NAMED else blocks // 2
             limits.most_span = min(span, limits.most_span or span)
         else:
             span = suggested_span(failure.message, blocks) or blocks // 2
+        if limits.span is None:
+            limits.span_until = time.monotonic() + LEARNT_FOR
         limits.span = min(span, limits.span or span)
         limits.calm = 0
         limits.notes["logs"] = f"takes at most {limits.most_span or limits.span} blocks in one search for logs"

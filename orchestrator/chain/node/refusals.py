@@ -7,6 +7,7 @@ A contract's own words reach the answer of a call that reverts; they are kept fr
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -38,8 +39,11 @@ class Kind(StrEnum):
 
 PASSING: Final = frozenset({Kind.RATE, Kind.UNWELL, Kind.BEHIND})
 """The same question may be answered later. What lasts beyond patience is an operator's all the same."""
-EXECUTING: Final = frozenset({"eth_call", "eth_estimateGas", "debug_traceCall"})
-"""Methods whose errors may hold text that a contract chose."""
+
+
+def executes(method: str) -> bool:
+    """Whether an error of the method may hold text that a contract chose."""
+    return method in ("eth_call", "eth_estimateGas") or method.startswith("debug_trace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,8 @@ TABLE: Final = (
         r"range allowed for|ranges? over \d|number of requested blocks|at most [\d,.k]+ blocks|smaller than size"),
     Row(Kind.RANGE, "BlockPI, Cloudflare (" + _PONDER + ")", r"limited to [\d,.k]+ block|max range:? \d"),
     Row(Kind.RANGE, "go-ethereum eth/filters; harmony", r"block range limit|invalid epoch range|range limit"),
+    # Time, before plans: dRPC's sentence names them.
+    Row(Kind.UNWELL, "geth rpc/errors.go, besu; drpc.org", r"time(d)? ?out|deadline exceeded"),
     # Plans and keys.
     Row(Kind.PLAN, "docs.alchemy.com, dRPC",
         r"(free|your|current|this|growth|developer)[ -]?(tier|plan)|freetier|paid plan"),
@@ -142,10 +148,9 @@ TABLE: Final = (
     Row(Kind.METHOD, "geth rpc/errors.go; proxyd; besu; EIP-1474",
         r"method .{0,64}(does not exist|not (found|available|supported|enabled|whitelisted|allowed)|disabled)|"
         r"unsupported method|does not exist/is",
-        (-32601, -32604, -32004)),
+        (-32604, -32004)),
     Row(Kind.UNWELL, _PROXYD, r"no backend|backend|gateway time|bad gateway", (-32010, -32011, -32013, -32018),
         (408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)),
-    Row(Kind.UNWELL, "geth rpc/errors.go, besu", r"time(d)? ?out|timeout expired|deadline exceeded"),
     Row(Kind.UNWELL, "cloudflare-eth.com, dRPC, gateways",
         r"cannot fulfill|temporar|unavailable|overload|upstream|try again|busy|no (available|healthy)|"
         r"connection (refused|reset)", (-32046,)),
@@ -157,12 +162,15 @@ _WORDS: Final = tuple((re.compile(row.words), row) for row in TABLE if row.words
 _BY_CODE: Final = {code: row for row in reversed(TABLE) for code in row.codes}
 _BY_STATUS: Final = {status: row for row in reversed(TABLE) for status in row.statuses}
 _REVERT: Final = re.compile(
-    r"(error: )?(vm (exception|execution error)|(execution |transaction )?revert|out of gas|invalid (opcode|jump)|"
-    r"stack (under|over)flow|gas (uint64|required|limit)|insufficient|intrinsic|execution error|bad (jump|instruction)|"
+    r"revert|vm (exception|(execution )?error)|out of gas|invalid (opcode|jump)|stack (under|over)flow|"
+    r"bad (jump|instruction)|^(error: )?(gas (uint64|required|limit)|insufficient|intrinsic|execution error|"
     r"transaction processing could not be completed)"
 )
+"""Gateways and chains put their own words before the first ones ("rpc error: code = Unknown desc = …")."""
 _REVERT_CODES: Final = frozenset({3, -32015})
 """Geth and those after it; Parity and Nethermind (``VM execution error``)."""
+_NO_METHOD: Final = -32601
+"""JSON-RPC 2.0, and the one code that all agree on. Its words may be any ("… is unavailable", "… cannot be found")."""
 _LIMIT_EXCEEDED: Final = -32005
 """EIP-1474: of which limit, only the words and the method say."""
 
@@ -178,8 +186,10 @@ class Meaning:
 def classify(method: str, code: int, message: str, status: int = 200) -> Meaning:
     """What the refusal of a call of ``method`` (of a whole request: "") means. ``status`` is HTTP's."""
     words = message.lower()
-    executing = method in EXECUTING
-    if executing and (code in _REVERT_CODES or _REVERT.match(words)):
+    if code == _NO_METHOD:
+        return Meaning(Kind.METHOD)
+    executing = executes(method)
+    if (executing or not method) and (code in _REVERT_CODES or _REVERT.search(words)):
         return Meaning(Kind.REVERTED)
     searching = method == "eth_getLogs"
     rows = ((pattern, row) for pattern, row in _WORDS if row.kind is not Kind.RANGE or method in ("eth_getLogs", ""))
@@ -211,11 +221,11 @@ def suggested_span(message: str, asked: int) -> int | None:
     return high - low + 1 if 0 <= high - low < asked - 1 else None
 
 
-def named_limit(message: str, asked: int) -> int | None:
+def named_limit(message: str, asked: int, *, besides: Collection[int] = ()) -> int | None:
     """The limit that a sentence names, of ``asked`` blocks or calls; None where it names none below that.
 
-    The largest number below what was asked (and below its last block less the first): the others are block numbers. A
-    wrong guess is refused again, and then halved.
+    The largest number below what was asked (and below its last block less the first), ``besides`` the blocks that were
+    asked for: the others are block numbers. A wrong guess is refused again, and then halved.
     """
     if (span := suggested_span(message, asked)) is not None:
         return span
@@ -224,7 +234,7 @@ def named_limit(message: str, asked: int) -> int | None:
     for number, thousand in _NUMBER.findall(words):
         digits = number.replace(",", "").replace("_", "")
         found.append(int(digits) * (1000 if thousand else 1))
-    return max((number for number in found if 0 < number < asked - 1), default=None)
+    return max((number for number in found if 0 < number < asked - 1 and number not in besides), default=None)
 
 
 _RETRY: Final = re.compile(r"(?:retry|try again|wait)\D{0,16}((?:\d{1,6}(?:\.\d+)?\s?(?:h|ms|m|s)[a-z]*\s?)+)")

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from orchestrator.chain.node.endpoint import Call, Endpoint, Limits, passing
 from orchestrator.chain.node.failure import RpcFailure, as_error
 from orchestrator.chain.node.parse import header, quantity
-from orchestrator.chain.node.transport import Transport
+from orchestrator.chain.node.transport import NoAnswerInTime, Transport
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
 from orchestrator.models import BlockRef, ChainId
 
@@ -50,14 +50,11 @@ class Rpc:
         urls = (url,) if isinstance(url, str) else tuple(url)
         if not urls:
             raise SettingsError("expected the URL of a node, got an empty list")
+        transports = [Transport(one, timeout=timeout, max_answer_bytes=max_answer_bytes) for one in urls]
+        _number(transports)
         self.endpoints: Final = tuple(
-            Endpoint(
-                Transport(one, timeout=timeout, max_answer_bytes=max_answer_bytes),
-                batch_size=batch_size,
-                patience=patience,
-                max_answer_bytes=max_answer_bytes,
-            )
-            for one in urls
+            Endpoint(one, batch_size=batch_size, patience=patience, max_answer_bytes=max_answer_bytes)
+            for one in transports
         )
         self._active = self.endpoints[0]
         self._unwell_until: dict[Endpoint, float] = {}
@@ -72,6 +69,7 @@ class Rpc:
     @property
     def limits(self) -> Limits:
         """What the endpoint that answered last takes."""
+        self._active.limits.forget(time.monotonic())
         return self._active.limits
 
     @property
@@ -82,31 +80,45 @@ class Rpc:
     async def batch(self, calls: Sequence[Call]) -> list[Any]:
         """The raw results in the order of the calls; a call that the node refused has an RpcFailure in its place.
 
-        All are of one endpoint: the first that is well. Raises ChainUnreachable (no answer, timeout, overload),
-        ChainNonsense (no valid JSON-RPC answer; ``nodes_disagree`` and ``wrong_chain`` where two endpoints differ).
+        All are of one endpoint: the first that is well; where none is, the first whose trouble may pass is asked once
+        more, with patience. Raises ChainUnreachable (no answer, timeout, overload), ChainNonsense (no valid JSON-RPC
+        answer; ``nodes_disagree`` and ``wrong_chain`` where two endpoints differ).
         """
         if not calls:
             return []
         trouble: ChainError | None = None
+        again: Endpoint | None = None
         *others, last = self._in_order()
         for endpoint in (*others, last):
             try:
-                await self._compare(endpoint)
-                results = await endpoint.batch(calls, patient=endpoint is last)
+                results = await self._ask(endpoint, calls, patient=endpoint is last)
             except ChainError as error:
                 if error.code in _DIFFERENT:
                     raise
-                trouble = trouble or error
                 self._unwell_until[endpoint] = time.monotonic() + _UNWELL_SECONDS
+                passes = isinstance(error, ChainUnreachable)
+                if trouble is None or (passes and not isinstance(trouble, ChainUnreachable)):
+                    trouble = error  # what may pass at one is not an operator's for what lasts at another
+                if passes and not isinstance(error, NoAnswerInTime):
+                    again = again or endpoint
                 continue
-            if endpoint is not last and any(map(passing, calls, results)):
-                self._unwell_until[endpoint] = time.monotonic() + _UNWELL_SECONDS
-                continue
-            self._active = endpoint
-            self._remember(calls, results)
-            return results
+            if endpoint is last or not any(map(passing, calls, results)):
+                return self._answered(endpoint, calls, results)
+            self._unwell_until[endpoint] = time.monotonic() + _UNWELL_SECONDS
+            again = again or endpoint
         assert trouble is not None, "the last endpoint either answers or is in trouble"
-        raise trouble
+        if again is None or again is last:
+            raise trouble
+        return self._answered(again, calls, await self._ask(again, calls, patient=True))
+
+    async def _ask(self, endpoint: Endpoint, calls: Sequence[Call], *, patient: bool) -> list[Any]:
+        await self._compare(endpoint, patient=patient)
+        return await endpoint.batch(calls, patient=patient)
+
+    def _answered(self, endpoint: Endpoint, calls: Sequence[Call], results: list[Any]) -> list[Any]:
+        self._active = endpoint
+        self._remember(calls, results)
+        return results
 
     def _in_order(self) -> list[Endpoint]:
         """The endpoints in the order of preference, those after the others that were unwell a while ago."""
@@ -124,13 +136,13 @@ class Rpc:
                 elif params[:1] == ["finalized"] and isinstance(result, dict):
                     self._final = header(result, method).block
 
-    async def _compare(self, endpoint: Endpoint) -> None:
+    async def _compare(self, endpoint: Endpoint, *, patient: bool) -> None:
         """Before another endpoint is believed: it must be of the same chain, and have the same finalized block."""
         if endpoint is self._active or (self._chain is None and self._final is None):
             return
         number = hex(self._final.number) if self._final else "latest"
         chain, block = await endpoint.batch(
-            [("eth_chainId", []), ("eth_getBlockByNumber", [number, False])], patient=False
+            [("eth_chainId", []), ("eth_getBlockByNumber", [number, False])], patient=patient
         )
         if self._chain is not None and quantity(chain, f"{endpoint.name}: eth_chainId") != self._chain:
             raise ChainNonsense(
@@ -179,3 +191,11 @@ class Rpc:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _number(transports: Sequence[Transport]) -> None:
+    """Tells those apart in messages that are of one host: only their secret parts differ."""
+    names = [one.endpoint for one in transports]
+    for number, (name, one) in enumerate(zip(names, transports, strict=True), 1):
+        if names.count(name) > 1:
+            one.endpoint = f"{name} (URL {number})"

@@ -53,13 +53,13 @@ async def disagreements(states: Sequence[NodeState]) -> list[str]:
             continue
         call = ("eth_getBlockByNumber", [hex(height), False])
         answers = await asyncio.gather(*(one.endpoint.batch([call]) for one in well))
-        hashes = {
-            state.endpoint.name: parse.header(answer, f"{state.endpoint.name}: block {height}").block.hash
+        hashes = [
+            (state.endpoint.name, parse.header(answer, f"{state.endpoint.name}: block {height}").block.hash)
             for state, (answer,) in zip(well, answers, strict=True)
             if isinstance(answer, dict)
-        }
-        if len(set(hashes.values())) > 1:
-            listed = ", ".join(f"{digest} at {node}" for node, digest in hashes.items())
+        ]
+        if len({digest for _, digest in hashes}) > 1:
+            listed = ", ".join(f"{digest} at {node}" for node, digest in hashes)
             found.append(f"the {name}block {height} is {listed}")
     return found
 

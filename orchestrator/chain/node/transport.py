@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
+from orchestrator.foreign import shown
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, StreamReader
 
 _URL = "the node's URL (ORCHESTRATOR_RPC_URL or --rpc-url)"
+_SHORTEST_SECRET: Final = 8
+"""Characters of a part of a URL that may be a key; shorter ones are such as ``v2``."""
 _LONGEST_PAUSE: Final = 3600.0
 """Seconds: what a node asks for is kept to, but a mistake in its header must not stop everything for days."""
 
@@ -55,8 +59,15 @@ class NoAnswerInTime(ChainUnreachable):
     """The node took longer than the timeout."""
 
 
+class NoConnection(ChainUnreachable):
+    """Nothing was asked: there is no connection to the node."""
+
+
 class Transport:
     """Connections to one URL, in one event loop from the first request until ``close``."""
+
+    endpoint: str
+    """Scheme, host and port: the rest of a URL often holds an API key. With a number where several URLs share them."""
 
     def __init__(self, url: str, *, timeout: float, max_answer_bytes: int) -> None:
         parts = urlsplit(url)
@@ -66,14 +77,18 @@ class Transport:
             port = f":{parts.port}" if parts.port else ""
         except ValueError as error:
             raise SettingsError(f"{_URL}: expected a port number from 1 to 65535 in it") from error
-        self.endpoint: Final = f"{parts.scheme}://{parts.hostname}{port}"
-        """Scheme, host and port: the rest of a URL often holds an API key."""
+        self.endpoint = f"{parts.scheme}://{parts.hostname}{port}"
         self.traffic: Final = Traffic()
         self._url = url
+        self._secrets = _secrets(parts)
         self._timeout = timeout
         self._limit = max_answer_bytes
         self._session: ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def hide(self, text: str) -> str:
+        """A node's words, fit to be shown: it may repeat the request's URL, with its key, and hidden characters."""
+        return shown(self._secrets.sub("…", text))
 
     async def post(self, body: bytes, calls: int) -> Response:
         """The answer to one POST of JSON; a request on a kept connection that was closed is sent once more.
@@ -139,6 +154,14 @@ class Transport:
             await session.close()
 
 
+def _secrets(url: SplitResult) -> re.Pattern[str]:
+    """Whatever in a URL's path, query and user information may be a key, as it stands and without percent signs."""
+    parts = (*re.split(r"[/?&=]", f"{url.path}?{url.query}"), url.username or "", url.password or "")
+    found = {form for part in parts for form in (part, unquote(part)) if len(form) >= _SHORTEST_SECRET}
+    longest_first = sorted(map(re.escape, found), key=len, reverse=True)
+    return re.compile("|".join(longest_first) or r"(?!)", re.IGNORECASE)
+
+
 async def _limited(content: StreamReader, limit: int) -> bytes:
     """A response's body, which must be of at most ``limit`` bytes."""
     parts: list[bytes] = []
@@ -170,7 +193,7 @@ def _translate(error: Exception, endpoint: str, timeout: float) -> ChainError:
         return NoAnswerInTime(f"{endpoint}: no answer within {timeout:g} s")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or type(error.os_error).__name__
-        return ChainUnreachable(f"{endpoint}: no connection: {reason}")
+        return NoConnection(f"{endpoint}: no connection: {reason}")
     if isinstance(error, aiohttp.InvalidURL):
         return ChainNonsense(f"{endpoint}: the RPC URL is malformed", code="rpc_url")
     if isinstance(error, aiohttp.ClientError | OSError):
