@@ -177,7 +177,8 @@ def _may_have_been_taken(session: AccountSession, before: Signed) -> bool:
     """Whether an earlier try, as the signature was ``before`` this one, may have been taken without an effect so far:
     the platform then refuses a repeat in whatever words, and another signature would be one too many."""
     at, parameters = before.idempotency_key_at, session.services.parameters
-    return before.sent and at is not None and parameters.is_young(at, session.now(), parameters.effect)
+    life = parameters.idempotency_key_life + parameters.effect  # repeats under the key, till its end, are not journaled
+    return before.sent and at is not None and parameters.is_young(at, session.now(), life)
 
 
 def says_nothing(refused: PlatformRefused) -> bool:

@@ -371,9 +371,30 @@ def test_the_refusal_of_a_repeat_is_one_once_the_first_try_had_no_effect(here, l
     assert len(set(keys)) == 3, "the repeat, one when nothing had come of it, the second signature's"
 
 
-def test_the_refusal_of_a_repeat_is_one_where_the_first_try_is_long_ago(here, lab, account):
+@pytest.mark.parametrize(
+    "answers", [[(400, "signature_refused")], [(409, "challenge_already_signed"), (400, "challenge_expired")]]
+)
+def test_the_time_for_an_effect_is_counted_from_the_last_try_under_a_key_and_not_from_its_first(
+    here, lab, account, answers
+):
     killed_at(here, lab, account, "submit", "killed_before")
-    here.pass_time(minutes=20)
+    here.pass_time(minutes=21)
+    status, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not seen for a while
+    here.faults.queue.append(("submit", "lost"))
+    assert here.advance(account).trouble.code == "platform_uncertain"
+    here.pass_time(seconds=10)
+    conflicting(here, "submit", *answers)
+    assert isinstance(here.advance(account).action, Wait)
+    here.platform.set_status = status
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert here.events(account, e.SubmissionRefused) == []
+    assert (len(signatures(here, account)), here.account(account).asked) == (1, 0)
+
+
+def test_the_refusal_of_a_repeat_is_one_where_no_try_is_younger_than_an_effect(here, lab, account):
+    killed_at(here, lab, account, "submit", "killed_before")
+    here.pass_time(minutes=75)  # the key's life, and the time for an effect
     conflicting(here, "submit", (400, "signature_refused"))
     here.advance(account)
     assert len(here.events(account, e.SubmissionRefused)) == 1
@@ -463,9 +484,9 @@ def test_what_an_accepted_end_has_left_is_submitted_with_its_challenge(here, acc
 
 
 def test_a_signature_that_no_refusal_names_dead_is_dead_with_its_challenge(here, lab, account):
-    """Its answer was lost; an hour later the platform knows nothing of such a challenge."""
+    """Its answer was lost; later than any effect the platform knows nothing of such a challenge."""
     killed_at(here, lab, account, "submit", "killed_before")
-    here.pass_time(minutes=61)
+    here.pass_time(minutes=75)
     conflicting(here, "submit", (404, "account_not_found"))
     assert here.settle(account) == End("done")
     assert [one.code for one in here.events(account, e.SubmissionRefused)] == ["account_not_found"]
