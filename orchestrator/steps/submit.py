@@ -123,8 +123,9 @@ async def request(session: AccountSession) -> Action | None:
                 raise
             if await _moved(session):
                 return None
+            if op.request is not None:
+                _wait_for_the_first(session, op.request.at, refused)
             if refused.status in _CONFLICTS and used:
-                _wait_for_the_first(session, refused)
                 key = None
                 continue
             return await _refused(session, refused, asked_before=asked_before)
@@ -153,11 +154,10 @@ async def _refused(session: AccountSession, refused: PlatformRefused, *, asked_b
     return End("failed", refused.code, refused.message)
 
 
-def _wait_for_the_first(session: AccountSession, refused: PlatformRefused) -> None:
-    """Raises PlatformRefused (retry) while the first request under a refused key may still be under way."""
-    request = session.op.request
-    young = request is not None and session.services.parameters.is_young(request.at, session.now(), UNDER_WAY)
-    if young and refused.status == 409:
+def _wait_for_the_first(session: AccountSession, at: datetime, refused: PlatformRefused) -> None:
+    """Raises PlatformRefused (retry) after a 409 while the request before, of the time ``at``, may still be under way:
+    a time yet to come, too, for then the clock was set back, and the repeat under a fresh key is of now."""
+    if refused.status == 409 and session.now() - at < UNDER_WAY:
         raise PlatformRefused(
             f"{refused.message}; the first request may still be under way, it is made again under another key "
             f"{UNDER_WAY.total_seconds():.0f} s after that",
@@ -175,10 +175,11 @@ def _outlived(session: AccountSession) -> bool:
 
 def _may_have_been_taken(session: AccountSession, before: Signed) -> bool:
     """Whether an earlier try, as the signature was ``before`` this one, may have been taken without an effect so far:
-    the platform then refuses a repeat in whatever words, and another signature would be one too many."""
+    the platform then refuses a repeat in whatever words, and another signature would be one too many. So may one whose
+    time is yet to come: the clock was set back."""
     at, parameters = before.idempotency_key_at, session.services.parameters
     life = parameters.idempotency_key_life + parameters.effect  # repeats under the key, till its end, are not journaled
-    return before.sent and at is not None and parameters.is_young(at, session.now(), life)
+    return before.sent and at is not None and session.now() - at < life
 
 
 def says_nothing(refused: PlatformRefused) -> bool:

@@ -392,6 +392,19 @@ def test_the_time_for_an_effect_is_counted_from_the_last_try_under_a_key_and_not
     assert (len(signatures(here, account)), here.account(account).asked) == (1, 0)
 
 
+def test_a_clock_that_was_set_back_makes_no_try_one_without_an_effect(here, lab, account):
+    status, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not seen for a while
+    killed_at(here, lab, account, "submit", "killed_after")
+    here.skew = -timedelta(minutes=2)
+    conflicting(here, "submit", (400, "signature_refused"))
+    assert isinstance(here.advance(account).action, Wait)
+    here.platform.set_status = status
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert here.events(account, e.SubmissionRefused) == []
+    assert (len(signatures(here, account)), here.account(account).asked) == (1, 0)
+
+
 def test_the_refusal_of_a_repeat_is_one_where_no_try_is_younger_than_an_effect(here, lab, account):
     killed_at(here, lab, account, "submit", "killed_before")
     here.pass_time(minutes=75)  # the key's life, and the time for an effect
@@ -501,6 +514,18 @@ def test_while_the_first_request_may_be_under_way_no_other_is_made(here, lab, ac
     assert len(set(keys)) == 1
     here.pass_time(seconds=61)
     assert here.settle(active) == End("done")
+
+
+def test_a_request_before_the_clock_was_set_back_may_be_under_way(here, lab, active):
+    """Its key is as good as forgotten, since its age is unknown; a conflict under a fresh one is no refusal yet."""
+    killed_at(here, lab, active, "request", "killed_before", DEACTIVATE)
+    here.skew = -timedelta(minutes=2)
+    conflicting(here, "deactivate", (409, "busy"), (409, "busy"))
+    for _ in range(2):
+        assert here.advance(active).trouble.code == "busy"
+    here.pass_time(seconds=61)
+    assert here.settle(active) == End("done")
+    assert len({event.key for event in here.events(active, e.RequestIntended)}) == 2
 
 
 def test_a_closure_that_is_asked_for_again_ends_no_signature_that_was_sent(here, lab, active):
