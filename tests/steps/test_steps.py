@@ -672,6 +672,35 @@ def test_a_signature_without_effect_is_submitted_once_more_under_a_new_key(here,
     assert len(signatures(here, account)) == (1 if kind is ACTIVATE else 2), "the very same signature"
 
 
+def test_the_time_for_an_effect_begins_again_where_the_clock_was_set_back(here, account):
+    keys = taken_without_effect(here, 1)
+    here.skew = timedelta(minutes=30)
+    here.start(account, ACTIVATE)
+    here.skew = timedelta(0)
+    for minutes in (0, 19):
+        here.pass_time(minutes=minutes)
+        assert isinstance(here.advance(account).action, Wait)
+        assert len(keys) == 1, "it may only be slow"
+    here.pass_time(minutes=1)
+    here.advance(account)
+    assert len(keys) == 2
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1
+
+
+def test_a_signature_that_the_platform_has_is_not_given_up_where_the_clock_was_set_back(here, active):
+    here.start(active, CLOSE)
+    here.account(active).job = None
+    here.skew = timedelta(minutes=30)
+    here.advance(active)  # submitted again: the platform has it
+    here.skew = timedelta(0)
+    for minutes, refused in ((0, []), (119, []), (1, ["signature_without_effect"])):
+        here.pass_time(minutes=minutes)
+        assert isinstance(here.advance(active).action, Wait)
+        assert [one.code for one in here.events(active, e.SubmissionRefused)] == refused
+    assert {one.found for one in here.events(active, e.SubmissionAccepted)} == {"answer", "already_signed"}
+
+
 def test_a_second_one_without_effect_asks_for_an_operator_within_the_hour(here, account, monkeypatch):
     keys = taken_without_effect(here, 2)
     begun = here.now
