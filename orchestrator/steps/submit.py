@@ -2,9 +2,10 @@
 
 Each request's idempotency key is journaled before it is used and is used again after an uncertain answer, as long as
 the platform remembers it (one hour). A refusal is believed only after the account was read back: a repeat may be
-refused just because the first request was taken. A conflict (409, 422) under a key that was used before says nothing of
-the first request (it may be in flight, or have had another body), so the same is asked under a fresh key; under that,
-409 has its published meaning: the challenge is signed already, or the account's state does not allow the change.
+refused just because the first request was taken. A conflict (409, 422, or that it is signed already, by any status)
+under a key that was used before says nothing of the first request (it may be in flight, or have had another body), so
+the same is asked under a fresh key; under that, 409 has its published meaning: the challenge is signed already, or the
+account's state does not allow the change.
 """
 
 from __future__ import annotations
@@ -81,9 +82,10 @@ async def submit(session: AccountSession) -> Action | None:
                 raise
             if await _moved(session):
                 return None
-            if refused.code == "challenge_already_signed" and not used:
+            already = refused.code == "challenge_already_signed"
+            if already and not used:
                 await session.record(e.SubmissionAccepted(digest=digest, found="already_signed"))
-            elif refused.status in _CONFLICTS and used and refused.code not in _SIGNATURE_DEAD:
+            elif (already or refused.status in _CONFLICTS) and used and refused.code not in _SIGNATURE_DEAD:
                 key = None
                 continue
             elif refused.code not in _SIGNATURE_DEAD and (used or not _outlived(session)):

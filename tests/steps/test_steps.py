@@ -335,6 +335,20 @@ def test_a_signature_that_is_signed_already_is_waited_for(here, lab, account):
     assert len(signatures(here, account)) == 1
 
 
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_repeat_that_is_signed_already_asks_for_nobody_whatever_its_status(here, lab, account, status):
+    work, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not yet seen
+    killed_at(here, lab, account, "submit", "killed_after")
+    keys = conflicting(here, "submit", *[(status, "challenge_already_signed")] * 2)
+    assert isinstance(here.advance(account).action, Wait)
+    assert len(set(keys)) == 2
+    assert [event.found for event in here.events(account, e.SubmissionAccepted)] == ["already_signed"]
+    here.platform.set_status = work
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1
+
+
 @pytest.mark.parametrize("code", ["signature_refused", "challenge_expired"])
 @pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
 def test_the_refusal_of_a_repeat_is_none_while_the_first_try_may_have_been_taken(here, lab, active, kind, code):
@@ -464,7 +478,7 @@ def test_a_conflict_of_a_repeat_that_had_no_effect_is_asked_under_a_new_key(here
     assert here.account(active).deletes == (1 if kind is CLOSE else 0)
 
 
-@pytest.mark.parametrize("status", [409, 422])
+@pytest.mark.parametrize("status", [400, 409, 422])
 def test_a_conflict_of_a_submission_that_had_no_effect_is_sent_under_a_new_key(here, lab, account, status):
     killed_at(here, lab, account, "submit", "killed_before")
     code = "idempotency_mismatch" if status == 422 else "challenge_already_signed"
