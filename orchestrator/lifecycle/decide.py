@@ -87,9 +87,14 @@ def next_action(account_id: str, state: AccountState, now: datetime, parameters:
         if stage.step is not None:
             return Act(stage.step)
         since = op.touched_at or op.started_at
-        until = stage.until(context) if stage.until is not None else since + parameters.patience
+        until = stage.until(context) if stage.until is not None else _patience_ends(since, now, parameters)
         return _wait(stage.waits_for.replace("ACCOUNT_ID", account_id), since, until, now, state)
     return End("done")
+
+
+def _patience_ends(since: datetime, now: datetime, parameters: Parameters) -> datetime:
+    """A time yet to come means that the clock was set back: how long it has been is unknown, so a person looks."""
+    return since + parameters.patience if since <= now + parameters.clock_skew else now
 
 
 def _wait(waits_for: str, since: datetime, until: datetime, now: datetime, state: AccountState) -> Wait | Halt:

@@ -190,6 +190,7 @@ class SubmissionAccepted(Fact):
 
     ``found``: how that was learnt. ``already_signed``: by the refusal of a repeat, because the challenge is signed.
     ``unclear``: not at all yet. A repeat was refused, as it is where the try before it was taken; the account tells.
+    Journaled again, as ``unclear`` or ``already_signed``, where the clock was set back: its effect is waited for anew.
     """
 
     type: Literal["submission_accepted"] = "submission_accepted"

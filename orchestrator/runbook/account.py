@@ -11,7 +11,8 @@ OPERATIONS: Final = (
     Entry("no_progress", OPERATOR,
         "in one run, platform or chain said something else each time that it was read; the message names the step",
         "Compare both sides with orchestrator accounts show; then resolve --retry."),
-    Entry("overdue", OPERATOR, "a stage took longer than ORCHESTRATOR_PATIENCE; the message shows both sides",
+    Entry("overdue", OPERATOR, "a stage took longer than ORCHESTRATOR_PATIENCE, or began at a time that is "
+          "yet to come (the clock was set back); the message shows both sides",
         "Ask the platform; then resolve --retry."),
     Entry("account_busy", RETRY, "another process works on the account", "Wait; the lock ends with that process."),
     Entry("operation_in_progress", STOP, "another operation on this account has not ended",

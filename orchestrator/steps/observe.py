@@ -6,6 +6,8 @@ only mean that the chain is to be waited for.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from orchestrator.authorization.gate import confirmations_in_force
 from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
@@ -197,7 +199,12 @@ async def _notice_no_effect(session: AccountSession) -> None:
     if not _still_unmoved(session):
         return
     waited = session.now() - op.signed.accepted_at
-    if not op.signed.confirmed:
+    if waited < -parameters.clock_skew:
+        # The clock was set back. How long it has been is unknown, so the time begins again: taken as over, it would let
+        # another signature be made beside one that takes effect just now.
+        found: Literal["already_signed", "unclear"] = "already_signed" if op.signed.confirmed else "unclear"
+        await session.record(e.SubmissionAccepted(digest=op.signed.digest, found=found))
+    elif not op.signed.confirmed:
         if waited >= parameters.effect:
             await session.record(e.SubmissionIneffective(digest=op.signed.digest))
     elif waited >= parameters.given_up:

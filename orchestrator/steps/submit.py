@@ -2,9 +2,10 @@
 
 Each request's idempotency key is journaled before it is used and is used again after an uncertain answer, as long as
 the platform remembers it (one hour). A refusal is believed only after the account was read back: a repeat may be
-refused just because the first request was taken. A conflict (409, 422) under a key that was used before says nothing of
-the first request (it may be in flight, or have had another body), so the same is asked under a fresh key; under that,
-409 has its published meaning: the challenge is signed already, or the account's state does not allow the change.
+refused just because the first request was taken. A conflict (409, 422, or that it is signed already, by any status)
+under a key that was used before says nothing of the first request (it may be in flight, or have had another body), so
+the same is asked under a fresh key; under that, 409 has its published meaning: the challenge is signed already, or the
+account's state does not allow the change.
 """
 
 from __future__ import annotations
@@ -81,9 +82,10 @@ async def submit(session: AccountSession) -> Action | None:
                 raise
             if await _moved(session):
                 return None
-            if refused.code == "challenge_already_signed" and not used:
+            already = refused.code == "challenge_already_signed"
+            if already and not used:
                 await session.record(e.SubmissionAccepted(digest=digest, found="already_signed"))
-            elif refused.status in _CONFLICTS and used and refused.code not in _SIGNATURE_DEAD:
+            elif (already or refused.status in _CONFLICTS) and used and refused.code not in _SIGNATURE_DEAD:
                 key = None
                 continue
             elif refused.code not in _SIGNATURE_DEAD and (used or not _outlived(session)):
@@ -123,8 +125,9 @@ async def request(session: AccountSession) -> Action | None:
                 raise
             if await _moved(session):
                 return None
+            if op.request is not None:
+                _wait_for_the_first(session, op.request.at, refused)
             if refused.status in _CONFLICTS and used:
-                _wait_for_the_first(session, refused)
                 key = None
                 continue
             return await _refused(session, refused, asked_before=asked_before)
@@ -153,11 +156,10 @@ async def _refused(session: AccountSession, refused: PlatformRefused, *, asked_b
     return End("failed", refused.code, refused.message)
 
 
-def _wait_for_the_first(session: AccountSession, refused: PlatformRefused) -> None:
-    """Raises PlatformRefused (retry) while the first request under a refused key may still be under way."""
-    request = session.op.request
-    young = request is not None and session.services.parameters.is_young(request.at, session.now(), UNDER_WAY)
-    if young and refused.status == 409:
+def _wait_for_the_first(session: AccountSession, at: datetime, refused: PlatformRefused) -> None:
+    """Raises PlatformRefused (retry) after a 409 while the request before, of the time ``at``, may still be under way:
+    a time yet to come, too, for then the clock was set back, and the repeat under a fresh key is of now."""
+    if refused.status == 409 and session.now() - at < UNDER_WAY:
         raise PlatformRefused(
             f"{refused.message}; the first request may still be under way, it is made again under another key "
             f"{UNDER_WAY.total_seconds():.0f} s after that",
@@ -175,9 +177,11 @@ def _outlived(session: AccountSession) -> bool:
 
 def _may_have_been_taken(session: AccountSession, before: Signed) -> bool:
     """Whether an earlier try, as the signature was ``before`` this one, may have been taken without an effect so far:
-    the platform then refuses a repeat in whatever words, and another signature would be one too many."""
+    the platform then refuses a repeat in whatever words, and another signature would be one too many. So may one whose
+    time is yet to come: the clock was set back."""
     at, parameters = before.idempotency_key_at, session.services.parameters
-    return before.sent and at is not None and parameters.is_young(at, session.now(), parameters.effect)
+    life = parameters.idempotency_key_life + parameters.effect  # repeats under the key, till its end, are not journaled
+    return before.sent and at is not None and session.now() - at < life
 
 
 def says_nothing(refused: PlatformRefused) -> bool:

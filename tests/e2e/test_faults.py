@@ -131,12 +131,13 @@ async def test_a_platform_that_claims_active_without_a_contract(orchestrator, de
     assert "deployed on the chain" in told.waiting_for
 
 
-async def test_a_reorg_takes_the_deployment_back(orchestrator, devnet):
+async def test_a_reorg_takes_the_deployment_back(orchestrator, devnet, reorg):
     identifier = await created(orchestrator, devnet)
     told = await orchestrator.activate(identifier, timeout=60)
     deployed = told.block.number
-    head = await devnet.anvil.block_number()
-    await devnet.anvil.reorg(head - deployed + 3, drop=True)
+    with devnet.anvil.control.lock:  # no block comes while they are counted
+        head = await devnet.anvil.block_number()
+        reorg(head - deployed + 3, drop=True)
     again = await orchestrator.activate(identifier, timeout=60)
     assert (again.outcome, again.error.code) == ("operator", "finality_violation")
     withdrawn = [

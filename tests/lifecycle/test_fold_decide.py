@@ -176,6 +176,10 @@ def test_each_stage_decides(kind, stage, events, expected):
             assert isinstance(late, Halt)
             assert late.code == "overdue"
             assert found.waits_for in late.message
+            assert action(*events, after=-RULES.clock_skew) == found
+            set_back = action(*events, after=-RULES.clock_skew - timedelta(seconds=1))
+            assert isinstance(set_back, Halt), "how long it has been is unknown"
+            assert set_back.code == "overdue"
 
 
 def test_the_table_has_a_row_for_every_stage():

@@ -337,6 +337,20 @@ def test_a_signature_that_is_signed_already_is_waited_for(here, lab, account):
     assert len(signatures(here, account)) == 1
 
 
+@pytest.mark.parametrize("status", [400, 409, 422])
+def test_a_repeat_that_is_signed_already_asks_for_nobody_whatever_its_status(here, lab, account, status):
+    work, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not yet seen
+    killed_at(here, lab, account, "submit", "killed_after")
+    keys = conflicting(here, "submit", *[(status, "challenge_already_signed")] * 2)
+    assert isinstance(here.advance(account).action, Wait)
+    assert len(set(keys)) == 2
+    assert [event.found for event in here.events(account, e.SubmissionAccepted)] == ["already_signed"]
+    here.platform.set_status = work
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1
+
+
 @pytest.mark.parametrize("code", ["signature_refused", "challenge_expired"])
 @pytest.mark.parametrize("kind", [ACTIVATE, CLOSE])
 def test_the_refusal_of_a_repeat_is_none_while_the_first_try_may_have_been_taken(here, lab, active, kind, code):
@@ -373,9 +387,43 @@ def test_the_refusal_of_a_repeat_is_one_once_the_first_try_had_no_effect(here, l
     assert len(set(keys)) == 3, "the repeat, one when nothing had come of it, the second signature's"
 
 
-def test_the_refusal_of_a_repeat_is_one_where_the_first_try_is_long_ago(here, lab, account):
+@pytest.mark.parametrize(
+    "answers", [[(400, "signature_refused")], [(409, "challenge_already_signed"), (400, "challenge_expired")]]
+)
+def test_the_time_for_an_effect_is_counted_from_the_last_try_under_a_key_and_not_from_its_first(
+    here, lab, account, answers
+):
     killed_at(here, lab, account, "submit", "killed_before")
-    here.pass_time(minutes=20)
+    here.pass_time(minutes=21)
+    status, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not seen for a while
+    here.faults.queue.append(("submit", "lost"))
+    assert here.advance(account).trouble.code == "platform_uncertain"
+    here.pass_time(seconds=10)
+    conflicting(here, "submit", *answers)
+    assert isinstance(here.advance(account).action, Wait)
+    here.platform.set_status = status
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert here.events(account, e.SubmissionRefused) == []
+    assert (len(signatures(here, account)), here.account(account).asked) == (1, 0)
+
+
+def test_a_clock_that_was_set_back_makes_no_try_one_without_an_effect(here, lab, account):
+    status, here.platform.set_status = here.platform.set_status, lambda *_: None  # taken, and not seen for a while
+    killed_at(here, lab, account, "submit", "killed_after")
+    here.skew = -timedelta(minutes=2)
+    conflicting(here, "submit", (400, "signature_refused"))
+    assert isinstance(here.advance(account).action, Wait)
+    here.platform.set_status = status
+    here.platform.set_status(here.account(account), AccountStatus.PENDING)
+    assert here.settle(account) == End("done")
+    assert here.events(account, e.SubmissionRefused) == []
+    assert (len(signatures(here, account)), here.account(account).asked) == (1, 0)
+
+
+def test_the_refusal_of_a_repeat_is_one_where_no_try_is_younger_than_an_effect(here, lab, account):
+    killed_at(here, lab, account, "submit", "killed_before")
+    here.pass_time(minutes=75)  # the key's life, and the time for an effect
     conflicting(here, "submit", (400, "signature_refused"))
     here.advance(account)
     assert len(here.events(account, e.SubmissionRefused)) == 1
@@ -432,7 +480,7 @@ def test_a_conflict_of_a_repeat_that_had_no_effect_is_asked_under_a_new_key(here
     assert here.account(active).deletes == (1 if kind is CLOSE else 0)
 
 
-@pytest.mark.parametrize("status", [409, 422])
+@pytest.mark.parametrize("status", [400, 409, 422])
 def test_a_conflict_of_a_submission_that_had_no_effect_is_sent_under_a_new_key(here, lab, account, status):
     killed_at(here, lab, account, "submit", "killed_before")
     code = "idempotency_mismatch" if status == 422 else "challenge_already_signed"
@@ -465,9 +513,9 @@ def test_what_an_accepted_end_has_left_is_submitted_with_its_challenge(here, acc
 
 
 def test_a_signature_that_no_refusal_names_dead_is_dead_with_its_challenge(here, lab, account):
-    """Its answer was lost; an hour later the platform knows nothing of such a challenge."""
+    """Its answer was lost; later than any effect the platform knows nothing of such a challenge."""
     killed_at(here, lab, account, "submit", "killed_before")
-    here.pass_time(minutes=61)
+    here.pass_time(minutes=75)
     conflicting(here, "submit", (404, "account_not_found"))
     assert here.settle(account) == End("done")
     assert [one.code for one in here.events(account, e.SubmissionRefused)] == ["account_not_found"]
@@ -482,6 +530,18 @@ def test_while_the_first_request_may_be_under_way_no_other_is_made(here, lab, ac
     assert len(set(keys)) == 1
     here.pass_time(seconds=61)
     assert here.settle(active) == End("done")
+
+
+def test_a_request_before_the_clock_was_set_back_may_be_under_way(here, lab, active):
+    """Its key is as good as forgotten, since its age is unknown; a conflict under a fresh one is no refusal yet."""
+    killed_at(here, lab, active, "request", "killed_before", DEACTIVATE)
+    here.skew = -timedelta(minutes=2)
+    conflicting(here, "deactivate", (409, "busy"), (409, "busy"))
+    for _ in range(2):
+        assert here.advance(active).trouble.code == "busy"
+    here.pass_time(seconds=61)
+    assert here.settle(active) == End("done")
+    assert len({event.key for event in here.events(active, e.RequestIntended)}) == 2
 
 
 def test_a_closure_that_is_asked_for_again_ends_no_signature_that_was_sent(here, lab, active):
@@ -632,6 +692,35 @@ def test_a_signature_without_effect_is_submitted_once_more_under_a_new_key(here,
     assert here.settle(account) == End("done")
     assert len(keys) == len(set(keys)) == 2
     assert len(signatures(here, account)) == (1 if kind is ACTIVATE else 2), "the very same signature"
+
+
+def test_the_time_for_an_effect_begins_again_where_the_clock_was_set_back(here, account):
+    keys = taken_without_effect(here, 1)
+    here.skew = timedelta(minutes=30)
+    here.start(account, ACTIVATE)
+    here.skew = timedelta(0)
+    for minutes in (0, 19):
+        here.pass_time(minutes=minutes)
+        assert isinstance(here.advance(account).action, Wait)
+        assert len(keys) == 1, "it may only be slow"
+    here.pass_time(minutes=1)
+    here.advance(account)
+    assert len(keys) == 2
+    assert here.settle(account) == End("done")
+    assert len(signatures(here, account)) == 1
+
+
+def test_a_signature_that_the_platform_has_is_not_given_up_where_the_clock_was_set_back(here, active):
+    here.start(active, CLOSE)
+    here.account(active).job = None
+    here.skew = timedelta(minutes=30)
+    here.advance(active)  # submitted again: the platform has it
+    here.skew = timedelta(0)
+    for minutes, refused in ((0, []), (119, []), (1, ["signature_without_effect"])):
+        here.pass_time(minutes=minutes)
+        assert isinstance(here.advance(active).action, Wait)
+        assert [one.code for one in here.events(active, e.SubmissionRefused)] == refused
+    assert {one.found for one in here.events(active, e.SubmissionAccepted)} == {"answer", "already_signed"}
 
 
 def test_a_second_one_without_effect_asks_for_an_operator_within_the_hour(here, account, monkeypatch):
