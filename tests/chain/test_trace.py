@@ -60,7 +60,9 @@ def attempt(anvil, rpc):
         await anvil.mine()
         await anvil.set_balance(hexed(ACCOUNT), balance)
         target = authority
-        if target is None:
+        if isinstance(opcode, Finding):
+            target = opcode
+        elif target is None:
             byte = assemble(opcode)[0]
             target = Finding(where, place(codes[where], byte), opcode, ())
         one = Attempt(target, Call(**{"sender": SENDER, "calldata": b"", **call}))
@@ -139,6 +141,28 @@ async def test_a_write_of_another_account_is_not_the_accounts(attempt):
     code = f"0 0 0 0 0 {hexed(LIBRARY)} GAS CALL POP STOP"
     outcome = await attempt(code, "SSTORE", others={LIBRARY: "9 0 SSTORE STOP"}, where=LIBRARY)
     assert not outcome.confirmed
+
+
+ASKS_ITSELF = "CALLDATASIZE @inner JUMPI {ask} POP STOP inner: 0 0 0 0 0 ORIGIN GAS CALL POP STOP"
+BY_CALL, BY_STATICCALL = "0 0 1 0 0 ADDRESS GAS CALL", "0 0 1 0 ADDRESS GAS STATICCALL"
+THROUGH = f"CALLDATASIZE 0 0 CALLDATACOPY 0 0 CALLDATASIZE 0 0 {hexed(ACCOUNT)} GAS CALL STOP"
+
+
+@pytest.mark.parametrize(
+    ("ask", "acts"),
+    [
+        (BY_CALL, True),
+        (BY_STATICCALL, False),
+        (BY_STATICCALL.replace("ADDRESS", hexed(LIBRARY)), False),  # which calls back
+        (BY_CALL.replace("ADDRESS", hexed(LIBRARY)), True),
+    ],
+)
+async def test_nothing_comes_of_what_is_done_in_a_static_frame(attempt, ask, acts):
+    """A CALL without ether is allowed there, and whoever is called can change nothing."""
+    program = ASKS_ITSELF.format(ask=ask)
+    inner = Finding(ACCOUNT, assemble(program).rindex(assemble("CALL")), "CALL", ())
+    outcome = await attempt(program, inner, others={LIBRARY: THROUGH})
+    assert (outcome.confirmed, "without CALL" in outcome.detail) == (acts, not acts)
 
 
 PAYS = f"0 0 0 0 7 {hexed(HELPER)} GAS CALL POP STOP"

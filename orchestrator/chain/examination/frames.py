@@ -21,7 +21,7 @@ _OLD_NAMES: Final = {"SUICIDE": "SELFDESTRUCT", "SHA3": "KECCAK256", "DIFFICULTY
 
 @dataclass(slots=True)
 class Effects:
-    """What frames that did not fail have done in the account's name."""
+    """What frames that did not fail, and are not static, have done in the account's name."""
 
     executed: dict[tuple[int, int, str], set[int]] = field(default_factory=dict)
     """(address of the code, pc, opcode), to the slots written there."""
@@ -89,9 +89,11 @@ class _Frame:
     """Whose code runs; None for creation code."""
     own: int | None
     """Whose storage it is."""
+    static: bool = False
+    """Whether it, or a frame around it, was entered by STATICCALL: nothing can come of what it does."""
     done: Effects = field(default_factory=Effects)
-    calls: tuple[int | None, int | None] | None = None
-    """Code and storage of the frame that the next step is in, if it is deeper."""
+    calls: tuple[int | None, int | None, bool] | None = None
+    """Code, storage and ``static`` of the frame that the next step is in, if it is deeper."""
     at: tuple[int, int, str] | None = None
     """The call of the last step, as a key of ``Effects``, if it was made in the account's name."""
 
@@ -145,7 +147,7 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
             _was_made(frames[-1])
         frame = frames[-1]
         frame.calls, frame.at = _callee(step, frame), None
-        if frame.own == account and frame.code is not None:
+        if frame.own == account and frame.code is not None and not frame.static:
             key = (frame.code, step.pc, step.opcode)
             written = frame.done.executed.setdefault(key, set())
             if step.opcode == "SSTORE":
@@ -165,14 +167,14 @@ def _was_made(frame: _Frame) -> None:
         frame.done.called.add(frame.at)
 
 
-def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None] | None:
+def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None, bool] | None:
     match step.opcode:
         case "CALL" | "STATICCALL":
             target = step.word(1) & ADDRESS_BITS
-            return target, target
+            return target, target, frame.static or step.opcode == "STATICCALL"
         case "CALLCODE" | "DELEGATECALL":
-            return step.word(1) & ADDRESS_BITS, frame.own
+            return step.word(1) & ADDRESS_BITS, frame.own, frame.static
         case "CREATE" | "CREATE2":
-            return None, None
+            return None, None, frame.static
         case _:
             return None

@@ -1,8 +1,9 @@
 """Confirms a witness: executes a call at a pinned block by ``debug_traceCall``, and reads what it really did.
 
 A call counts if it succeeds at the top and executes the named instruction, on the account's own storage, in a frame of
-which neither it nor any of its ancestors failed, and if something came of it: of a write, that the slot's value in the
-end is not the proven one; of a CALL or a creation, that it was made; of a DELEGATECALL, that what it ran did either.
+which neither it nor any of its ancestors failed or was entered by STATICCALL, and if something came of it: of a write,
+that the slot's value in the end is not the proven one; of a CALL or a creation, that it was made; of a DELEGATECALL,
+that what it ran did either.
 An answer with authority is asked by ``eth_call``. The node's word is enough here: it can only take a pass away.
 """
 
