@@ -121,7 +121,7 @@ async def test_a_write_in_a_frame_that_is_undone(attempt):
     assert not outcome.confirmed
     assert "without SSTORE" in outcome.detail
     assert (await attempt(CALLS_ITSELF.format(end="STOP"), "SSTORE")).confirmed
-    assert (await attempt(CALLS_ITSELF.format(end="0 0 REVERT"), "CALL")).confirmed, "the call itself was made"
+    assert not (await attempt(CALLS_ITSELF.format(end="0 0 REVERT"), "CALL")).confirmed, "it goes to the account"
 
 
 async def test_a_frame_whose_caller_is_undone(attempt):
@@ -166,13 +166,19 @@ async def test_nothing_comes_of_what_is_done_in_a_static_frame(attempt, ask, act
 
 
 PAYS = f"0 0 0 0 7 {hexed(HELPER)} GAS CALL POP STOP"
+NOTHING_TO = "0 0 0 0 0 {} GAS CALL POP STOP"
 DEPLOYS = "0 0 7 CREATE POP STOP"
 
 
 @pytest.mark.parametrize(
     ("program", "opcode", "balance", "acts"),
     [
-        ("0 0 0 0 0 0 GAS CALL POP STOP", "CALL", 0, True),
+        (NOTHING_TO.format(0x10000), "CALL", 0, True),
+        (NOTHING_TO.format(0xFFFF), "CALL", 0, False),  # precompiles: they compute
+        (NOTHING_TO.format(4), "CALL", 0, False),
+        ("0 0 0 0 7 4 GAS CALL POP STOP", "CALL", 7, True),
+        ("CALLER ADDRESS EQ @inner JUMPI 0 0 0 0 0 ADDRESS GAS CALL POP STOP inner: 0 0 REVERT", "CALL", 0, False),
+        ("CALLER ADDRESS EQ @inner JUMPI 0 0 0 0 7 ADDRESS GAS CALL POP STOP inner: STOP", "CALL", 7, False),
         (PAYS, "CALL", 7, True),
         (PAYS, "CALL", 6, False),
         (f"0 0 0 0 0 {hexed(LIBRARY)} GAS CALL POP STOP", "CALL", 0, True),  # it fails, and was called
@@ -185,7 +191,8 @@ DEPLOYS = "0 0 7 CREATE POP STOP"
     ],
 )
 async def test_what_acts_by_being_executed(attempt, program, opcode, balance, acts):
-    """A call or a creation that the account has not the ether for is not made; ether for itself goes nowhere."""
+    """A call or a creation that the account has not the ether for is not made; ether for itself goes nowhere, and so
+    do calls to itself and, without ether, to precompiles."""
     outcome = await attempt(program, opcode, balance=balance, others={LIBRARY: "0 0 REVERT"})
     assert outcome.confirmed is acts
     assert acts or "nothing leaves the account" in outcome.detail

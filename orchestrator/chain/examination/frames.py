@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.chain.node import parse
-from orchestrator.closure.evm.machine import ADDRESS_BITS
+from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
 from orchestrator.errors import ChainNonsense
 
 _NUMBER: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{1,64}")
@@ -29,7 +29,8 @@ class Effects:
     """The last value written to each slot."""
     called: set[tuple[int, int, str]] = field(default_factory=set)
     """Of ``executed``, what called out: a CALL or a creation that was made, a SELFDESTRUCT in another's favour. A CALL
-    is not made where the account has not the ether for it."""
+    is not made where the account has not the ether for it; one to the account itself, or without ether to a precompile,
+    goes nowhere."""
     ran: set[tuple[int, int, str]] = field(default_factory=set)
     """Of ``executed``, what ran another's code or its own again, whether that failed or not."""
 
@@ -77,7 +78,7 @@ def last_return(trace: Any) -> int | None:
 
 
 _CALLS: Final = frozenset({"CALL", "STATICCALL", "CALLCODE", "DELEGATECALL"})
-_CALLING_OUT: Final = frozenset({"CALL", "CREATE", "CREATE2"})
+_CREATIONS: Final = frozenset({"CREATE", "CREATE2"})
 
 
 # --- following the frames ------------------------------------------------------------------------------------------
@@ -96,6 +97,8 @@ class _Frame:
     """Code, storage and ``static`` of the frame that the next step is in, if it is deeper."""
     at: tuple[int, int, str] | None = None
     """The call of the last step, as a key of ``Effects``, if it was made in the account's name."""
+    out: bool = False
+    """Whether that call leaves the account once it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +159,24 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
             elif step.opcode == "SELFDESTRUCT" and step.word(0) & ADDRESS_BITS != account:
                 frame.done.called.add(key)
             elif frame.calls is not None:
-                frame.at = key
+                frame.at, frame.out = key, _leaves(step, account)
     if len(frames) != 1:
         raise ChainNonsense("debug_traceCall: the struct logs end inside of a call")
     return frames[0].done
 
 
 def _was_made(frame: _Frame) -> None:
-    if frame.at is not None and frame.at[2] in _CALLING_OUT:
+    if frame.at is not None and frame.out:
         frame.done.called.add(frame.at)
+
+
+def _leaves(step: _Step, account: int) -> bool:
+    """Whether a call or creation, made, is an act by itself. What the account does when it calls itself counts there;
+    a precompile only computes."""
+    if step.opcode != "CALL":
+        return step.opcode in _CREATIONS
+    target = step.word(1) & ADDRESS_BITS
+    return target != account and (target > LAST_SYSTEM_ADDRESS or step.word(2) != 0)
 
 
 def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None, bool] | None:
