@@ -125,8 +125,30 @@ async def test_the_witness_really_works(anvil, rpc, put):
     assert int(await anvil.rpc("eth_getStorageAt", SUBJECT, "0x4", "latest"), 16) == 9
 
 
+PREIMAGE = f"0 CALLDATALOAD 0 MSTORE 32 0 KECCAK256 {2**255 + 12345} EQ"
+
+FOR_ITSELF = f"{PREIMAGE} CALLER ADDRESS EQ OR @call JUMPI STOP call: 0 0 0 0 0 ORIGIN GAS CALL POP STOP"
+"""Calls who sent the transaction, if it is called by itself. By another only with a number that nobody knows."""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"CALLDATASIZE @inner JUMPI 0 0 1 0 ADDRESS GAS STATICCALL POP STOP inner: {FOR_ITSELF}",
+        "CALLER ADDRESS EQ @inner JUMPI 0 0 0 0 0 ADDRESS GAS CALL POP STOP inner: 0 0 REVERT",
+        "0 0 0 0 0 4 0xffff CALL POP STOP",
+        f"{2**48 - 1} TIMESTAMP LT @early JUMPI 1 0 SSTORE STOP early: 0 0 REVERT",
+    ],
+    ids=["static", "itself", "precompile", "never"],
+)
+async def test_what_is_executed_and_is_no_act_confirms_nothing(rpc, put, program):
+    verdict = keeps((await examine(rpc, await put(program))).verdict)
+    assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
+    assert not verdict.witness.confirmed
+
+
 async def test_a_preimage_gate_is_not_confirmed(rpc, put):
-    gate = f"0 CALLDATALOAD 0 MSTORE 32 0 KECCAK256 {2**255 + 12345} EQ @on JUMPI 0 0 REVERT on: 9 0 SSTORE STOP"
+    gate = f"{PREIMAGE} @on JUMPI 0 0 REVERT on: 9 0 SSTORE STOP"
     verdict = keeps((await examine(rpc, await put(gate))).verdict)
     assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
     assert verdict.witness.opcode == "SSTORE"

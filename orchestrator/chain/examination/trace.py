@@ -20,7 +20,7 @@ from orchestrator.chain.node.rpc import Call as RpcCall
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.closure.evm.facts import Authority, Finding
 from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
-from orchestrator.closure.evm.questions import QUESTIONS
+from orchestrator.closure.evm.questions import NEVER, QUESTIONS
 from orchestrator.closure.proof.evidence import to_eip55
 from orchestrator.closure.verdict import DELEGATING
 from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
@@ -67,6 +67,8 @@ def unrealizable(account: int, attempt: Attempt, block: BlockRef, timestamp: int
         return "it would have to be sent in the past"
     if call.number is not None and call.number < block.number:
         return "it would have to be sent in an earlier block"
+    if max(call.timestamp or 0, call.number or 0) >= NEVER:
+        return "it would have to be sent at a time that never comes"
     if any(address == account or address <= LAST_SYSTEM_ADDRESS for address in call.codes):
         return "it rests on code at an address where none can be deployed"
     return None

@@ -13,6 +13,7 @@ from typing import Final
 from orchestrator.closure.evm.facts import Authority, Finding
 from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.opcodes import CONCRETE
+from orchestrator.closure.evm.questions import NEVER
 from orchestrator.closure.evm.words import ONES, AnyWord, Word, contains
 
 CALLER: Final = 0xCA11E4CA11E4CA11E4CA11E4CA11E4CA11E40001
@@ -184,14 +185,15 @@ class CallInputs:
         return True
 
     def _possible(self, name: str, value: int) -> bool:
-        """Whether a call can have this input: no sender but an account, no more ether than there is, no past."""
+        """Whether a call can have this input: no sender but an account, no more ether than there is, no past, and no
+        time that never comes."""
         if name == "CALLER":
             return LAST_SYSTEM_ADDRESS < value < 1 << 160 and value not in (self.account, SYSTEM_ADDRESS)
         if name == "CALLDATASIZE":
             return value <= MAX_SIZE
         if name == "CALLVALUE":
             return value < 1 << 96
-        return self.now[name] <= value < 1 << 63
+        return self.now[name] <= value < NEVER
 
     def choose_calldata(self, offset: int, value: int, mask: int) -> bool:
         """Chooses the masked bits of the word of calldata at ``offset``. Whether they may be what ``value`` has."""
