@@ -196,6 +196,7 @@ async def test_what_acts_by_being_executed(attempt, program, opcode, balance, ac
     outcome = await attempt(program, opcode, balance=balance, others={LIBRARY: "0 0 REVERT"})
     assert outcome.confirmed is acts
     assert acts or "nothing leaves the account" in outcome.detail
+    assert outcome.unpaid == (7 if balance == 6 else 0)
 
 
 DELEGATES = f"0 0 0 0 {hexed(LIBRARY)} GAS DELEGATECALL"
@@ -319,6 +320,14 @@ def test_calls_that_nobody_can_make(call, reason):
     made = Attempt(Finding(ACCOUNT, 0, "CALL", ()), Call(**{"sender": SENDER, "calldata": b"", **call}))
     found = unrealizable(ACCOUNT, made, BLOCK, 1000)
     assert found is None if reason is None else reason in found
+
+
+def test_of_what_could_not_be_paid_the_least_is_enough():
+    """A call that no ether in the world is enough for does not hide the one behind it; a made one lacks nothing."""
+    calls = [step(pc, "CALL", 1, (0, 0, 0, 0, wei, HELPER, 9)) for pc, wei in enumerate((2**255, 5, 7, 0, 1))]
+    failed, made = step(9, "POP", 1, (0,)), step(9, "POP", 1, (1,))
+    done = effects(trace(*(one for call in calls[:4] for one in (call, failed)), calls[4], made), ACCOUNT)
+    assert (done.unpaid, done.called) == (5, {(ACCOUNT, 4, "CALL")})
 
 
 # --- traces that no node should send -------------------------------------------------------------------------------

@@ -34,12 +34,20 @@ class Effects:
     ran: set[tuple[int, int, str]] = field(default_factory=set)
     """Of ``executed``, what ran another's code or its own again, whether that failed or not."""
 
+    unpaid: int = 0
+    """Wei that a call or creation was to take along that ran and was not made. Most likely the account has not as much;
+    of several the least."""
+
     def absorb(self, other: Effects) -> None:
         for key, slots in other.executed.items():
             self.executed.setdefault(key, set()).update(slots)
         self.writes |= other.writes
         self.called |= other.called
         self.ran |= other.ran
+        self.lacks(other.unpaid)
+
+    def lacks(self, wei: int) -> None:
+        self.unpaid = min(self.unpaid, wei) if self.unpaid and wei else self.unpaid or wei
 
 
 def effects(trace: Any, account: int) -> Effects | None:
@@ -99,6 +107,8 @@ class _Frame:
     """The call of the last step, as a key of ``Effects``, if it was made in the account's name."""
     out: bool = False
     """Whether that call leaves the account once it is made."""
+    wei: int = 0
+    """What that call takes along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +156,11 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
                 frames[-1].done.absorb(ended.done)
         elif level != len(frames):
             raise ChainNonsense("debug_traceCall: the depth of the struct logs jumps")
-        elif frames[-1].at is not None and step.word(0) != 0:  # no code ran, and it succeeded
-            _was_made(frames[-1])
+        elif frames[-1].at is not None:  # no code ran
+            if step.word(0) != 0:
+                _was_made(frames[-1])
+            else:
+                frames[-1].done.lacks(frames[-1].wei)
         frame = frames[-1]
         frame.calls, frame.at = _callee(step, frame), None
         if frame.own == account and frame.code is not None and not frame.static:
@@ -159,7 +172,7 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
             elif step.opcode == "SELFDESTRUCT" and step.word(0) & ADDRESS_BITS != account:
                 frame.done.called.add(key)
             elif frame.calls is not None:
-                frame.at, frame.out = key, _leaves(step, account)
+                frame.at, frame.out, frame.wei = key, _leaves(step, account), _wei(step)
     if len(frames) != 1:
         raise ChainNonsense("debug_traceCall: the struct logs end inside of a call")
     return frames[0].done
@@ -177,6 +190,16 @@ def _leaves(step: _Step, account: int) -> bool:
         return step.opcode in _CREATIONS
     target = step.word(1) & ADDRESS_BITS
     return target != account and (target > LAST_SYSTEM_ADDRESS or step.word(2) != 0)
+
+
+def _wei(step: _Step) -> int:
+    match step.opcode:
+        case "CALL" | "CALLCODE":
+            return step.word(2)
+        case "CREATE" | "CREATE2":
+            return step.word(0)
+        case _:
+            return 0
 
 
 def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None, bool] | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.chain.examination.frames import Effects, effects, last_return, visited
@@ -40,6 +40,8 @@ class Attempt:
     target: Finding | Authority
     call: Call
     gas: int = GAS
+    balance: int | None = None
+    """Wei that the account must hold before, where that is more than it does: ether can be forced into any account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Outcome:
     """For an answer: the program counter where the account's own code gave it, if the node can trace."""
     idle: bool = False
     """Whether the call succeeds, executes a DELEGATECALL or CALLCODE that was to act, and nothing comes of it."""
+    unpaid: int = 0
+    """Wei that may be missing: ``Effects.unpaid`` of a call that was not confirmed."""
 
 
 def unrealizable(account: int, attempt: Attempt, block: BlockRef, timestamp: int) -> str | None:
@@ -164,13 +168,13 @@ def _question(at: Any, account: int, attempt: Attempt) -> RpcCall:
 
 
 def _plain(at: Any, account: int, attempt: Attempt) -> RpcCall:
-    state, block = _overrides(attempt)
+    state, block = _overrides(account, attempt)
     more: list[Any] = [state, block] if block else [state] if state else []
     return ("eth_call", [_transaction(account, attempt), at, *more])
 
 
 def _trace(at: Any, account: int, attempt: Attempt) -> RpcCall:
-    state, block = _overrides(attempt)
+    state, block = _overrides(account, attempt)
     options: dict[str, Any] = {"enableMemory": False, "enableReturnData": False, "disableStorage": True}
     if state:
         options["stateOverrides"] = state
@@ -189,12 +193,14 @@ def _transaction(account: int, attempt: Attempt) -> dict[str, str]:
     }
 
 
-def _overrides(attempt: Attempt) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """The state and the block that the call needs: a balance, code at fresh addresses, a later time."""
+def _overrides(account: int, attempt: Attempt) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The state and the block that the call needs: balances, code at fresh addresses, a later time."""
     call = attempt.call
     state: dict[str, dict[str, str]] = {to_eip55(a): {"code": "0x" + code.hex()} for a, code in call.codes.items()}
     if call.value:
         state.setdefault(to_eip55(attempt.call.sender), {})["balance"] = hex(call.value + _WEI)
+    if attempt.balance is not None:
+        state.setdefault(to_eip55(account), {})["balance"] = hex(attempt.balance)
     block: dict[str, str] = {}
     if call.timestamp is not None:
         block["time"] = hex(call.timestamp)
@@ -241,7 +247,7 @@ def _acted(
         return Outcome(False, "the call fails"), set()
     outcomes = [_effective(finding, done, storage) for finding in dict.fromkeys(findings)]
     confirmed = next((outcome for outcome, _ in outcomes if outcome.confirmed), None)
-    return confirmed or outcomes[0][0], set().union(*(unknown for _, unknown in outcomes))
+    return confirmed or replace(outcomes[0][0], unpaid=done.unpaid), set().union(*(unknown for _, unknown in outcomes))
 
 
 def _effective(finding: Finding, done: Effects, storage: Mapping[int, int]) -> tuple[Outcome, set[int]]:

@@ -30,6 +30,8 @@ SYSTEM_ADDRESS: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFE
 DEFAULT_SIZE: Final = 4 + 32 * 9
 MAX_SIZE: Final = 1 << 17
 """Bytes of calldata. More does not fit into a transaction."""
+MOST_WEI: Final = 1 << 96
+"""More ether than there is."""
 MAX_WORK: Final = 500_000
 """Instructions that are evaluated in choosing the inputs of one call: about a second. Code may be written to make
 a search long, and nothing stops a thread."""
@@ -192,7 +194,7 @@ class CallInputs:
         if name == "CALLDATASIZE":
             return value <= MAX_SIZE
         if name == "CALLVALUE":
-            return value < 1 << 96
+            return value < MOST_WEI
         return self.now[name] <= value < NEVER
 
     def choose_calldata(self, offset: int, value: int, mask: int) -> bool:
