@@ -6,7 +6,9 @@ import pytest
 
 from orchestrator.chain.examination.frames import effects, last_return, visited
 from orchestrator.chain.examination.trace import Attempt, confirm, unrealizable
-from orchestrator.closure.evm.facts import Authority, Finding
+from orchestrator.chain.examination.witnesses import Search
+from orchestrator.closure.evm.analysis import analyse
+from orchestrator.closure.evm.facts import AccountFacts, Authority, Finding
 from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
@@ -197,6 +199,19 @@ async def test_what_acts_by_being_executed(attempt, program, opcode, balance, ac
     assert outcome.confirmed is acts
     assert acts or "nothing leaves the account" in outcome.detail
     assert outcome.unpaid == (7 if balance == 6 else 0)
+
+
+async def test_a_self_destruct_in_its_own_favour_acts_where_code_is_not_permanent(anvil, rpc):
+    """Not every header shows EIP-6780: before it, such an account loses its code, and may be created anew."""
+    code = assemble("ADDRESS SELFDESTRUCT")
+    await anvil.rpc("anvil_setCode", hexed(ACCOUNT), "0x" + code.hex())
+    await anvil.mine()
+    head = await anvil.rpc("eth_getBlockByNumber", "latest", False)
+    block = BlockRef(BlockNumber(int(head["number"], 16)), BlockHash(head["hash"]))
+    facts = AccountFacts(ACCOUNT, code, complete=True, permanent=False)
+    search = Search(rpc, {"blockHash": block.hash}, facts, analyse(facts), block, int(head["timestamp"], 16), print)
+    await search.run()
+    assert (search.witness.confirmed, search.witness.opcode) == (True, "SELFDESTRUCT")
 
 
 DELEGATES = f"0 0 0 0 {hexed(LIBRARY)} GAS DELEGATECALL"

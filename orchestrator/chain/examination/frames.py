@@ -28,7 +28,7 @@ class Effects:
     writes: dict[int, int] = field(default_factory=dict)
     """The last value written to each slot."""
     called: set[tuple[int, int, str]] = field(default_factory=set)
-    """Of ``executed``, what called out: a CALL or a creation that was made, a SELFDESTRUCT in another's favour. A CALL
+    """Of ``executed``, what called out: a CALL or a creation that was made, a SELFDESTRUCT that took something. A CALL
     is not made where the account has not the ether for it; one to the account itself, or without ether to a precompile,
     goes nowhere."""
     ran: set[tuple[int, int, str]] = field(default_factory=set)
@@ -50,9 +50,10 @@ class Effects:
         self.unpaid = min(self.unpaid, wei) if self.unpaid and wei else self.unpaid or wei
 
 
-def effects(trace: Any, account: int) -> Effects | None:
+def effects(trace: Any, account: int, *, permanent: bool = True) -> Effects | None:
     """What a struct-log trace did in the account's name; None if the call failed at the top.
 
+    Where code is not ``permanent`` (EIP-6780) a SELFDESTRUCT takes it, in the account's own favour too.
     Raises ChainNonsense for a trace that cannot be read.
     """
     if not isinstance(trace, dict) or not isinstance(trace.get("structLogs"), list):
@@ -60,7 +61,7 @@ def effects(trace: Any, account: int) -> Effects | None:
     failed = trace.get("failed")
     if not isinstance(failed, bool):
         raise ChainNonsense(f"debug_traceCall: expected failed to be true or false, got {parse.show(failed)}")
-    return None if failed else _follow(trace["structLogs"], account)
+    return None if failed else _follow(trace["structLogs"], account, permanent)
 
 
 def visited(trace: Any) -> set[int]:
@@ -137,7 +138,7 @@ def _step(value: Any) -> _Step:
     return _Step(pc, _OLD_NAMES.get(opcode, opcode), depth, stack if isinstance(stack, list) else [])
 
 
-def _follow(logs: Sequence[Any], account: int) -> Effects:
+def _follow(logs: Sequence[Any], account: int, permanent: bool) -> Effects:
     """A frame's effects join its caller's if the caller finds success on the stack, and are dropped otherwise."""
     frames = [_Frame(account, account)]
     base: int | None = None
@@ -169,7 +170,7 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
             if step.opcode == "SSTORE":
                 written.add(step.word(0))
                 frame.done.writes[step.word(0)] = step.word(1)
-            elif step.opcode == "SELFDESTRUCT" and step.word(0) & ADDRESS_BITS != account:
+            elif step.opcode == "SELFDESTRUCT" and (not permanent or step.word(0) & ADDRESS_BITS != account):
                 frame.done.called.add(key)
             elif frame.calls is not None:
                 frame.at, frame.out, frame.wei = key, _leaves(step, account), _wei(step)

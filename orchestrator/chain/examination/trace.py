@@ -88,11 +88,12 @@ async def confirm(
     *,
     timestamp: int = 0,
     number: int = 0,
+    permanent: bool = True,
 ) -> list[Outcome]:
     """Tries the attempts at the block that ``at`` names (a block parameter): one round trip, two where code of fresh
     addresses or slots that nobody proved must be read. Every attempt has been found realizable. A call that leads
     to another one of ``findings`` than its own is confirmed for that. ``timestamp`` (seconds) and ``number`` are the
-    block's: an answer whose window has passed by then says nothing.
+    block's: an answer whose window has passed by then says nothing. ``permanent``: as for ``effects``.
 
     An attempt without a readable answer (no such method, too large) is not confirmed, and says why. Raises
     ChainUnreachable, ChainNonsense.
@@ -123,7 +124,7 @@ async def confirm(
             now = (max(timestamp, call.timestamp or 0), max(number, call.number or 0))
             outcomes.append(_answered(attempt.target, answer, traces[index], *now))
         else:
-            outcome, unknown = _acted((attempt.target, *findings), answer, account, storage)
+            outcome, unknown = _acted((attempt.target, *findings), answer, account, storage, permanent)
             outcomes.append(outcome)
             if unknown:
                 wanted[index] = unknown
@@ -132,7 +133,7 @@ async def confirm(
         for index in wanted:
             target = attempts[index].target
             assert isinstance(target, Finding)
-            outcomes[index] = _acted((target, *findings), answers[index], account, known)[0]
+            outcomes[index] = _acted((target, *findings), answers[index], account, known, permanent)[0]
     return outcomes
 
 
@@ -236,11 +237,11 @@ def _answered(asked: Authority, answer: Any, trace: Any, timestamp: int, number:
 
 
 def _acted(
-    findings: Sequence[Finding], trace: Any, account: int, storage: Mapping[int, int]
+    findings: Sequence[Finding], trace: Any, account: int, storage: Mapping[int, int], permanent: bool
 ) -> tuple[Outcome, set[int]]:
     """The outcome for the first finding that was done, else for the first of all; and slots that must be known."""
     try:
-        done = effects(trace, account)
+        done = effects(trace, account, permanent=permanent)
     except ChainError as error:
         return Outcome(False, error.message), set()
     if done is None:

@@ -130,7 +130,7 @@ class Search:
         """Executes all of them: None if one is confirmed, which is then the witness; else what they came to."""
         outcomes = await confirm(
             self.rpc, self.at, self.facts.address, tried, self.facts.storage, self.analysis.findings,
-            timestamp=self.timestamp, number=self.block.number,
+            timestamp=self.timestamp, number=self.block.number, permanent=self.facts.permanent,
         )  # fmt: skip
         for attempt, outcome in zip(tried, outcomes, strict=True):
             if outcome.confirmed:
