@@ -361,6 +361,16 @@ def test_certificates_that_were_issued_stay_valid(name, rules):
     assert f"rules {rules}" in next(check.detail for check in report.checks if check.name == "stated_analysis")
 
 
+@pytest.mark.parametrize(
+    ("name", "named"), [("unsigned", {"Callers", "Times"}), ("rules-2", {"Times"}), ("rules-3", set())]
+)
+def test_what_an_older_certificate_does_not_state_and_its_proof_of_today_assumes_is_named(name, named):
+    report = verify((ISSUED / f"v2-{name}.json").read_bytes())
+    (detail,) = (check.detail for check in report.checks if check.name == "rests_on")
+    assert {word for word in ("Callers", "Times") if f"{word}: " in detail} == named
+    assert report.valid
+
+
 def test_certificates_of_todays_rules_stay_valid():
     """If this fails because the analysis counts otherwise, raise ``RULES`` (``closure/certificate/rerun.py``)."""
     report = verify((ISSUED / "v2-rules-3.json").read_bytes())

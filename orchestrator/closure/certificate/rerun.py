@@ -160,24 +160,25 @@ _HASHES: Final = (
 )
 
 
-def rests_on(document: Mapping[str, Any]) -> list[str]:
+def rests_on(document: Mapping[str, Any], rules: int | None = None) -> list[str]:
     """What a version 2 certificate rests on besides its bytes. Follows from its content: none can be left out.
 
-    Raises ProofInvalid for a header that does not hash to its hash.
+    By its own rules, or by ``rules``: a proof by those may assume more. Raises ProofInvalid for a header that does not
+    hash to its hash.
     """
     fork = verify_header(document["header"]).fork
     shown = fork.name.capitalize() if fork >= Fork.LONDON else fork.names
-    block, issued_by = document["block"], document["analysis"]["rules"]
+    block, issued_by = document["block"], rules or document["analysis"]["rules"]
     canonical = (
         f"Canonical block: block {block['number']} ({block['hash']}) is in the canonical chain of "
         f"{document['chainId']}. Offline, everything here is relative to that hash; the node that was asked called it "
         "finalized. If it leaves the canonical chain, this certificate is revoked."
     )
-    rules = (
+    evm = (
         f"EVM rules: the chain runs the EVM by Ethereum's rules ({shown} or later, by the header), and later forks "
         "keep the meaning of existing opcodes and of EIP-3607, EIP-6780 and EIP-7702."
     )
-    assumptions = [_HASHES, canonical, rules, *_ALWAYS]
+    assumptions = [_HASHES, canonical, evm, *_ALWAYS]
     chain = ChainId.parse(document["chainId"])
     if issued_by > 2 or (issued_by > 1 and chain.number in NO_CALL_FROM_ZERO):
         assumptions.append(f"Callers: {callers(chain)}.")

@@ -159,7 +159,9 @@ def _stated_assumptions(document: Mapping[str, Any]) -> str:
     expected = rests_on(document)
     if document["restsOn"] != expected:
         raise Failed("the certificate does not state what it rests on")
-    return f"{len(expected)} assumptions, all stated"
+    more = [item for item in rests_on(document, RULES) if item not in expected]
+    today = f"; today's rules, by which it was run again, state more: {' '.join(more)}" if more else ""
+    return f"{len(expected)} assumptions, all stated{today}"
 
 
 def _report(
