@@ -125,8 +125,60 @@ async def test_the_witness_really_works(anvil, rpc, put):
     assert int(await anvil.rpc("eth_getStorageAt", SUBJECT, "0x4", "latest"), 16) == 9
 
 
+PREIMAGE = f"0 CALLDATALOAD 0 MSTORE 32 0 KECCAK256 {2**255 + 12345} EQ"
+
+FOR_ITSELF = f"{PREIMAGE} CALLER ADDRESS EQ OR @call JUMPI STOP call: 0 0 0 0 0 ORIGIN GAS CALL POP STOP"
+"""Calls who sent the transaction, if it is called by itself. By another only with a number that nobody knows."""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        f"CALLDATASIZE @inner JUMPI 0 0 1 0 ADDRESS GAS STATICCALL POP STOP inner: {FOR_ITSELF}",
+        "CALLER ADDRESS EQ @inner JUMPI 0 0 0 0 0 ADDRESS GAS CALL POP STOP inner: 0 0 REVERT",
+        "0 0 0 0 0 4 0xffff CALL POP STOP",
+        f"{2**48 - 1} TIMESTAMP LT @early JUMPI 1 0 SSTORE STOP early: 0 0 REVERT",
+    ],
+    ids=["static", "itself", "precompile", "never"],
+)
+async def test_what_is_executed_and_is_no_act_confirms_nothing(rpc, put, program):
+    verdict = keeps((await examine(rpc, await put(program))).verdict)
+    assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
+    assert not verdict.witness.confirmed
+
+
+PAYS = f"0 0 0 0 {{}} {OWNER.address} 0xffff CALL POP STOP"
+UNPAID = f"CALLVALUE @no JUMPI {12_000_000} GAS LT @no JUMPI {{}} no: 0 0 REVERT"
+"""It takes no ether, and a lot of gas: that keeps the wide search short."""
+
+
+@pytest.mark.parametrize(
+    ("program", "wei", "needs"),
+    [
+        (PAYS.format(1), 1, "with 1 wei"),
+        (UNPAID.format(PAYS.format(1)), 0, "once the account holds 1 wei (ether can be forced into any account)"),
+        (UNPAID.format("0 0 9 CREATE POP STOP"), 0, "once the account holds 9 wei"),
+        (UNPAID.format(PAYS.format(2**96)), 0, None),  # nobody ever has as much
+    ],
+)
+async def test_what_only_ether_is_missing_for(rpc, put, program, wei, needs):
+    """A call that the account has not the ether for is not made, and will be when it has."""
+    verdict = keeps((await examine(rpc, await put(program))).verdict)
+    assert (verdict.verdict, verdict.witness.value) == ("reversible" if needs else "inconclusive", wei)
+    assert (needs or "nothing leaves the account") in verdict.witness.needs
+
+
+async def test_an_account_is_never_given_less_than_it_holds(anvil, rpc, put):
+    """A precompile that refuses its input is not called for another reason. Ether that is there stays there, so what
+    waits for less of it waits for ever."""
+    fails = "SELFBALANCE 5 GT @act JUMPI 0 0 0 0 3 9 0xffff CALL POP STOP act: 1 0 SSTORE STOP"
+    await anvil.set_balance(SUBJECT, 10)
+    verdict = keeps((await examine(rpc, await put(UNPAID.format(fails)))).verdict)
+    assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
+
+
 async def test_a_preimage_gate_is_not_confirmed(rpc, put):
-    gate = f"0 CALLDATALOAD 0 MSTORE 32 0 KECCAK256 {2**255 + 12345} EQ @on JUMPI 0 0 REVERT on: 9 0 SSTORE STOP"
+    gate = f"{PREIMAGE} @on JUMPI 0 0 REVERT on: 9 0 SSTORE STOP"
     verdict = keeps((await examine(rpc, await put(gate))).verdict)
     assert told(verdict) == ("inconclusive", "acting", "acting_unconfirmed")
     assert verdict.witness.opcode == "SSTORE"

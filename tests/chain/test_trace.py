@@ -6,7 +6,9 @@ import pytest
 
 from orchestrator.chain.examination.frames import effects, last_return, visited
 from orchestrator.chain.examination.trace import Attempt, confirm, unrealizable
-from orchestrator.closure.evm.facts import Authority, Finding
+from orchestrator.chain.examination.witnesses import Search
+from orchestrator.closure.evm.analysis import analyse
+from orchestrator.closure.evm.facts import AccountFacts, Authority, Finding
 from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
@@ -60,7 +62,9 @@ def attempt(anvil, rpc):
         await anvil.mine()
         await anvil.set_balance(hexed(ACCOUNT), balance)
         target = authority
-        if target is None:
+        if isinstance(opcode, Finding):
+            target = opcode
+        elif target is None:
             byte = assemble(opcode)[0]
             target = Finding(where, place(codes[where], byte), opcode, ())
         one = Attempt(target, Call(**{"sender": SENDER, "calldata": b"", **call}))
@@ -119,7 +123,7 @@ async def test_a_write_in_a_frame_that_is_undone(attempt):
     assert not outcome.confirmed
     assert "without SSTORE" in outcome.detail
     assert (await attempt(CALLS_ITSELF.format(end="STOP"), "SSTORE")).confirmed
-    assert (await attempt(CALLS_ITSELF.format(end="0 0 REVERT"), "CALL")).confirmed, "the call itself was made"
+    assert not (await attempt(CALLS_ITSELF.format(end="0 0 REVERT"), "CALL")).confirmed, "it goes to the account"
 
 
 async def test_a_frame_whose_caller_is_undone(attempt):
@@ -141,14 +145,42 @@ async def test_a_write_of_another_account_is_not_the_accounts(attempt):
     assert not outcome.confirmed
 
 
+ASKS_ITSELF = "CALLDATASIZE @inner JUMPI {ask} POP STOP inner: 0 0 0 0 0 ORIGIN GAS CALL POP STOP"
+BY_CALL, BY_STATICCALL = "0 0 1 0 0 ADDRESS GAS CALL", "0 0 1 0 ADDRESS GAS STATICCALL"
+THROUGH = f"CALLDATASIZE 0 0 CALLDATACOPY 0 0 CALLDATASIZE 0 0 {hexed(ACCOUNT)} GAS CALL STOP"
+
+
+@pytest.mark.parametrize(
+    ("ask", "acts"),
+    [
+        (BY_CALL, True),
+        (BY_STATICCALL, False),
+        (BY_STATICCALL.replace("ADDRESS", hexed(LIBRARY)), False),  # which calls back
+        (BY_CALL.replace("ADDRESS", hexed(LIBRARY)), True),
+    ],
+)
+async def test_nothing_comes_of_what_is_done_in_a_static_frame(attempt, ask, acts):
+    """A CALL without ether is allowed there, and whoever is called can change nothing."""
+    program = ASKS_ITSELF.format(ask=ask)
+    inner = Finding(ACCOUNT, assemble(program).rindex(assemble("CALL")), "CALL", ())
+    outcome = await attempt(program, inner, others={LIBRARY: THROUGH})
+    assert (outcome.confirmed, "without CALL" in outcome.detail) == (acts, not acts)
+
+
 PAYS = f"0 0 0 0 7 {hexed(HELPER)} GAS CALL POP STOP"
+NOTHING_TO = "0 0 0 0 0 {} GAS CALL POP STOP"
 DEPLOYS = "0 0 7 CREATE POP STOP"
 
 
 @pytest.mark.parametrize(
     ("program", "opcode", "balance", "acts"),
     [
-        ("0 0 0 0 0 0 GAS CALL POP STOP", "CALL", 0, True),
+        (NOTHING_TO.format(0x10000), "CALL", 0, True),
+        (NOTHING_TO.format(0xFFFF), "CALL", 0, False),  # precompiles: they compute
+        (NOTHING_TO.format(4), "CALL", 0, False),
+        ("0 0 0 0 7 4 GAS CALL POP STOP", "CALL", 7, True),
+        ("CALLER ADDRESS EQ @inner JUMPI 0 0 0 0 0 ADDRESS GAS CALL POP STOP inner: 0 0 REVERT", "CALL", 0, False),
+        ("CALLER ADDRESS EQ @inner JUMPI 0 0 0 0 7 ADDRESS GAS CALL POP STOP inner: STOP", "CALL", 7, False),
         (PAYS, "CALL", 7, True),
         (PAYS, "CALL", 6, False),
         (f"0 0 0 0 0 {hexed(LIBRARY)} GAS CALL POP STOP", "CALL", 0, True),  # it fails, and was called
@@ -161,10 +193,25 @@ DEPLOYS = "0 0 7 CREATE POP STOP"
     ],
 )
 async def test_what_acts_by_being_executed(attempt, program, opcode, balance, acts):
-    """A call or a creation that the account has not the ether for is not made; ether for itself goes nowhere."""
+    """A call or a creation that the account has not the ether for is not made; ether for itself goes nowhere, and so
+    do calls to itself and, without ether, to precompiles."""
     outcome = await attempt(program, opcode, balance=balance, others={LIBRARY: "0 0 REVERT"})
     assert outcome.confirmed is acts
     assert acts or "nothing leaves the account" in outcome.detail
+    assert outcome.unpaid == (7 if balance == 6 else 0)
+
+
+async def test_a_self_destruct_in_its_own_favour_acts_where_code_is_not_permanent(anvil, rpc):
+    """Not every header shows EIP-6780: before it, such an account loses its code, and may be created anew."""
+    code = assemble("ADDRESS SELFDESTRUCT")
+    await anvil.rpc("anvil_setCode", hexed(ACCOUNT), "0x" + code.hex())
+    await anvil.mine()
+    head = await anvil.rpc("eth_getBlockByNumber", "latest", False)
+    block = BlockRef(BlockNumber(int(head["number"], 16)), BlockHash(head["hash"]))
+    facts = AccountFacts(ACCOUNT, code, complete=True, permanent=False)
+    search = Search(rpc, {"blockHash": block.hash}, facts, analyse(facts), block, int(head["timestamp"], 16), print)
+    await search.run()
+    assert (search.witness.confirmed, search.witness.opcode) == (True, "SELFDESTRUCT")
 
 
 DELEGATES = f"0 0 0 0 {hexed(LIBRARY)} GAS DELEGATECALL"
@@ -275,6 +322,9 @@ async def test_answers_that_are_none(attempt):
         ({"sender": 2**160}, "nobody can send"),
         ({"timestamp": 999}, "in the past"),
         ({"number": 9}, "earlier block"),
+        ({"timestamp": 2**46}, "never comes"),
+        ({"number": 2**46}, "never comes"),
+        ({"timestamp": 2**46 - 1, "number": 2**46 - 1}, None),
         ({"codes": {ACCOUNT: b""}}, "none can be deployed"),
         ({"codes": {1: b""}}, "none can be deployed"),
         ({}, None),
@@ -285,6 +335,14 @@ def test_calls_that_nobody_can_make(call, reason):
     made = Attempt(Finding(ACCOUNT, 0, "CALL", ()), Call(**{"sender": SENDER, "calldata": b"", **call}))
     found = unrealizable(ACCOUNT, made, BLOCK, 1000)
     assert found is None if reason is None else reason in found
+
+
+def test_of_what_could_not_be_paid_the_least_is_enough():
+    """A call that no ether in the world is enough for does not hide the one behind it; a made one lacks nothing."""
+    calls = [step(pc, "CALL", 1, (0, 0, 0, 0, wei, HELPER, 9)) for pc, wei in enumerate((2**255, 5, 7, 0, 1))]
+    failed, made = step(9, "POP", 1, (0,)), step(9, "POP", 1, (1,))
+    done = effects(trace(*(one for call in calls[:4] for one in (call, failed)), calls[4], made), ACCOUNT)
+    assert (done.unpaid, done.called) == (5, {(ACCOUNT, 4, "CALL")})
 
 
 # --- traces that no node should send -------------------------------------------------------------------------------

@@ -128,6 +128,13 @@ def test_a_proxy_carries_the_code_that_it_continues_in(hand_made):
     assert (without.valid, without.verdict) == (False, "inconclusive")
     twice = verify(forge(data, lambda d: d["targets"].insert(0, {**d["targets"][0], "code": "0x00"})))
     assert failed(twice) == {"exact_evidence"}
+
+    def of_older_rules(document):
+        document["targets"].insert(0, {**document["targets"][0], "code": "0x00"})
+        document["analysis"]["rules"] = 1
+        document["restsOn"] = rests_on(document)
+
+    assert failed(verify(forge(data, of_older_rules))) == {"exact_evidence"}
     acting = verify(forge(data, lambda d: d["targets"][0].update(code="0x33ff")))
     assert "targets" in failed(acting)
 
@@ -354,12 +361,31 @@ def test_certificates_that_were_issued_stay_valid(name, rules):
     assert f"rules {rules}" in next(check.detail for check in report.checks if check.name == "stated_analysis")
 
 
+@pytest.mark.parametrize(
+    ("name", "named"), [("unsigned", {"Callers", "Times"}), ("rules-2", {"Times"}), ("rules-3", set())]
+)
+def test_what_an_older_certificate_does_not_state_and_its_proof_of_today_assumes_is_named(name, named):
+    report = verify((ISSUED / f"v2-{name}.json").read_bytes())
+    (detail,) = (check.detail for check in report.checks if check.name == "rests_on")
+    assert {word for word in ("Callers", "Times") if f"{word}: " in detail} == named
+    assert report.valid
+
+
 def test_certificates_of_todays_rules_stay_valid():
     """If this fails because the analysis counts otherwise, raise ``RULES`` (``closure/certificate/rerun.py``)."""
     report = verify((ISSUED / "v2-rules-3.json").read_bytes())
     assert (report.valid, report.verdict, report.version) == (True, "irreversible", 2), report.detail
     assert report.document["analysis"]["rules"] == RULES
     assert "as stated" in next(check.detail for check in report.checks if check.name == "stated_analysis")
+
+
+@pytest.mark.parametrize("name", ["unsigned", "rules-2", "rules-3"])
+def test_a_header_holds_only_what_its_hash_covers_by_whatever_rules(name):
+    """Nor does such a member make another fork of it: what the certificate rests on is as it was."""
+    data = (ISSUED / f"v2-{name}.json").read_bytes()
+    assert not failed(verify(forge(data, lambda document: None)))
+    report = verify(forge(data, put("header", "slotNumber", "0x5")))
+    assert (report.valid, failed(report)) == (False, {"exact_evidence"})
 
 
 RENOUNCED = bytes.fromhex("5f543314600a57 5f5ffd 5b33ff")

@@ -77,8 +77,8 @@ def assert_possible(call: Call) -> None:
     assert call.sender not in (ACCOUNT, SYSTEM_ADDRESS)
     assert 0 <= call.value < 1 << 96
     assert len(call.calldata) <= MAX_SIZE
-    assert call.timestamp is None or NOW <= call.timestamp < 1 << 63
-    assert call.number is None or NUMBER <= call.number < 1 << 63
+    assert call.timestamp is None or NOW <= call.timestamp < 1 << 46
+    assert call.number is None or NUMBER <= call.number < 1 << 46
 
 
 # --- laws -------------------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ CHOSEN = {
     "calldata": (calldata(36), ints),
     "caller": (caller(), st.integers(LAST_SYSTEM_ADDRESS + 1, ADDRESS_BITS - 2).filter(lambda it: it != ACCOUNT)),
     "value": (given_by("CALLVALUE"), st.integers(0, (1 << 96) - 1)),
-    "timestamp": (given_by("TIMESTAMP"), st.integers(NOW, (1 << 63) - 1)),
+    "timestamp": (given_by("TIMESTAMP"), st.integers(NOW, (1 << 46) - 1)),
     "number": (given_by("NUMBER"), st.integers(NUMBER, (1 << 63) - 1)),
     "size": (size(), st.integers(0, MAX_SIZE)),
 }
@@ -360,6 +360,14 @@ SELECTOR = "0 CALLDATALOAD 224 SHR 0x11223344 EQ"
 )
 def test_the_call_that_a_path_asks_for(text, expected):
     assert calls_to(text)[0] == expected
+
+
+@pytest.mark.parametrize("name", ["TIMESTAMP", "NUMBER"])
+@pytest.mark.parametrize(("bound", "possible"), [(2**46 - 1, True), (2**46, False), (2**48 - 1, False)])
+def test_no_call_waits_for_a_time_that_never_comes(name, bound, possible):
+    """A certificate says of the same times that no block has them."""
+    calls = calls_to(f"{bound} {name} LT ISZERO")
+    assert [call.timestamp or call.number for call in calls[:1]] == ([bound] if possible else [])
 
 
 def test_a_question_keeps_its_selector_and_no_call_is_proposed_twice():

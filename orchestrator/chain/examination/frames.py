@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from orchestrator.chain.node import parse
-from orchestrator.closure.evm.machine import ADDRESS_BITS
+from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
 from orchestrator.errors import ChainNonsense
 
 _NUMBER: Final = re.compile(r"(?:0x)?[0-9a-fA-F]{1,64}")
@@ -21,17 +21,22 @@ _OLD_NAMES: Final = {"SUICIDE": "SELFDESTRUCT", "SHA3": "KECCAK256", "DIFFICULTY
 
 @dataclass(slots=True)
 class Effects:
-    """What frames that did not fail have done in the account's name."""
+    """What frames that did not fail, and are not static, have done in the account's name."""
 
     executed: dict[tuple[int, int, str], set[int]] = field(default_factory=dict)
     """(address of the code, pc, opcode), to the slots written there."""
     writes: dict[int, int] = field(default_factory=dict)
     """The last value written to each slot."""
     called: set[tuple[int, int, str]] = field(default_factory=set)
-    """Of ``executed``, what called out: a CALL or a creation that was made, a SELFDESTRUCT in another's favour. A CALL
-    is not made where the account has not the ether for it."""
+    """Of ``executed``, what called out: a CALL or a creation that was made, a SELFDESTRUCT that took something. A CALL
+    is not made where the account has not the ether for it; one to the account itself, or without ether to a precompile,
+    goes nowhere."""
     ran: set[tuple[int, int, str]] = field(default_factory=set)
     """Of ``executed``, what ran another's code or its own again, whether that failed or not."""
+
+    unpaid: int = 0
+    """Wei that a call or creation was to take along that ran and was not made. Most likely the account has not as much;
+    of several the least."""
 
     def absorb(self, other: Effects) -> None:
         for key, slots in other.executed.items():
@@ -39,11 +44,16 @@ class Effects:
         self.writes |= other.writes
         self.called |= other.called
         self.ran |= other.ran
+        self.lacks(other.unpaid)
+
+    def lacks(self, wei: int) -> None:
+        self.unpaid = min(self.unpaid, wei) if self.unpaid and wei else self.unpaid or wei
 
 
-def effects(trace: Any, account: int) -> Effects | None:
+def effects(trace: Any, account: int, *, permanent: bool = True) -> Effects | None:
     """What a struct-log trace did in the account's name; None if the call failed at the top.
 
+    Where code is not ``permanent`` (EIP-6780) a SELFDESTRUCT takes it, in the account's own favour too.
     Raises ChainNonsense for a trace that cannot be read.
     """
     if not isinstance(trace, dict) or not isinstance(trace.get("structLogs"), list):
@@ -51,7 +61,7 @@ def effects(trace: Any, account: int) -> Effects | None:
     failed = trace.get("failed")
     if not isinstance(failed, bool):
         raise ChainNonsense(f"debug_traceCall: expected failed to be true or false, got {parse.show(failed)}")
-    return None if failed else _follow(trace["structLogs"], account)
+    return None if failed else _follow(trace["structLogs"], account, permanent)
 
 
 def visited(trace: Any) -> set[int]:
@@ -77,7 +87,7 @@ def last_return(trace: Any) -> int | None:
 
 
 _CALLS: Final = frozenset({"CALL", "STATICCALL", "CALLCODE", "DELEGATECALL"})
-_CALLING_OUT: Final = frozenset({"CALL", "CREATE", "CREATE2"})
+_CREATIONS: Final = frozenset({"CREATE", "CREATE2"})
 
 
 # --- following the frames ------------------------------------------------------------------------------------------
@@ -89,11 +99,17 @@ class _Frame:
     """Whose code runs; None for creation code."""
     own: int | None
     """Whose storage it is."""
+    static: bool = False
+    """Whether it, or a frame around it, was entered by STATICCALL: nothing can come of what it does."""
     done: Effects = field(default_factory=Effects)
-    calls: tuple[int | None, int | None] | None = None
-    """Code and storage of the frame that the next step is in, if it is deeper."""
+    calls: tuple[int | None, int | None, bool] | None = None
+    """Code, storage and ``static`` of the frame that the next step is in, if it is deeper."""
     at: tuple[int, int, str] | None = None
     """The call of the last step, as a key of ``Effects``, if it was made in the account's name."""
+    out: bool = False
+    """Whether that call leaves the account once it is made."""
+    wei: int = 0
+    """What that call takes along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +138,7 @@ def _step(value: Any) -> _Step:
     return _Step(pc, _OLD_NAMES.get(opcode, opcode), depth, stack if isinstance(stack, list) else [])
 
 
-def _follow(logs: Sequence[Any], account: int) -> Effects:
+def _follow(logs: Sequence[Any], account: int, permanent: bool) -> Effects:
     """A frame's effects join its caller's if the caller finds success on the stack, and are dropped otherwise."""
     frames = [_Frame(account, account)]
     base: int | None = None
@@ -141,38 +157,60 @@ def _follow(logs: Sequence[Any], account: int) -> Effects:
                 frames[-1].done.absorb(ended.done)
         elif level != len(frames):
             raise ChainNonsense("debug_traceCall: the depth of the struct logs jumps")
-        elif frames[-1].at is not None and step.word(0) != 0:  # no code ran, and it succeeded
-            _was_made(frames[-1])
+        elif frames[-1].at is not None:  # no code ran
+            if step.word(0) != 0:
+                _was_made(frames[-1])
+            else:
+                frames[-1].done.lacks(frames[-1].wei)
         frame = frames[-1]
         frame.calls, frame.at = _callee(step, frame), None
-        if frame.own == account and frame.code is not None:
+        if frame.own == account and frame.code is not None and not frame.static:
             key = (frame.code, step.pc, step.opcode)
             written = frame.done.executed.setdefault(key, set())
             if step.opcode == "SSTORE":
                 written.add(step.word(0))
                 frame.done.writes[step.word(0)] = step.word(1)
-            elif step.opcode == "SELFDESTRUCT" and step.word(0) & ADDRESS_BITS != account:
+            elif step.opcode == "SELFDESTRUCT" and (not permanent or step.word(0) & ADDRESS_BITS != account):
                 frame.done.called.add(key)
             elif frame.calls is not None:
-                frame.at = key
+                frame.at, frame.out, frame.wei = key, _leaves(step, account), _wei(step)
     if len(frames) != 1:
         raise ChainNonsense("debug_traceCall: the struct logs end inside of a call")
     return frames[0].done
 
 
 def _was_made(frame: _Frame) -> None:
-    if frame.at is not None and frame.at[2] in _CALLING_OUT:
+    if frame.at is not None and frame.out:
         frame.done.called.add(frame.at)
 
 
-def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None] | None:
+def _leaves(step: _Step, account: int) -> bool:
+    """Whether a call or creation, made, is an act by itself. What the account does when it calls itself counts there;
+    a precompile only computes."""
+    if step.opcode != "CALL":
+        return step.opcode in _CREATIONS
+    target = step.word(1) & ADDRESS_BITS
+    return target != account and (target > LAST_SYSTEM_ADDRESS or step.word(2) != 0)
+
+
+def _wei(step: _Step) -> int:
+    match step.opcode:
+        case "CALL" | "CALLCODE":
+            return step.word(2)
+        case "CREATE" | "CREATE2":
+            return step.word(0)
+        case _:
+            return 0
+
+
+def _callee(step: _Step, frame: _Frame) -> tuple[int | None, int | None, bool] | None:
     match step.opcode:
         case "CALL" | "STATICCALL":
             target = step.word(1) & ADDRESS_BITS
-            return target, target
+            return target, target, frame.static or step.opcode == "STATICCALL"
         case "CALLCODE" | "DELEGATECALL":
-            return step.word(1) & ADDRESS_BITS, frame.own
+            return step.word(1) & ADDRESS_BITS, frame.own, frame.static
         case "CREATE" | "CREATE2":
-            return None, None
+            return None, None, frame.static
         case _:
             return None

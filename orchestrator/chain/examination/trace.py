@@ -1,8 +1,9 @@
 """Confirms a witness: executes a call at a pinned block by ``debug_traceCall``, and reads what it really did.
 
 A call counts if it succeeds at the top and executes the named instruction, on the account's own storage, in a frame of
-which neither it nor any of its ancestors failed, and if something came of it: of a write, that the slot's value in the
-end is not the proven one; of a CALL or a creation, that it was made; of a DELEGATECALL, that what it ran did either.
+which neither it nor any of its ancestors failed or was entered by STATICCALL, and if something came of it: of a write,
+that the slot's value in the end is not the proven one; of a CALL or a creation, that it was made; of a DELEGATECALL,
+that what it ran did either.
 An answer with authority is asked by ``eth_call``. The node's word is enough here: it can only take a pass away.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from orchestrator.chain.examination.frames import Effects, effects, last_return, visited
@@ -19,7 +20,7 @@ from orchestrator.chain.node.rpc import Call as RpcCall
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.closure.evm.facts import Authority, Finding
 from orchestrator.closure.evm.machine import ADDRESS_BITS, LAST_SYSTEM_ADDRESS
-from orchestrator.closure.evm.questions import QUESTIONS
+from orchestrator.closure.evm.questions import NEVER, QUESTIONS
 from orchestrator.closure.proof.evidence import to_eip55
 from orchestrator.closure.verdict import DELEGATING
 from orchestrator.closure.witness.call import SYSTEM_ADDRESS, Call
@@ -39,6 +40,8 @@ class Attempt:
     target: Finding | Authority
     call: Call
     gas: int = GAS
+    balance: int | None = None
+    """Wei that the account must hold before, where that is more than it does: ether can be forced into any account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Outcome:
     """For an answer: the program counter where the account's own code gave it, if the node can trace."""
     idle: bool = False
     """Whether the call succeeds, executes a DELEGATECALL or CALLCODE that was to act, and nothing comes of it."""
+    unpaid: int = 0
+    """Wei that may be missing: ``Effects.unpaid`` of a call that was not confirmed."""
 
 
 def unrealizable(account: int, attempt: Attempt, block: BlockRef, timestamp: int) -> str | None:
@@ -66,6 +71,8 @@ def unrealizable(account: int, attempt: Attempt, block: BlockRef, timestamp: int
         return "it would have to be sent in the past"
     if call.number is not None and call.number < block.number:
         return "it would have to be sent in an earlier block"
+    if max(call.timestamp or 0, call.number or 0) >= NEVER:
+        return "it would have to be sent at a time that never comes"
     if any(address == account or address <= LAST_SYSTEM_ADDRESS for address in call.codes):
         return "it rests on code at an address where none can be deployed"
     return None
@@ -81,11 +88,12 @@ async def confirm(
     *,
     timestamp: int = 0,
     number: int = 0,
+    permanent: bool = True,
 ) -> list[Outcome]:
     """Tries the attempts at the block that ``at`` names (a block parameter): one round trip, two where code of fresh
     addresses or slots that nobody proved must be read. Every attempt has been found realizable. A call that leads
     to another one of ``findings`` than its own is confirmed for that. ``timestamp`` (seconds) and ``number`` are the
-    block's: an answer whose window has passed by then says nothing.
+    block's: an answer whose window has passed by then says nothing. ``permanent``: as for ``effects``.
 
     An attempt without a readable answer (no such method, too large) is not confirmed, and says why. Raises
     ChainUnreachable, ChainNonsense.
@@ -116,7 +124,7 @@ async def confirm(
             now = (max(timestamp, call.timestamp or 0), max(number, call.number or 0))
             outcomes.append(_answered(attempt.target, answer, traces[index], *now))
         else:
-            outcome, unknown = _acted((attempt.target, *findings), answer, account, storage)
+            outcome, unknown = _acted((attempt.target, *findings), answer, account, storage, permanent)
             outcomes.append(outcome)
             if unknown:
                 wanted[index] = unknown
@@ -125,7 +133,7 @@ async def confirm(
         for index in wanted:
             target = attempts[index].target
             assert isinstance(target, Finding)
-            outcomes[index] = _acted((target, *findings), answers[index], account, known)[0]
+            outcomes[index] = _acted((target, *findings), answers[index], account, known, permanent)[0]
     return outcomes
 
 
@@ -161,13 +169,13 @@ def _question(at: Any, account: int, attempt: Attempt) -> RpcCall:
 
 
 def _plain(at: Any, account: int, attempt: Attempt) -> RpcCall:
-    state, block = _overrides(attempt)
+    state, block = _overrides(account, attempt)
     more: list[Any] = [state, block] if block else [state] if state else []
     return ("eth_call", [_transaction(account, attempt), at, *more])
 
 
 def _trace(at: Any, account: int, attempt: Attempt) -> RpcCall:
-    state, block = _overrides(attempt)
+    state, block = _overrides(account, attempt)
     options: dict[str, Any] = {"enableMemory": False, "enableReturnData": False, "disableStorage": True}
     if state:
         options["stateOverrides"] = state
@@ -186,12 +194,14 @@ def _transaction(account: int, attempt: Attempt) -> dict[str, str]:
     }
 
 
-def _overrides(attempt: Attempt) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """The state and the block that the call needs: a balance, code at fresh addresses, a later time."""
+def _overrides(account: int, attempt: Attempt) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The state and the block that the call needs: balances, code at fresh addresses, a later time."""
     call = attempt.call
     state: dict[str, dict[str, str]] = {to_eip55(a): {"code": "0x" + code.hex()} for a, code in call.codes.items()}
     if call.value:
         state.setdefault(to_eip55(attempt.call.sender), {})["balance"] = hex(call.value + _WEI)
+    if attempt.balance is not None:
+        state.setdefault(to_eip55(account), {})["balance"] = hex(attempt.balance)
     block: dict[str, str] = {}
     if call.timestamp is not None:
         block["time"] = hex(call.timestamp)
@@ -227,18 +237,18 @@ def _answered(asked: Authority, answer: Any, trace: Any, timestamp: int, number:
 
 
 def _acted(
-    findings: Sequence[Finding], trace: Any, account: int, storage: Mapping[int, int]
+    findings: Sequence[Finding], trace: Any, account: int, storage: Mapping[int, int], permanent: bool
 ) -> tuple[Outcome, set[int]]:
     """The outcome for the first finding that was done, else for the first of all; and slots that must be known."""
     try:
-        done = effects(trace, account)
+        done = effects(trace, account, permanent=permanent)
     except ChainError as error:
         return Outcome(False, error.message), set()
     if done is None:
         return Outcome(False, "the call fails"), set()
     outcomes = [_effective(finding, done, storage) for finding in dict.fromkeys(findings)]
     confirmed = next((outcome for outcome, _ in outcomes if outcome.confirmed), None)
-    return confirmed or outcomes[0][0], set().union(*(unknown for _, unknown in outcomes))
+    return confirmed or replace(outcomes[0][0], unpaid=done.unpaid), set().union(*(unknown for _, unknown in outcomes))
 
 
 def _effective(finding: Finding, done: Effects, storage: Mapping[int, int]) -> tuple[Outcome, set[int]]:

@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from orchestrator.chain.examination.sweep import SWEEP_GAS, starved, sweep
 from orchestrator.chain.examination.trace import GAS, Attempt, Outcome, confirm, reached, succeed, unrealizable
+from orchestrator.chain.node import parse
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.closure.evm.facts import AccountFacts, Analysis, Authority, Finding
 from orchestrator.closure.proof.evidence import to_eip55
 from orchestrator.closure.verdict import ANSWER, Step, Witness
-from orchestrator.closure.witness.call import CALLER
+from orchestrator.closure.witness.call import CALLER, MOST_WEI
 from orchestrator.closure.witness.propose import propose
+from orchestrator.errors import ChainNonsense
 from orchestrator.models import BlockRef
 
 _MOST_FINDINGS: Final = 16
@@ -28,6 +30,8 @@ _TRACES_PER_BATCH: Final = 16
 """Each may have megabytes."""
 _MOST_STARVED: Final = 4
 """Calls that are tried again with less gas."""
+_MOST_UNPAID: Final = 8
+"""Calls that are tried again with more ether."""
 _PROBE_GAS: Final = 300_000
 """Enough to see which code a call comes to that fails."""
 
@@ -96,23 +100,43 @@ class Search:
         return kept
 
     async def _try(self, pending: Sequence[Attempt]) -> bool:
-        """Executes them, a few at a time, until one is confirmed: whether one was."""
+        """Executes them, a few at a time, until one is confirmed: whether one was. Then those with more ether for which
+        there was too little."""
+        unpaid: list[tuple[Attempt, int]] = []
         for start in range(0, len(pending), _TRACES_PER_BATCH):
             tried = pending[start : start + _TRACES_PER_BATCH]
-            findings = self.analysis.findings
-            outcomes = await confirm(
-                self.rpc, self.at, self.facts.address, tried, self.facts.storage, findings,
-                timestamp=self.timestamp, number=self.block.number,
-            )  # fmt: skip
-            for attempt, outcome in zip(tried, outcomes, strict=True):
-                if outcome.confirmed:
-                    self.witness = _witness(attempt, outcome, self.facts.address)
-                    return True
+            outcomes = await self._confirm(tried)
+            if outcomes is None:
+                return True
             best = next((n for n, outcome in enumerate(outcomes) if outcome.idle), 0)
             better = outcomes[best].idle or (start == 0 and tried[best].gas == GAS)
             if better and not (self.witness is not None and self.witness.idle):
                 self.witness = _witness(tried[best], outcomes[best], self.facts.address)
-        return False
+            unpaid += [(one, outcome.unpaid) for one, outcome in zip(tried, outcomes, strict=True) if outcome.unpaid]
+        return bool(unpaid) and await self._try_paid(unpaid[:_MOST_UNPAID])
+
+    async def _try_paid(self, unpaid: Sequence[tuple[Attempt, int]]) -> bool:
+        """The same calls with the wei that were missing: sent along, or else held by the account before."""
+        held = await self.rpc.call_or_failure("eth_getBalance", [to_eip55(self.facts.address), self.at])
+        try:
+            balance = parse.quantity(held, "eth_getBalance", 96)
+        except ChainNonsense:
+            return False
+        sent = [replace(one, call=replace(one.call, value=one.call.value + wei)) for one, wei in unpaid]
+        forced = [replace(one, balance=balance + wei) for one, wei in unpaid if balance + wei < MOST_WEI]
+        return await self._confirm([*(one for one in sent if one.call.value < MOST_WEI), *forced]) is None
+
+    async def _confirm(self, tried: Sequence[Attempt]) -> list[Outcome] | None:
+        """Executes all of them: None if one is confirmed, which is then the witness; else what they came to."""
+        outcomes = await confirm(
+            self.rpc, self.at, self.facts.address, tried, self.facts.storage, self.analysis.findings,
+            timestamp=self.timestamp, number=self.block.number, permanent=self.facts.permanent,
+        )  # fmt: skip
+        for attempt, outcome in zip(tried, outcomes, strict=True):
+            if outcome.confirmed:
+                self.witness = _witness(attempt, outcome, self.facts.address)
+                return None
+        return outcomes
 
 
 # --- a witness for people ------------------------------------------------------------------------------------------
@@ -170,6 +194,8 @@ def _needs(attempt: Attempt, outcome: Outcome) -> str:
         parts = [f"only who can send from {sender}"]
     if call.value:
         parts.append(f"with {call.value} wei")
+    if attempt.balance is not None:
+        parts.append(f"once the account holds {attempt.balance} wei (ether can be forced into any account)")
     if call.timestamp is not None:
         parts.append(f"at a block time of {call.timestamp}")
     if call.number is not None:

@@ -13,7 +13,7 @@ from orchestrator.closure.chains import NO_CALL_FROM_ZERO, callers
 from orchestrator.closure.evm.facts import Analysis
 from orchestrator.closure.judge import judge
 from orchestrator.closure.proof.evidence import Check, Evidence, Proven, Target, prove
-from orchestrator.closure.proof.header import verify_header
+from orchestrator.closure.proof.header import Fork, verify_header
 from orchestrator.closure.verdict import Standing, Trouble, Verdict
 from orchestrator.errors import ProofInvalid
 from orchestrator.models import Address, BlockHash, BlockNumber, BlockRef, ChainId
@@ -32,14 +32,6 @@ callers.
 STANDING: Final = (
     "called finalized by the node that was asked when this was made; --rpc-url asks whether it is canonical now"
 )
-_FORK_FIELDS: Final = (
-    ("slotNumber", "Amsterdam"),
-    ("requestsHash", "Prague"),
-    ("parentBeaconBlockRoot", "Cancun"),
-    ("withdrawalsRoot", "Shanghai"),
-    ("baseFeePerGas", "London"),
-)
-"""The newest field that the header has shows the oldest fork that it can be of."""
 TIMES: Final = (
     "Times: no block's time in seconds since 1970, and no block's number, reaches 2^46: a consent of ERC-4337 that "
     "begins there is none."
@@ -91,9 +83,6 @@ def rerun(evidence: Evidence, block: BlockRef) -> Rerun:
 
 def surplus(evidence: Evidence, analysis: Analysis) -> str | None:
     """What the evidence holds and the analysis did not read, in words: a certificate holds exactly what was read."""
-    more = unhashed(evidence.header)
-    if more is not None:
-        return more
     stated = {int(entry["key"], 16) for entry in evidence.account_proof["storageProof"]}
     slots = stated - set(analysis.slots)
     own = int(evidence.address, 16)
@@ -102,6 +91,12 @@ def surplus(evidence: Evidence, analysis: Analysis) -> str | None:
         return None
     shown = ", ".join([f"slot {slot:#x}" for slot in sorted(slots)] + [f"code of {one:#042x}" for one in targets])
     return f"the evidence holds what the analysis does not read: {shown[:300]}"
+
+
+def ambiguous(document: Mapping[str, Any]) -> str | None:
+    """What a certificate says twice, or says and does not prove, in words: by no rules may it."""
+    targets = [target["address"] for target in document["targets"]]
+    return "the evidence names a target twice" if len(targets) != len(set(targets)) else unhashed(document["header"])
 
 
 def unhashed(header: Mapping[str, Any]) -> str | None:
@@ -165,20 +160,25 @@ _HASHES: Final = (
 )
 
 
-def rests_on(document: Mapping[str, Any]) -> list[str]:
-    """What a version 2 certificate rests on besides its bytes. Follows from its content: none can be left out."""
-    shown = next((fork for name, fork in _FORK_FIELDS if name in document["header"]), "a fork before London")
-    block, issued_by = document["block"], document["analysis"]["rules"]
+def rests_on(document: Mapping[str, Any], rules: int | None = None) -> list[str]:
+    """What a version 2 certificate rests on besides its bytes. Follows from its content: none can be left out.
+
+    By its own rules, or by ``rules``: a proof by those may assume more. Raises ProofInvalid for a header that does not
+    hash to its hash.
+    """
+    fork = verify_header(document["header"]).fork
+    shown = fork.name.capitalize() if fork >= Fork.LONDON else fork.names
+    block, issued_by = document["block"], rules or document["analysis"]["rules"]
     canonical = (
         f"Canonical block: block {block['number']} ({block['hash']}) is in the canonical chain of "
         f"{document['chainId']}. Offline, everything here is relative to that hash; the node that was asked called it "
         "finalized. If it leaves the canonical chain, this certificate is revoked."
     )
-    rules = (
+    evm = (
         f"EVM rules: the chain runs the EVM by Ethereum's rules ({shown} or later, by the header), and later forks "
         "keep the meaning of existing opcodes and of EIP-3607, EIP-6780 and EIP-7702."
     )
-    assumptions = [_HASHES, canonical, rules, *_ALWAYS]
+    assumptions = [_HASHES, canonical, evm, *_ALWAYS]
     chain = ChainId.parse(document["chainId"])
     if issued_by > 2 or (issued_by > 1 and chain.number in NO_CALL_FROM_ZERO):
         assumptions.append(f"Callers: {callers(chain)}.")

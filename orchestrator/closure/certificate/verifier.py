@@ -18,6 +18,7 @@ from orchestrator.closure.certificate.report import REISSUE, CertificateReport, 
 from orchestrator.closure.certificate.rerun import (
     RULES,
     Rerun,
+    ambiguous,
     block_of,
     evidence_of,
     rerun,
@@ -108,9 +109,7 @@ def _check_proof(document: Mapping[str, Any], checks: Checklist) -> Rerun:
 
     def exact() -> str:
         assert again.analysis is not None
-        if len(document["targets"]) != len(evidence.targets):
-            raise Failed("the evidence names a target twice")
-        more = surplus(evidence, again.analysis)
+        more = unclear or surplus(evidence, again.analysis)
         if more is not None:
             raise Failed(more)
         return "every proven slot and code was read by the analysis, and nothing that it read is missing"
@@ -121,7 +120,8 @@ def _check_proof(document: Mapping[str, Any], checks: Checklist) -> Rerun:
         return f"run again: irreversible; {again.verdict.detail}"
 
     ran = again.analysis is not None
-    if document["analysis"]["rules"] == RULES:
+    unclear = ambiguous(document) if ran else None
+    if unclear is not None or document["analysis"]["rules"] == RULES:
         checks.check("exact_evidence", exact, ran)
     else:
         checks.skip("exact_evidence", f"what the rules {document['analysis']['rules']} read is not known any more")
@@ -130,7 +130,7 @@ def _check_proof(document: Mapping[str, Any], checks: Checklist) -> Rerun:
     else:
         checks.skip("verdict", outdated)
     checks.check("stated_analysis", lambda: _stated(document, again), ran)
-    checks.check("rests_on", lambda: _stated_assumptions(document))
+    checks.check("rests_on", lambda: _stated_assumptions(document), again.proven is not None)
     return again
 
 
@@ -159,7 +159,9 @@ def _stated_assumptions(document: Mapping[str, Any]) -> str:
     expected = rests_on(document)
     if document["restsOn"] != expected:
         raise Failed("the certificate does not state what it rests on")
-    return f"{len(expected)} assumptions, all stated"
+    more = [item for item in rests_on(document, RULES) if item not in expected]
+    today = f"; today's rules, by which it was run again, state more: {' '.join(more)}" if more else ""
+    return f"{len(expected)} assumptions, all stated{today}"
 
 
 def _report(

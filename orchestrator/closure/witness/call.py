@@ -13,6 +13,7 @@ from typing import Final
 from orchestrator.closure.evm.facts import Authority, Finding
 from orchestrator.closure.evm.machine import LAST_SYSTEM_ADDRESS
 from orchestrator.closure.evm.opcodes import CONCRETE
+from orchestrator.closure.evm.questions import NEVER
 from orchestrator.closure.evm.words import ONES, AnyWord, Word, contains
 
 CALLER: Final = 0xCA11E4CA11E4CA11E4CA11E4CA11E4CA11E40001
@@ -29,6 +30,8 @@ SYSTEM_ADDRESS: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFE
 DEFAULT_SIZE: Final = 4 + 32 * 9
 MAX_SIZE: Final = 1 << 17
 """Bytes of calldata. More does not fit into a transaction."""
+MOST_WEI: Final = 1 << 96
+"""More ether than there is."""
 MAX_WORK: Final = 500_000
 """Instructions that are evaluated in choosing the inputs of one call: about a second. Code may be written to make
 a search long, and nothing stops a thread."""
@@ -184,14 +187,15 @@ class CallInputs:
         return True
 
     def _possible(self, name: str, value: int) -> bool:
-        """Whether a call can have this input: no sender but an account, no more ether than there is, no past."""
+        """Whether a call can have this input: no sender but an account, no more ether than there is, no past, and no
+        time that never comes."""
         if name == "CALLER":
             return LAST_SYSTEM_ADDRESS < value < 1 << 160 and value not in (self.account, SYSTEM_ADDRESS)
         if name == "CALLDATASIZE":
             return value <= MAX_SIZE
         if name == "CALLVALUE":
-            return value < 1 << 96
-        return self.now[name] <= value < 1 << 63
+            return value < MOST_WEI
+        return self.now[name] <= value < NEVER
 
     def choose_calldata(self, offset: int, value: int, mask: int) -> bool:
         """Chooses the masked bits of the word of calldata at ``offset``. Whether they may be what ``value`` has."""
