@@ -195,6 +195,36 @@ async def test_a_search_that_takes_too_long_is_shortened(node, chain):
     never.set()
 
 
+@pytest.mark.parametrize("how", [502, 504, "half an answer", "a closed connection", "words"])
+async def test_a_search_that_a_gateway_breaks_off_is_shortened(node, rpc, chain, how):
+    async def gateway(request):
+        calls = json.loads(await request.read())
+        if any(blocks_asked(call) > 100 for call in calls):
+            if how == "a closed connection":
+                request.transport.abort()
+            if how == "words":
+                error = {"code": -32000, "message": "upstream connect error"}
+                return web.json_response([{"jsonrpc": "2.0", "id": 1, "error": error}])
+            body = '[{"jsonrpc":"2.0","id":1,"re' if how == "half an answer" else "<html>"
+            return web.Response(text=body, status=how if isinstance(how, int) else 200)
+        async with node._client.post(chain.url, json=calls) as answer:
+            return web.json_response(await answer.json(content_type=None))
+
+    node.raw = gateway
+    assert len(await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)) == LAST // 10 + 29
+    assert (rpc.limits.span, rpc.limits.most_span, rpc.limits.batch) == (100, None, 100)
+
+
+async def test_a_node_that_is_not_there_or_unwell_all_the_time_is_told(node, rpc):
+    node.gate = lambda calls: web.Response(status=503)
+    with pytest.raises(ChainUnreachable, match="503"):
+        await LogSearch(rpc).logs(EMITTER, [TOPIC], 0, LAST)
+    async with Rpc("http://127.0.0.1:9", patience=0) as dead:
+        with pytest.raises(ChainUnreachable, match="no connection"):
+            await LogSearch(dead).logs(EMITTER, [TOPIC], 0, LAST)
+        assert (dead.round_trips, dead.limits.span) == (1, None), "which says nothing about searches"
+
+
 async def test_null_is_no_log_and_is_noted(node, rpc):
     node.change = lambda request, answer: {**answer, "result": None}
     assert await LogSearch(rpc).logs(None, [TOPIC], 0, LAST) == []

@@ -16,8 +16,8 @@ from orchestrator.chain.node import parse
 from orchestrator.chain.node.endpoint import LEARNT_FOR, Call
 from orchestrator.chain.node.refusals import Kind, named_limit, suggested_span
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
-from orchestrator.chain.node.transport import NoAnswerInTime
-from orchestrator.errors import ChainNonsense
+from orchestrator.chain.node.transport import NoConnection
+from orchestrator.errors import ChainNonsense, ChainUnreachable
 from orchestrator.models import Address
 
 CONCURRENT: Final = 4
@@ -28,6 +28,9 @@ _LEAST_NAMED: Final = 5
 """Blocks: the least that a provider is known to name. A smaller number in a sentence is something else."""
 _MOST_SLOW: Final = 4
 """Pieces without an answer in time before it is the node that does not answer."""
+_PERHAPS_SLOW: Final = frozenset({"chain_unreachable", "answer_unreadable"})
+"""Codes of what gateways make of a search that is too long: no answer in time, a page with 502 or 504, a closed
+connection, half an answer."""
 _CALM: Final = 4
 """Full pieces that were answered before a longer one is tried."""
 
@@ -118,12 +121,16 @@ class LogSearch:
     async def _ask(self, call: Call) -> Any:
         (query,) = call[1]
         try:
-            return await self._rpc.call_or_failure(*call)
-        except NoAnswerInTime as error:
+            answer = await self._rpc.call_or_failure(*call)
+            unwell = isinstance(answer, RpcFailure) and answer.kind is Kind.UNWELL
+            return self._rpc.demand(answer) if unwell else answer
+        except ChainUnreachable as error:
+            if error.code not in _PERHAPS_SLOW or isinstance(error, NoConnection):
+                raise
             self._slow += 1
             if self._slow > _MOST_SLOW or query["fromBlock"] == query["toBlock"]:
                 raise
-            return RpcFailure(call[0], 0, f"query took too long: {error.message}")  # a shorter one may not
+            return RpcFailure(call[0], 0, "query took too long")  # a shorter one may not
 
     def _shorten(self, piece: tuple[int, int], failure: RpcFailure) -> tuple[int, int]:
         """The piece again, with ``limits`` such that it is cut. Raises where it cannot be."""

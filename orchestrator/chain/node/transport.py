@@ -59,6 +59,10 @@ class NoAnswerInTime(ChainUnreachable):
     """The node took longer than the timeout."""
 
 
+class NoConnection(ChainUnreachable):
+    """Nothing was asked: there is no connection to the node."""
+
+
 class Transport:
     """Connections to one URL, in one event loop from the first request until ``close``."""
 
@@ -189,7 +193,7 @@ def _translate(error: Exception, endpoint: str, timeout: float) -> ChainError:
         return NoAnswerInTime(f"{endpoint}: no answer within {timeout:g} s")
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = error.os_error.strerror or type(error.os_error).__name__
-        return ChainUnreachable(f"{endpoint}: no connection: {reason}")
+        return NoConnection(f"{endpoint}: no connection: {reason}")
     if isinstance(error, aiohttp.InvalidURL):
         return ChainNonsense(f"{endpoint}: the RPC URL is malformed", code="rpc_url")
     if isinstance(error, aiohttp.ClientError | OSError):
