@@ -195,13 +195,16 @@ async def test_a_search_that_takes_too_long_is_shortened(node, chain):
     never.set()
 
 
-@pytest.mark.parametrize("how", [502, 504, "half an answer", "a closed connection"])
+@pytest.mark.parametrize("how", [502, 504, "half an answer", "a closed connection", "words"])
 async def test_a_search_that_a_gateway_breaks_off_is_shortened(node, rpc, chain, how):
     async def gateway(request):
         calls = json.loads(await request.read())
         if any(blocks_asked(call) > 100 for call in calls):
             if how == "a closed connection":
                 request.transport.abort()
+            if how == "words":
+                error = {"code": -32000, "message": "upstream connect error"}
+                return web.json_response([{"jsonrpc": "2.0", "id": 1, "error": error}])
             body = '[{"jsonrpc":"2.0","id":1,"re' if how == "half an answer" else "<html>"
             return web.Response(text=body, status=how if isinstance(how, int) else 200)
         async with node._client.post(chain.url, json=calls) as answer:

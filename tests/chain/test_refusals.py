@@ -109,6 +109,7 @@ BATCHES = [
     (0, "Batches are not supported"),
     (-32203, "Batch request amount 101 exceeds max 100"),
     (-32202, "Batch requests are disabled"),
+    (-32601, "Batch requests are not supported"),
     (-32600, "invalid json: cannot unmarshal array into Go value of type main.Request"),
     (-32021, "request body too large"),
 ]

@@ -116,11 +116,10 @@ class Endpoint:
             try:
                 got = await self._part(calls[len(results) :][:most])
             except _Refused as refused:
-                rates += refused.kind is Kind.RATE
-                if (
-                    rates > 1 and refused.kind is Kind.RATE
-                ):  # perhaps one request is more calls than the node takes in a second
-                    most = max(1, min(most, self.limits.batch, len(calls) - len(results)) // 2)
+                if refused.kind is Kind.RATE:
+                    rates += 1
+                    if rates > 1:  # perhaps one request is more calls than the node takes in a second
+                        most = max(1, min(most, self.limits.batch, len(calls) - len(results)) // 2)
                 if refused.kind not in PASSING or not await self._pause(tries, refused.pause, deadline):
                     raise refused.error from None
                 tries += 1
@@ -257,7 +256,7 @@ class Endpoint:
         kind = classify(what if size == 1 else "", 0, plain, status).kind
         said = f"expected HTTP 200, got {status}"
         if 300 <= status < 400:
-            to = response.location or "nowhere"
+            to = self.transport.hide(response.location) or "nowhere"
             fix = f"Set ORCHESTRATOR_RPC_URL to the address that it redirects to ({to}): redirects are not followed."
             return ChainNonsense(f"{self.name}: {said}: it redirects to {to}", code="rpc_http", fix=fix)
         error: ChainError

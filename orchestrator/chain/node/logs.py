@@ -19,7 +19,6 @@ from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.chain.node.transport import NoConnection
 from orchestrator.errors import ChainNonsense, ChainUnreachable
 from orchestrator.models import Address
-from orchestrator.ports.index import Log
 
 CONCURRENT: Final = 4
 """Pieces that are asked for at the same time."""
@@ -61,7 +60,7 @@ class LogSearch:
 
     async def logs(
         self, address: Address | Sequence[Address] | None, topics: Topics, first_block: int, last_block: int
-    ) -> list[Log]:
+    ) -> list[parse.Log]:
         """All logs from ``first_block`` to ``last_block``, both included, in the chain's order.
 
         The pieces are read at different times: whether one chain holds them all is the caller's to compare, by the
@@ -122,7 +121,9 @@ class LogSearch:
     async def _ask(self, call: Call) -> Any:
         (query,) = call[1]
         try:
-            return await self._rpc.call_or_failure(*call)
+            answer = await self._rpc.call_or_failure(*call)
+            unwell = isinstance(answer, RpcFailure) and answer.kind is Kind.UNWELL
+            return self._rpc.demand(answer) if unwell else answer
         except ChainUnreachable as error:
             if error.code not in _PERHAPS_SLOW or isinstance(error, NoConnection):
                 raise
@@ -173,7 +174,7 @@ class LogSearch:
         if logs > self._most_logs:
             raise ChainNonsense(f"{self._rpc.endpoint}: more than {self._most_logs} logs", code="logs_limited")
 
-    async def _parse(self, found: list[Any], first: int, last: int) -> list[Log]:
+    async def _parse(self, found: list[Any], first: int, last: int) -> list[parse.Log]:
         logs = await parse.many_logs(found, "eth_getLogs")
         for log in (logs[0], logs[-1]) if logs else ():
             if not first <= log.block.number <= last:

@@ -170,7 +170,7 @@ _REVERT: Final = re.compile(
 _REVERT_CODES: Final = frozenset({3, -32015})
 """Geth and those after it; Parity and Nethermind (``VM execution error``)."""
 _NO_METHOD: Final = -32601
-"""JSON-RPC 2.0, and the one code that all agree on. Its words may be any ("… is unavailable", "… cannot be found")."""
+"""JSON-RPC 2.0, and the one code that all agree on: it decides before all words but those on batches."""
 _LIMIT_EXCEEDED: Final = -32005
 """EIP-1474: of which limit, only the words and the method say."""
 
@@ -186,14 +186,14 @@ class Meaning:
 def classify(method: str, code: int, message: str, status: int = 200) -> Meaning:
     """What the refusal of a call of ``method`` (of a whole request: "") means. ``status`` is HTTP's."""
     words = message.lower()
-    if code == _NO_METHOD:
-        return Meaning(Kind.METHOD)
     executing = executes(method)
     if (executing or not method) and (code in _REVERT_CODES or _REVERT.search(words)):
         return Meaning(Kind.REVERTED)
     searching = method == "eth_getLogs"
     rows = ((pattern, row) for pattern, row in _WORDS if row.kind is not Kind.RANGE or method in ("eth_getLogs", ""))
     row = next((row for pattern, row in rows if pattern.search(words)), None)
+    if code == _NO_METHOD and (row is None or row.kind is not Kind.BATCH):
+        return Meaning(Kind.METHOD)
     if row is None and code == _LIMIT_EXCEEDED:
         return Meaning(Kind.RESULTS if searching else Kind.RATE)
     row = row or _BY_CODE.get(code) or _BY_STATUS.get(status)

@@ -68,7 +68,7 @@ class Rpc:
 
     @property
     def limits(self) -> Limits:
-        """What the endpoint that answered last takes."""
+        """What the endpoint that answered last takes. What it showed of searches an hour ago is forgotten."""
         self._active.limits.forget(time.monotonic())
         return self._active.limits
 
