@@ -561,6 +561,7 @@ async def test_a_chain_of_amsterdam(liar, liar_rpc, rpc, put):
     document = json.loads(build_certificate(found.evidence, verdict))
     assert (document["header"]["slotNumber"], document["block"]["hash"]) == ("0x77", verdict.block.hash)
     assert any("(Amsterdam or later, by the header)" in line for line in document["restsOn"])
+    assert any(line.startswith("EIP-8024: ") for line in document["restsOn"]), "a draft whose encoding changed before"
     opened = await put(program, {0: 4})
     verdict = keeps((await examine(liar_rpc, opened)).verdict)
     assert told(verdict)[1] == "acting"

@@ -384,6 +384,7 @@ def test_a_header_holds_only_what_its_hash_covers_by_whatever_rules(name):
     """Nor does such a member make another fork of it: what the certificate rests on is as it was."""
     data = (ISSUED / f"v2-{name}.json").read_bytes()
     assert not failed(verify(forge(data, lambda document: None)))
+    assert "EIP-8024" not in " ".join(json.loads(data)["restsOn"]), "no block of Amsterdam's"
     report = verify(forge(data, put("header", "slotNumber", "0x5")))
     assert (report.valid, failed(report)) == (False, {"exact_evidence"})
 

@@ -19,6 +19,7 @@ from orchestrator.chain.node.rpc import Rpc, RpcFailure
 from orchestrator.chain.node.transport import NoConnection
 from orchestrator.errors import ChainNonsense, ChainUnreachable
 from orchestrator.models import Address
+from orchestrator.ports.index import Log
 
 CONCURRENT: Final = 4
 """Pieces that are asked for at the same time."""
@@ -60,7 +61,7 @@ class LogSearch:
 
     async def logs(
         self, address: Address | Sequence[Address] | None, topics: Topics, first_block: int, last_block: int
-    ) -> list[parse.Log]:
+    ) -> list[Log]:
         """All logs from ``first_block`` to ``last_block``, both included, in the chain's order.
 
         The pieces are read at different times: whether one chain holds them all is the caller's to compare, by the
@@ -174,7 +175,7 @@ class LogSearch:
         if logs > self._most_logs:
             raise ChainNonsense(f"{self._rpc.endpoint}: more than {self._most_logs} logs", code="logs_limited")
 
-    async def _parse(self, found: list[Any], first: int, last: int) -> list[parse.Log]:
+    async def _parse(self, found: list[Any], first: int, last: int) -> list[Log]:
         logs = await parse.many_logs(found, "eth_getLogs")
         for log in (logs[0], logs[-1]) if logs else ():
             if not first <= log.block.number <= last:

@@ -36,6 +36,10 @@ TIMES: Final = (
     "Times: no block's time in seconds since 1970, and no block's number, reaches 2^46: a consent of ERC-4337 that "
     "begins there is none."
 )
+EIP_8024: Final = (
+    "EIP-8024: DUPN and SWAPN read their immediate x as the depth (x + 145) mod 256, EXCHANGE as the pair of x xor "
+    "143, as that draft has it since February 2026."
+)
 _ALWAYS: Final = (
     "No irregular state change: no fork that edits storage or code by decree, no upgrade key of a layer 2 that does.",
     "The proof: this tool's verification and analysis are right. Both are run again by every verifier.",
@@ -184,6 +188,7 @@ def rests_on(document: Mapping[str, Any], rules: int | None = None) -> list[str]
         assumptions.append(f"Callers: {callers(chain)}.")
     if issued_by > 2:
         assumptions.append(TIMES)
+        assumptions += [EIP_8024] if fork >= Fork.AMSTERDAM else []
     if "account" in document:
         assumptions.append(
             "The record: deployment, closing transaction and the platform's record are as reported, outside of the "

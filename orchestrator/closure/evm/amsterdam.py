@@ -1,5 +1,7 @@
 """The instructions that Amsterdam adds: SLOTNUM (EIP-7843), and DUPN, SWAPN and EXCHANGE (EIP-8024).
 
+The encoding is the one of February 2026 (ethereum/EIPs, pull request 11306), which a certificate names.
+
 They are defined where the block's header has Amsterdam's fields (``AccountFacts.amsterdam``). The last three have an
 immediate, the byte behind them, which the search for JUMPDESTs does not know: values that would hide or make one are
 none of theirs, and make the instruction an undefined one.
