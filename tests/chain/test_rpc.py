@@ -134,7 +134,7 @@ BODIES = [
     answers(lambda a: [{**one, "id": True} for one in a]),
     answers(lambda a: [{**one, "id": [1]} for one in a]),
     answers(lambda a: [{"id": one["id"]} for one in a]),
-    answers(lambda a: [{"id": one["id"], "error": "no"} for one in a]),
+    answers(lambda a: [{"id": one["id"], "error": 5} for one in a]),
     answers(lambda a: {"jsonrpc": "2.0", "id": None, "error": 5}),
 ]
 
