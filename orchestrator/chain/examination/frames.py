@@ -33,7 +33,6 @@ class Effects:
     goes nowhere."""
     ran: set[tuple[int, int, str]] = field(default_factory=set)
     """Of ``executed``, what ran another's code or its own again, whether that failed or not."""
-
     unpaid: int = 0
     """Wei that a call or creation was to take along that ran and was not made. Most likely the account has not as much;
     of several the least."""
@@ -47,6 +46,7 @@ class Effects:
         self.lacks(other.unpaid)
 
     def lacks(self, wei: int) -> None:
+        """Notes a call that took ``wei`` along and was not made; one without any lacks nothing."""
         self.unpaid = min(self.unpaid, wei) if self.unpaid and wei else self.unpaid or wei
 
 
