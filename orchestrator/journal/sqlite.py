@@ -34,7 +34,7 @@ def sqlite_engine(path: Path) -> sa.Engine:
 
 
 def memory_engine() -> sa.Engine:
-    """One connection to a database in memory: for one task at a time."""
+    """One connection to a database in memory: for one transaction at a time."""
     arguments = {"check_same_thread": False}
     return _listening(sa.create_engine("sqlite://", poolclass=sa.StaticPool, connect_args=arguments))
 

@@ -105,7 +105,8 @@ class Database:
         self.engine = engine
         self._closed = False
         self._writer = ThreadPoolExecutor(1, "journal-writer")
-        self._readers = ThreadPoolExecutor(_READERS, "journal-reader")
+        alone = isinstance(engine.pool, sa.StaticPool)  # in memory: one connection, so one transaction at a time
+        self._readers = self._writer if alone else ThreadPoolExecutor(_READERS, "journal-reader")
         sa.event.listen(engine, "before_cursor_execute", _before_statement)
 
     async def write(self, work: Work[_Result]) -> _Result:
