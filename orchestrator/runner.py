@@ -107,6 +107,10 @@ class Runner:
         step: Step | None = None
         for _ in range(_MOST_STEPS):
             action = next_action(session.account_id, session.state, session.now(), self._services.parameters)
+            if isinstance(action, Halt | End) and not session.chain_read:
+                # That the index has nothing new may delay what is done, and decides nothing: a node may hide logs.
+                await observe(session, read_chain=True)
+                continue
             if isinstance(action, Act):
                 step = action.step
                 self._watch(session.account_id, action.step.value.replace("_", " "))

@@ -121,6 +121,8 @@ class AccountSession:
     services: Services
     confirmations: int | None = None
     """By how many what is final was judged when it was last read back here; None before that."""
+    chain_read: bool = False
+    """Whether the chain itself was read then; else its index had nothing that was not known."""
 
     @classmethod
     async def load(cls, account_id: AccountId, services: Services) -> AccountSession:

@@ -29,15 +29,16 @@ from orchestrator.ports.platform import PlatformAccount
 from orchestrator.session import AccountSession
 
 
-async def observe(session: AccountSession) -> None:
-    """SIDE EFFECTS: journals changed facts, those taken back by a reorg included.
+async def observe(session: AccountSession, *, read_chain: bool = False) -> None:
+    """``read_chain``: the chain itself is read, even where its index has nothing new. SIDE EFFECTS: journals changed
+    facts, those taken back by a reorg included.
 
     Raises SettingsError ``wrong_chain`` if the node serves another chain than the customer's wallet is on, and
     MalformedAnswer for an account that is odd.
     """
     chain, depth = session.services.chain, await confirmations_in_force(session.services)
     chain_id = await chain.chain_id()
-    view = await _chain_view(session, depth)
+    view = await (chain.view(session.account_id) if read_chain else _chain_view(session, depth))
     account = await session.services.platform.account(session.account_id)
     if view is None and session.state.deployed is None and account.known_status() is AccountStatus.CLOSED:
         view = await chain.view(session.account_id)  # that there is no wallet decides now
@@ -65,7 +66,7 @@ async def observe(session: AccountSession) -> None:
         platform = again if again == platform or not _older(again, known, session) else known
     if platform != known:
         news.append(platform)
-    session.confirmations = depth
+    session.confirmations, session.chain_read = depth, view is not None
     if view is not None:
         news += _chain_news(session, view, chain_id, depth)
     if news:

@@ -173,7 +173,7 @@ CHOSEN = {
     "caller": (caller(), st.integers(LAST_SYSTEM_ADDRESS + 1, ADDRESS_BITS - 2).filter(lambda it: it != ACCOUNT)),
     "value": (given_by("CALLVALUE"), st.integers(0, (1 << 96) - 1)),
     "timestamp": (given_by("TIMESTAMP"), st.integers(NOW, (1 << 46) - 1)),
-    "number": (given_by("NUMBER"), st.integers(NUMBER, (1 << 63) - 1)),
+    "number": (given_by("NUMBER"), st.integers(NUMBER, (1 << 46) - 1)),
     "size": (size(), st.integers(0, MAX_SIZE)),
 }
 

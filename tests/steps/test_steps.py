@@ -882,3 +882,25 @@ def test_a_node_that_lags_behind_a_final_block_is_no_finality_violation(here, ac
     here.chain.behind = 0
     assert here.complete(active, CLOSE) == End("done")
     assert here.events(active, e.ChainFactsWithdrawn) == []
+
+
+def test_an_index_that_hides_a_change_decides_nothing(here, active, monkeypatch):
+    """The chain has suspended the wallet, the platform says active: before an end the chain itself is read."""
+
+    async def nothing(_account_id, known, _confirmations):
+        return None if known.deployed else await here.chain.view(active)
+
+    monkeypatch.setattr(here.chain, "news", nothing)
+    here.chain.send(active, "inactive")
+    here.chain.mine(10)
+    assert here.start(active, ACTIVATE).action != End("done")
+    assert here.state(active).wallet.state is WalletState.INACTIVE
+
+
+def test_an_index_that_hides_a_closure_delays_it(here, active, monkeypatch):
+    async def nothing(_account_id, _known, _confirmations):
+        return None
+
+    monkeypatch.setattr(here.chain, "news", nothing)
+    here.start(active, CLOSE)
+    assert here.settle(active, rounds=300) == End("done"), "read before an operator is asked for"
