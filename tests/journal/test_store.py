@@ -280,6 +280,7 @@ async def test_who_only_reads_makes_no_journal(database):
         assert not missing.is_there
         assert await missing.read_all() == []
 
+
 async def test_many_may_read_and_write_what_is_in_memory_only_at_once():
     async with await Journal.missing() as missing:
         events = [e.OperationHalted(code=str(number), message="m") for number in range(20)]
@@ -287,7 +288,6 @@ async def test_many_may_read_and_write_what_is_in_memory_only_at_once():
         await asyncio.gather(*writing, *(missing.read(f"s{number}") for number in range(20)), missing.streams())
         assert len(await missing.read_all()) == 20
         assert (await missing.verify()).valid
-
 
 
 async def test_accounts_by_the_beginning_of_their_id(journal):
