@@ -32,7 +32,7 @@ def new_factory():
 
 
 def follow(node, journal, **options):
-    return Follower(ModelRpc(node), node.factory, journal.chain_index, **options)
+    return Follower(ModelRpc(node), node.factory, journal.chain_index, **{"interval": 0.0, **options})
 
 
 async def content(journal, node):
@@ -331,6 +331,17 @@ async def test_a_node_that_starts_from_nothing_is_behind_first_and_then_followed
     assert await content(journal, node) == []
     for node.lags in (250, 100, 0):
         await follower.poll()
+    await assert_whole(journal, node)
+
+
+async def test_retries_do_not_make_a_node_that_is_behind_one_that_has_gone_back(node, journal):
+    node.mine((1, None), count=3)
+    follower = follow(node, journal, interval=60.0)
+    await follower.poll()
+    node.lags = 1
+    for _ in range(10):
+        await follower.poll()
+    node.lags = 0
     await assert_whole(journal, node)
 
 

@@ -31,7 +31,7 @@ from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock,
 _log = structlog.get_logger(__name__)
 
 _MAX_BEHIND: Final = 3
-"""Polls for which a head that goes back to a known block is taken for a lagging node."""
+"""Intervals for which a head that goes back to a known block is taken for a lagging node."""
 
 _AGAIN_SECONDS: Final = 30.0
 _AGAIN_BLOCKS: Final = 1_000
@@ -49,10 +49,11 @@ class _Answer:
 
 @dataclass(slots=True)
 class _Behind:
-    """For how many polls the node has been behind an index of this version."""
+    """In how many polls the node was behind an index of this version; those of one interval, retries, are one."""
 
     version: int = 0
     polls: int = 0
+    at: float = float("-inf")
 
 
 @dataclass(slots=True)
@@ -311,7 +312,9 @@ class Follower:
             return False
         if self._behind.version != position.version:
             self._behind = _Behind(position.version)
-        self._behind.polls += 1
+        now = time.monotonic()
+        if now - self._behind.at >= self.interval:
+            self._behind.polls, self._behind.at = self._behind.polls + 1, now
         if self._behind.polls < _MAX_BEHIND:
             return True
         self._behind = _Behind()
