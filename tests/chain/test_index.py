@@ -16,7 +16,9 @@ from orchestrator.chain.node import follower as module
 from orchestrator.chain.node.changes import FinalityViolation, NewHead, Reorg, Touched
 from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.joining import WINDOW
+from orchestrator.chain.node.reader import ChainReader
 from orchestrator.errors import ChainUnreachable
+from orchestrator.journal.chain_index import StoredIndex
 from orchestrator.journal.schema import chain_blocks, chain_cursors
 from orchestrator.journal.store import Journal
 from orchestrator.models import checksum
@@ -240,6 +242,49 @@ async def test_two_processes_do_not_fight_over_it(node, journal):
     await assert_whole(journal, node)
     heads, _, logs = await other.logs(account(5), 0.0)
     assert (heads.head.number, len(logs)) == (6, 2)
+
+
+@pytest.fixture
+def reader(node, journal, monkeypatch):
+    answer = node.answer
+
+    def with_wallets(method, params):
+        if method == "eth_getCode" and params[0] != node.factory:
+            return "0x"
+        return "0x0" if method == "eth_getStorageAt" else answer(method, params)
+
+    monkeypatch.setattr(node, "answer", with_wallets)
+    return ChainReader(ModelRpc(node), node.factory, journal.chain_index)
+
+
+async def test_a_block_that_comes_between_the_head_and_the_logs_is_read_with_both(reader, node, monkeypatch):
+    await reader.follower.poll()
+    events = [(1, None)]
+    read = StoredIndex.logs
+
+    async def queued(index, account_id):
+        if events:
+            node.mine(events.pop())
+            await reader.follower.poll()
+        return await read(index, account_id)
+
+    monkeypatch.setattr(StoredIndex, "logs", queued)
+    heads, _, logs = await reader.follower.logs(account(1), 1.0)
+    assert heads.head == logs[0].log.block
+    events.append((2, None))
+    view = await reader._view(account(2), 1.0, search=False)
+    assert view.head.number == view.deployment.block.number
+
+
+async def test_a_wallet_is_not_read_at_a_head_below_its_logs(reader, node, journal):
+    await reader.follower.poll()
+    node.mine((1, None))
+    await follow(node, journal).poll()
+    node.lags, reader.follower._stale = 1, True
+    with pytest.raises(ChainUnreachable) as caught:
+        await reader.view(account(1))
+    assert caught.value.code == "chain_moving"
+    assert await content(journal, node) == [(account(1), 1, node.blocks[1].hash, 0)], "nor is the index mended to it"
 
 
 # --- nodes that are behind, or lie --------------------------------------------------------------------------------

@@ -175,10 +175,12 @@ class Follower:
         """The head, the index' version and the account's logs up to that head. Raises as ``fresh``."""
         for _ in range(ATTEMPTS):
             heads = await self.fresh(age)
+            seen = self._position.version  # the index that this head is of: nothing has run since
             version, logs = await self._kept().logs(account_id)
-            if version == self._position.version:
+            if version == seen:
                 return heads, version, logs
-            self._stale, age = True, 0.0  # another process was here
+            if version != self._position.version:
+                self._stale, age = True, 0.0  # another process was here
         raise self._moving()
 
     async def mend(self, seen: int, account_id: AccountId, logs: Sequence[AccountLog]) -> None:
