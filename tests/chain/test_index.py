@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from structlog.testing import capture_logs
 
 from orchestrator.chain.node import follower as module
 from orchestrator.chain.node.changes import FinalityViolation, NewHead, Reorg, Touched
@@ -345,6 +346,26 @@ async def test_what_no_filter_tells_of_is_found_by_reading_again(follower, node,
         assert node.requests - before == 2, "one more for all accounts together"
     await assert_whole(journal, node)
     assert {name for change in seen if isinstance(change, Touched) for name in change.accounts} == {account(1)}
+
+
+async def test_a_node_that_prunes_old_logs_is_followed_all_the_same(follower, node, journal, monkeypatch):
+    node.mine((1, None), count=3000)
+    await follower.poll()
+    search = node._search
+
+    def pruned(query):
+        old = int(query.get("fromBlock", "0xffff"), 16) < 1500
+        return (4444, "pruned history unavailable") if old else search(query)
+
+    node._search = pruned
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.0)
+    follower._again_at = 0.0
+    with capture_logs() as logs:
+        for _ in range(6):
+            node.mine((1, 1))
+            await follower.poll()
+    assert [(log["event"], log["code"]) for log in logs] == [("chain_index_unchecked", "state_pruned")]
+    await assert_whole(journal, node)
 
 
 async def test_a_node_that_does_not_have_the_block_yet_is_asked_again(follower, node, journal):

@@ -112,6 +112,8 @@ class Follower:
         self._again_at = time.monotonic() + _AGAIN_SECONDS
         self._again_older = True
         self._again_below = 0
+        self._unchecked: dict[bool, str] = {}
+        """Of older and of the newest blocks: the code of the error that kept them from being read again."""
         self._outage_since: float | None = None
         self._callbacks: list[Callable[[Change], None]] = []
         self._task: asyncio.Task[None] | None = None
@@ -220,7 +222,7 @@ class Follower:
                 await self._follow(answer)
                 if time.monotonic() >= self._again_at:
                     self._again_at = time.monotonic() + _AGAIN_SECONDS
-                    await self._read_again()
+                    await self._check()
                 if not self._behind.polls or self._heads is None:
                     await self._tell(answer)
                 return
@@ -346,6 +348,17 @@ class Follower:
 
     async def _accounts(self, first: int, last: int) -> set[AccountId]:
         return {one.account_id for one in await self._kept().between(first, last)}
+
+    async def _check(self) -> None:
+        """``_read_again``. A node that does not tell what is old (it prunes), or not now, keeps nobody waiting."""
+        try:
+            await self._read_again()
+        except ChainError as error:
+            if self._unchecked.get(self._again_older) != error.code:
+                _log.warning("chain_index_unchecked", code=error.code, message=error.message)
+            self._unchecked[self._again_older] = error.code
+        else:
+            self._unchecked.pop(self._again_older, None)
 
     async def _read_again(self) -> None:
         """The safety net under an index that a node has not told of a log: one range is read once more, the newest
