@@ -38,16 +38,19 @@ def follow(node, journal, **options):
     return Follower(ModelRpc(node), node.factory, journal.chain_index, **{"interval": 0.0, **options})
 
 
-async def content(journal, node):
+def index_of(journal, node, first=0):
+    return journal.chain_index(f"eip155:31337:{node.factory}:{first}")
+
+
+async def content(journal, node, first=0):
     """What the index has: account, block, its hash, the log's place."""
-    index = journal.chain_index(f"eip155:31337:{node.factory}")
-    logs = await index.between(0, 1 << 60)
+    logs = await index_of(journal, node, first).between(0, 1 << 60)
     return [(one.account_id, one.log.block.number, one.log.block.hash, one.log.index) for one in logs]
 
 
 async def assert_whole(journal, node):
     assert await content(journal, node) == node.expected()
-    position = await journal.chain_index(f"eip155:31337:{node.factory}").position()
+    position = await index_of(journal, node).position()
     assert position.head is not None
     assert (position.head.number, position.head.hash) == (node.head.number, node.head.hash)
     kept = [(one.block.number, one.block.hash, one.parent) for one in position.blocks]
@@ -425,12 +428,20 @@ async def test_a_node_that_is_behind_does_not_take_back_what_another_process_rea
     await assert_whole(journal, node)
 
 
-async def test_another_first_block_begins_anew(node, journal):
+async def test_two_first_blocks_are_two_indexes_and_do_not_take_turns(node, journal, seen):
     node.mine((1, None), count=10)
     node.mine((2, None), count=10)
-    await follow(node, journal, from_block=15).poll()
-    assert [row[0] for row in await content(journal, node)] == [account(2)]
-    await follow(node, journal).poll()
+    late, whole = follow(node, journal, from_block=15), follow(node, journal)
+    for one in (late, whole):
+        one.subscribe(seen.append)
+    for _ in range(5):
+        node.mine()
+        before = node.requests
+        for one in (late, whole):
+            await one.poll()
+    assert node.requests - before == 4, "two each, as for any block"
+    assert not any(isinstance(change, Reorg | FinalityViolation) for change in seen)
+    assert [row[0] for row in await content(journal, node, 15)] == [account(2)]
     await assert_whole(journal, node)
 
 

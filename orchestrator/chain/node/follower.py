@@ -272,8 +272,6 @@ class Follower:
     async def _step(self, position: Position, answer: _Answer) -> Advance | None:
         """The next change of the index; None where there is nothing to do, or the node only lags."""
         latest = answer.latest.block
-        if position.first != self._from_block:
-            position = replace(position, head=None, finalized=None, blocks=())
         lost = _lost_finality(position, answer.finalized)
         if lost is None and position.head == latest:
             self._behind = _Behind()
@@ -441,7 +439,7 @@ class Follower:
     def _check_chain(self, chain: ChainId) -> None:
         if self._chain is None:
             self._chain = chain
-            self._index = self._open_index(f"{chain}:{self._factory}")
+            self._index = self._open_index(f"{chain}:{self._factory}:{self._from_block}")
         elif chain != self._chain:
             raise ChainNonsense(
                 f"{self._rpc.endpoint}: the node was of chain {self._chain} and is now of {chain}", code="wrong_chain"
