@@ -192,6 +192,27 @@ async def test_a_catch_up_that_is_killed_goes_on_where_it_was(node, journal):
     await assert_whole(journal, node)
 
 
+@pytest.mark.parametrize("depth", [0, 20])
+async def test_a_tag_that_is_refused_once_makes_nothing_final(node, journal, seen, depth):
+    follower = follow(node, journal, confirmations=12)
+    follower.subscribe(seen.append)
+    node.finality = 10
+    node.mine(count=100)
+    node.mine((1, None), count=5)
+    await follower.poll()
+    node.drop(depth)
+    node.mine((2, None), count=depth)
+    node.mine(count=30)
+    node.finality = None
+    await follower.poll()
+    finalized = [change.finalized for change in seen if isinstance(change, NewHead)]
+    assert finalized == [95, 95 - depth // 2], "the last that was called so, or what stayed of it"
+    node.finality = 10
+    seen.clear()
+    await follower.poll()
+    assert seen[-1] == Touched(frozenset({account(1 if depth == 0 else 2)}))
+
+
 # --- what wakes an account ----------------------------------------------------------------------------------------
 
 

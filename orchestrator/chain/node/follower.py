@@ -291,8 +291,10 @@ class Follower:
         logs = await self._logs(first, headers)
         head = headers[-1].block if headers else latest
         oldest = head.number - WINDOW + 1
-        # What the node calls finalized after a violation is a new promise.
-        kept = position.finalized if position.finalized and position.finalized.number <= joined.ancestor else None
+        kept = position.finalized
+        if kept is not None and kept.number > joined.ancestor:
+            # What the node calls finalized after a violation is a new promise; where it does not say, what stayed is.
+            kept = None if answer.finalized else _block_at(position, joined.ancestor)
         return Advance(
             self._from_block,
             joined.ancestor,
@@ -396,8 +398,7 @@ class Follower:
         self._position = Position(position.version + 1, step.first, step.head, step.finalized, (*stayed, *step.blocks))
         if not gone:
             return
-        final, known = position.finalized, [*position.blocks, *_as_kept(position.finalized)]
-        ancestor = next((kept.block for kept in known if kept.block.number == step.ancestor), None)
+        final, ancestor = position.finalized, _block_at(position, step.ancestor)
         self._news.changes.append(Reorg(gone, ancestor))
         if final is not None and step.ancestor < final.number:
             self._news.changes.append(FinalityViolation(final, ancestor))
@@ -411,7 +412,9 @@ class Follower:
         """Reports what the polls since the last report have found."""
         head = self._position.head
         assert head is not None, "it has been followed"
-        heads = Heads(head, answer.safe, None if answer.finalized is None else answer.finalized.number)
+        # A node that refuses the tag for once (behind a balancer, at its start) has not made all that is deep final.
+        final = self._position.finalized
+        heads = Heads(head, answer.safe, None if final is None else final.number)
         settled = head.number - self._confirmations + 1
         settled = settled if heads.finalized is None else min(settled, heads.finalized)
         if self._settled is not None and settled > self._settled:
@@ -465,8 +468,9 @@ def _lost_finality(position: Position, finalized: BlockRef | None) -> int | None
     return finalized.number if lost else None
 
 
-def _as_kept(block: BlockRef | None) -> list[KeptBlock]:
-    return [] if block is None else [KeptBlock(block, block.hash)]
+def _block_at(position: Position, number: int) -> BlockRef | None:
+    known = [position.finalized, *(kept.block for kept in position.blocks)]
+    return next((block for block in known if block is not None and block.number == number), None)
 
 
 def _log_end(task: asyncio.Task[None]) -> None:
