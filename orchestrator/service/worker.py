@@ -257,12 +257,12 @@ class Worker:
             case NewHead():
                 self._chain_is("ok")
             case Touched(accounts=accounts):
-                for name in accounts & self._backlog.operations:
-                    self._pauses.pop(name, None)
-                    self._poll_soon(name)
-            case Reorg(dropped=dropped):
+                self._wake_all(accounts & self._backlog.operations)
+            case Reorg(dropped=dropped, by_another=by_another):
                 _log.warning("reorg", blocks=len(dropped), first=dropped[0].number)
                 self._recheck.set()
+                if by_another:
+                    self._wake_all(self._backlog.operations)
             case FinalityViolation(finalized=block):
                 _log.error("finality_violation", block=block.number, hash=block.hash)
                 self._recheck.set()
@@ -271,6 +271,11 @@ class Worker:
             case Restored(seconds=seconds):
                 self._chain_is("ok")
                 _log.info("chain_restored", seconds=round(seconds, 1))
+
+    def _wake_all(self, names: set[str] | frozenset[AccountId]) -> None:
+        for name in names:
+            self._pauses.pop(name, None)
+            self._poll_soon(name)
 
     def _chain_is(self, chain: str) -> None:
         self.condition = replace(self.condition, chain=chain)

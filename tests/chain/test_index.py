@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -257,6 +258,36 @@ async def test_another_process_finds_it_and_this_one_is_told(follower, node, jou
     await follower.poll()
     assert seen == [NewHead(seen[0].head, 1, 0), Touched(frozenset({account(1)}))]
     await assert_whole(journal, node)
+
+
+@pytest.mark.parametrize(("depth", "broken"), [(3, False), (15, True)])
+async def test_a_reorg_that_another_process_has_taken_is_told_here_too(follower, node, journal, seen, depth, broken):
+    node.mine(count=30)
+    other, told = follow(node, journal), []
+    other.subscribe(told.append)
+    await other.poll()
+    await follower.poll()
+    node.drop(depth)
+    node.mine(count=depth + 1)
+    for process, changes in ((other, told), (follower, seen)):
+        changes.clear()
+        await process.poll()
+    lost = [change for change in seen if isinstance(change, Reorg | FinalityViolation)]
+    assert lost[0].by_another
+    assert [replace(lost[0], by_another=False), *lost[1:]] == [
+        change for change in told if isinstance(change, Reorg | FinalityViolation)
+    ]
+    assert len(lost) == 1 + broken
+
+
+async def test_blocks_that_another_process_does_not_keep_any_more_are_no_reorg(follower, node, journal, seen):
+    await follower.poll()
+    other = follow(node, journal)
+    for count in (10, WINDOW - 5, WINDOW + 5):
+        node.mine(count=count)
+        await other.poll()
+        await follower.poll()
+    assert not any(isinstance(change, Reorg | FinalityViolation) for change in seen)
 
 
 async def test_two_processes_do_not_fight_over_it(node, journal):

@@ -31,6 +31,8 @@ class Reorg:
     dropped: tuple[BlockRef, ...]
     common_ancestor: BlockRef | None
     """The newest block that stayed; None if it is older than what is kept."""
+    by_another: bool = False
+    """Whether another process has taken them out of the index: whose logs went with them is not known here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,8 +264,12 @@ class Follower:
         """Takes over how far the index has come, and what another process has found since this one looked."""
         before, now = self._position, await self._kept().position()
         if before.head is not None and now.head is not None and now.version != before.version:
-            common = max((kept.block.number for kept in {*before.blocks} & {*now.blocks}), default=-1)
+            ancestor = _common(before, now)
+            common = -1 if ancestor is None else ancestor.number
+            oldest = min((kept.block.number for kept in now.blocks), default=now.head.number)
+            gone = [kept.block for kept in before.blocks if kept.block.number >= max(oldest, common + 1)]
             self._news.touched |= await self._accounts(common + 1, now.head.number)
+            self._lose(gone, common, ancestor, before, by_another=True)
             self._unsettle(common)
         self._position, self._stale = now, False
 
@@ -394,15 +398,26 @@ class Follower:
     def _take(self, position: Position, step: Advance) -> None:
         """Remembers what was committed, and notes what it dropped."""
         stayed = [kept for kept in position.blocks if step.oldest <= kept.block.number <= step.ancestor]
-        gone = tuple(kept.block for kept in position.blocks if kept.block.number > step.ancestor)
+        gone = [kept.block for kept in position.blocks if kept.block.number > step.ancestor]
         self._position = Position(position.version + 1, step.first, step.head, step.finalized, (*stayed, *step.blocks))
-        if not gone:
-            return
-        final, ancestor = position.finalized, _block_at(position, step.ancestor)
-        self._news.changes.append(Reorg(gone, ancestor))
-        if final is not None and step.ancestor < final.number:
-            self._news.changes.append(FinalityViolation(final, ancestor))
-        self._unsettle(step.ancestor)
+        if gone:
+            self._lose(gone, step.ancestor, _block_at(position, step.ancestor), position)
+            self._unsettle(step.ancestor)
+
+    def _lose(
+        self,
+        gone: list[BlockRef],
+        common: int,
+        ancestor: BlockRef | None,
+        before: Position,
+        *,
+        by_another: bool = False,
+    ) -> None:
+        """Notes that these blocks are not canonical any more, and what had been called final."""
+        if gone:
+            self._news.changes.append(Reorg(tuple(gone), ancestor, by_another))
+            if before.finalized is not None and common < before.finalized.number:
+                self._news.changes.append(FinalityViolation(before.finalized, ancestor))
 
     def _unsettle(self, ancestor: int) -> None:
         if self._settled is not None:
@@ -466,6 +481,14 @@ def _lost_finality(position: Position, finalized: BlockRef | None) -> int | None
     known = [position.finalized, *(kept.block for kept in position.blocks)]
     lost = any(block is not None and block.number == finalized.number and block != finalized for block in known)
     return finalized.number if lost else None
+
+
+def _common(before: Position, now: Position) -> BlockRef | None:
+    """The newest block that is known to be of both."""
+    stayed = [kept.block for kept in {*before.blocks} & {*now.blocks}]
+    if before.finalized is not None and before.finalized == now.finalized:
+        stayed.append(before.finalized)
+    return max(stayed, key=lambda block: block.number, default=None)
 
 
 def _block_at(position: Position, number: int) -> BlockRef | None:
