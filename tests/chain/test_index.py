@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from structlog.testing import capture_logs
 
 from orchestrator.chain.node import follower as module
-from orchestrator.chain.node.changes import FinalityViolation, NewHead, Reorg, Touched
+from orchestrator.chain.node.changes import FinalityViolation, NewHead, Outage, Reorg, Restored, Touched
 from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.joining import WINDOW
 from orchestrator.chain.node.reader import ChainReader
-from orchestrator.errors import ChainUnreachable
+from orchestrator.errors import ChainNonsense, ChainUnreachable
 from orchestrator.journal.chain_index import StoredIndex
 from orchestrator.journal.schema import chain_blocks, chain_cursors
 from orchestrator.journal.store import Journal
@@ -494,6 +494,37 @@ async def test_two_first_blocks_are_two_indexes_and_do_not_take_turns(node, jour
     assert node.requests - before == 4, "two each, as for any block"
     assert not any(isinstance(change, Reorg | FinalityViolation) for change in seen)
     assert [row[0] for row in await content(journal, node, 15)] == [account(2)]
+    await assert_whole(journal, node)
+
+
+@pytest.mark.parametrize("place", ["logIndex", "blockNumber"])
+async def test_a_number_that_no_database_has_is_nonsense(follower, node, place):
+    node.mine((1, None))
+    node.blocks[1].logs[0][place] = hex(1 << 63)
+    with pytest.raises(ChainNonsense, match=f"{place}: expected a hex number of at most 63 bits"):
+        await follower.poll()
+
+
+async def test_what_nobody_has_thought_of_is_an_outage_and_not_the_end(node, journal, seen, monkeypatch):
+    follower = follow(node, journal)
+    told = asyncio.Event()
+    follower.subscribe(lambda change: (seen.append(change), told.set()))
+    breaks = iter(range(3))
+
+    async def broken(*_, advance=StoredIndex.advance):
+        if next(breaks, None) is not None:
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return await advance(*_)
+
+    monkeypatch.setattr(StoredIndex, "advance", broken)
+    with capture_logs() as logs:
+        async with follower:
+            while not any(isinstance(change, Restored) for change in seen):
+                told.clear()
+                await told.wait()
+    assert [type(change) for change in seen] == [Outage, Restored, NewHead]
+    assert seen[0].error.code == "chain_follower_broken"
+    assert [log["event"] for log in logs if log["log_level"] == "error"] == ["chain_follower_broken"]
     await assert_whole(journal, node)
 
 

@@ -141,6 +141,23 @@ async def test_all_that_wait_are_read_again_after_a_reorg_that_another_process_h
         assert {worker._schedule.take(time.monotonic()) for _ in range(2)} == {"one", "two"}
 
 
+async def test_a_loop_that_breaks_begins_anew(service_settings: Settings) -> None:
+    settings = Settings.model_validate(service_settings.model_dump() | {"poll_interval": 0.01})
+    breaks = iter([ValueError("nobody has thought of it"), OverflowError()])
+
+    async def loop() -> None:
+        for error in breaks:
+            raise error
+
+    async with Orchestrator.open(settings) as opened:
+        with capture_logs() as logs:
+            await Worker(opened, settings)._kept_up("closures", loop)
+    assert [(log["event"], log["loop"], log["error"]) for log in logs] == [
+        ("worker_loop_broken", "closures", "ValueError"),
+        ("worker_loop_broken", "closures", "OverflowError"),
+    ]
+
+
 async def test_what_was_committed_before_a_crash_is_handled_after_the_restart(
     service_settings: Settings, devnet: Devnet, running: Any, inbox: Any, eventually: Any
 ) -> None:

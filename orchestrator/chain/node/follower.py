@@ -24,7 +24,7 @@ from orchestrator.chain.node.joining import WINDOW, Joined, join
 from orchestrator.chain.node.parse import Header
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.wallet_events import WalletEvents
-from orchestrator.errors import ChainError, ChainNonsense, JournalError, OrchestratorError
+from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, JournalError, OrchestratorError
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId
 from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock, Position
 
@@ -157,11 +157,13 @@ class Follower:
         since = time.monotonic() - age
         async with self._lock:
             if self._read_at < since:
-                began, self._trouble = time.monotonic(), None
+                began, last, self._trouble = time.monotonic(), self._trouble, None
                 try:
                     await self._poll()
                 except OrchestratorError as error:
                     self._trouble = error
+                except Exception as surprise:  # noqa: BLE001 - a mistake in this program must not end the following
+                    self._trouble = self._broken(surprise, last)
                 self._read_at = began
             if self._trouble is not None:
                 raise copy(self._trouble)
@@ -214,6 +216,15 @@ class Follower:
                 _log.warning("chain_index_trouble", code=error.code, message=error.message)
                 pause = self._outage_interval
             await asyncio.sleep(pause)
+
+    def _broken(self, surprise: Exception, last: OrchestratorError | None) -> OrchestratorError:
+        """The trouble that others are told where something unexpected happened. Logged once while it lasts."""
+        name = type(surprise).__name__
+        if last is None or last.code != "chain_follower_broken":
+            _log.error("chain_follower_broken", error=name, exc_info=surprise)
+        return ChainUnreachable(
+            f"{self._rpc.endpoint}: its answers could not be followed: {name}", code="chain_follower_broken"
+        )
 
     async def _poll(self) -> None:
         for _ in range(ATTEMPTS):
