@@ -12,15 +12,15 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import structlog
 
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.changes import Change, FinalityViolation, NewHead, Outage, Reorg, Restored, Touched
+from orchestrator.chain.node.changes import Change, NewHead, News
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Heads, Moved, latest_header, optional_header
-from orchestrator.chain.node.joining import WINDOW, Joined, join
+from orchestrator.chain.node.joining import WINDOW, Joined, Lag, block_at, common_block, higher, join, lost_finality
 from orchestrator.chain.node.parse import Header
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.wallet_events import WalletEvents
@@ -29,9 +29,6 @@ from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, Chain
 from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock, Position
 
 _log = structlog.get_logger(__name__)
-
-_MAX_BEHIND: Final = 3
-"""Intervals for which a head that goes back to a known block is taken for a lagging node."""
 
 _AGAIN_SECONDS: Final = 30.0
 _AGAIN_BLOCKS: Final = 1_000
@@ -45,23 +42,6 @@ class _Answer:
     latest: Header
     safe: BlockNumber | None
     finalized: BlockRef | None
-
-
-@dataclass(slots=True)
-class _Behind:
-    """In how many polls the node was behind an index of this version; those of one interval, retries, are one."""
-
-    version: int = 0
-    polls: int = 0
-    at: float = float("-inf")
-
-
-@dataclass(slots=True)
-class _News:
-    """What is reported at the end of the next poll that ends."""
-
-    changes: list[Change] = field(default_factory=list)
-    touched: set[AccountId] = field(default_factory=set)
 
 
 class Follower:
@@ -89,7 +69,7 @@ class Follower:
         self._factory = factory
         self._open_index = index
         self._events = WalletEvents(rpc, factory)
-        self._moving = HeadReads(rpc).moving
+        self._reads = HeadReads(rpc)
         self._from_block = from_block
         self._stretch = stretch
         self._confirmations = confirmations
@@ -100,22 +80,18 @@ class Follower:
         self._position = Position()
         self._stale = True
         """Whether the position is to be read from the index: at the start, and after another process was faster."""
-        self._news = _News()
+        self._news = News()
         self._chain: ChainId | None = None
         self._heads: Heads | None = None
         self._read_at = float("-inf")
         self._trouble: OrchestratorError | None = None
         """What the last poll ended with."""
-        self._settled: int | None = None
-        """Up to this block, what became final has been reported."""
-        self._behind = _Behind()
+        self._lag = Lag()
         self._again_at = time.monotonic() + _AGAIN_SECONDS
         self._again_older = True
         self._again_below = 0
         self._unchecked: dict[bool, str] = {}
         """Of older and of the newest blocks: the code of the error that kept them from being read again."""
-        self._outage_since: float | None = None
-        self._callbacks: list[Callable[[Change], None]] = []
         self._task: asyncio.Task[None] | None = None
 
     # --- use ----------------------------------------------------------------------------------------------------
@@ -143,7 +119,7 @@ class Follower:
 
     def subscribe(self, callback: Callable[[Change], None]) -> None:
         """Calls ``callback`` in the event loop with each change. It must not block or raise."""
-        self._callbacks.append(callback)
+        self._news.callbacks.append(callback)
 
     async def chain_id(self) -> ChainId:
         """The node's chain. Raises as ``fresh``."""
@@ -185,7 +161,7 @@ class Follower:
                 return heads, version, logs
             if version != self._position.version:
                 self._stale, age = True, 0.0  # another process was here
-        raise self._moving()
+        raise self._reads.moving()
 
     async def mend(self, seen: int, account_id: AccountId, logs: Sequence[AccountLog]) -> None:
         """Puts what was read of an account alone in the place of what the index has of it. Raises Moved if the index is
@@ -206,11 +182,7 @@ class Follower:
                 await self.poll()
                 pause = self.interval
             except ChainError as error:
-                if self._outage_since is None:
-                    self._outage_since = time.monotonic()
-                    _log.warning("chain_outage", code=error.code, message=error.message)
-                    self._report(Outage(error))
-                else:
+                if not self._news.outage(error):
                     pause = min(pause * 2, self._outage_interval)
             except JournalError as error:
                 _log.warning("chain_index_trouble", code=error.code, message=error.message)
@@ -234,10 +206,10 @@ class Follower:
                 if time.monotonic() >= self._again_at:
                     self._again_at = time.monotonic() + _AGAIN_SECONDS
                     await self._check()
-                if not self._behind.polls or self._heads is None:
+                if not self._lag.polls or self._heads is None:
                     await self._tell(answer)
                 return
-        raise self._moving()
+        raise self._reads.moving()
 
     async def _ask(self) -> _Answer:
         """The one round trip of each poll. Raises Moved where the tags are not of one moment."""
@@ -275,32 +247,31 @@ class Follower:
         """Takes over how far the index has come, and what another process has found since this one looked."""
         before, now = self._position, await self._kept().position()
         if before.head is not None and now.head is not None and now.version != before.version:
-            ancestor = _common(before, now)
+            ancestor = common_block(before, now)
             common = -1 if ancestor is None else ancestor.number
             oldest = min((kept.block.number for kept in now.blocks), default=now.head.number)
             gone = [kept.block for kept in before.blocks if kept.block.number >= max(oldest, common + 1)]
             self._news.touched |= await self._accounts(common + 1, now.head.number)
-            self._lose(gone, common, ancestor, before, by_another=True)
-            self._unsettle(common)
+            self._news.lost(gone, common, ancestor, before.finalized, by_another=True)
         self._position, self._stale = now, False
 
     async def _step(self, position: Position, answer: _Answer) -> Advance | None:
         """The next change of the index; None where there is nothing to do, or the node only lags."""
         latest = answer.latest.block
-        lost = _lost_finality(position, answer.finalized)
+        lost = lost_finality(position, answer.finalized)
         if lost is None and position.head == latest:
-            self._behind = _Behind()
-            if position.finalized == _higher(position.finalized, answer.finalized):
+            self._lag.forget()
+            if position.finalized == higher(position.finalized, answer.finalized):
                 return None
             joined = Joined(latest.number, ())
-        elif lost is None and self._only_lags(position, latest):
+        elif lost is None and self._lag.explains(position, latest, self.interval):
             return None
         else:
             first, most = self._from_block, self._stretch
-            joined = await join(position, answer.latest, self._headers, first=first, most=most, lost=lost)
+            joined = await join(position, answer.latest, self._reads.headers, first=first, most=most, lost=lost)
         first, headers = max(self._from_block, joined.ancestor + 1), joined.headers
         if latest.number - first >= self._stretch:
-            headers = tuple((await self._headers([first + self._stretch - 1])).values())
+            headers = tuple((await self._reads.headers([first + self._stretch - 1])).values())
             if not headers:
                 raise Moved
         logs = await self._logs(first, headers)
@@ -309,49 +280,16 @@ class Follower:
         kept = position.finalized
         if kept is not None and kept.number > joined.ancestor:
             # What the node calls finalized after a violation is a new promise; where it does not say, what stayed is.
-            kept = None if answer.finalized else _block_at(position, joined.ancestor)
+            kept = None if answer.finalized else block_at(position, joined.ancestor)
         return Advance(
             self._from_block,
             joined.ancestor,
             head,
-            _higher(kept, answer.finalized if answer.finalized and answer.finalized.number <= head.number else None),
+            higher(kept, answer.finalized if answer.finalized and answer.finalized.number <= head.number else None),
             [KeptBlock(header.block, header.parent) for header in headers if header.block.number >= oldest],
             logs,
             oldest,
         )
-
-    def _only_lags(self, position: Position, latest: BlockRef) -> bool:
-        """Whether the head has gone back to a block that is known, or is older than all that are: a node behind a
-        balancer, or one that starts, for some polls. Another process that goes on meanwhile has a node that does."""
-        number = latest.number
-        known = {kept.block.number: kept.block for kept in position.blocks}
-        back = position.head is not None and number < position.head.number
-        if not back or (known.get(number) != latest and number >= min(known, default=0)):
-            self._behind = _Behind()
-            return False
-        if self._behind.version != position.version:
-            self._behind = _Behind(position.version)
-        now = time.monotonic()
-        if now - self._behind.at >= self.interval:
-            self._behind.polls, self._behind.at = self._behind.polls + 1, now
-        if self._behind.polls < _MAX_BEHIND:
-            return True
-        self._behind = _Behind()
-        return False
-
-    async def _headers(self, numbers: Sequence[int]) -> dict[int, Header]:
-        """The headers at these numbers, as far as the node has them: one round trip for each hundred."""
-        answers = await self._rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
-        found: dict[int, Header] = {}
-        for asked, answer in zip(numbers, answers, strict=True):
-            header = optional_header(answer, f"block {asked}")
-            if header is not None:
-                if header.block.number != asked:
-                    raise ChainNonsense(
-                        f"{self._rpc.endpoint}: asked for block {asked}, got block {header.block.number}"
-                    )
-                found[asked] = header
-        return found
 
     async def _logs(self, first: int, headers: Sequence[Header]) -> list[AccountLog]:
         """The wallets' logs from block ``first`` to the last of the headers."""
@@ -412,27 +350,7 @@ class Follower:
         gone = [kept.block for kept in position.blocks if kept.block.number > step.ancestor]
         self._position = Position(position.version + 1, step.first, step.head, step.finalized, (*stayed, *step.blocks))
         if gone:
-            self._lose(gone, step.ancestor, _block_at(position, step.ancestor), position)
-            self._unsettle(step.ancestor)
-
-    def _lose(
-        self,
-        gone: list[BlockRef],
-        common: int,
-        ancestor: BlockRef | None,
-        before: Position,
-        *,
-        by_another: bool = False,
-    ) -> None:
-        """Notes that these blocks are not canonical any more, and what had been called final."""
-        if gone:
-            self._news.changes.append(Reorg(tuple(gone), ancestor, by_another))
-            if before.finalized is not None and common < before.finalized.number:
-                self._news.changes.append(FinalityViolation(before.finalized, ancestor))
-
-    def _unsettle(self, ancestor: int) -> None:
-        if self._settled is not None:
-            self._settled = min(self._settled, ancestor)
+            self._news.lost(gone, step.ancestor, block_at(position, step.ancestor), position.finalized)
 
     async def _tell(self, answer: _Answer) -> None:
         """Reports what the polls since the last report have found."""
@@ -443,27 +361,12 @@ class Follower:
         heads = Heads(head, answer.safe, None if final is None else final.number)
         settled = head.number - self._confirmations + 1
         settled = settled if heads.finalized is None else min(settled, heads.finalized)
-        if self._settled is not None and settled > self._settled:
-            self._news.touched |= await self._accounts(self._settled + 1, settled)
-        self._settled = settled if self._settled is None else max(settled, self._settled)
-        news, self._news = self._news, _News()
-        if self._outage_since is not None:
-            news.changes.insert(0, Restored(time.monotonic() - self._outage_since))
-            self._outage_since = None
-        if heads != self._heads:
-            news.changes.append(NewHead(heads.head, heads.safe, heads.finalized))
-        if news.touched:
-            news.changes.append(Touched(frozenset(news.touched)))
+        last = self._news.settled
+        if last is not None and settled > last:
+            self._news.touched |= await self._accounts(last + 1, settled)
+        self._news.settled = settled if last is None else max(settled, last)
         self._heads = heads
-        for change in news.changes:
-            self._report(change)
-
-    def _report(self, change: Change) -> None:
-        for callback in list(self._callbacks):
-            try:
-                callback(change)
-            except Exception:  # noqa: BLE001 - one subscriber's mistake must not stop the others' blocks
-                _log.exception("chain_subscriber_failed", change=type(change).__name__)
+        self._news.tell(NewHead(heads.head, heads.safe, heads.finalized))
 
     def _check_chain(self, chain: ChainId) -> None:
         if self._chain is None:
@@ -477,34 +380,6 @@ class Follower:
     def _kept(self) -> ChainIndex:
         assert self._index is not None, "the first answer has opened it"
         return self._index
-
-
-def _higher(one: BlockRef | None, other: BlockRef | None) -> BlockRef | None:
-    if one is None or other is None:
-        return one or other
-    return other if other.number > one.number else one
-
-
-def _lost_finality(position: Position, finalized: BlockRef | None) -> int | None:
-    """The number of the block that the node calls finalized, where another one is known at that number."""
-    if finalized is None:
-        return None
-    known = [position.finalized, *(kept.block for kept in position.blocks)]
-    lost = any(block is not None and block.number == finalized.number and block != finalized for block in known)
-    return finalized.number if lost else None
-
-
-def _common(before: Position, now: Position) -> BlockRef | None:
-    """The newest block that is known to be of both."""
-    stayed = [kept.block for kept in {*before.blocks} & {*now.blocks}]
-    if before.finalized is not None and before.finalized == now.finalized:
-        stayed.append(before.finalized)
-    return max(stayed, key=lambda block: block.number, default=None)
-
-
-def _block_at(position: Position, number: int) -> BlockRef | None:
-    known = [position.finalized, *(kept.block for kept in position.blocks)]
-    return next((block for block in known if block is not None and block.number == number), None)
 
 
 def _log_end(task: asyncio.Task[None]) -> None:
