@@ -21,7 +21,7 @@ _MOST_NAMES: Final = 500
 
 
 class StoredIndex:
-    """The rows of one name: of one factory's wallets on one chain."""
+    """The rows of one name: of one factory's wallets on one chain, from one block on."""
 
     def __init__(self, database: Database, name: str) -> None:
         self._database = database

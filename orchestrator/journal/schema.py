@@ -106,7 +106,7 @@ certificates = sa.Table(
 chain_cursors = sa.Table(
     "chain_cursors",
     metadata,
-    # Chain and factory.
+    # Chain, factory, and the block that was begun with.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("first", sa.BigInteger, nullable=False),

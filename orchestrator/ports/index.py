@@ -78,7 +78,8 @@ class Advance:
 
 
 class ChainIndex(Protocol):
-    """The index of one factory's wallets on one chain. Each call is one transaction; all raise JournalError."""
+    """The index of one factory's wallets on one chain, from one block on. Each call is one transaction; all raise
+    JournalError."""
 
     async def position(self) -> Position: ...
 

@@ -14,6 +14,8 @@ NODE: Final = (
         "Wait until the node has caught up, or use another one."),
     Entry("chain_moving", RETRY, "the chain's head was replaced during each of several reads",
         "Run it again; if it lasts, the node switches between chains: use another one."),
+    Entry("chain_follower_broken", RETRY, "what the node answers, or the database takes, met a mistake in this program",
+        "Report the log entry of that name. It is tried again; another node may answer what can be read."),
     Entry("rpc_overload", RETRY, "the node limits requests, or is overloaded",
         "Wait, or use a node with a higher limit."),
     Entry("rpc_plan", OPERATOR, "the provider's plan does not include the call; the message has its words",

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -110,11 +112,16 @@ class Worker:
         await self._follower.start()
         self._tasks = [
             asyncio.create_task(self._run(), name="worker"),
-            asyncio.create_task(self._probe(), name="platform-probe"),
-            asyncio.create_task(self._subscribe(), name="subscription"),
-            asyncio.create_task(self._watch_closures(), name="closures"),
-            asyncio.create_task(self._watch_platform(), name="platform-list"),
-            asyncio.create_task(self.keys.run(interval=self._interval * _LONGEST), name="keys"),
+            *(
+                asyncio.create_task(self._kept_up(name, loop), name=name)
+                for name, loop in (
+                    ("platform-probe", self._probe),
+                    ("subscription", self._subscribe),
+                    ("closures", self._watch_closures),
+                    ("platform-list", self._watch_platform),
+                    ("keys", partial(self.keys.run, interval=self._interval * _LONGEST)),
+                )
+            ),
         ]
         return self
 
@@ -169,6 +176,15 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, until - time.monotonic())):
                     await self._wake.wait()
+
+    async def _kept_up(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Runs the loop to its end; what nobody has thought of begins it anew after a pause."""
+        while True:
+            try:
+                return await loop()
+            except Exception as surprise:  # noqa: BLE001  a loop that has ended would be missed by nobody
+                _log.error("worker_loop_broken", loop=name, error=type(surprise).__name__, exc_info=True)
+                await asyncio.sleep(self._interval * _LONGEST)
 
     async def _recover(self) -> None:
         """Webhooks that were committed before a crash and have had no poll."""
@@ -257,12 +273,12 @@ class Worker:
             case NewHead():
                 self._chain_is("ok")
             case Touched(accounts=accounts):
-                for name in accounts & self._backlog.operations:
-                    self._pauses.pop(name, None)
-                    self._poll_soon(name)
-            case Reorg(dropped=dropped):
+                self._wake_all(accounts & self._backlog.operations)
+            case Reorg(dropped=dropped, by_another=by_another):
                 _log.warning("reorg", blocks=len(dropped), first=dropped[0].number)
                 self._recheck.set()
+                if by_another:
+                    self._wake_all(self._backlog.operations)
             case FinalityViolation(finalized=block):
                 _log.error("finality_violation", block=block.number, hash=block.hash)
                 self._recheck.set()
@@ -271,6 +287,11 @@ class Worker:
             case Restored(seconds=seconds):
                 self._chain_is("ok")
                 _log.info("chain_restored", seconds=round(seconds, 1))
+
+    def _wake_all(self, names: set[str] | frozenset[AccountId]) -> None:
+        for name in names:
+            self._pauses.pop(name, None)
+            self._poll_soon(name)
 
     def _chain_is(self, chain: str) -> None:
         self.condition = replace(self.condition, chain=chain)

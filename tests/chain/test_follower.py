@@ -100,6 +100,7 @@ async def test_a_reorg_past_finalized_is_a_violation(watcher, seen, anvil):
 
 
 async def test_a_head_that_goes_back_is_a_lagging_node_first_and_then_a_reorg(watcher, seen, anvil):
+    watcher.interval = 0.0
     for _ in range(6):
         await anvil.mine()
         await watcher.poll()

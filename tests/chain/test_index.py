@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from structlog.testing import capture_logs
 
 from orchestrator.chain.node import follower as module
-from orchestrator.chain.node.changes import FinalityViolation, NewHead, Reorg, Touched
+from orchestrator.chain.node.changes import FinalityViolation, NewHead, Outage, Reorg, Restored, Touched
 from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.joining import WINDOW
-from orchestrator.errors import ChainUnreachable
+from orchestrator.chain.node.reader import ChainReader
+from orchestrator.errors import ChainNonsense, ChainUnreachable
+from orchestrator.journal.chain_index import StoredIndex
 from orchestrator.journal.schema import chain_blocks, chain_cursors
 from orchestrator.journal.store import Journal
 from orchestrator.models import checksum
@@ -32,19 +36,22 @@ def new_factory():
 
 
 def follow(node, journal, **options):
-    return Follower(ModelRpc(node), node.factory, journal.chain_index, **options)
+    return Follower(ModelRpc(node), node.factory, journal.chain_index, **{"interval": 0.0, **options})
 
 
-async def content(journal, node):
+def index_of(journal, node, first=0):
+    return journal.chain_index(f"eip155:31337:{node.factory}:{first}")
+
+
+async def content(journal, node, first=0):
     """What the index has: account, block, its hash, the log's place."""
-    index = journal.chain_index(f"eip155:31337:{node.factory}")
-    logs = await index.between(0, 1 << 60)
+    logs = await index_of(journal, node, first).between(0, 1 << 60)
     return [(one.account_id, one.log.block.number, one.log.block.hash, one.log.index) for one in logs]
 
 
 async def assert_whole(journal, node):
     assert await content(journal, node) == node.expected()
-    position = await journal.chain_index(f"eip155:31337:{node.factory}").position()
+    position = await index_of(journal, node).position()
     assert position.head is not None
     assert (position.head.number, position.head.hash) == (node.head.number, node.head.hash)
     kept = [(one.block.number, one.block.hash, one.parent) for one in position.blocks]
@@ -186,6 +193,27 @@ async def test_a_catch_up_that_is_killed_goes_on_where_it_was(node, journal):
     await assert_whole(journal, node)
 
 
+@pytest.mark.parametrize("depth", [0, 20])
+async def test_a_tag_that_is_refused_once_makes_nothing_final(node, journal, seen, depth):
+    follower = follow(node, journal, confirmations=12)
+    follower.subscribe(seen.append)
+    node.finality = 10
+    node.mine(count=100)
+    node.mine((1, None), count=5)
+    await follower.poll()
+    node.drop(depth)
+    node.mine((2, None), count=depth)
+    node.mine(count=30)
+    node.finality = None
+    await follower.poll()
+    finalized = [change.finalized for change in seen if isinstance(change, NewHead)]
+    assert finalized == [95, 95 - depth // 2], "the last that was called so, or what stayed of it"
+    node.finality = 10
+    seen.clear()
+    await follower.poll()
+    assert seen[-1] == Touched(frozenset({account(1 if depth == 0 else 2)}))
+
+
 # --- what wakes an account ----------------------------------------------------------------------------------------
 
 
@@ -232,6 +260,36 @@ async def test_another_process_finds_it_and_this_one_is_told(follower, node, jou
     await assert_whole(journal, node)
 
 
+@pytest.mark.parametrize(("depth", "broken"), [(3, False), (15, True)])
+async def test_a_reorg_that_another_process_has_taken_is_told_here_too(follower, node, journal, seen, depth, broken):
+    node.mine(count=30)
+    other, told = follow(node, journal), []
+    other.subscribe(told.append)
+    await other.poll()
+    await follower.poll()
+    node.drop(depth)
+    node.mine(count=depth + 1)
+    for process, changes in ((other, told), (follower, seen)):
+        changes.clear()
+        await process.poll()
+    lost = [change for change in seen if isinstance(change, Reorg | FinalityViolation)]
+    assert lost[0].by_another
+    assert [replace(lost[0], by_another=False), *lost[1:]] == [
+        change for change in told if isinstance(change, Reorg | FinalityViolation)
+    ]
+    assert len(lost) == 1 + broken
+
+
+async def test_blocks_that_another_process_does_not_keep_any_more_are_no_reorg(follower, node, journal, seen):
+    await follower.poll()
+    other = follow(node, journal)
+    for count in (10, WINDOW - 5, WINDOW + 5):
+        node.mine(count=count)
+        await other.poll()
+        await follower.poll()
+    assert not any(isinstance(change, Reorg | FinalityViolation) for change in seen)
+
+
 async def test_two_processes_do_not_fight_over_it(node, journal):
     one, other = follow(node, journal), follow(node, journal)
     for number in range(6):
@@ -240,6 +298,49 @@ async def test_two_processes_do_not_fight_over_it(node, journal):
     await assert_whole(journal, node)
     heads, _, logs = await other.logs(account(5), 0.0)
     assert (heads.head.number, len(logs)) == (6, 2)
+
+
+@pytest.fixture
+def reader(node, journal, monkeypatch):
+    answer = node.answer
+
+    def with_wallets(method, params):
+        if method == "eth_getCode" and params[0] != node.factory:
+            return "0x"
+        return "0x0" if method == "eth_getStorageAt" else answer(method, params)
+
+    monkeypatch.setattr(node, "answer", with_wallets)
+    return ChainReader(ModelRpc(node), node.factory, journal.chain_index)
+
+
+async def test_a_block_that_comes_between_the_head_and_the_logs_is_read_with_both(reader, node, monkeypatch):
+    await reader.follower.poll()
+    events = [(1, None)]
+    read = StoredIndex.logs
+
+    async def queued(index, account_id):
+        if events:
+            node.mine(events.pop())
+            await reader.follower.poll()
+        return await read(index, account_id)
+
+    monkeypatch.setattr(StoredIndex, "logs", queued)
+    heads, _, logs = await reader.follower.logs(account(1), 1.0)
+    assert heads.head == logs[0].log.block
+    events.append((2, None))
+    view = await reader._view(account(2), 1.0, search=False)
+    assert view.head.number == view.deployment.block.number
+
+
+async def test_a_wallet_is_not_read_at_a_head_below_its_logs(reader, node, journal):
+    await reader.follower.poll()
+    node.mine((1, None))
+    await follow(node, journal).poll()
+    node.lags, reader.follower._stale = 1, True
+    with pytest.raises(ChainUnreachable) as caught:
+        await reader.view(account(1))
+    assert caught.value.code == "chain_moving"
+    assert await content(journal, node) == [(account(1), 1, node.blocks[1].hash, 0)], "nor is the index mended to it"
 
 
 # --- nodes that are behind, or lie --------------------------------------------------------------------------------
@@ -302,6 +403,26 @@ async def test_what_no_filter_tells_of_is_found_by_reading_again(follower, node,
     assert {name for change in seen if isinstance(change, Touched) for name in change.accounts} == {account(1)}
 
 
+async def test_a_node_that_prunes_old_logs_is_followed_all_the_same(follower, node, journal, monkeypatch):
+    node.mine((1, None), count=3000)
+    await follower.poll()
+    search = node._search
+
+    def pruned(query):
+        old = int(query.get("fromBlock", "0xffff"), 16) < 1500
+        return (4444, "pruned history unavailable") if old else search(query)
+
+    node._search = pruned
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.0)
+    follower._again_at = 0.0
+    with capture_logs() as logs:
+        for _ in range(6):
+            node.mine((1, 1))
+            await follower.poll()
+    assert [(log["event"], log["code"]) for log in logs] == [("chain_index_unchecked", "state_pruned")]
+    await assert_whole(journal, node)
+
+
 async def test_a_node_that_does_not_have_the_block_yet_is_asked_again(follower, node, journal):
     await follower.poll()
     node.mine((1, None))
@@ -334,6 +455,17 @@ async def test_a_node_that_starts_from_nothing_is_behind_first_and_then_followed
     await assert_whole(journal, node)
 
 
+async def test_retries_do_not_make_a_node_that_is_behind_one_that_has_gone_back(node, journal):
+    node.mine((1, None), count=3)
+    follower = follow(node, journal, interval=60.0)
+    await follower.poll()
+    node.lags = 1
+    for _ in range(10):
+        await follower.poll()
+    node.lags = 0
+    await assert_whole(journal, node)
+
+
 async def test_a_node_that_is_behind_does_not_take_back_what_another_process_reads(follower, node, journal):
     node.mine((1, None), count=20)
     ahead = follow(node, journal)
@@ -348,12 +480,51 @@ async def test_a_node_that_is_behind_does_not_take_back_what_another_process_rea
     await assert_whole(journal, node)
 
 
-async def test_another_first_block_begins_anew(node, journal):
+async def test_two_first_blocks_are_two_indexes_and_do_not_take_turns(node, journal, seen):
     node.mine((1, None), count=10)
     node.mine((2, None), count=10)
-    await follow(node, journal, from_block=15).poll()
-    assert [row[0] for row in await content(journal, node)] == [account(2)]
-    await follow(node, journal).poll()
+    late, whole = follow(node, journal, from_block=15), follow(node, journal)
+    for one in (late, whole):
+        one.subscribe(seen.append)
+    for _ in range(5):
+        node.mine()
+        before = node.requests
+        for one in (late, whole):
+            await one.poll()
+    assert node.requests - before == 4, "two each, as for any block"
+    assert not any(isinstance(change, Reorg | FinalityViolation) for change in seen)
+    assert [row[0] for row in await content(journal, node, 15)] == [account(2)]
+    await assert_whole(journal, node)
+
+
+@pytest.mark.parametrize("place", ["logIndex", "blockNumber"])
+async def test_a_number_that_no_database_has_is_nonsense(follower, node, place):
+    node.mine((1, None))
+    node.blocks[1].logs[0][place] = hex(1 << 63)
+    with pytest.raises(ChainNonsense, match=f"{place}: expected a hex number of at most 63 bits"):
+        await follower.poll()
+
+
+async def test_what_nobody_has_thought_of_is_an_outage_and_not_the_end(node, journal, seen, monkeypatch):
+    follower = follow(node, journal)
+    told = asyncio.Event()
+    follower.subscribe(lambda change: (seen.append(change), told.set()))
+    breaks = iter(range(3))
+
+    async def broken(*_, advance=StoredIndex.advance):
+        if next(breaks, None) is not None:
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return await advance(*_)
+
+    monkeypatch.setattr(StoredIndex, "advance", broken)
+    with capture_logs() as logs:
+        async with follower:
+            while not any(isinstance(change, Restored) for change in seen):
+                told.clear()
+                await told.wait()
+    assert [type(change) for change in seen] == [Outage, Restored, NewHead]
+    assert seen[0].error.code == "chain_follower_broken"
+    assert [log["event"] for log in logs if log["log_level"] == "error"] == ["chain_follower_broken"]
     await assert_whole(journal, node)
 
 

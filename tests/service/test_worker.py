@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from orchestrator.app import Orchestrator
+from orchestrator.chain.node.changes import Reorg
 from orchestrator.devnet.devnet import Devnet
 from orchestrator.devnet.simulator import SimulatorThread
 from orchestrator.devnet.simulator.accounts import set_status
 from orchestrator.lifecycle import events as e
+from orchestrator.models import BlockHash, BlockNumber, BlockRef
 from orchestrator.service import worker as module
 from orchestrator.service.worker import Worker
 from orchestrator.settings import Settings
@@ -125,6 +128,36 @@ async def test_a_creation_that_was_settled_beside_it_is_no_account_to_look_at(se
     assert logs == []
 
 
+async def test_all_that_wait_are_read_again_after_a_reorg_that_another_process_has_taken(
+    service_settings: Settings,
+) -> None:
+    block = BlockRef(BlockNumber(7), BlockHash("0x" + "07" * 32))
+    async with Orchestrator.open(service_settings) as opened:
+        worker = Worker(opened, service_settings)
+        worker._backlog.operations = {"one", "two"}
+        worker._chain_changed(Reorg((block,), None))
+        assert worker._schedule.next() is None, "whose logs went is told by itself"
+        worker._chain_changed(Reorg((block,), None, by_another=True))
+        assert {worker._schedule.take(time.monotonic()) for _ in range(2)} == {"one", "two"}
+
+
+async def test_a_loop_that_breaks_begins_anew(service_settings: Settings) -> None:
+    settings = Settings.model_validate(service_settings.model_dump() | {"poll_interval": 0.01})
+    breaks = iter([ValueError("nobody has thought of it"), OverflowError()])
+
+    async def loop() -> None:
+        for error in breaks:
+            raise error
+
+    async with Orchestrator.open(settings) as opened:
+        with capture_logs() as logs:
+            await Worker(opened, settings)._kept_up("closures", loop)
+    assert [(log["event"], log["loop"], log["error"]) for log in logs] == [
+        ("worker_loop_broken", "closures", "ValueError"),
+        ("worker_loop_broken", "closures", "OverflowError"),
+    ]
+
+
 async def test_what_was_committed_before_a_crash_is_handled_after_the_restart(
     service_settings: Settings, devnet: Devnet, running: Any, inbox: Any, eventually: Any
 ) -> None:
@@ -158,8 +191,6 @@ async def test_a_hint_stays_in_the_inbox_until_the_platform_can_be_read(
 async def test_a_hint_while_another_worker_holds_the_account_is_not_lost(
     service: Any, service_settings: Settings, account_id: str, account_event: Any
 ) -> None:
-    import time
-
     async with Orchestrator.open(service_settings) as other:
         event = account_event(account_id)
         async with other._locks.hold(account_id, time.monotonic() + 5):

@@ -12,26 +12,23 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import structlog
 
 from orchestrator.chain.node import parse
-from orchestrator.chain.node.changes import Change, FinalityViolation, NewHead, Outage, Reorg, Restored, Touched
+from orchestrator.chain.node.changes import Change, NewHead, News
 from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Heads, Moved, latest_header, optional_header
-from orchestrator.chain.node.joining import WINDOW, Joined, join
+from orchestrator.chain.node.joining import WINDOW, Joined, Lag, block_at, common_block, higher, join, lost_finality
 from orchestrator.chain.node.parse import Header
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.wallet_events import WalletEvents
-from orchestrator.errors import ChainError, ChainNonsense, JournalError, OrchestratorError
+from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, JournalError, OrchestratorError
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId
 from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock, Position
 
 _log = structlog.get_logger(__name__)
-
-_MAX_BEHIND: Final = 3
-"""Polls for which a head that goes back to a known block is taken for a lagging node."""
 
 _AGAIN_SECONDS: Final = 30.0
 _AGAIN_BLOCKS: Final = 1_000
@@ -45,22 +42,6 @@ class _Answer:
     latest: Header
     safe: BlockNumber | None
     finalized: BlockRef | None
-
-
-@dataclass(slots=True)
-class _Behind:
-    """For how many polls the node has been behind an index of this version."""
-
-    version: int = 0
-    polls: int = 0
-
-
-@dataclass(slots=True)
-class _News:
-    """What is reported at the end of the next poll that ends."""
-
-    changes: list[Change] = field(default_factory=list)
-    touched: set[AccountId] = field(default_factory=set)
 
 
 class Follower:
@@ -88,7 +69,7 @@ class Follower:
         self._factory = factory
         self._open_index = index
         self._events = WalletEvents(rpc, factory)
-        self._moving = HeadReads(rpc).moving
+        self._reads = HeadReads(rpc)
         self._from_block = from_block
         self._stretch = stretch
         self._confirmations = confirmations
@@ -99,20 +80,18 @@ class Follower:
         self._position = Position()
         self._stale = True
         """Whether the position is to be read from the index: at the start, and after another process was faster."""
-        self._news = _News()
+        self._news = News()
         self._chain: ChainId | None = None
         self._heads: Heads | None = None
         self._read_at = float("-inf")
         self._trouble: OrchestratorError | None = None
         """What the last poll ended with."""
-        self._settled: int | None = None
-        """Up to this block, what became final has been reported."""
-        self._behind = _Behind()
+        self._lag = Lag()
         self._again_at = time.monotonic() + _AGAIN_SECONDS
         self._again_older = True
         self._again_below = 0
-        self._outage_since: float | None = None
-        self._callbacks: list[Callable[[Change], None]] = []
+        self._unchecked: dict[bool, str] = {}
+        """Of older and of the newest blocks: the code of the error that kept them from being read again."""
         self._task: asyncio.Task[None] | None = None
 
     # --- use ----------------------------------------------------------------------------------------------------
@@ -140,7 +119,7 @@ class Follower:
 
     def subscribe(self, callback: Callable[[Change], None]) -> None:
         """Calls ``callback`` in the event loop with each change. It must not block or raise."""
-        self._callbacks.append(callback)
+        self._news.callbacks.append(callback)
 
     async def chain_id(self) -> ChainId:
         """The node's chain. Raises as ``fresh``."""
@@ -154,11 +133,13 @@ class Follower:
         since = time.monotonic() - age
         async with self._lock:
             if self._read_at < since:
-                began, self._trouble = time.monotonic(), None
+                began, last, self._trouble = time.monotonic(), self._trouble, None
                 try:
                     await self._poll()
                 except OrchestratorError as error:
                     self._trouble = error
+                except Exception as surprise:  # noqa: BLE001 - a mistake in this program must not end the following
+                    self._trouble = self._broken(surprise, last)
                 self._read_at = began
             if self._trouble is not None:
                 raise copy(self._trouble)
@@ -174,11 +155,13 @@ class Follower:
         """The head, the index' version and the account's logs up to that head. Raises as ``fresh``."""
         for _ in range(ATTEMPTS):
             heads = await self.fresh(age)
+            seen = self._position.version  # the index that this head is of: nothing has run since
             version, logs = await self._kept().logs(account_id)
-            if version == self._position.version:
+            if version == seen:
                 return heads, version, logs
-            self._stale, age = True, 0.0  # another process was here
-        raise self._moving()
+            if version != self._position.version:
+                self._stale, age = True, 0.0  # another process was here
+        raise self._reads.moving()
 
     async def mend(self, seen: int, account_id: AccountId, logs: Sequence[AccountLog]) -> None:
         """Puts what was read of an account alone in the place of what the index has of it. Raises Moved if the index is
@@ -199,16 +182,21 @@ class Follower:
                 await self.poll()
                 pause = self.interval
             except ChainError as error:
-                if self._outage_since is None:
-                    self._outage_since = time.monotonic()
-                    _log.warning("chain_outage", code=error.code, message=error.message)
-                    self._report(Outage(error))
-                else:
+                if not self._news.outage(error):
                     pause = min(pause * 2, self._outage_interval)
             except JournalError as error:
                 _log.warning("chain_index_trouble", code=error.code, message=error.message)
                 pause = self._outage_interval
             await asyncio.sleep(pause)
+
+    def _broken(self, surprise: Exception, last: OrchestratorError | None) -> OrchestratorError:
+        """The trouble that others are told where something unexpected happened. Logged once while it lasts."""
+        name = type(surprise).__name__
+        if last is None or last.code != "chain_follower_broken":
+            _log.error("chain_follower_broken", error=name, exc_info=surprise)
+        return ChainUnreachable(
+            f"{self._rpc.endpoint}: its answers could not be followed: {name}", code="chain_follower_broken"
+        )
 
     async def _poll(self) -> None:
         for _ in range(ATTEMPTS):
@@ -217,11 +205,11 @@ class Follower:
                 await self._follow(answer)
                 if time.monotonic() >= self._again_at:
                     self._again_at = time.monotonic() + _AGAIN_SECONDS
-                    await self._read_again()
-                if not self._behind.polls or self._heads is None:
+                    await self._check()
+                if not self._lag.polls or self._heads is None:
                     await self._tell(answer)
                 return
-        raise self._moving()
+        raise self._reads.moving()
 
     async def _ask(self) -> _Answer:
         """The one round trip of each poll. Raises Moved where the tags are not of one moment."""
@@ -259,77 +247,49 @@ class Follower:
         """Takes over how far the index has come, and what another process has found since this one looked."""
         before, now = self._position, await self._kept().position()
         if before.head is not None and now.head is not None and now.version != before.version:
-            common = max((kept.block.number for kept in {*before.blocks} & {*now.blocks}), default=-1)
+            ancestor = common_block(before, now)
+            common = -1 if ancestor is None else ancestor.number
+            oldest = min((kept.block.number for kept in now.blocks), default=now.head.number)
+            gone = [kept.block for kept in before.blocks if kept.block.number >= max(oldest, common + 1)]
             self._news.touched |= await self._accounts(common + 1, now.head.number)
-            self._unsettle(common)
+            self._news.lost(gone, common, ancestor, before.finalized, by_another=True)
         self._position, self._stale = now, False
 
     async def _step(self, position: Position, answer: _Answer) -> Advance | None:
         """The next change of the index; None where there is nothing to do, or the node only lags."""
         latest = answer.latest.block
-        if position.first != self._from_block:
-            position = replace(position, head=None, finalized=None, blocks=())
-        lost = _lost_finality(position, answer.finalized)
+        lost = lost_finality(position, answer.finalized)
         if lost is None and position.head == latest:
-            self._behind = _Behind()
-            if position.finalized == _higher(position.finalized, answer.finalized):
+            self._lag.forget()
+            if position.finalized == higher(position.finalized, answer.finalized):
                 return None
             joined = Joined(latest.number, ())
-        elif lost is None and self._only_lags(position, latest):
+        elif lost is None and self._lag.explains(position, latest, self.interval):
             return None
         else:
             first, most = self._from_block, self._stretch
-            joined = await join(position, answer.latest, self._headers, first=first, most=most, lost=lost)
+            joined = await join(position, answer.latest, self._reads.headers, first=first, most=most, lost=lost)
         first, headers = max(self._from_block, joined.ancestor + 1), joined.headers
         if latest.number - first >= self._stretch:
-            headers = tuple((await self._headers([first + self._stretch - 1])).values())
+            headers = tuple((await self._reads.headers([first + self._stretch - 1])).values())
             if not headers:
                 raise Moved
         logs = await self._logs(first, headers)
         head = headers[-1].block if headers else latest
         oldest = head.number - WINDOW + 1
-        # What the node calls finalized after a violation is a new promise.
-        kept = position.finalized if position.finalized and position.finalized.number <= joined.ancestor else None
+        kept = position.finalized
+        if kept is not None and kept.number > joined.ancestor:
+            # What the node calls finalized after a violation is a new promise; where it does not say, what stayed is.
+            kept = None if answer.finalized else block_at(position, joined.ancestor)
         return Advance(
             self._from_block,
             joined.ancestor,
             head,
-            _higher(kept, answer.finalized if answer.finalized and answer.finalized.number <= head.number else None),
+            higher(kept, answer.finalized if answer.finalized and answer.finalized.number <= head.number else None),
             [KeptBlock(header.block, header.parent) for header in headers if header.block.number >= oldest],
             logs,
             oldest,
         )
-
-    def _only_lags(self, position: Position, latest: BlockRef) -> bool:
-        """Whether the head has gone back to a block that is known, or is older than all that are: a node behind a
-        balancer, or one that starts, for some polls. Another process that goes on meanwhile has a node that does."""
-        number = latest.number
-        known = {kept.block.number: kept.block for kept in position.blocks}
-        back = position.head is not None and number < position.head.number
-        if not back or (known.get(number) != latest and number >= min(known, default=0)):
-            self._behind = _Behind()
-            return False
-        if self._behind.version != position.version:
-            self._behind = _Behind(position.version)
-        self._behind.polls += 1
-        if self._behind.polls < _MAX_BEHIND:
-            return True
-        self._behind = _Behind()
-        return False
-
-    async def _headers(self, numbers: Sequence[int]) -> dict[int, Header]:
-        """The headers at these numbers, as far as the node has them: one round trip for each hundred."""
-        answers = await self._rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
-        found: dict[int, Header] = {}
-        for asked, answer in zip(numbers, answers, strict=True):
-            header = optional_header(answer, f"block {asked}")
-            if header is not None:
-                if header.block.number != asked:
-                    raise ChainNonsense(
-                        f"{self._rpc.endpoint}: asked for block {asked}, got block {header.block.number}"
-                    )
-                found[asked] = header
-        return found
 
     async def _logs(self, first: int, headers: Sequence[Header]) -> list[AccountLog]:
         """The wallets' logs from block ``first`` to the last of the headers."""
@@ -341,6 +301,17 @@ class Follower:
 
     async def _accounts(self, first: int, last: int) -> set[AccountId]:
         return {one.account_id for one in await self._kept().between(first, last)}
+
+    async def _check(self) -> None:
+        """``_read_again``. A node that does not tell what is old (it prunes), or not now, keeps nobody waiting."""
+        try:
+            await self._read_again()
+        except ChainError as error:
+            if self._unchecked.get(self._again_older) != error.code:
+                _log.warning("chain_index_unchecked", code=error.code, message=error.message)
+            self._unchecked[self._again_older] = error.code
+        else:
+            self._unchecked.pop(self._again_older, None)
 
     async def _read_again(self) -> None:
         """The safety net under an index that a node has not told of a log: one range is read once more, the newest
@@ -376,54 +347,31 @@ class Follower:
     def _take(self, position: Position, step: Advance) -> None:
         """Remembers what was committed, and notes what it dropped."""
         stayed = [kept for kept in position.blocks if step.oldest <= kept.block.number <= step.ancestor]
-        gone = tuple(kept.block for kept in position.blocks if kept.block.number > step.ancestor)
+        gone = [kept.block for kept in position.blocks if kept.block.number > step.ancestor]
         self._position = Position(position.version + 1, step.first, step.head, step.finalized, (*stayed, *step.blocks))
-        if not gone:
-            return
-        final, known = position.finalized, [*position.blocks, *_as_kept(position.finalized)]
-        ancestor = next((kept.block for kept in known if kept.block.number == step.ancestor), None)
-        self._news.changes.append(Reorg(gone, ancestor))
-        if final is not None and step.ancestor < final.number:
-            self._news.changes.append(FinalityViolation(final, ancestor))
-        self._unsettle(step.ancestor)
-
-    def _unsettle(self, ancestor: int) -> None:
-        if self._settled is not None:
-            self._settled = min(self._settled, ancestor)
+        if gone:
+            self._news.lost(gone, step.ancestor, block_at(position, step.ancestor), position.finalized)
 
     async def _tell(self, answer: _Answer) -> None:
         """Reports what the polls since the last report have found."""
         head = self._position.head
         assert head is not None, "it has been followed"
-        heads = Heads(head, answer.safe, None if answer.finalized is None else answer.finalized.number)
+        # A node that refuses the tag for once (behind a balancer, at its start) has not made all that is deep final.
+        final = self._position.finalized
+        heads = Heads(head, answer.safe, None if final is None else final.number)
         settled = head.number - self._confirmations + 1
         settled = settled if heads.finalized is None else min(settled, heads.finalized)
-        if self._settled is not None and settled > self._settled:
-            self._news.touched |= await self._accounts(self._settled + 1, settled)
-        self._settled = settled if self._settled is None else max(settled, self._settled)
-        news, self._news = self._news, _News()
-        if self._outage_since is not None:
-            news.changes.insert(0, Restored(time.monotonic() - self._outage_since))
-            self._outage_since = None
-        if heads != self._heads:
-            news.changes.append(NewHead(heads.head, heads.safe, heads.finalized))
-        if news.touched:
-            news.changes.append(Touched(frozenset(news.touched)))
+        last = self._news.settled
+        if last is not None and settled > last:
+            self._news.touched |= await self._accounts(last + 1, settled)
+        self._news.settled = settled if last is None else max(settled, last)
         self._heads = heads
-        for change in news.changes:
-            self._report(change)
-
-    def _report(self, change: Change) -> None:
-        for callback in list(self._callbacks):
-            try:
-                callback(change)
-            except Exception:  # noqa: BLE001 - one subscriber's mistake must not stop the others' blocks
-                _log.exception("chain_subscriber_failed", change=type(change).__name__)
+        self._news.tell(NewHead(heads.head, heads.safe, heads.finalized))
 
     def _check_chain(self, chain: ChainId) -> None:
         if self._chain is None:
             self._chain = chain
-            self._index = self._open_index(f"{chain}:{self._factory}")
+            self._index = self._open_index(f"{chain}:{self._factory}:{self._from_block}")
         elif chain != self._chain:
             raise ChainNonsense(
                 f"{self._rpc.endpoint}: the node was of chain {self._chain} and is now of {chain}", code="wrong_chain"
@@ -432,25 +380,6 @@ class Follower:
     def _kept(self) -> ChainIndex:
         assert self._index is not None, "the first answer has opened it"
         return self._index
-
-
-def _higher(one: BlockRef | None, other: BlockRef | None) -> BlockRef | None:
-    if one is None or other is None:
-        return one or other
-    return other if other.number > one.number else one
-
-
-def _lost_finality(position: Position, finalized: BlockRef | None) -> int | None:
-    """The number of the block that the node calls finalized, where another one is known at that number."""
-    if finalized is None:
-        return None
-    known = [position.finalized, *(kept.block for kept in position.blocks)]
-    lost = any(block is not None and block.number == finalized.number and block != finalized for block in known)
-    return finalized.number if lost else None
-
-
-def _as_kept(block: BlockRef | None) -> list[KeptBlock]:
-    return [] if block is None else [KeptBlock(block, block.hash)]
 
 
 def _log_end(task: asyncio.Task[None]) -> None:

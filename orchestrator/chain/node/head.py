@@ -17,7 +17,7 @@ from orchestrator.chain.node.failure import as_error
 from orchestrator.chain.node.logs import LogSearch, Topics, log_call
 from orchestrator.chain.node.refusals import Kind
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
-from orchestrator.errors import ChainUnreachable
+from orchestrator.errors import ChainNonsense, ChainUnreachable
 from orchestrator.models import Address, BlockNumber, BlockRef
 from orchestrator.ports.index import Log
 
@@ -135,6 +135,20 @@ class HeadReads:
                     search.shorten(query.first_block, block.number, answer)
         found = [await search.logs(one.address, one.topics, one.first_block, block.number) for one in queries]
         return found, await self.pinned(block, calls)
+
+    async def headers(self, numbers: Sequence[int]) -> dict[int, parse.Header]:
+        """The headers at these numbers, as far as the node has them: one round trip for each hundred."""
+        answers = await self.rpc.batch([("eth_getBlockByNumber", [hex(number), False]) for number in numbers])
+        found: dict[int, parse.Header] = {}
+        for asked, answer in zip(numbers, answers, strict=True):
+            header = optional_header(answer, f"block {asked}")
+            if header is not None:
+                if header.block.number != asked:
+                    raise ChainNonsense(
+                        f"{self.rpc.endpoint}: asked for block {asked}, got block {header.block.number}"
+                    )
+                found[asked] = header
+        return found
 
     def moving(self) -> ChainUnreachable:
         """The error of a read that met a moved head ``ATTEMPTS`` times."""

@@ -1,13 +1,16 @@
-"""Where a new head joins the blocks that are known: by hashes and parent hashes."""
+"""Where a new head joins the blocks that are known: by hashes and parent hashes. And whether the node
+only lags."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from orchestrator.chain.node.head import Moved
 from orchestrator.chain.node.parse import Header
+from orchestrator.models import BlockRef
 from orchestrator.ports.index import Position
 
 WINDOW: Final = 256
@@ -15,6 +18,8 @@ WINDOW: Final = 256
 highest finalized block if that is still there."""
 _NEAR: Final = 64
 """Blocks below a replaced head that are compared first: one round trip, and deeper than reorgs go."""
+_MAX_BEHIND: Final = 3
+"""Intervals for which a head that goes back to a known block is taken for a lagging node."""
 
 ReadHeaders = Callable[[Sequence[int]], Awaitable[dict[int, Header]]]
 """The headers at these numbers, as far as the node has them."""
@@ -78,3 +83,64 @@ def _chain(now: dict[int, Header], ancestor: int, digest: str | None) -> tuple[H
     if at == ancestor and digest is not None and headers and headers[0].parent != digest:
         raise Moved
     return tuple(headers)
+
+
+@dataclass(slots=True)
+class Lag:
+    """In how many polls the node was behind an index of this version; those of one interval, retries, are one."""
+
+    version: int = 0
+    polls: int = 0
+    at: float = float("-inf")
+
+    def explains(self, position: Position, latest: BlockRef, interval: float) -> bool:
+        """Whether the head has gone back to a block that is known, or is older than all that are: a node behind a
+        balancer, or one that starts, for some intervals (seconds). Another process that goes on meanwhile has a node
+        that does."""
+        number = latest.number
+        known = {kept.block.number: kept.block for kept in position.blocks}
+        back = position.head is not None and number < position.head.number
+        if not back or (known.get(number) != latest and number >= min(known, default=0)):
+            self.forget()
+            return False
+        if self.version != position.version:
+            self.forget()
+            self.version = position.version
+        now = time.monotonic()
+        if now - self.at >= interval:
+            self.polls, self.at = self.polls + 1, now
+        if self.polls < _MAX_BEHIND:
+            return True
+        self.forget()
+        return False
+
+    def forget(self) -> None:
+        self.version, self.polls, self.at = 0, 0, float("-inf")
+
+
+def higher(one: BlockRef | None, other: BlockRef | None) -> BlockRef | None:
+    if one is None or other is None:
+        return one or other
+    return other if other.number > one.number else one
+
+
+def lost_finality(position: Position, finalized: BlockRef | None) -> int | None:
+    """The number of the block that the node calls finalized, where another one is known at that number."""
+    if finalized is None:
+        return None
+    known = [position.finalized, *(kept.block for kept in position.blocks)]
+    lost = any(block is not None and block.number == finalized.number and block != finalized for block in known)
+    return finalized.number if lost else None
+
+
+def common_block(before: Position, now: Position) -> BlockRef | None:
+    """The newest block that is known to be of both."""
+    stayed = [kept.block for kept in {*before.blocks} & {*now.blocks}]
+    if before.finalized is not None and before.finalized == now.finalized:
+        stayed.append(before.finalized)
+    return max(stayed, key=lambda block: block.number, default=None)
+
+
+def block_at(position: Position, number: int) -> BlockRef | None:
+    known = [position.finalized, *(kept.block for kept in position.blocks)]
+    return next((block for block in known if block is not None and block.number == number), None)

@@ -20,6 +20,8 @@ _QUANTITY = re.compile(r"0x(?:0|[1-9a-fA-F][0-9a-fA-F]*)")
 MAX_CODE_BYTES = 1 << 20
 """Far above EIP-7954's 65,536 bytes and what other chains allow."""
 MAX_LOGS = 100_000
+_PLACE_BITS = 63
+"""Of block numbers and log indices, as a database has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,11 @@ def show(value: Any) -> str:
 
 def quantity(value: Any, what: str, bits: int = 64) -> int:
     """A JSON-RPC quantity of at most ``bits`` bits."""
-    if not isinstance(value, str) or len(value) > 2 + bits // 4 or not _QUANTITY.fullmatch(value):
-        raise ChainNonsense(f"{what}: expected a hex number of at most {bits} bits, got {show(value)}")
-    return int(value, 16)
+    if isinstance(value, str) and len(value) <= 3 + bits // 4 and _QUANTITY.fullmatch(value):
+        number = int(value, 16)
+        if not number >> bits:
+            return number
+    raise ChainNonsense(f"{what}: expected a hex number of at most {bits} bits, got {show(value)}")
 
 
 def quantity_or_word(value: Any, what: str) -> int:
@@ -97,7 +101,7 @@ def header(value: Any, what: str) -> Header:
             BlockHash(hash32(value.get("hash"), f"{what}.hash")),
         ),
         BlockHash(hash32(value.get("parentHash"), f"{what}.parentHash")),
-        _number(value.get("timestamp"), f"{what}.timestamp"),
+        _number(value.get("timestamp"), f"{what}.timestamp", 64),
         _bloom(value.get("logsBloom")),
     )
 
@@ -110,12 +114,12 @@ def _bloom(value: Any) -> bytes:
         return b""
 
 
-def _number(value: Any, what: str) -> int:
+def _number(value: Any, what: str, bits: int = _PLACE_BITS) -> int:
     """A number of a header in any spelling. Null is none: a block that is not mined has no number."""
     if value is None:
         raise ChainNonsense(f"{what}: expected a number, got None")
     try:
-        return spelling.number(value, what, 64)
+        return spelling.number(value, what, bits)
     except ProofInvalid as error:
         raise ChainNonsense(error.message) from error
 
@@ -150,14 +154,14 @@ def _log(value: Any, what: str) -> Log:
     topics = value.get("topics")
     if not isinstance(topics, list) or len(topics) > 4:
         raise ChainNonsense(f"{what}.topics: expected a list of at most 4, got {show(topics)}")
-    number = quantity(value.get("blockNumber"), f"{what}.blockNumber")
+    number = quantity(value.get("blockNumber"), f"{what}.blockNumber", _PLACE_BITS)
     return Log(
         address=checksum(data(value.get("address"), f"{what}.address", length=20).hex()),
         topics=tuple(data(topic, f"{what}.topics", length=32) for topic in topics),
         data=data(value.get("data"), f"{what}.data"),
         block=BlockRef(BlockNumber(number), BlockHash(hash32(value.get("blockHash"), f"{what}.blockHash"))),
         tx_hash=TxHash(hash32(value.get("transactionHash"), f"{what}.transactionHash")),
-        index=quantity(value.get("logIndex"), f"{what}.logIndex"),
+        index=quantity(value.get("logIndex"), f"{what}.logIndex", _PLACE_BITS),
     )
 
 

@@ -128,6 +128,8 @@ class ChainReader:
 
     async def _view(self, account_id: AccountId, age: float, *, search: bool) -> ChainView:
         heads, version, logs = await self.follower.logs(account_id, age)
+        if any(one.log.block.number > heads.head.number for one in logs):
+            raise Moved  # the node lags behind what another process has read from it
         if search or not logs:
             found = await self._search(account_id, heads.head)
             if found != logs:
