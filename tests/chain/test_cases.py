@@ -63,6 +63,7 @@ UNSHOWN = {
     "adversary_coinbase_caller",  # the block's proposer is not overridden
     "adversary_precompile",  # needs the number 42 in what a precompile answers
     "adversary_diamond",  # its facets' selectors are in nobody's code that a failing call comes to
+    "adversary_self_call",  # the call to itself must carry the right call of its own
     "adversary_return_bomb",  # needs a helper with an answer of 100 kB
     "adversary_raw_calldatacopy_unknown_place",
     "adversary_raw_caller_ends_in_zero",

@@ -30,6 +30,8 @@ _TRACES_PER_BATCH: Final = 16
 """Each may have megabytes."""
 _MOST_STARVED: Final = 4
 """Calls that are tried again with less gas."""
+_ARGUMENTS: Final = 4
+"""Of a call, that are tried as an address."""
 _MOST_UNPAID: Final = 8
 """Calls that are tried again with more ether."""
 _PROBE_GAS: Final = 300_000
@@ -103,6 +105,7 @@ class Search:
         """Executes them, a few at a time, until one is confirmed: whether one was. Then those with more ether for which
         there was too little."""
         unpaid: list[tuple[Attempt, int]] = []
+        elsewhere: list[Attempt] = []
         for start in range(0, len(pending), _TRACES_PER_BATCH):
             tried = pending[start : start + _TRACES_PER_BATCH]
             outcomes = await self._confirm(tried)
@@ -113,7 +116,11 @@ class Search:
             if better and not (self.witness is not None and self.witness.idle):
                 self.witness = _witness(tried[best], outcomes[best], self.facts.address)
             unpaid += [(one, outcome.unpaid) for one, outcome in zip(tried, outcomes, strict=True) if outcome.unpaid]
-        return bool(unpaid) and await self._try_paid(unpaid[:_MOST_UNPAID])
+            elsewhere += [one for one in tried if isinstance(one.target, Finding) and one.target.opcode == "CALL"]
+        if unpaid and await self._try_paid(unpaid[:_MOST_UNPAID]):
+            return True
+        others = [other for one in elsewhere[:_MOST_UNPAID] for other in _elsewhere(one)]
+        return bool(others) and await self._confirm(others) is None
 
     async def _try_paid(self, unpaid: Sequence[tuple[Attempt, int]]) -> bool:
         """The same calls with the wei that were missing: sent along, or else held by the account before."""
@@ -137,6 +144,26 @@ class Search:
                 self.witness = _witness(attempt, outcome, self.facts.address)
                 return None
         return outcomes
+
+
+def _elsewhere(attempt: Attempt) -> list[Attempt]:
+    """The call with another address in the place of each argument that is 0: where a caller says whom the account calls,
+    a call to the address 0 shows nothing. Arguments behind it that are 0 point to empty data."""
+    data = attempt.call.calldata + bytes(64)
+    tail = (len(data) - 36).to_bytes(32, "big")
+    found = []
+    for place in range(4, min(len(attempt.call.calldata), 4 + 32 * _ARGUMENTS), 32):
+        if any(data[place : place + 32]):
+            continue
+        later = data[place + 32 : len(data) - 64]
+        for rest in {later, b"".join(_pointed(later[at : at + 32], tail) for at in range(0, len(later), 32))}:
+            changed = data[:place] + CALLER.to_bytes(32, "big") + rest + bytes(64)
+            found.append(replace(attempt, call=replace(attempt.call, calldata=changed)))
+    return found
+
+
+def _pointed(word: bytes, tail: bytes) -> bytes:
+    return word if any(word) or len(word) < 32 else tail
 
 
 # --- a witness for people ------------------------------------------------------------------------------------------
