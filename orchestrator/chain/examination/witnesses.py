@@ -147,7 +147,7 @@ class Search:
 
 
 def _elsewhere(attempt: Attempt) -> list[Attempt]:
-    """The call with another address in the place of each argument that is 0: where a caller says whom the account calls,
+    """The call with another address in the place of each argument that is 0: where a caller says who is called,
     a call to the address 0 shows nothing. Arguments behind it that are 0 point to empty data."""
     data = attempt.call.calldata + bytes(64)
     tail = (len(data) - 36).to_bytes(32, "big")
