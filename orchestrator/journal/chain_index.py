@@ -35,7 +35,6 @@ class StoredIndex:
             blocks = connection.execute(self._of(chain_blocks).order_by(chain_blocks.c.number))
             return Position(
                 cursor.version,
-                cursor.first,
                 _block(cursor.number, cursor.hash),
                 None if cursor.finalized_number is None else _block(cursor.finalized_number, cursor.finalized_hash),
                 tuple(KeptBlock(_block(row.number, row.hash), BlockHash(row.parent)) for row in blocks),
@@ -46,7 +45,6 @@ class StoredIndex:
     async def advance(self, seen: int, step: Advance) -> frozenset[AccountId] | None:
         finalized = step.finalized
         cursor = {
-            "first": step.first,
             "number": step.head.number,
             "hash": step.head.hash,
             "finalized_number": None if finalized is None else finalized.number,

@@ -109,7 +109,6 @@ chain_cursors = sa.Table(
     # Chain, factory, and the block that was begun with.
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("first", sa.BigInteger, nullable=False),
     sa.Column("number", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
     sa.Column("finalized_number", sa.BigInteger, nullable=True),

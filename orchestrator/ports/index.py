@@ -49,8 +49,6 @@ class Position:
     """How far an index has come. ``version`` grows with each change, by whichever process; 0: there is nothing."""
 
     version: int = 0
-    first: int = 0
-    """The block that was begun with."""
     head: BlockRef | None = None
     finalized: BlockRef | None = None
     """The highest block that the node has called finalized."""
@@ -67,7 +65,6 @@ class Advance:
     number need not be kept any longer.
     """
 
-    first: int
     ancestor: int
     """-1: everything is dropped."""
     head: BlockRef

@@ -22,7 +22,7 @@ def log(account, number, place=0, creates=None, fork=0):
 
 def step(ancestor, number, *logs, oldest=0, finalized=None, fork=0):
     blocks = [KeptBlock(block(at, fork), block(at - 1, fork).hash) for at in range(ancestor + 1, number + 1)]
-    return Advance(0, ancestor, block(number, fork), finalized, blocks, logs, oldest)
+    return Advance(ancestor, block(number, fork), finalized, blocks, logs, oldest)
 
 
 @pytest.fixture

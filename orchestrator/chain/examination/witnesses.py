@@ -156,7 +156,8 @@ def _elsewhere(attempt: Attempt) -> list[Attempt]:
         if any(data[place : place + 32]):
             continue
         later = data[place + 32 : len(data) - 64]
-        for rest in {later, b"".join(_pointed(later[at : at + 32], tail) for at in range(0, len(later), 32))}:
+        pointing = b"".join(_pointed(later[at : at + 32], tail) for at in range(0, len(later), 32))
+        for rest in dict.fromkeys((later, pointing)):  # in this order: the same account has the same witness each time
             changed = data[:place] + CALLER.to_bytes(32, "big") + rest + bytes(64)
             found.append(replace(attempt, call=replace(attempt.call, calldata=changed)))
     return found

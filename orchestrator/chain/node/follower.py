@@ -282,7 +282,6 @@ class Follower:
             # What the node calls finalized after a violation is a new promise; where it does not say, what stayed is.
             kept = None if answer.finalized else block_at(position, joined.ancestor)
         return Advance(
-            self._from_block,
             joined.ancestor,
             head,
             higher(kept, answer.finalized if answer.finalized and answer.finalized.number <= head.number else None),
@@ -336,7 +335,7 @@ class Follower:
             return
         _log.warning("chain_index_lacked_logs", logs=len(missing), first=start, last=last)
         position = self._position
-        step = Advance(position.first, head.number, head, position.finalized, (), missing, head.number - WINDOW + 1)
+        step = Advance(head.number, head, position.finalized, (), missing, head.number - WINDOW + 1)
         self._stale = await self._kept().advance(position.version, step) is None
         if not self._stale:
             self._position = replace(position, version=position.version + 1)
@@ -348,7 +347,7 @@ class Follower:
         """Remembers what was committed, and notes what it dropped."""
         stayed = [kept for kept in position.blocks if step.oldest <= kept.block.number <= step.ancestor]
         gone = [kept.block for kept in position.blocks if kept.block.number > step.ancestor]
-        self._position = Position(position.version + 1, step.first, step.head, step.finalized, (*stayed, *step.blocks))
+        self._position = Position(position.version + 1, step.head, step.finalized, (*stayed, *step.blocks))
         if gone:
             self._news.lost(gone, step.ancestor, block_at(position, step.ancestor), position.finalized)
 

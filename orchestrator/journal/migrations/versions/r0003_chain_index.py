@@ -12,7 +12,6 @@ def upgrade() -> None:
         "chain_cursors",
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
-        sa.Column("first", sa.BigInteger, nullable=False),
         sa.Column("number", sa.BigInteger, nullable=False),
         sa.Column("hash", sa.Text, nullable=False),
         sa.Column("finalized_number", sa.BigInteger, nullable=True),
