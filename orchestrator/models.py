@@ -67,20 +67,14 @@ class CardStatus(StrEnum):
 
 
 class WalletState(StrEnum):
-    """The state of a smart wallet on the chain, by the number that its contract stores."""
+    """The state of a smart wallet on the chain."""
 
     CREATED = "created"
     ACTIVE = "active"
     INACTIVE = "inactive"
     CLOSED = "closed"
-
-    @classmethod
-    def from_number(cls, number: int) -> WalletState:
-        """0 created, 1 active, 2 inactive, 3 closed. Raises ValueError for any other."""
-        states = list(cls)
-        if not 0 <= number < len(states):
-            raise ValueError(f"a wallet's state is 0 to {len(states) - 1}, not {number}")
-        return states[number]
+    UNKNOWN = "unknown"
+    """Of wallets whose profile knows no source of it."""
 
 
 class Finality(StrEnum):

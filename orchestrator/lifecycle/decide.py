@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
+from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, STAGES, Parameters, StageContext, Step
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind, WalletState
@@ -186,33 +187,66 @@ def _disagreement(state: AccountState) -> Halt | None:
                 f"the platform says the wallet is {platform.wallet}, the factory's event on the chain says "
                 f"{deployed.chain_id}:{deployed.wallet}",
             )
-    if deployed.create2 != deployed.wallet:
+    halt = _disagreeing_source(state, deployed, ChainAccount.parse(platform.owner).address)
+    if halt is not None:
+        return halt
+    seen = state.wallet.state if state.wallet else None
+    if state.closed and seen not in (None, WalletState.CLOSED, WalletState.UNKNOWN):
         return Halt(
-            "create2_mismatch",
-            f"the factory's event names {deployed.wallet}, CREATE2 gives {deployed.create2} for this account",
+            "wallet_reopened",
+            f"the wallet {deployed.wallet} was closed on the chain, in a block that was final, and is {seen} now",
         )
-    if not deployed.code_matches:
-        return Halt(
-            "code_mismatch",
-            f"the code at {deployed.wallet} (hash {deployed.code_hash}) is not the wallet contract's artifact",
-        )
-    expected = ChainAccount.parse(platform.owner).address
-    for source, owner in (("the code", deployed.owner), ("the factory's event", deployed.event_owner)):
-        if owner != expected:
-            return Halt(
-                "owner_disagreement",
-                f"the platform's customer has the wallet {expected}, "
-                f"{source} at {deployed.wallet} names the owner {owner}",
-            )
-    if state.signed_digests and deployed.challenge_hash not in state.signed_digests:
-        return Halt(
-            "challenge_disagreement",
-            f"the challenge signed here hashes to {' or '.join(sorted(state.signed_digests))}, "
-            f"the factory was given {deployed.challenge_hash}",
-        )
-    if platform.status is AccountStatus.INITIATING and state.wallet and state.wallet.state is not WalletState.CREATED:
+    if platform.status is AccountStatus.INITIATING and seen not in (None, WalletState.CREATED, WalletState.UNKNOWN):
         return Halt(
             "status_disagreement",
-            f"the platform says {platform.status}, the chain says {state.wallet.state}",
+            f"the platform says {platform.status}, the chain says {seen}",
         )
+    return None
+
+
+_ORDER: Final = ("address", "factory", "code", "proxy_code", "implementation", "owner", "challenge", "admin")
+"""Which disagreement is named, where there are several."""
+
+
+def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: str) -> Halt | None:
+    """One of the wallet's sources that says something else than the others. ``owner``: the customer's address."""
+    wallet = deployed.wallet
+    closing = state.operation is not None and state.operation.kind is OperationKind.CLOSE
+    for said in sorted(deployed.sources, key=lambda said: _ORDER.index(said.check)):
+        match said.check:
+            case "factory" if not said.value:
+                return Halt("wrong_factory_wallet", f"{said.source} knows no wallet {wallet}: it is of another factory")
+            case "address" if said.value != wallet:
+                code = "create2_mismatch" if said.source == "CREATE2" else "address_disagreement"
+                return Halt(code, f"the wallet followed is {wallet}, {said.source} gives {said.value} for this account")
+            case "code" | "proxy_code" if not said.value:
+                return Halt(
+                    "code_mismatch",
+                    f"{said.source} at {wallet} (hash {deployed.code_hash}) is none that the profile {deployed.profile} "
+                    "accepts",
+                )
+            case "owner" if owner not in said.value.split(","):
+                return Halt(
+                    "owner_disagreement",
+                    f"the platform's customer has the wallet {owner}, {said.source} at {wallet} names the owner "
+                    f"{said.value or 'nobody'}",
+                )
+            case "challenge" if state.signed_digests and said.value not in state.signed_digests:
+                return Halt(
+                    "challenge_disagreement",
+                    f"the challenge signed here hashes to {' or '.join(sorted(state.signed_digests))}, "
+                    f"{said.source} has {said.value}",
+                )
+            case "admin" if closing and int(said.value or "0", 16):
+                return Halt(
+                    "proxy_admin_remains",
+                    f"{said.value} may still replace the code of {wallet} ({said.source}): a wallet that is closed "
+                    "while somebody can do that can be opened again",
+                )
+            case "implementation" if state.implementation not in (None, said.value):
+                return Halt(
+                    "implementation_changed",
+                    f"the wallet {wallet} ran the code of {state.implementation} when it was first seen, and runs that "
+                    f"of {said.value} now",
+                )
     return None

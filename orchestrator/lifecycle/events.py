@@ -13,6 +13,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.models import AccountStatus, OperationKind, WalletState
+from orchestrator.wallet.findings import Finding
 
 
 class Fact(BaseModel):
@@ -85,19 +86,45 @@ class PlatformObserved(Fact):
 
 
 class WalletDeployed(Fact):
-    """The chain's word: the factory's event, and the code that stands at its address."""
+    """The chain's word: where the account's wallet is, and what each source that its profile knows says of it."""
 
     type: Literal["wallet_deployed"] = "wallet_deployed"
     chain_id: str
     wallet: str
-    owner: str
-    event_owner: str
-    create2: str
+    owner: str | None = None
+    """By the wallet itself; None where its profile knows no source, or where it has several owners."""
+    event_owner: str | None = None
+    create2: str | None = None
     code_matches: bool
     code_hash: str
-    challenge_hash: str
+    challenge_hash: str | None = None
     block: BlockFact
-    tx_hash: str
+    """Of its creation; where the profile knows no event of that, where it was first seen."""
+    tx_hash: str | None
+    profile: str = "smart-wallet"
+    findings: tuple[Finding, ...] = ()
+    """Empty until 0.9, when the members above were all sources that there were."""
+    unchecked: tuple[str, ...] = ()
+    """What the profile cannot tell."""
+
+    @property
+    def sources(self) -> tuple[Finding, ...]:
+        """What each source says, of an event of any release."""
+        if self.findings:
+            return self.findings
+        code, event = "the code", "the factory's event"
+        known = (
+            Finding("address", "CREATE2", self.create2 or ""),
+            Finding("code", code, "SmartWallet" if self.code_matches else ""),
+            Finding("owner", code, self.owner or ""),
+            Finding("owner", event, self.event_owner or ""),
+            Finding("challenge", event, self.challenge_hash or ""),
+        )
+        return known
+
+    def implementation(self) -> str | None:
+        """The contract that a proxy runs the code of; None of a wallet that is no proxy."""
+        return next((one.value for one in self.sources if one.check == "implementation"), None)
 
 
 class WalletStateSeen(Fact):
@@ -106,7 +133,8 @@ class WalletStateSeen(Fact):
     type: Literal["wallet_state_seen"] = "wallet_state_seen"
     state: WalletState
     block: BlockFact
-    tx_hash: str
+    """Where no event tells of the change, the one at which it was first read."""
+    tx_hash: str | None
     finality: Literal["latest", "safe", "finalized"]
     final: bool
 

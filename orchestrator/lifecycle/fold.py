@@ -15,7 +15,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM, Approval, fold_approval
 from orchestrator.lifecycle.recorded import Event, Recorded
-from orchestrator.models import AccountStatus, OperationKind
+from orchestrator.models import AccountStatus, OperationKind, WalletState
 
 PURPOSE: dict[OperationKind, Literal["creation", "deletion"]] = {
     OperationKind.ACTIVATE: "creation",
@@ -91,6 +91,10 @@ class AccountState:
     """The customer's wallet (CAIP-10) when the account was first seen: it never changes."""
     deployed: e.WalletDeployed | None = None
     wallet: e.WalletStateSeen | None = None
+    implementation: str | None = None
+    """Whose code the wallet, a proxy, ran when it was first seen: it never changes."""
+    closed: bool = False
+    """Whether the chain has shown it closed, in a block that was final."""
     finality_violated: e.BlockFact | None = None
     digests: frozenset[str] = frozenset()
     """Digests of all creation challenges seen: none of them may be signed as a deletion challenge."""
@@ -137,9 +141,11 @@ def _apply(state: AccountState, event: Event, at: datetime) -> AccountState:
             seen = replace(state, platform=event, owner=state.owner or event.owner)
             return _touch(seen, at if moved else None)
         case e.WalletDeployed():
-            return _touch(replace(state, deployed=event), at)
+            implementation = state.implementation or event.implementation()
+            return _touch(replace(state, deployed=event, implementation=implementation), at)
         case e.WalletStateSeen():
-            return _touch(replace(state, wallet=event), at)
+            closed = state.closed or (event.final and event.state is WalletState.CLOSED)
+            return _touch(replace(state, wallet=event, closed=closed), at)
         case e.ChainFactsWithdrawn():
             return _touch(_withdraw(state, event), at)
         case e.OperationStarted():
@@ -286,14 +292,24 @@ def _touch(state: AccountState, at: datetime | None) -> AccountState:
 def _withdraw(state: AccountState, event: e.ChainFactsWithdrawn) -> AccountState:
     """Takes back whatever rested on the block or on a later one: later blocks are its children or nothing."""
     deployed, wallet, closure, op = state.deployed, state.wallet, state.closure, state.operation
+    implementation, closed = state.implementation, state.closed
     gone = event.block.number
     if deployed is not None and deployed.block.number >= gone:
-        deployed = None
+        deployed = implementation = None
     if wallet is not None and wallet.block.number >= gone:
-        wallet = None
+        wallet, closed = None, False
     if closure is not None and closure.block.number >= gone:
         closure = None
     if op is not None and op.proven is not None and op.proven.block.number >= gone:
         op = replace(op, proven=None)
     violated = event.block if event.was_final else state.finality_violated
-    return replace(state, deployed=deployed, wallet=wallet, closure=closure, operation=op, finality_violated=violated)
+    return replace(
+        state,
+        deployed=deployed,
+        wallet=wallet,
+        implementation=implementation,
+        closed=closed,
+        closure=closure,
+        operation=op,
+        finality_violated=violated,
+    )

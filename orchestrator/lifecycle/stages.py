@@ -87,7 +87,9 @@ class StageContext:
         return self.state.status
 
     def wallet_is(self, *states: WalletState) -> bool:
-        return self.state.wallet is not None and self.state.wallet.state in states
+        """Whether the chain says so; of a wallet whose state no source tells, whether it is there: what then decides is
+        the platform's word, and at its end the proof."""
+        return self.state.wallet is not None and self.state.wallet.state in (*states, WalletState.UNKNOWN)
 
     @property
     def wallet_is_final(self) -> bool:
@@ -191,8 +193,12 @@ REACTIVATION = (
 
 
 def _closed(c: StageContext) -> bool:
-    """Nothing is left to sign once the chain says closed; the platform's word alone does not settle that."""
-    return c.wallet_is(_W.CLOSED) or (c.state.deployed is None and c.status is _S.CLOSED)
+    """Nothing is left to sign once the chain says closed; the platform's word alone does not settle that, unless the
+    chain cannot tell."""
+    silent = c.state.wallet is not None and c.state.wallet.state is _W.UNKNOWN
+    if silent or c.state.deployed is None:
+        return c.status is _S.CLOSED
+    return c.wallet_is(_W.CLOSED)
 
 
 CLOSURE = (

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId, Finality, TxHash, WalletState, Wei
+from orchestrator.wallet.findings import Finding
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What the factory's event and the code at its address say about an account's wallet."""
+    """An account's wallet, and what each source that its profile knows says of it."""
 
     wallet: Address
-    owner: Address
-    """The owner in the code's immutables."""
     block: BlockRef
-    tx_hash: TxHash
-    create2: Address
-    """The address recomputed from factory, salt and init code (EIP-1014)."""
-    event_owner: Address
-    code_matches: bool
-    """Whether the code, with immutables masked, equals the artifact's."""
+    """Of its creation; where the profile knows no event of that, where it was first seen."""
+    tx_hash: TxHash | None
     code_hash: str
-    challenge_hash: str
-    """keccak256 of the creation challenge that the factory was given, 0x and 64 hex digits."""
+    """keccak256 of the code at its address, 0x and 64 hex digits."""
+    profile: str
+    findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...] = ()
+
+    def said(self, check: str, source: str | None = None) -> str | None:
+        """What the first source says (or that one); None where there is none."""
+        values = (one.value for one in self.findings if one.check == check and source in (None, one.source))
+        return next(values, None)
 
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The wallet's state now, and the block and transaction that made it so."""
+    """The wallet's state now, and the block and transaction that made it so. Where no event tells of a change: the
+    block at which it was first read, and no transaction."""
 
     state: WalletState
     block: BlockRef
-    tx_hash: TxHash
+    tx_hash: TxHash | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,20 @@ class Holdings:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known already of an account's wallet."""
+    """What is known already of an account's wallet. Nothing, at first."""
 
-    deployed: BlockRef | None
+    claimed: Address | None = None
+    """The address that the platform names."""
+    profile: str | None = None
+    """Under which profile the rest was read."""
+    deployed: BlockRef | None = None
     """The block of its deployment."""
-    change: StateChange | None
-    final: bool
+    change: StateChange | None = None
+    final: bool = False
     """Whether that change is."""
+
+
+UNKNOWN: Final = Known()
 
 
 class Chain(Protocol):
@@ -113,8 +123,9 @@ class Chain(Protocol):
         which costs the node nothing."""
         ...
 
-    async def view(self, account_id: AccountId) -> ChainView:
-        """The wallet of an account by the factory's event, all at one block."""
+    async def view(self, account_id: AccountId, known: Known = UNKNOWN) -> ChainView:
+        """The wallet of an account by its profile, all at one block. Of what is known only the claim, and the blocks at
+        which something was first seen, are of interest."""
         ...
 
     async def is_canonical(self, block: BlockRef) -> bool: ...

@@ -1,4 +1,8 @@
-"""The events of one factory's wallets, read for all of them at once: of one block by its hash, or of a range."""
+"""The events of one factory's wallets, read for all of them at once: of one block by its hash, or of a range.
+
+Which events these are, the wallets' profile says. A log's account is the one that the factory's event names; where it
+names none, the wallet's address stands for it.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,13 @@ from orchestrator.chain.node.head import Moved, optional_header
 from orchestrator.chain.node.logs import LogSearch
 from orchestrator.chain.node.parse import Header
 from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
-from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC
+from orchestrator.chain.node.wallets import created_by
 from orchestrator.errors import ChainError, ChainNonsense
-from orchestrator.models import Address
+from orchestrator.models import AccountId, Address
 from orchestrator.ports.index import AccountLog, ChainIndex, Log
-from orchestrator.wallet.contract import word_account
+from orchestrator.wallet.profile import Profile
+from orchestrator.wallet.reading import Created
 
-_TOPICS: Final = (CREATED_TOPIC, STATE_TOPIC)
 _MOST_AGAIN: Final = 90
 """Blocks that are asked again by their hash: one round trip."""
 _MOST_NAMED: Final = 500
@@ -32,17 +36,21 @@ class WalletEvents:
     """Reads the logs of all wallets of one factory. A state's change is asked for by its topic alone, since the wallets
     are too many to be named; what other contracts log under it is left out."""
 
-    def __init__(self, rpc: Rpc, factory: Address) -> None:
+    def __init__(self, rpc: Rpc, factory: Address, profile: Profile) -> None:
         self._rpc = rpc
         self._search = LogSearch(rpc)
         self._factory = factory
+        self._profile = profile
+        self._topics = [topic for topic in (profile.created_topic, profile.state_topic) if topic is not None]
         self._named_until = float("-inf")
 
     async def of_block(self, header: Header, index: ChainIndex) -> list[AccountLog]:
         """The logs of one block, asked for by its hash (EIP-234): a node that does not have it yet says so, where a
         range beyond its head would be empty. By number where the node does not take hashes. Raises Moved."""
+        if not self._topics:
+            return []
         again: Call = ("eth_getBlockByNumber", [hex(header.block.number), False])
-        by_hash, now = await self._rpc.batch([_by_hash(header), again])
+        by_hash, now = await self._rpc.batch([self._by_hash(header), again])
         if not self._named and not isinstance(by_hash, RpcFailure):
             return await self._of_accounts(self._of({header.block.number: header}, await _logs(by_hash)), index)
         there = optional_header(now, f"block {header.block.number}")
@@ -55,31 +63,35 @@ class WalletEvents:
         must be of that hash; one whose filter has our topics, and of which there is no log, is asked again by its hash.
         Raises Moved."""
         last = headers[-1].block.number
+        if not self._topics:
+            return []
         by_number: dict[int, Header] = {header.block.number: header for header in headers}
         found = self._of(by_number, await self._between(first, last, index))
         return await self._of_accounts(found + await self._again(by_number, found), index)
 
     async def between(self, first: int, last: int, index: ChainIndex) -> list[AccountLog]:
         """The logs of a range. Of which chain's blocks they are is the caller's to compare."""
+        if not self._topics:
+            return []
         return await self._of_accounts(self._of({}, await self._between(first, last, index)), index)
 
     async def _between(self, first: int, last: int, index: ChainIndex) -> list[Log]:
         if not self._named:
             try:
-                return await self._search.logs(None, [_TOPICS], first, last)
+                return await self._search.logs(None, [self._topics], first, last)
             except ChainError as error:
                 if error.code not in _TOO_MANY:
                     raise
                 self._named_until = time.monotonic() + _NAMED_FOR
         wallets = [one.creates for one in await index.between(0, last) if one.creates is not None]
         found = await self._of_contracts([self._factory, *wallets], first, last)
-        made = {_wallet(log) for log in found if self._creates(log)} - {*wallets}
+        made = {created.wallet for log in found if (created := self._created(log))} - {*wallets}
         return found + await self._of_contracts(sorted(made), first, last)
 
     async def _of_contracts(self, contracts: Sequence[Address], first: int, last: int) -> list[Log]:
         found: list[Log] = []
         for start in range(0, len(contracts), _MOST_NAMED):
-            found += await self._search.logs(contracts[start : start + _MOST_NAMED], [_TOPICS], first, last)
+            found += await self._search.logs(contracts[start : start + _MOST_NAMED], [self._topics], first, last)
         return found
 
     @property
@@ -91,18 +103,18 @@ class WalletEvents:
     async def _again(self, headers: dict[int, Header], found: Sequence[Log]) -> list[Log]:
         """The logs of the blocks that ought to have some by their filter: a node behind a balancer may not have had the
         end of the range yet, and leave out what it does not have."""
-        created = {log.block.number for log in found if log.topics[0] == CREATED_TOPIC}
-        changed = {log.block.number for log in found if log.topics[0] == STATE_TOPIC}
+        created, changed = self._profile.created_topic, self._profile.state_topic
+        there = {(log.topics[0], log.block.number) for log in found}
         factory = bytes.fromhex(self._factory[2:])
         suspected = [
             header
             for number, header in headers.items()
-            if (number not in created and header.may_have(factory, CREATED_TOPIC))
-            or (number not in changed and header.may_have(STATE_TOPIC))
+            if (created and (created, number) not in there and header.may_have(factory, created))
+            or (changed and (changed, number) not in there and header.may_have(changed))
         ][-_MOST_AGAIN:]
         if not suspected or self._named:
             return []
-        answers = await self._rpc.batch([_by_hash(header) for header in suspected])
+        answers = await self._rpc.batch([self._by_hash(header) for header in suspected])
         more: list[Log] = []
         places = {(log.block.number, log.index) for log in found}
         for header, answer in zip(suspected, answers, strict=True):
@@ -117,34 +129,31 @@ class WalletEvents:
             header = headers.get(log.block.number)
             if header is not None and log.block != header.block:
                 raise Moved
-            if not log.topics or log.topics[0] not in (CREATED_TOPIC, STATE_TOPIC):
+            if not log.topics or log.topics[0] not in self._topics:
                 raise ChainNonsense(f"{self._rpc.endpoint}: asked for the wallets' logs, got one of {log.address}")
         return list(logs)
 
     async def _of_accounts(self, logs: Sequence[Log], index: ChainIndex) -> list[AccountLog]:
         """Those of the logs that are of a wallet of this factory, with its account."""
-        created = [log for log in logs if self._creates(log)]
-        changed = [log for log in logs if log.topics[0] == STATE_TOPIC and len(log.topics) == 3]
+        changed = [log for log in logs if log.topics[0] == self._profile.state_topic]
         accounts = await index.accounts_of(list({log.address for log in changed}))
         found = []
-        for log in created:
-            account_id = word_account(log.topics[3])
-            accounts[_wallet(log)] = account_id
-            found.append(AccountLog(account_id, log, _wallet(log)))
+        for log in logs:
+            created = self._created(log)
+            if created is not None:
+                account_id = created.account or AccountId(created.wallet)
+                accounts[created.wallet] = account_id
+                found.append(AccountLog(account_id, log, created.wallet))
         found += [AccountLog(accounts[log.address], log) for log in changed if log.address in accounts]
         return sorted(found, key=lambda one: (one.log.block.number, one.log.index))
 
-    def _creates(self, log: Log) -> bool:
-        """Whether the factory says in it that it has made a wallet."""
-        return log.address == self._factory and log.topics[0] == CREATED_TOPIC and len(log.topics) == 4
+    def _created(self, log: Log) -> Created | None:
+        """The wallet that the factory says in it to have made."""
+        return created_by(self._profile, self._factory, log)
 
-
-def _wallet(created: Log) -> Address:
-    return parse.word_address(created.topics[1], "SmartWalletCreated.wallet")
-
-
-def _by_hash(header: Header) -> Call:
-    return ("eth_getLogs", [{"blockHash": header.block.hash, "topics": [["0x" + topic.hex() for topic in _TOPICS]]}])
+    def _by_hash(self, header: Header) -> Call:
+        topics = ["0x" + topic.hex() for topic in self._topics]
+        return ("eth_getLogs", [{"blockHash": header.block.hash, "topics": [topics]}])
 
 
 async def _logs(answer: Any) -> list[Log]:
