@@ -16,6 +16,7 @@ from orchestrator.lifecycle.fold import AccountState, fold, is_account
 from orchestrator.lifecycle.recorded import Recorded
 from orchestrator.models import AccountId, CustomerId, Outcome, to_uuid
 from orchestrator.oversight.outlook import Outlook
+from orchestrator.ports.chain import Known
 from orchestrator.report import AccountReport, OperationReport, StatusReport, StopNote, account_report, report
 from orchestrator.session import Services
 
@@ -96,7 +97,8 @@ class AccountQueries:
         """The account, and what is left of it, by name: wei, tokens (each in its smallest unit), cards' status."""
         services = await self._connected()
         account = await services.platform.account(account_id)
-        view = await services.chain.view(account_id)
+        claimed = None if account.wallet is None else account.wallet.address
+        view = await services.chain.view(account_id, Known(claimed))
         left: dict[str, str] = {}
         if view.deployment is not None:
             holdings = await services.chain.holdings(view.deployment.wallet, services.tokens)

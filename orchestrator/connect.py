@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.platform.settings import PlatformSettings
     from orchestrator.request_signing.key_folder import RequestKeyFolder
     from orchestrator.signers.keyring import Keyring
+    from orchestrator.wallet.reading import Profile
 
 PLATFORM_SETTINGS = ("platform_url", "api_key", "api_secret")
 """A request-signing key is needed besides: the settings' own, or a managed one beside the keystore."""
@@ -216,6 +217,7 @@ def make_chain(settings: Settings, journal: Journal) -> ChainReader:
     return ChainReader(
         make_rpc(settings),
         settings.factory,
+        make_profile(settings),
         journal.chain_index,
         from_block=settings.factory_block,
         confirmations=settings.confirmations,
@@ -284,7 +286,16 @@ def make_ruleset(settings: Settings) -> Ruleset:
         policy=Policy() if settings.policy is None else read_policy(settings.policy),
         domains=tuple(sorted({domain for domain in domains if domain})),
         confirmations=settings.confirmations,
+        wallets=make_profile(settings).id,
     )
+
+
+def make_profile(settings: Settings) -> Profile:
+    """The profile of the wallets that are followed. Raises SettingsError (``profile_unreadable``,
+    ``profile_invalid``)."""
+    from orchestrator.wallet.profile import load_profile
+
+    return load_profile(settings.wallet_profile)
 
 
 def read_policy(path: Path) -> Policy:

@@ -11,10 +11,10 @@ from typing import Protocol
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.lifecycle.stages import Parameters
-from orchestrator.models import AccountId, Address, ChainAccount, CustomerId
+from orchestrator.models import AccountId, Address, ChainAccount, CustomerId, TxHash
 from orchestrator.people import ANONYMOUS, Signatory
 from orchestrator.policy import Ruleset
-from orchestrator.ports.chain import Chain, ChainView, Examined, Holdings, Prover
+from orchestrator.ports.chain import Chain, ChainView, Examined, Holdings, Known, Prover, StateChange
 from orchestrator.ports.journal import CountLimit, Journal
 from orchestrator.ports.platform import Platform, PlatformAccount, PlatformCard, PlatformCustomer
 from orchestrator.ports.signers import Keyring, SigningLog
@@ -134,6 +134,20 @@ class AccountSession:
         if self.state.operation is None:
             raise AssertionError(f"account {self.account_id} has no operation to work on")
         return self.state.operation
+
+    @property
+    def known(self) -> Known:
+        """What is known of the account's wallet."""
+        deployed, wallet, platform = self.state.deployed, self.state.wallet, self.state.platform
+        claim = None if platform is None else platform.wallet
+        tx_hash = None if wallet is None or wallet.tx_hash is None else TxHash(wallet.tx_hash)
+        return Known(
+            claimed=None if claim is None else ChainAccount.parse(claim).address,
+            profile=None if deployed is None else deployed.profile,
+            deployed=None if deployed is None else deployed.block.ref,
+            change=None if wallet is None else StateChange(wallet.state, wallet.block.ref, tx_hash),
+            final=wallet is not None and wallet.final,
+        )
 
     def now(self) -> datetime:
         return self.services.clock()

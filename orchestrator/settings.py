@@ -23,6 +23,7 @@ from orchestrator import files, process
 from orchestrator.errors import KeyUnavailable, SettingsError
 from orchestrator.foreign import MalformedToml, read_toml
 from orchestrator.models import Address, to_address
+from orchestrator.wallet.reading import DEFAULT_PROFILE
 
 PREFIX = "ORCHESTRATOR_"
 _MAX_BYTES = 256 * 1024
@@ -89,6 +90,8 @@ class Settings(BaseModel):
     """The factory that deploys the platform's wallets."""
     factory_block: int = Field(default=0, ge=0)
     """The block of the factory's deployment: no event is older."""
+    wallet_profile: str = DEFAULT_PROFILE
+    """What is known of the factory's wallets: the name of a built-in profile, or the path of a file."""
     database_url: str = Field(default_factory=lambda: f"sqlite:///{state_directory() / 'journal.db'}", repr=False)
     """Kept out of the repr, because a server's has a password in it."""
     keystore: Path = Field(default_factory=lambda: state_directory() / "keystore")

@@ -222,8 +222,8 @@ def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: 
             case "code" | "proxy_code" if not said.value:
                 return Halt(
                     "code_mismatch",
-                    f"{said.source} at {wallet} (hash {deployed.code_hash}) is none that the profile {deployed.profile} "
-                    "accepts",
+                    f"{said.source} at {wallet} (hash {deployed.code_hash}) is none that the profile "
+                    f"{deployed.profile} accepts",
                 )
             case "owner" if owner not in said.value.split(","):
                 return Halt(

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.models import AccountStatus, OperationKind, WalletState
+from orchestrator.models import AccountStatus, BlockHash, BlockNumber, BlockRef, OperationKind, WalletState
 from orchestrator.wallet.findings import Finding
 
 
@@ -27,6 +27,10 @@ class BlockFact(Fact):
 
     number: int
     hash: str
+
+    @property
+    def ref(self) -> BlockRef:
+        return BlockRef(BlockNumber(self.number), BlockHash(self.hash))
 
 
 CREATIONS: Final = "reference:"

@@ -14,6 +14,7 @@ import rfc8785
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.policy.document import Policy
+from orchestrator.wallet.reading import DEFAULT_PROFILE
 
 
 class Change(StrEnum):
@@ -33,6 +34,8 @@ class Ruleset(BaseModel):
     domains: tuple[str, ...]
     """Domains that a challenge may name, where the policy names none."""
     confirmations: int = Field(ge=1)
+    wallets: str = DEFAULT_PROFILE
+    """The id of the wallets' profile: what decides which contract is an account's."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -46,6 +49,8 @@ class Ruleset(BaseModel):
             del challenge["statements"]
         if not challenge["session_key_bytes"]:
             del challenge["session_key_bytes"]
+        if document["wallets"] == DEFAULT_PROFILE:
+            del document["wallets"]
         return document
 
     @property

@@ -28,6 +28,11 @@ class Deployment:
         values = (one.value for one in self.findings if one.check == check and source in (None, one.source))
         return next(values, None)
 
+    @property
+    def code_accepted(self) -> bool:
+        """Whether all code that was looked at is the profile's."""
+        return all(one.value for one in self.findings if one.check in ("code", "proxy_code"))
+
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
@@ -115,6 +120,11 @@ UNKNOWN: Final = Known()
 
 class Chain(Protocol):
     """The RPC node. All reads raise ChainUnreachable, ChainNonsense or ProofInvalid; nothing is written to it."""
+
+    @property
+    def needs_claim(self) -> bool:
+        """Whether nothing but the address that the platform names tells which wallet an account's is."""
+        ...
 
     async def chain_id(self) -> ChainId: ...
 

@@ -56,7 +56,7 @@ async def prove(session: AccountSession) -> Action | None:
     if examined.verdict != "irreversible" or examined.block is None or examined.code_hash is None:
         return Halt("closure_not_proven", not_proven(wallet, examined))
     account = await services.platform.account(session.account_id)
-    view = await services.chain.view(session.account_id)
+    view = await services.chain.view(session.account_id, session.known)
     left = await services.chain.holdings(wallet, services.tokens)
     cards = await services.platform.cards(session.account_id)
     async with services.journal.in_flight():

@@ -6,6 +6,7 @@ only mean that the chain is to be waited for.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from orchestrator.authorization.gate import confirmations_in_force
@@ -15,16 +16,13 @@ from orchestrator.lifecycle.fold import PURPOSE
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.models import (
     AccountStatus,
-    BlockHash,
-    BlockNumber,
     BlockRef,
     ChainAccount,
     ChainId,
     OperationKind,
-    TxHash,
     WalletState,
 )
-from orchestrator.ports.chain import ChainView, Known, StateChange
+from orchestrator.ports.chain import ChainView, Known
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.session import AccountSession
 
@@ -38,10 +36,15 @@ async def observe(session: AccountSession, *, read_chain: bool = False) -> None:
     """
     chain, depth = session.services.chain, await confirmations_in_force(session.services)
     chain_id = await chain.chain_id()
-    view = await (chain.view(session.account_id) if read_chain else _chain_view(session, depth))
+    known = session.known
+    view = await (chain.view(session.account_id, known) if read_chain else _chain_view(session, known, depth))
     account = await session.services.platform.account(session.account_id)
     if view is None and session.state.deployed is None and account.known_status() is AccountStatus.CLOSED:
-        view = await chain.view(session.account_id)  # that there is no wallet decides now
+        view = await chain.view(session.account_id, known)  # that there is no wallet decides now
+    later = _read_later(session, account, known)
+    if later is not None:
+        view = await chain.view(session.account_id, later)
+        account = await session.services.platform.account(session.account_id)
     customer = await session.services.customer(account.customer_id)
     if customer.wallet.chain != chain_id:
         raise SettingsError(
@@ -59,12 +62,12 @@ async def observe(session: AccountSession, *, read_chain: bool = False) -> None:
         await _withdraw_reorged(session, view)
     news: list[Event] = []
     platform = _platform_observation(account, str(customer.wallet))
-    known = session.state.platform
-    if known is not None and _older(platform, known, session):
+    before = session.state.platform
+    if before is not None and _older(platform, before, session):
         again = _platform_observation(await session.services.platform.account(session.account_id), str(customer.wallet))
         # An old answer is a replica's that lags, unless it is given twice: then it is the truth, whatever its time.
-        platform = again if again == platform or not _older(again, known, session) else known
-    if platform != known:
+        platform = again if again == platform or not _older(again, before, session) else before
+    if platform != before:
         news.append(platform)
     session.confirmations, session.chain_read = depth, view is not None
     if view is not None:
@@ -74,19 +77,27 @@ async def observe(session: AccountSession, *, read_chain: bool = False) -> None:
     await _notice_no_effect(session)
 
 
-async def _chain_view(session: AccountSession, depth: int) -> ChainView | None:
+async def _chain_view(session: AccountSession, known: Known, depth: int) -> ChainView | None:
     """What the chain shows now; None where nothing has happened to what is known. A certificate's block is in no index:
     whether it is canonical is read."""
-    state = session.state
-    if state.closure is not None:
-        return await session.services.chain.view(session.account_id)
-    deployed, wallet = state.deployed, state.wallet
-    known = Known(
-        deployed=None if deployed is None else _ref(deployed.block),
-        change=None if wallet is None else StateChange(wallet.state, _ref(wallet.block), TxHash(wallet.tx_hash)),
-        final=wallet is not None and wallet.final,
-    )
+    if session.state.closure is not None:
+        return await session.services.chain.view(session.account_id, known)
     return await session.services.chain.news(session.account_id, known, depth)
+
+
+def _read_later(session: AccountSession, account: PlatformAccount, known: Known) -> Known | None:
+    """Where the platform's new word needs a chain that is read after it: what is known then; else None. So it is where
+    nothing but that word tells which the wallet is; and where nothing on the chain tells the wallet's state, what the
+    platform calls changed may have changed in any block up to then."""
+    before, wallet = session.state.platform, session.state.wallet
+    claimed = None if account.wallet is None else account.wallet.address
+    silent = wallet is not None and wallet.state is WalletState.UNKNOWN
+    changed = before is None or before.status is not account.known_status()
+    if silent and changed:
+        return replace(known, claimed=claimed, change=None)
+    if claimed != known.claimed and session.services.chain.needs_claim:
+        return replace(known, claimed=claimed)
+    return None
 
 
 def _platform_observation(account: PlatformAccount, owner: str) -> e.PlatformObserved:
@@ -113,14 +124,17 @@ def _chain_news(session: AccountSession, view: ChainView, chain_id: ChainId, dep
         deployed = e.WalletDeployed(
             chain_id=str(chain_id),
             wallet=found.wallet,
-            owner=found.owner,
-            event_owner=found.event_owner,
-            create2=found.create2,
-            code_matches=found.code_matches,
+            owner=_one(found.said("owner")),
+            event_owner=found.said("owner", "the factory's event"),
+            create2=found.said("address", "CREATE2"),
+            code_matches=found.code_accepted,
             code_hash=found.code_hash,
-            challenge_hash=found.challenge_hash,
+            challenge_hash=found.said("challenge"),
             block=_block(found.block),
             tx_hash=found.tx_hash,
+            profile=found.profile,
+            findings=found.findings,
+            unchecked=found.unchecked,
         )
         if deployed != session.state.deployed:
             news.append(deployed)
@@ -138,6 +152,11 @@ def _chain_news(session: AccountSession, view: ChainView, chain_id: ChainId, dep
     return news
 
 
+def _one(owner: str | None) -> str | None:
+    """The owner, if there is one and no list."""
+    return owner if owner and "," not in owner else None
+
+
 async def _withdraw_reorged(session: AccountSession, view: ChainView) -> None:
     """Takes back facts whose block is no longer canonical. Costs nothing while the view confirms what is known."""
     state = session.state
@@ -153,7 +172,7 @@ async def _withdraw_reorged(session: AccountSession, view: ChainView) -> None:
     if state.closure is not None:
         resting.append((state.closure.block, True))
     for fact, _ in sorted(resting, key=lambda pair: pair[0].number):
-        block = _ref(fact)
+        block = fact.ref
         if block in confirmed:
             continue
         if fact.number > view.head.number:  # absence is no reorg, not even of a final block: nodes lag and resync
@@ -238,10 +257,6 @@ def owner_of(session: AccountSession) -> ChainAccount:
     if session.state.platform is None:
         raise AssertionError("the platform's word is read before anything is signed")
     return ChainAccount.parse(session.state.platform.owner)
-
-
-def _ref(fact: e.BlockFact) -> BlockRef:
-    return BlockRef(BlockNumber(fact.number), BlockHash(fact.hash))
 
 
 def _block(block: BlockRef) -> e.BlockFact:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from orchestrator.models import AccountId, Address, WalletState
 from orchestrator.wallet.findings import Answers, Created, EventLog, Findings, Read, Unchecked
 
 Topics = Sequence[bytes | Sequence[bytes] | None]
 """As of ``eth_getLogs``."""
+
+
+DEFAULT_PROFILE: Final = "smart-wallet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,11 @@ class Profile:
     sha256: str
     """Of what it says (``profile.py``), 64 hex digits."""
     located_by: Literal["event", "registry", "platform"]
+
+    @property
+    def id(self) -> str:
+        """Its name and hash; of the default one the name alone, which no file may have."""
+        return self.name if self.name == DEFAULT_PROFILE else f"{self.name}:{self.sha256}"
 
     @property
     def unchecked(self) -> tuple[Unchecked, ...]:

@@ -73,6 +73,8 @@ class News:
     def __init__(self) -> None:
         self.callbacks: list[Callable[[Change], None]] = []
         self.touched: set[AccountId] = set()
+        self.names: dict[AccountId, AccountId] = {}
+        """The account of what the index has under another name: see ``reader``."""
         self._changes: list[Change] = []
         self._head: NewHead | None = None
         self.settled: int | None = None
@@ -115,7 +117,7 @@ class News:
         if head != self._head:
             changes.append(head)
         if touched:
-            changes.append(Touched(frozenset(touched)))
+            changes.append(Touched(frozenset(self.names.get(one, one) for one in touched)))
         self._head = head
         for change in changes:
             self._report(change)

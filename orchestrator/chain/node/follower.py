@@ -27,6 +27,7 @@ from orchestrator.chain.node.wallet_events import WalletEvents
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, JournalError, OrchestratorError
 from orchestrator.models import AccountId, Address, BlockNumber, BlockRef, ChainId
 from orchestrator.ports.index import AccountLog, Advance, ChainIndex, KeptBlock, Position
+from orchestrator.wallet.reading import DEFAULT_PROFILE, Profile
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class Follower:
         self,
         rpc: Rpc,
         factory: Address,
+        profile: Profile,
         index: Callable[[str], ChainIndex],
         *,
         from_block: int = 0,
@@ -68,7 +70,8 @@ class Follower:
         self._rpc = rpc
         self._factory = factory
         self._open_index = index
-        self._events = WalletEvents(rpc, factory)
+        self._profile = profile
+        self._events = WalletEvents(rpc, factory, profile)
         self._reads = HeadReads(rpc)
         self._from_block = from_block
         self._stretch = stretch
@@ -120,6 +123,10 @@ class Follower:
     def subscribe(self, callback: Callable[[Change], None]) -> None:
         """Calls ``callback`` in the event loop with each change. It must not block or raise."""
         self._news.callbacks.append(callback)
+
+    def name(self, key: AccountId, account_id: AccountId) -> None:
+        """What the index has under ``key`` is this account's: those who are woken are told of that."""
+        self._news.names[key] = account_id
 
     async def chain_id(self) -> ChainId:
         """The node's chain. Raises as ``fresh``."""
@@ -370,7 +377,9 @@ class Follower:
     def _check_chain(self, chain: ChainId) -> None:
         if self._chain is None:
             self._chain = chain
-            self._index = self._open_index(f"{chain}:{self._factory}:{self._from_block}")
+            # Another profile reads other events.
+            family = "" if self._profile.id == DEFAULT_PROFILE else f":{self._profile.id}"
+            self._index = self._open_index(f"{chain}:{self._factory}:{self._from_block}{family}")
         elif chain != self._chain:
             raise ChainNonsense(
                 f"{self._rpc.endpoint}: the node was of chain {self._chain} and is now of {chain}", code="wrong_chain"

@@ -9,46 +9,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any
 
-from eth_hash.auto import keccak
-
-from orchestrator.artifacts import load
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.follower import Follower
-from orchestrator.chain.node.head import ATTEMPTS, HEAD_CALLS, HeadReads, Moved, Query, optional_header
-from orchestrator.chain.node.logs import LogSearch, Topics
-from orchestrator.chain.node.rpc import Rpc, RpcFailure
+from orchestrator.chain.node.head import ATTEMPTS, HeadReads, Moved, optional_header
+from orchestrator.chain.node.holdings import read_holdings
+from orchestrator.chain.node.logs import LogSearch
+from orchestrator.chain.node.refusals import Kind
+from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
 from orchestrator.chain.node.together import Together
-from orchestrator.chain.node.transport import NoAnswerInTime
-from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC, WalletFactory, last_change, state_of
-from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, Disagreement
-from orchestrator.models import AccountId, Address, BlockRef, ChainId, Wei
+from orchestrator.chain.node.wallets import last_change, state_of, stored_change, the_creation
+from orchestrator.errors import ChainUnreachable, Disagreement
+from orchestrator.models import AccountId, Address, BlockRef, ChainId
 from orchestrator.ports.chain import (
+    UNKNOWN,
     ChainView,
     Deployment,
     Holdings,
     Known,
     StateChange,
-    TokenBalance,
-    UnreadableToken,
 )
 from orchestrator.ports.index import AccountLog, ChainIndex, Log
-from orchestrator.wallet.contract import STATE_SLOT, account_word, address_word
-
-_STATE_WORD: Final = "0x" + STATE_SLOT.to_bytes(32, "big").hex()
-TRANSFER_TOPIC: Final = keccak(b"Transfer(address,address,uint256)")
-_BALANCE_OF: Final = keccak(b"balanceOf(address)")[:4]
-MAX_TOKENS: Final = 1000
-"""Tokens whose balance is asked. Anyone can send any number of worthless tokens to a wallet."""
-_TOGETHER: Final = 50
-"""Tokens whose balance is asked in one go, behind the named ones."""
-_UNLISTED: Final = frozenset({"logs_limited", "chain_unreachable", "chain_nonsense", "rpc_refused", "rpc_plan"})
-"""Errors of a search for transfers that may last for as long as somebody wishes; the others are waited out."""
+from orchestrator.wallet.findings import Created, Read
+from orchestrator.wallet.reading import Profile
 
 
 class ChainReader:
-    """Implements ``orchestrator.ports.chain.Chain`` for wallets of one factory.
+    """Implements ``orchestrator.ports.chain.Chain`` for the wallets of one factory, which are as ``profile`` says.
 
     ``from_block`` is the factory's block, where its events begin; ``index`` opens the index of a name. The rest is as
     of ``Follower``. Reads only, but for the index.
@@ -58,6 +47,7 @@ class ChainReader:
         self,
         rpc: Rpc,
         factory: Address,
+        profile: Profile,
         index: Callable[[str], ChainIndex],
         *,
         from_block: int = 0,
@@ -69,13 +59,19 @@ class ChainReader:
         self._reads = HeadReads(rpc)
         self._together = Together(self._reads)
         self._searches = LogSearch(rpc)
-        self._factory = WalletFactory(factory, load("SmartWallet"))
+        self._factory = factory
+        self.profile = profile
         self._factory_exists = False
         self._looking = asyncio.Lock()
         self.follower = Follower(
-            rpc, factory, index, from_block=from_block, confirmations=confirmations, interval=interval
+            rpc, factory, profile, index, from_block=from_block, confirmations=confirmations, interval=interval
         )
         """Keeps the index; reads for ``news`` when it is asked to, and for a whole service once it is started."""
+
+    @property
+    def needs_claim(self) -> bool:
+        """Whether the profile locates a wallet by the platform's word."""
+        return self.profile.located_by == "platform"
 
     async def chain_id(self) -> ChainId:
         """The node's chain. Raises ChainUnreachable or ChainNonsense."""
@@ -86,38 +82,51 @@ class ChainReader:
         await self._rpc.close()
 
     async def news(self, account_id: AccountId, known: Known, confirmations: int) -> ChainView | None:
-        """None where the index has nothing that is not known: no round trip, but for the poll that all share."""
-        heads, _, logs = await self.follower.logs(account_id, self.follower.interval)
+        """None where the index has nothing that is not known: no round trip, but for the poll that all share. A wallet
+        of whose state no event tells, or that a registry names, is read each time."""
+        told = self.profile.state_topic is not None and self.profile.located_by != "registry"
+        if not told or (known.deployed is not None and known.profile != self.profile.id):
+            return await self._read(account_id, known, self.follower.interval)
+        key = self._key(account_id, known.claimed)
+        heads, _, logs = await self.follower.logs(key, self.follower.interval)
         if not logs:
             await self._look_for_factory()
             if not self._factory_exists:
                 return ChainView(heads.head, heads.safe, heads.finalized, None, None, factory_exists=False)
         created = next((one.log.block for one in logs if one.creates is not None), None)
-        change = state_of([one.log for one in logs])
+        change = state_of(self.profile, [one.log for one in logs])
         now = ChainView(heads.head, heads.safe, heads.finalized, None, None)
         final = change is not None and now.is_final(change.block, confirmations)
         if (created, change, final) == (known.deployed, known.change, known.final):
             return None
-        return await self._read(account_id, self.follower.interval)
+        return await self._read(account_id, known, self.follower.interval)
 
-    async def view(self, account_id: AccountId) -> ChainView:
-        """The account's wallet at the head, in 3 round trips at most where the node takes any range.
+    async def view(self, account_id: AccountId, known: Known = UNKNOWN) -> ChainView:
+        """The account's wallet at the head, in 3 round trips at most where the node takes any range; in one or two more
+        for a proxy.
 
-        A deployment whose code is not the artifact's has ``code_matches`` False, and no ``change``: the storage of
-        another contract means nothing. Raises Disagreement where two sources on the chain differ, and differ again at
-        the next read, which asks for the account's own logs: a node that is importing a block may answer for the head
-        with the next block's storage (Anvil 1.7.1 does, about once in 140 reads when every block changes the slot), and
-        no operator has to see that.
+        A deployment whose code the profile does not accept has no ``change``: the storage of another contract means
+        nothing. Raises Disagreement where two sources on the chain differ, and differ again at the next read, which
+        asks for the account's own logs: a node that is importing a block may answer for the head with the next block's
+        storage (Anvil 1.7.1 does, about once in 140 reads when every block changes the slot), and no operator has to
+        see that.
         """
-        return await self._read(account_id, 0.0)
+        return await self._read(account_id, known, 0.0)
 
-    async def _read(self, account_id: AccountId, age: float) -> ChainView:
+    def _key(self, account_id: AccountId, wallet: Address | None) -> AccountId:
+        """What the index has the account's logs under: its id, or its wallet's address where no event has the id."""
+        if self.profile.located_by == "event" or wallet is None:
+            return account_id
+        self.follower.name(AccountId(wallet), account_id)
+        return AccountId(wallet)
+
+    async def _read(self, account_id: AccountId, known: Known, age: float) -> ChainView:
         """``view``, at a head that was read so many seconds ago at most if it is still there."""
         disagreement: Disagreement | None = None
         for attempt in range(ATTEMPTS):
             try:
                 search = disagreement is not None or attempt >= 2
-                return await self._view(account_id, age if attempt == 0 else 0.0, search=search)
+                return await self._view(account_id, known, age if attempt == 0 else 0.0, search=search)
             except Moved:
                 continue
             except Disagreement as error:
@@ -126,66 +135,132 @@ class ChainReader:
                 disagreement = error
         raise disagreement or self._reads.moving()
 
-    async def _view(self, account_id: AccountId, age: float, *, search: bool) -> ChainView:
-        heads, version, logs = await self.follower.logs(account_id, age)
+    async def _view(self, account_id: AccountId, known: Known, age: float, *, search: bool) -> ChainView:
+        wallet = await self._named_wallet(account_id, known, age)
+        heads, version, logs = await self.follower.logs(self._key(account_id, wallet), age)
         if any(one.log.block.number > heads.head.number for one in logs):
             raise Moved  # the node lags behind what another process has read from it
         if search or not logs:
-            found = await self._search(account_id, heads.head)
+            found = await self._search(account_id, wallet, heads.head)
             if found != logs:
-                await self.follower.mend(version, account_id, found)
+                await self.follower.mend(version, self._key(account_id, wallet), found)
             logs = found
-        created = self._factory.created([one.log for one in logs if one.creates is not None], account_id)
-        if created is None:
+        made = [one.log for one in logs if one.creates is not None]
+        creation = the_creation(self.profile, self._factory, made, account_id, wallet)
+        nothing = ChainView(heads.head, heads.safe, heads.finalized, None, None)
+        if creation is None and wallet is None:
             await self._look_for_factory()
-            return ChainView(heads.head, heads.safe, heads.finalized, None, None, self._factory_exists)
+            return replace(nothing, factory_exists=self._factory_exists)
         changes = [one.log for one in logs if one.creates is None]
-        deployment, change = await self._wallet(account_id, created, changes, heads.head)
-        return ChainView(heads.head, heads.safe, heads.finalized, deployment, change)
+        found_here = await self._wallet(account_id, wallet, creation, changes, known, heads.head)
+        return nothing if found_here is None else replace(nothing, deployment=found_here[0], change=found_here[1])
 
-    async def _search(self, account_id: AccountId, head: BlockRef) -> list[AccountLog]:
+    async def _named_wallet(self, account_id: AccountId, known: Known, age: float) -> Address | None:
+        """The wallet that the registry or the platform names; None where the factory's event has to, or nobody does
+        yet."""
+        if self.profile.located_by != "registry":
+            return known.claimed if self.profile.located_by == "platform" else None
+        read = self.profile.registry_read(account_id, self._factory)
+        assert read is not None, "a profile that locates by a registry names its getter"
+        head = (await self.follower.fresh(age)).head
+        return self.profile.registered((await self._answers(head, [read]))[0][read])
+
+    async def _search(self, account_id: AccountId, wallet: Address | None, head: BlockRef) -> list[AccountLog]:
         """The account's own logs, asked for by its topic and by its wallet's address: what the index should have."""
-        found = await self._searches.logs(
-            self._factory.address, _created_topics(account_id), self._from_block, head.number
-        )
-        created = self._factory.created(found, account_id)
-        if created is None:
-            return []
-        wallet = parse.word_address(created.topics[1], "SmartWalletCreated.wallet")
-        changes = await self._searches.logs(wallet, [STATE_TOPIC], created.block.number, head.number)
-        logs = [AccountLog(account_id, created, wallet), *(AccountLog(account_id, log) for log in changes)]
+        topics, key = self.profile.created_topics(account_id, wallet), self._key(account_id, wallet)
+        logs: list[AccountLog] = []
+        if topics is not None:
+            found = await self._searches.logs(self._factory, topics, self._from_block, head.number)
+            if wallet is not None:  # where it is no topic, others are among them
+                found = [log for log in found if (made := self.profile.created(log)) and made.wallet == wallet]
+            creation = the_creation(self.profile, self._factory, found, account_id, wallet)
+            if creation is None:
+                return []
+            wallet = creation[1].wallet
+            logs.append(AccountLog(key, creation[0], wallet))
+        if self.profile.state_topic is not None and wallet is not None:
+            first = logs[0].log.block.number if logs else self._from_block
+            changes = await self._searches.logs(wallet, [self.profile.state_topic], first, head.number)
+            logs += [AccountLog(key, log) for log in changes]
         return sorted(logs, key=lambda one: (one.log.block.number, one.log.index))
 
     async def _wallet(
-        self, account_id: AccountId, created: Log, changes: Sequence[Log], head: BlockRef
-    ) -> tuple[Deployment, StateChange | None]:
-        """Everything about the wallet at ``head``, in one round trip."""
-        wallet = parse.word_address(created.topics[1], "SmartWalletCreated.wallet")
-        blocks = {log.block.number: log.block for log in (created, *changes[-1:])}
-        code_hex, word, *headers = await self._together.pinned(
+        self,
+        account_id: AccountId,
+        named: Address | None,
+        creation: tuple[Log, Created] | None,
+        changes: Sequence[Log],
+        known: Known,
+        head: BlockRef,
+    ) -> tuple[Deployment, StateChange | None] | None:
+        """Everything about the wallet at ``head``, in one round trip, or two for a proxy. None while there is no code,
+        and nobody but the platform names it."""
+        created = None if creation is None else creation[1]
+        wallet = named if created is None else created.wallet
+        assert wallet is not None, "one of the two names it"
+        log = None if creation is None else creation[0]
+        seen = [block for block in (known.deployed, known.change and known.change.block) if block and log is None]
+        logged = {one.block.number: one.block for one in (*([log] if log else ()), *changes[-1:])}
+        blocks = {block.number: block for block in seen if block.number <= head.number} | logged
+        reads = self.profile.first_reads(account_id, wallet, self._factory, created)
+        answers, there = await self._answers(head, reads, list(blocks.values()))
+        if any(block not in there for block in logged.values()):
+            raise Moved
+        while more := self.profile.more_reads(wallet, answers):
+            answers |= (await self._answers(head, more))[0]
+        code = answers[Read("code", wallet)] or b""
+        if not code and creation is None:
+            return None
+        found = self.profile.findings(account_id, wallet, self._factory, created, answers)
+        first = known.deployed if known.deployed in there else None
+        deployment = Deployment(
+            wallet=wallet,
+            block=log.block if log is not None else first or head,
+            tx_hash=log.tx_hash if log is not None else None,
+            code_hash=found.code_hash,
+            profile=self.profile.id,
+            findings=found.findings,
+            unchecked=self.profile.unchecked,
+        )
+        if not deployment.code_accepted:
+            return deployment, None
+        if self.profile.state_topic is not None:
+            return deployment, last_change(self.profile, deployment, changes, found.stored, head)
+        kept = known.change if known.change is not None and known.change.block in (*there, deployment.block) else None
+        known = replace(known, deployed=first if log is None else known.deployed, change=kept)
+        return deployment, stored_change(self.profile, deployment, found.stored, known, head)
+
+    async def _answers(
+        self, head: BlockRef, reads: Sequence[Read], blocks: Sequence[BlockRef] = ()
+    ) -> tuple[dict[Read, bytes | None], list[BlockRef]]:
+        """What the node answers to these reads at ``head``, and which of the blocks are canonical."""
+        answers = await self._together.pinned(
             head,
             lambda at: [
-                ("eth_getCode", [wallet, at]),
-                ("eth_getStorageAt", [wallet, _STATE_WORD, at]),
-                *(("eth_getBlockByNumber", [hex(number), False]) for number in blocks),
+                *(_call(read, at) for read in reads),
+                *(("eth_getBlockByNumber", [hex(block.number), False]) for block in blocks),
             ],
         )
-        for block, answer in zip(blocks.values(), headers, strict=True):
+        there = []
+        for block, answer in zip(blocks, answers[len(reads) :], strict=True):
             now = optional_header(answer, f"block {block.number}")
-            if now is None or now.block != block:
-                raise Moved
-        code = parse.data(self._rpc.demand(code_hex), "eth_getCode")
-        deployment = self._factory.deployment(account_id, wallet, created, code)
-        if not deployment.code_matches:
-            return deployment, None
-        stored = parse.quantity_or_word(self._rpc.demand(word), "eth_getStorageAt slot 0")
-        return deployment, last_change(deployment, changes, stored & 0xFF, head)
+            if now is not None and now.block == block:
+                there.append(block)
+        return {read: self._answer(read, one) for read, one in zip(reads, answers, strict=False)}, there
+
+    def _answer(self, read: Read, answer: Any) -> bytes | None:
+        """Bytes; None for a call that the contract refused. Raises what the node's refusal means."""
+        if read.kind == "slot":
+            return parse.quantity_or_word(self._rpc.demand(answer), "eth_getStorageAt").to_bytes(32, "big")
+        if read.kind == "call" and isinstance(answer, RpcFailure) and answer.kind is Kind.REVERTED:
+            return None
+        return parse.data(self._rpc.demand(answer), "eth_getCode" if read.kind == "code" else "eth_call")
 
     async def _look_for_factory(self) -> None:
         """Once it was there, it is there for good: what its code is does not matter here."""
         async with self._looking:
             if not self._factory_exists:
-                answer = await self._rpc.call("eth_getCode", [self._factory.address, "latest"])
+                answer = await self._rpc.call("eth_getCode", [self._factory, "latest"])
                 self._factory_exists = parse.data(answer, "the factory's code") != b""
 
     async def is_canonical(self, block: BlockRef) -> bool:
@@ -211,71 +286,18 @@ class ChainReader:
         """
         for _ in range(ATTEMPTS):
             try:
-                return await _holdings(self._reads, wallet, named, self._from_block)
+                return await read_holdings(self._reads, wallet, named, self._from_block)
             except Moved:
                 continue
         raise self._reads.moving()
 
 
-def _created_topics(account_id: AccountId) -> Topics:
-    return [CREATED_TOPIC, None, None, account_word(account_id)]
-
-
-async def _holdings(reads: HeadReads, wallet: Address, named: tuple[Address, ...], from_block: int) -> Holdings:
-    head = reads.heads(await reads.rpc.batch(HEAD_CALLS)).head
-    to_wallet = Query(None, [TRANSFER_TOPIC, None, address_word(wallet)], from_block)
-    incomplete: str | None = None
-    tokens = dict.fromkeys(named)
-    (balance,) = await reads.pinned(head, lambda at: [("eth_getBalance", [wallet, at])])
-    try:
-        ((transfers,), _) = await reads.pinned_logs(head, [to_wallet], lambda _: [])
-        # ERC-721 has the same event with the id indexed: 4 topics. Its balance is asked the same way.
-        tokens |= dict.fromkeys(log.address for log in transfers if log.topics[:1] == (TRANSFER_TOPIC,))
-    except ChainError as error:
-        if error.code not in _UNLISTED:
-            raise
-        # Anyone can make this list as long as they like; nothing that is decided must depend on it.
-        incomplete = f"the wallet's Transfer logs could not be read: {error.message}"
-    if len(tokens) > MAX_TOKENS:
-        incomplete = f"{len(tokens)} tokens were sent to the wallet, only {MAX_TOKENS} were asked for its balance"
-    asked = list(tokens)[:MAX_TOKENS]
-    balances, unreadable = await _balances(reads, wallet, asked, len(set(named)), head)
-    wei = Wei(parse.quantity(reads.rpc.demand(balance), "eth_getBalance", 256))
-    return Holdings(wei, balances, head, unreadable, incomplete)
-
-
-async def _balances(
-    reads: HeadReads, wallet: Address, tokens: Sequence[Address], trusted: int, head: BlockRef
-) -> tuple[tuple[TokenBalance, ...], tuple[UnreadableToken, ...]]:
-    """The balances above zero; the first ``trusted`` tokens are those that the settings name."""
-    if not tokens:
-        return (), ()
-    answers: list[Any] = []
-    groups = [tokens[:trusted]] if trusted else []
-    groups += [tokens[start : start + _TOGETHER] for start in range(trusted, len(tokens), _TOGETHER)]
-    for group in groups:
-        answers += await _ask_balances(reads, wallet, group, head)
-    balances: list[TokenBalance] = []
-    unreadable: list[UnreadableToken] = []
-    for number, (token, answer) in enumerate(zip(tokens, answers, strict=True)):
-        if isinstance(answer, RpcFailure) and (answer.busy or (number < trusted and answer.passing)):
-            reads.rpc.demand(answer)
-        if isinstance(answer, RpcFailure):
-            unreadable.append(UnreadableToken(token, f"balanceOf failed: {answer.message}"))
-            continue
-        try:
-            word = parse.data(answer, "balanceOf", length=32)
-        except ChainNonsense as error:
-            unreadable.append(UnreadableToken(token, error.message))
-            continue
-        if any(word):
-            balances.append(TokenBalance(token, int.from_bytes(word, "big")))
-    return tuple(balances), tuple(unreadable)
-
-
-async def _ask_balances(reads: HeadReads, wallet: Address, tokens: Sequence[Address], head: BlockRef) -> list[Any]:
-    data = "0x" + (_BALANCE_OF + address_word(wallet)).hex()
-    try:
-        return await reads.pinned(head, lambda at: [("eth_call", [{"to": one, "data": data}, at]) for one in tokens])
-    except NoAnswerInTime as error:  # the code of others runs here, for as long as it likes
-        return [RpcFailure("eth_call", 0, error.message)] * len(tokens)
+def _call(read: Read, at: Any) -> Call:
+    data = "0x" + read.data.hex()
+    match read.kind:
+        case "code":
+            return ("eth_getCode", [read.address, at])
+        case "slot":
+            return ("eth_getStorageAt", [read.address, data, at])
+        case "call":
+            return ("eth_call", [{"to": read.address, "data": data}, at])

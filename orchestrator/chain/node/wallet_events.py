@@ -19,8 +19,8 @@ from orchestrator.chain.node.wallets import created_by
 from orchestrator.errors import ChainError, ChainNonsense
 from orchestrator.models import AccountId, Address
 from orchestrator.ports.index import AccountLog, ChainIndex, Log
-from orchestrator.wallet.profile import Profile
-from orchestrator.wallet.reading import Created
+from orchestrator.wallet.findings import Created
+from orchestrator.wallet.reading import Profile
 
 _MOST_AGAIN: Final = 90
 """Blocks that are asked again by their hash: one round trip."""

@@ -13,8 +13,8 @@ from orchestrator.errors import ChainNonsense, Disagreement
 from orchestrator.models import AccountId, Address, BlockRef, WalletState
 from orchestrator.ports.chain import Deployment, Known, StateChange
 from orchestrator.ports.index import Log
-from orchestrator.wallet.profile import Profile
-from orchestrator.wallet.reading import Created
+from orchestrator.wallet.findings import Created
+from orchestrator.wallet.reading import Profile
 
 
 def created_by(profile: Profile, factory: Address, log: Log) -> Created | None:
@@ -59,7 +59,7 @@ def state_of(profile: Profile, logs: Sequence[Log]) -> StateChange | None:
     changes = [log for log in logs if log.topics[0] == profile.state_topic]
     last = changes[-1] if changes else logs[0]
     told = profile.changed(last) if changes else None
-    state = profile.initial_state if not changes else None if told is None else profile.state_named(told[1])
+    state = profile.initial if not changes else None if told is None else profile.state(told[1])
     return None if state is None else StateChange(state, last.block, last.tx_hash)
 
 
@@ -71,7 +71,7 @@ def last_change(
     Raises Disagreement unless the logs are one chain of changes (``state_logs_broken``) and end in the state that its
     storage has (``stored``; ``state_disagreement``). Raises ChainNonsense for logs of others.
     """
-    wallet, state = deployment.wallet, profile.initial_state
+    wallet, state = deployment.wallet, profile.initial
     last = StateChange(state, deployment.block, deployment.tx_hash)
     for log in logs:
         if log.address != wallet or log.topics[:1] != (profile.state_topic,):
@@ -84,8 +84,8 @@ def last_change(
         if told is None:
             raise ChainNonsense(f"the wallet's logs: that of transaction {log.tx_hash} has not the event's form")
         before, after = told
-        known = profile.state_named(after)
-        if known is None or (before is not None and profile.state_named(before) is not state):
+        known = profile.state(after)
+        if known is None or (before is not None and profile.state(before) is not state):
             raise Disagreement(
                 f"wallet {wallet}: the change in transaction {log.tx_hash} is from {before} to {after}, "
                 f"after the logs before it the state was {state.value}",
@@ -93,7 +93,7 @@ def last_change(
             )
         state = known
         last = StateChange(state, log.block, log.tx_hash)
-    if stored is not None and profile.state_named(stored) is not state:
+    if stored is not None and profile.state(stored) is not state:
         raise Disagreement(
             f"wallet {wallet}: its storage has the state {stored}, "
             f"its last event (transaction {last.tx_hash}) says {state.value}",
@@ -107,7 +107,7 @@ def stored_change(
 ) -> StateChange:
     """The state of a wallet that has no event of it: since it is known to be that, else since the head; at first, since
     its deployment. Raises Disagreement ``state_disagreement`` for a state that the profile does not name."""
-    state = WalletState.UNKNOWN if profile.state is None else profile.state_named(stored)
+    state = profile.state(stored) if stored is not None else WalletState.UNKNOWN
     if state is None:
         raise Disagreement(
             f"wallet {deployment.wallet}: its storage has the state {stored}, which the profile {deployment.profile} "
@@ -116,6 +116,6 @@ def stored_change(
         )
     if known.change is not None and known.change.state is state:
         return known.change
-    if known.deployed is None and state is profile.initial_state:
+    if known.deployed is None and state is profile.initial:
         return StateChange(state, deployment.block, deployment.tx_hash)
     return StateChange(state, head, None)
