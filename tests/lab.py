@@ -35,6 +35,7 @@ from orchestrator.session import AccountSession, Services
 from orchestrator.signers.signing_log import FileSigningLog
 from orchestrator.steps.create import create_account
 from orchestrator.steps.observe import observe
+from orchestrator.wallet.findings import Finding
 
 OWNER_KEY = PrivateKey(b"\x1a" * 32)
 OWNER = ChainAccount(ChainId.parse("eip155:31337"), eip191.address_of(OWNER_KEY.public_key))
@@ -117,6 +118,13 @@ class Account:
     updated: datetime = EPOCH
 
 
+def findings(wallet: str, challenge: str) -> tuple[Finding, ...]:
+    """What every source of a wallet that is as it should be says."""
+    owners = [Finding("owner", source, OWNER.address) for source in ("the code", "the factory's event")]
+    right = (Finding("code", "the code", "SmartWallet"), Finding("address", "CREATE2", wallet))
+    return (*right, *owners, Finding("challenge", "the factory's event", challenge))
+
+
 class ModelChain:
     """Blocks of transactions; a reorg puts the transactions of the dropped blocks into later ones."""
 
@@ -172,7 +180,7 @@ class ModelChain:
                     continue
                 if what == "deploy":
                     deployment = Deployment(
-                        wallet, OWNER.address, self.ref(number), tx, wallet, OWNER.address, True, "0x" + "cc" * 32, note
+                        wallet, self.ref(number), tx, "0x" + "cc" * 32, "smart-wallet", findings(wallet, note)
                     )
                     change = StateChange(WalletState.CREATED, self.ref(number), tx)
                 else:
@@ -182,13 +190,15 @@ class ModelChain:
 
     # --- the port --------------------------------------------------------------------------------------------------
 
+    needs_claim = False
+
     async def chain_id(self):
         return OWNER.chain
 
     async def news(self, account_id, known, confirmations):
         return await self.view(account_id)
 
-    async def view(self, account_id):
+    async def view(self, account_id, known=None):
         return self._read(account_id)
 
     async def is_canonical(self, block):

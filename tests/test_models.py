@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import SettingsError, UnsupportedChain
-from orchestrator.models import ChainAccount, ChainId, WalletState, checksum, to_address, to_uuid
+from orchestrator.models import ChainAccount, ChainId, checksum, to_address, to_uuid
 
 # EIP-55, "Test Cases"
 VECTORS = [
@@ -95,10 +95,3 @@ def test_uuids_are_canonical():
     with pytest.raises(SettingsError, match="a UUID as an id, got 'x'") as raised:
         to_uuid("x", "an id")
     assert raised.value.code == "not_a_uuid"
-
-
-def test_states_by_number():
-    assert [WalletState.from_number(number).value for number in range(4)] == ["created", "active", "inactive", "closed"]
-    for number in (-1, 4, 255):
-        with pytest.raises(ValueError, match=str(number)):
-            WalletState.from_number(number)

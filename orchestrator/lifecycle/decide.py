@@ -217,8 +217,10 @@ def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: 
             case "factory" if not said.value:
                 return Halt("wrong_factory_wallet", f"{said.source} knows no wallet {wallet}: it is of another factory")
             case "address" if said.value != wallet:
-                code = "create2_mismatch" if said.source == "CREATE2" else "address_disagreement"
-                return Halt(code, f"the wallet followed is {wallet}, {said.source} gives {said.value} for this account")
+                message = f"the wallet followed is {wallet}, {said.source} gives {said.value or 'none'} for this account"
+                if said.source == "CREATE2":
+                    return Halt("create2_mismatch", message)
+                return Halt("address_disagreement", message)
             case "code" | "proxy_code" if not said.value:
                 return Halt(
                     "code_mismatch",

@@ -117,14 +117,13 @@ class WalletDeployed(Fact):
         if self.findings:
             return self.findings
         code, event = "the code", "the factory's event"
-        known = (
+        return (
             Finding("address", "CREATE2", self.create2 or ""),
             Finding("code", code, "SmartWallet" if self.code_matches else ""),
             Finding("owner", code, self.owner or ""),
             Finding("owner", event, self.event_owner or ""),
             Finding("challenge", event, self.challenge_hash or ""),
         )
-        return known
 
     def implementation(self) -> str | None:
         """The contract that a proxy runs the code of; None of a wallet that is no proxy."""

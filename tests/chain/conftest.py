@@ -23,6 +23,7 @@ from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
 from orchestrator.journal.store import Journal
 from orchestrator.models import AccountId, AccountStatus, Address, ChainAccount, CustomerId, TxHash, to_address
 from orchestrator.ports.platform import PlatformAccount
+from tests.chain.model_node import SMART_WALLET
 
 OPERATOR, OWNER, OTHER = (DEV_ACCOUNTS[index] for index in range(3))
 ENTRY_POINT = "0x0000000071727De22E5E9d8BAf0edAc6f37da032"
@@ -128,7 +129,7 @@ async def journal():
 
 @pytest.fixture
 def reader(rpc, wallets, journal) -> ChainReader:
-    return ChainReader(rpc, wallets.factory, journal.chain_index)
+    return ChainReader(rpc, wallets.factory, SMART_WALLET, journal.chain_index)
 
 
 class LyingNode:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from eth_hash.auto import keccak
 
 from orchestrator.chain.node.rpc import Rpc, RpcFailure
-from orchestrator.chain.node.wallets import CREATED_TOPIC, STATE_TOPIC
 from orchestrator.models import AccountId, Address, checksum
 from orchestrator.wallet.contract import account_word, address_word
+from orchestrator.wallet.profile import load_profile
+
+SMART_WALLET = load_profile("smart-wallet")
 
 CHAIN = 31337
 ESCROW = bytes(12) + b"\xee" * 20
@@ -93,14 +95,14 @@ class ModelNode:
     def _log(self, at: int, number: int, state: int | None) -> dict:
         if state is None:
             topics = [
-                CREATED_TOPIC,
+                SMART_WALLET.created_topic,
                 address_word(wallet(number)),
                 bytes(12) + b"\x0a" * 20,
                 account_word(account(number)),
             ]
             address, data = self.factory, ESCROW + bytes(64)
         else:
-            topics = [STATE_TOPIC, bytes(32), abs(state).to_bytes(32, "big")]
+            topics = [SMART_WALLET.state_topic, bytes(32), abs(state).to_bytes(32, "big")]
             address, data = wallet(number) if state >= 0 else checksum("cc" * 20), b""
         return {
             "address": address,

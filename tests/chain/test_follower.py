@@ -13,13 +13,14 @@ from orchestrator.chain.node.rpc import Rpc
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.errors import ChainNonsense
 from orchestrator.models import to_address
+from tests.chain.model_node import SMART_WALLET
 
 FACTORY = to_address("0x" + "fa" * 20)
 
 
 @pytest.fixture
 def make(journal):
-    return lambda rpc, **options: Follower(rpc, FACTORY, journal.chain_index, **options)
+    return lambda rpc, **options: Follower(rpc, FACTORY, SMART_WALLET, journal.chain_index, **options)
 
 
 @pytest.fixture

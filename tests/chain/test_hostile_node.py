@@ -20,6 +20,7 @@ from orchestrator.errors import (
 )
 from orchestrator.models import WalletState
 from tests.chain.lies import lie, refuse
+from tests.chain.model_node import SMART_WALLET
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ async def wallet(wallets, anvil, account_id):
 @pytest.fixture
 def hearsay(liar_rpc, wallets, journal):
     """A reader that asks the lying node."""
-    return ChainReader(liar_rpc, wallets.factory, journal.chain_index)
+    return ChainReader(liar_rpc, wallets.factory, SMART_WALLET, journal.chain_index)
 
 
 async def test_a_node_without_the_tags(liar, hearsay, wallet, account_id):
@@ -191,7 +192,7 @@ async def test_tokens_whose_code_takes_too_long_do_not_keep_a_wallet_open(liar, 
 
     liar.raw = slow
     async with Rpc(liar.url, timeout=1, patience=0) as rpc:
-        holdings = await ChainReader(rpc, wallets.factory, journal.chain_index).holdings(wallet, (named,))
+        holdings = await ChainReader(rpc, wallets.factory, SMART_WALLET, journal.chain_index).holdings(wallet, (named,))
     never.set()
     assert [(one.token, one.amount) for one in holdings.tokens] == [(named, 3)], "which no other hides"
     assert [(one.token, "no answer within 1 s" in one.reason) for one in holdings.unreadable] == [(token, True)]

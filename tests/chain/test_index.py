@@ -25,6 +25,7 @@ from orchestrator.journal.schema import chain_blocks, chain_cursors
 from orchestrator.journal.store import Journal
 from orchestrator.models import checksum
 from orchestrator.wallet.contract import account_word, word_account
+from tests.chain.model_node import SMART_WALLET
 
 from .model_node import ModelNode, ModelRpc, account
 
@@ -36,7 +37,7 @@ def new_factory():
 
 
 def follow(node, journal, **options):
-    return Follower(ModelRpc(node), node.factory, journal.chain_index, **{"interval": 0.0, **options})
+    return Follower(ModelRpc(node), node.factory, SMART_WALLET, journal.chain_index, **{"interval": 0.0, **options})
 
 
 def index_of(journal, node, first=0):
@@ -310,7 +311,7 @@ def reader(node, journal, monkeypatch):
         return "0x0" if method == "eth_getStorageAt" else answer(method, params)
 
     monkeypatch.setattr(node, "answer", with_wallets)
-    return ChainReader(ModelRpc(node), node.factory, journal.chain_index)
+    return ChainReader(ModelRpc(node), node.factory, SMART_WALLET, journal.chain_index)
 
 
 async def test_a_block_that_comes_between_the_head_and_the_logs_is_read_with_both(reader, node, monkeypatch):

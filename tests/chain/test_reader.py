@@ -16,6 +16,7 @@ from orchestrator.journal.store import Journal
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, Finality, WalletState
 from orchestrator.ports.chain import Chain, Known
 from tests.chain.lies import lie
+from tests.chain.model_node import SMART_WALLET
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 OPERATOR = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
@@ -71,7 +72,7 @@ async def test_news_are_read_back_when_something_happened_and_when_it_is_final(r
 async def test_accounts_that_are_read_at_the_same_time_share_their_requests(rpc, wallets, tmp_path, monkeypatch):
     monkeypatch.setattr(together, "_SECONDS", 1.0)  # on a busy machine "at the same time" takes longer
     async with await Journal.open(f"sqlite:///{tmp_path}/journal.db") as journal:
-        await shared(ChainReader(rpc, wallets.factory, journal.chain_index), rpc, wallets)
+        await shared(ChainReader(rpc, wallets.factory, SMART_WALLET, journal.chain_index), rpc, wallets)
 
 
 async def shared(reader, rpc, wallets):
@@ -91,7 +92,7 @@ async def shared(reader, rpc, wallets):
 async def test_a_node_that_hides_logs_delays_and_the_accounts_own_logs_are_asked_for(
     liar, liar_rpc, wallets, journal, account_id
 ):
-    reader = ChainReader(liar_rpc, wallets.factory, journal.chain_index)
+    reader = ChainReader(liar_rpc, wallets.factory, SMART_WALLET, journal.chain_index)
     liar.change = lie("eth_getLogs", [], when=lambda request: "address" not in request["params"][0])
     wallet, _ = await wallets.deploy(account_id)
     await wallets.activate(wallet)

@@ -39,6 +39,7 @@ from orchestrator.models import (
 from orchestrator.ports.chain import ChainView, Deployment, StateChange
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.wallet.contract import Immutables, address_word, wallet_address
+from orchestrator.wallet.findings import Finding
 
 ACCOUNT = AccountId("0b7c1a52-6f0e-4f43-9d55-6b1f0f5b7a01")
 CUSTOMER = CustomerId("7f1d1d2e-1111-4222-8333-444455556666")
@@ -228,14 +229,11 @@ def make_case(world: World | None = None) -> Case:
     closed = BlockRef(BlockNumber(90), BlockHash("0x" + "0b" * 32))
     deployment = Deployment(
         wallet=world.wallet,
-        owner=VALUES.owner,
         block=deployed,
         tx_hash=TxHash("0x" + "0c" * 32),
-        create2=world.wallet,
-        event_owner=VALUES.owner,
-        code_matches=True,
         code_hash=hexed(keccak(world.code)),
-        challenge_hash="0x" + "0d" * 32,
+        profile="smart-wallet",
+        findings=(Finding("owner", "the code", VALUES.owner),),
     )
     moment = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
     return Case(
