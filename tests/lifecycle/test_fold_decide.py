@@ -15,6 +15,7 @@ from orchestrator.lifecycle.recorded import Event, Recorded
 from orchestrator.lifecycle.stages import STAGES, Parameters, Step, closure_content
 from orchestrator.models import AccountStatus as S
 from orchestrator.models import OperationKind, WalletState, to_address
+from orchestrator.wallet.findings import Finding
 
 ACTIVATE, DEACTIVATE = OperationKind.ACTIVATE, OperationKind.DEACTIVATE
 REACTIVATE, CLOSE = OperationKind.REACTIVATE, OperationKind.CLOSE
@@ -44,6 +45,12 @@ def deployed(**changes) -> e.WalletDeployed:
         "tx_hash": digest(7),
     }  # fmt: skip
     return e.WalletDeployed(**(values | changes))
+
+
+def said(**findings: str) -> e.WalletDeployed:
+    """A deployment by a profile; one source for each check."""
+    right = {"address": WALLET, "code": "SmartWallet", "owner": OWNER, "challenge": digest(1)} | findings
+    return deployed(profile="p:1", findings=tuple(Finding(check, "a source", one) for check, one in right.items()))
 
 
 def wallet(state: WalletState, *, final: bool = True, number: int = 6) -> e.WalletStateSeen:
@@ -288,6 +295,14 @@ CODE_ROWS = [
     ("owner_disagreement", Halt, [platform(S.ACTIVE), A, deployed(event_owner=OTHER)]),
     ("challenge_disagreement", Halt, [platform(S.ACTIVE), A, fetched(2), signed(2), *ON_CHAIN]),
     ("status_disagreement", Halt, [platform(S.INITIATING), A, *ON_CHAIN]),
+    ("address_disagreement", Halt, [platform(S.ACTIVE), A, said(address=OTHER)]),
+    ("wrong_factory_wallet", Halt, [platform(S.ACTIVE), A, said(factory="")]),
+    ("code_mismatch", Halt, [platform(S.ACTIVE), A, said(proxy_code="")]),
+    ("owner_disagreement", Halt, [platform(S.ACTIVE), A, said(owner="")]),
+    ("owner_disagreement", Halt, [platform(S.ACTIVE), A, said(owner=f"{OTHER},{WALLET}")]),
+    ("implementation_changed", Halt, [platform(S.ACTIVE), A, said(implementation=OWNER), said(implementation=OTHER)]),
+    ("proxy_admin_remains", Halt, [platform(S.ACTIVE), C, said(admin=OTHER), wallet(WalletState.ACTIVE)]),
+    ("wallet_reopened", Halt, [platform(S.CLOSED), C, said(), wallet(WalletState.CLOSED), wallet(WalletState.ACTIVE)]),
     ("signature_refused", Halt, [platform(S.INITIATING), A, *[f(i) for i in (1, 2, 3) for f in TRIED]]),
 ]  # fmt: skip
 
@@ -300,6 +315,34 @@ def test_each_code(code, kind, events):
     assert found.message
     if isinstance(found, End):
         assert found.outcome == "failed"
+
+
+def test_a_wallet_of_several_owners_is_the_customers_if_she_is_one_of_them():
+    found = action(platform(S.ACTIVE), A, said(owner=f"{OTHER},{OWNER}"), wallet(_W.ACTIVE))
+    assert found == End("done")
+
+
+def test_an_administrator_is_of_no_interest_before_the_closing():
+    assert action(platform(S.ACTIVE), A, said(admin=OTHER), wallet(_W.ACTIVE)) == End("done")
+
+
+def test_a_reorg_takes_back_whose_code_a_proxy_ran_and_that_it_was_closed():
+    back = e.ChainFactsWithdrawn(block=block(5), was_final=False)
+    changed = (said(implementation=OWNER), wallet(_W.CLOSED), back, said(implementation=OTHER), wallet(_W.ACTIVE))
+    assert action(platform(S.ACTIVE), A, *changed) == End("done")
+
+
+UNTOLD = wallet(_W.UNKNOWN)
+
+
+def test_where_the_chain_tells_no_state_the_platforms_word_decides_up_to_the_proof():
+    assert action(platform(S.ACTIVE), A, said(), UNTOLD) == End("done")
+    assert action(platform(S.INITIATING), A, said(), UNTOLD) == Act(Step.FETCH_CHALLENGE)
+    assert action(platform(S.ACTIVE), C, said(), UNTOLD, PREFLIGHT) == Act(Step.REQUEST)
+    assert action(platform(S.ACTIVE), C, said(), UNTOLD, PREFLIGHT, *asked(CLOSE)) == Act(Step.FETCH_CHALLENGE)
+    assert action(platform(S.CLOSED), C, said(), UNTOLD) == Act(Step.PROVE)
+    waits = action(platform(S.CLOSED), C, said(), wallet(_W.UNKNOWN, final=False))
+    assert isinstance(waits, Wait), "the platform closed it in a block that is not final yet"
 
 
 def test_no_decision_without_an_unfinished_operation_and_a_fresh_look():
