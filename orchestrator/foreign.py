@@ -22,6 +22,8 @@ import tomllib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
@@ -57,6 +59,23 @@ REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Characters that show nothing, whatever their category says."""
 _SPACE: Final = "Zs"
+
+
+# --- headers ----------------------------------------------------------------------------------------------------------
+
+
+def retry_after(header: str, *, most: float, now: datetime) -> float | None:
+    """Seconds that a ``Retry-After`` asks to wait, as a number or as a date (RFC 9110, 10.2.3), ``most`` at most; None
+    for one that says nothing."""
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:10]), most)
+    try:
+        until = parsedate_to_datetime(text)
+        seconds = (until - now).total_seconds()
+    except (ValueError, TypeError, OverflowError):  # TypeError: a date of no zone
+        return None
+    return max(0.0, min(seconds, most))
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------

@@ -69,6 +69,8 @@ class OperationReport(_Document):
     certificate: str | None = None
     reference: str | None = None
     """The caller's own name for the account, if it was created here under one."""
+    not_checked: list[str] = []
+    """What the wallet's profile cannot tell: see docs/wallets.md."""
 
 
 class StopNote(_Document):
@@ -189,6 +191,7 @@ def report(
         if wallet
         else None,
         "certificate": state.closure.certificate if state.closure else None,
+        "not_checked": list(deployed.unchecked) if deployed else [],
     }
     if op is None:
         return OperationReport(**values)

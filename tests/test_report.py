@@ -17,7 +17,7 @@ AT = datetime(2026, 1, 1, tzinfo=UTC)
 STARTED = e.OperationStarted(operation=OperationKind.ACTIVATE)
 KEYS = {
     "accountId", "operation", "outcome", "status", "address", "block", "waitingFor", "since", "deadline", "error",
-    "certificate", "reference",
+    "certificate", "reference", "notChecked",
 }  # fmt: skip
 
 

@@ -111,8 +111,9 @@ def _show(console: Console, account: AccountReport) -> None:
         "wallet": account.address or "not deployed yet",
         "created": f"{account.created_at:%Y-%m-%d %H:%M:%S} UTC",
         "journal": f"{journal.operation or 'no operation'}, {journal.outcome}" if journal else "no operation yet",
+        "NOT checked": ", ".join(journal.not_checked) or None if journal else None,
         "chain": (f"{journal.address}, block {journal.block.number}" if journal and journal.block else None),
     }
     for name, text in lines.items():
         if text is not None:
-            console.print(f"{name:<10} {clean(str(text))}", soft_wrap=True)
+            console.print(f"{name:<11} {clean(str(text))}", soft_wrap=True)

@@ -298,6 +298,7 @@ def show(console: Console, report: OperationReport) -> None:
         "reference": report.reference,
         "wallet": report.address,
         "block": f"{report.block.number} {report.block.hash} ({report.block.finality})" if report.block else None,
+        "NOT checked": ", ".join(report.not_checked) or None,
         "waiting for": report.waiting_for,
         "since": f"{report.since:%Y-%m-%d %H:%M:%S} UTC" if report.since and report.waiting_for else None,
         "until": f"{report.deadline:%Y-%m-%d %H:%M:%S} UTC" if report.deadline else None,

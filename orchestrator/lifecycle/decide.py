@@ -217,7 +217,9 @@ def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: 
             case "factory" if not said.value:
                 return Halt("wrong_factory_wallet", f"{said.source} knows no wallet {wallet}: it is of another factory")
             case "address" if said.value != wallet:
-                message = f"the wallet followed is {wallet}, {said.source} gives {said.value or 'none'} for this account"
+                message = (
+                    f"the wallet followed is {wallet}, {said.source} gives {said.value or 'none'} for this account"
+                )
                 if said.source == "CREATE2":
                     return Halt("create2_mismatch", message)
                 return Halt("address_disagreement", message)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from orchestrator import foreign
 from orchestrator.errors import (
     Disposition,
     MalformedAnswer,
@@ -176,10 +178,7 @@ def parse_json(answer: Answer, call: Call) -> Any:
 
 def retry_after(answer: Answer, *, most: float) -> float | None:
     """Seconds that the answer asks to wait, at most ``most``; None where it asks for nothing readable."""
-    text = answer.headers.get("retry-after", "").strip()
-    if not text.isascii() or not text.isdigit():
-        return None
-    return float(min(int(text[:6]), most))
+    return foreign.retry_after(answer.headers.get("retry-after", ""), most=most, now=datetime.now(UTC))
 
 
 # --- what it says of the request ---------------------------------------------------------------------------------

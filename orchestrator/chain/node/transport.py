@@ -6,11 +6,12 @@ import asyncio
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from orchestrator.errors import ChainError, ChainNonsense, ChainUnreachable, SettingsError
-from orchestrator.foreign import shown
+from orchestrator.foreign import retry_after, shown
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, StreamReader
@@ -129,7 +130,7 @@ class Transport:
             return Response(
                 answer.status,
                 content,
-                _seconds(answer.headers.get("Retry-After", "")),
+                retry_after(answer.headers.get("Retry-After", ""), most=_LONGEST_PAUSE, now=datetime.now(UTC)),
                 f"{location.scheme}://{location.hostname}" if location.hostname else "",
             )
 
@@ -172,11 +173,6 @@ async def _limited(content: StreamReader, limit: int) -> bytes:
             raise TooLarge
         parts.append(part)
     return b"".join(parts)
-
-
-def _seconds(header: str) -> float | None:
-    text = header.strip()
-    return min(float(text), _LONGEST_PAUSE) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _connection_died(error: BaseException) -> bool:
