@@ -34,7 +34,8 @@ class Artifact:
     """One compiled contract. ``abi`` is shared by all callers: do not change it.
 
     ``immutable_references`` names each immutable's places in ``deployed_bytecode``, as (start, length) in bytes; there
-    the artifact has zeros, and the deployed code the values that the constructor set.
+    the artifact has zeros, and the deployed code the values that the constructor set. ``link_references`` are the
+    places of libraries' addresses, zeros too.
     """
 
     name: str
@@ -46,9 +47,10 @@ class Artifact:
     deployed_bytecode: bytes
     immutable_references: Mapping[str, tuple[tuple[int, int], ...]]
     storage_layout: tuple[StorageEntry, ...]
+    link_references: tuple[tuple[int, int], ...] = ()
 
     def mask(self, code: bytes) -> bytes:
-        """``code`` with the places of all immutables zeroed, to be compared with ``deployed_bytecode``.
+        """``code`` with the places of all immutables and libraries zeroed, to be compared with ``deployed_bytecode``.
 
         Code of another length is another contract's: it comes back as it is, and compares unequal.
         """
@@ -60,7 +62,7 @@ class Artifact:
         return bytes(masked)
 
     def matches(self, code: bytes) -> bool:
-        """Whether ``code`` is this contract's, whatever its immutables are."""
+        """Whether ``code`` is this contract's, whatever its immutables and libraries are."""
         return self.mask(code) == self.deployed_bytecode
 
     def immutables(self, code: bytes) -> dict[str, bytes]:
@@ -81,7 +83,7 @@ class Artifact:
         return values
 
     def _places(self) -> list[tuple[int, int]]:
-        return [place for places in self.immutable_references.values() for place in places]
+        return [place for places in self.immutable_references.values() for place in places] + [*self.link_references]
 
 
 @cache

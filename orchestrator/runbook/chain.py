@@ -88,6 +88,8 @@ WALLETS: Final = (
         "Check the node against others; only then resolve --retry."),
     Entry("disagreement", OPERATOR, "two sources that must agree do not; the message shows both",
         "Compare both with a third source, then ask the side that is wrong."),
+    Entry("wrong_value", OPERATOR, "the wallet's code has another value than its factory's event",
+        "Send nothing there; compare the profile with the platform's release, then ask the platform."),
     Entry("wrong_escrow", OPERATOR, "the wallet's code names another escrow than its factory's event or the settings",
         "Send nothing there; compare the settings with the platform's release, then ask the platform."),
 )

@@ -10,9 +10,10 @@ from orchestrator.models import AccountId, Address
 
 Check = Literal["code", "proxy_code", "address", "owner", "challenge", "factory", "admin", "implementation"]
 Unchecked = Literal[
-    "proxy_code", "beacon", "factory", "account", "create2", "owner", "challenge", "state", "closed_slots"
+    "proxy_code", "beacon", "libraries", "factory", "account", "create2", "owner", "challenge", "state", "closed_slots"
 ]
-"""What a profile does not check. ``beacon``: whoever owns the beacon changes the code, and no proof rules that out."""
+"""What a profile does not check. ``beacon``: whoever owns the beacon changes the code, and no proof rules that out.
+``libraries``: the code calls libraries whose addresses are masked."""
 
 
 class EventLog(Protocol):
@@ -59,8 +60,8 @@ class Finding:
     source: str
     """For people: ``the code``, ``the factory's event``, ``CREATE2``, ``the registry``, ``slot 0``, ``owner()``."""
     value: str
-    """Code: the accepted name; addresses in EIP-55's form, a list of owners joined by commas; a challenge as 0x and hex.
-    Empty: the code is none of the accepted ones, or the source answered nothing that can be used."""
+    """Code: the accepted name; addresses in EIP-55's form, a list of owners joined by commas; a challenge as 0x and
+    hex. Empty: the code is none of the accepted ones, or the source answered nothing that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
