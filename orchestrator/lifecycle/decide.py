@@ -204,7 +204,7 @@ def _disagreement(state: AccountState) -> Halt | None:
     return None
 
 
-_ORDER: Final = ("address", "factory", "code", "proxy_code", "implementation", "owner", "challenge", "admin")
+_ORDER: Final = ("factory", "address", "code", "proxy_code", "implementation", "owner", "challenge", "admin")
 """Which disagreement is named, where there are several."""
 
 

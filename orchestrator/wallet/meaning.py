@@ -134,7 +134,7 @@ def _check_immutables(
                 raise Disagreement(
                     f"wallet {subject.wallet}: by the factory's event its {argument.name} is 0x{expected.hex()}, "
                     f"its code has 0x{actual.hex()}",
-                    code="wrong_value",
+                    code="wrong_escrow" if argument.name == "escrow" else "wrong_value",
                 )
 
 

@@ -24,6 +24,7 @@ from orchestrator.journal.chain_index import StoredIndex
 from orchestrator.journal.schema import chain_blocks, chain_cursors
 from orchestrator.journal.store import Journal
 from orchestrator.models import checksum
+from orchestrator.ports.chain import UNKNOWN
 from orchestrator.wallet.contract import account_word, word_account
 from tests.chain.model_node import SMART_WALLET
 
@@ -329,7 +330,7 @@ async def test_a_block_that_comes_between_the_head_and_the_logs_is_read_with_bot
     heads, _, logs = await reader.follower.logs(account(1), 1.0)
     assert heads.head == logs[0].log.block
     events.append((2, None))
-    view = await reader._view(account(2), 1.0, search=False)
+    view = await reader._view(account(2), UNKNOWN, 1.0, search=False)
     assert view.head.number == view.deployment.block.number
 
 

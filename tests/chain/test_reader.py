@@ -27,7 +27,7 @@ def test_reader_is_the_port(reader):
     assert port is reader
 
 
-NOTHING = Known(None, None, final=False)
+NOTHING = Known()
 
 
 async def test_no_wallet_is_an_empty_view_and_no_news_cost_nothing(reader, rpc, account_id, anvil):
@@ -51,7 +51,8 @@ async def test_news_are_read_back_when_something_happened_and_when_it_is_final(r
         view = await reader.news(account_id, known, 1)
         if view is None:
             return None
-        known = Known(view.deployment.block, view.change, view.is_final(view.change.block, 1))
+        final = view.is_final(view.change.block, 1)
+        known = Known(None, view.deployment.profile, view.deployment.block, view.change, final)
         return view.change.state, known.final
 
     wallet, _ = await wallets.deploy(account_id)
@@ -84,7 +85,7 @@ async def shared(reader, rpc, wallets):
     views = await asyncio.gather(*(reader.view(name) for name in names))
     assert rpc.round_trips - before <= 4
     assert {view.deployment.wallet for view in views if view.deployment} == {
-        view.deployment.create2 for view in views if view.deployment
+        view.deployment.said("address", "CREATE2") for view in views if view.deployment
     }
     assert len({view.deployment.wallet for view in views if view.deployment}) == 12
 
@@ -114,11 +115,14 @@ async def test_the_whole_life_of_a_wallet(reader, rpc, wallets, anvil, account_i
     view = await reader.view(account_id)
     assert rpc.round_trips - before == 2
     assert view.deployment is not None
-    assert view.deployment.wallet == view.deployment.create2 == wallet
-    assert view.deployment.owner == view.deployment.event_owner == OWNER
-    assert view.deployment.code_matches
+    found = {(one.check, one.source): one.value for one in view.deployment.findings}
+    assert view.deployment.wallet == found["address", "CREATE2"] == found["address", "the factory's event"] == wallet
+    assert found["owner", "the code"] == found["owner", "the factory's event"] == OWNER
+    assert found["factory", "the factory's event"] == wallets.factory
+    assert found["code", "the code"].startswith("SmartWallet")
+    assert view.deployment.unchecked == ()
     assert view.deployment.tx_hash == created
-    assert view.deployment.challenge_hash == "0x" + keccak(b"the creation challenge").hex()
+    assert found["challenge", "the factory's event"] == "0x" + keccak(b"the creation challenge").hex()
     code = await anvil.rpc("eth_getCode", wallet, "latest")
     assert view.deployment.code_hash == "0x" + keccak(bytes.fromhex(code[2:])).hex()
     assert view.deployment.block == view.head
@@ -181,7 +185,7 @@ async def test_storage_and_logs_must_agree_and_both_are_shown(reader, wallets, a
     await wallets.activate(wallet)
     await anvil.rpc("anvil_setStorageAt", wallet, "0x" + "00" * 32, "0x" + "00" * 31 + "03")
     await anvil.mine()
-    with pytest.raises(Disagreement, match=r"storage has the state 3.*says 1 \(active\)"):
+    with pytest.raises(Disagreement, match=r"storage has the state 3.*says active"):
         await reader.view(account_id)
 
 
@@ -194,7 +198,7 @@ async def test_other_code_at_the_wallets_address_is_told_and_its_storage_not_rea
         await anvil.mine()
         view = await reader.view(account_id)
         assert view.deployment is not None
-        assert not view.deployment.code_matches
+        assert not view.deployment.code_accepted
         assert view.change is None
 
 
@@ -207,7 +211,7 @@ async def test_one_changed_copy_of_an_immutable_is_not_the_wallets_code(reader, 
     await anvil.mine()
     view = await reader.view(account_id)
     assert view.deployment is not None
-    assert not view.deployment.code_matches
+    assert not view.deployment.code_accepted
 
 
 async def test_holdings_find_tokens_by_their_logs_and_name_those_that_cannot_be_read(
