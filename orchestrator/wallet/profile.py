@@ -50,7 +50,15 @@ from orchestrator.wallet.toml_lines import line_of
 
 __all__ = ["BUILT_IN", "Profile", "load_profile", "parse_profile"]
 
-BUILT_IN: Final = ("smart-wallet", "safe", "safe-1-3")
+BUILT_IN: Final = (
+    "smart-wallet",
+    "smart-wallet-clone",
+    "smart-wallet-proxy",
+    "offblocks",
+    "safe",
+    "safe-1-3",
+    "modular",
+)
 """Profiles that the package ships."""
 MAX_BYTES: Final = 256 * 1024
 """The largest profile that is read."""
