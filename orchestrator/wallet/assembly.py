@@ -24,6 +24,7 @@ from orchestrator.wallet.rules import ACCOUNT_TYPES, NOTHING, EventRule, Getter,
 __all__ = ["Wrong", "assemble"]
 
 ReadArtifact = Callable[[str], Artifact]
+_ALL: Final = (1 << 256) - 1
 _NUMBER: Final = re.compile(r"uint\d+|bool")
 
 
@@ -37,7 +38,7 @@ def assemble(
         raise Wrong(("code", "slot"), "kind slot and the slot of the implementation go together")
     if code.proxy and code.kind in ("direct", "erc1167"):
         said = "a clone's own code is known" if code.kind == "erc1167" else "a wallet of kind direct has no proxy"
-        raise Wrong(("code", "proxy"), said)
+        raise Wrong(("code", "proxy", 0), said)
     proxies = _releases(code.proxy, ("code", "proxy"), artifact)
     immutables = _common_immutables(accepts)
     if code.factory is not None:
@@ -220,14 +221,15 @@ def _states(state: d.State) -> StateRule:
         before=state.from_,
         after=state.to,
         slot=Slot(state.slot, state.key, state.at) if state.slot is not None else None,
-        mask=state.mask,
+        mask=_ALL if state.mask is None else state.mask,
         getter=getter,
         numbers=_numbers(state),
     )
 
 
 def _numbers(state: d.State) -> Mapping[int, WalletState]:
-    most = state.mask // (state.mask & -state.mask)
+    mask = _ALL if state.mask is None else state.mask
+    most = mask // (mask & -mask)
     found: dict[int, WalletState] = {}
     names = {
         "created": WalletState.CREATED,
@@ -239,7 +241,7 @@ def _numbers(state: d.State) -> Mapping[int, WalletState]:
         for number in getattr(state, name) or ():
             if number in found:
                 raise Wrong(("state", name), f"{number} is {found[number].value} already: no number is two states")
-            if state.slot is not None and number & ~most:
+            if state.slot is not None and number > most:
                 raise Wrong(("state", name), f"the mask leaves no {number}: it is shifted down to its lowest bit")
             found[number] = meaning
     return MappingProxyType(found)

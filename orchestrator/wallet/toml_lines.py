@@ -1,4 +1,4 @@
-"""On which line of a TOML file a key stands, which ``tomllib`` does not tell. For messages only. Pure."""
+"""On which line of a TOML file a key stands, which the parser does not tell. For messages only. Pure."""
 
 from __future__ import annotations
 
