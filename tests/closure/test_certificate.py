@@ -240,7 +240,7 @@ FORGERIES = [
     (put("analysis", "rules", 1), "rests_on"),
     (put("analysis", "rules", 2), "rests_on"),
     (put("analysis", "rules", 4), "schema"),
-    (put("version", 3), "format"),
+    (put("version", 4), "format"),
     (put("version", True), "format"),
     (put("version", 1), "schema"),
     (put("more", "than the schema has"), "schema"),
