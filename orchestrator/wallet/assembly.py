@@ -19,7 +19,8 @@ from orchestrator.wallet.creation import assemble_create2
 from orchestrator.wallet.problems import Wrong
 from orchestrator.wallet.proxies import IMPLEMENTATION_SLOT
 from orchestrator.wallet.reading import Profile
-from orchestrator.wallet.rules import ACCOUNT_TYPES, NOTHING, EventRule, Getter, OwnerRule, Release, Slot, StateRule
+from orchestrator.wallet.rules import NOTHING, EventRule, Getter, OwnerRule, Release, Slot, StateRule
+from orchestrator.wallet.subject import ACCOUNT_TYPES
 
 __all__ = ["Wrong", "assemble"]
 
@@ -66,7 +67,9 @@ def assemble(
         event=event,
         registry=registry,
         create2=create2,
-        owners=tuple(_owner(owner, number, immutables, states) for number, owner in enumerate(document.owner)),
+        owners=tuple(
+            _owner(owner, number, code.kind, immutables, states) for number, owner in enumerate(document.owner)
+        ),
         states=states,
         closed_slots=tuple((each.slot, each.value, each.meaning) for each in document.closed),
     )
@@ -185,12 +188,16 @@ def _located(account: d.Account, event: EventRule | None, registry: Getter | Non
 # --- owner and state --------------------------------------------------------------------------------------------------
 
 
-def _owner(owner: d.Owner, number: int, immutables: frozenset[str], states: StateRule | None) -> OwnerRule:
+def _owner(owner: d.Owner, number: int, kind: str, immutables: frozenset[str], states: StateRule | None) -> OwnerRule:
     path = ("owner", number)
     if owner.renounced and (states is None or (states.slot is None and states.getter is None)):
         raise Wrong((*path, "renounced"), "takes a [state] with slot or call, which says when the wallet is closed")
-    source: str | Slot | Getter
-    if owner.immutable is not None:
+    source: str | int | Slot | Getter
+    if owner.appended is not None:
+        if kind != "erc1167":
+            raise Wrong((*path, "appended"), "is of kind erc1167: a clone has immutable arguments")
+        source = owner.appended
+    elif owner.immutable is not None:
         _immutable(owner.immutable, immutables, (*path, "immutable"))
         source = owner.immutable
     elif owner.slot is not None:

@@ -127,6 +127,8 @@ class Owner(_Part):
     """One source of the owner."""
 
     immutable: Text | None = None
+    appended: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """Where its 20 bytes begin in what is appended to an ERC-1167 clone's code (immutable arguments)."""
     slot: Number | None = None
     offset: Annotated[int, Field(ge=0, le=12)] = 0
     """Bytes, from the slot's lowest."""
@@ -144,7 +146,7 @@ class Owner(_Part):
             raise ValueError("offset goes with a size of 20")
         if self.slot is None and (self.offset or self.size != 20):
             raise ValueError("offset and size go with slot")
-        _exactly_one(self, "immutable", "slot", "call", "list")
+        _exactly_one(self, "immutable", "appended", "slot", "call", "list")
         return self
 
 

@@ -136,6 +136,7 @@ WRONG = [
     (BARE + '[[owner]]\ncall = "owner() external returns (address)"\n', 13, "owner[0].call", "view"),
     (BARE + '[[owner]]\nlist = "owners() returns (address)"\n', 13, "owner[0].list", "address"),
     (BARE + '[[owner]]\ncall = "owner(uint8 n) returns (address)"\n', 13, "owner[0].call", "account or wallet"),
+    (BARE + "[[owner]]\nappended = 0\n", 13, "owner[0].appended", "of kind erc1167"),
     (BARE + "[[owner]]\nslot = 0\noffset = 13\n", 14, "owner[0].offset", "12"),
     (BARE + '[[owner]]\nslot = 0\ncall = "f() returns (address)"\n', 12, "owner[0]", "slot and call"),
     (BARE + "[[owner]]\nslot = 0\nrenounced = true\n", 14, "owner[0].renounced", "takes a [state]"),

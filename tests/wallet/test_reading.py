@@ -463,6 +463,15 @@ def test_a_clone_is_its_implementations_code_and_its_address_follows_from_it() -
     assert values(other, "implementation") == {"the code": ""}
 
 
+@pytest.mark.parametrize(("offset", "value"), [(2, OWNER), (3, ""), (400, "")])
+def test_an_owner_among_a_clones_immutable_arguments(offset: int, value: str) -> None:
+    profile = bare(f"[[owner]]\nappended = {offset}\n", kind="erc1167")
+    code = CLONE + b"\0\1" + word(OWNER)[12:]
+    found = find(profile, {Read("code", WALLET): code, Read("code", IMPLEMENTATION): CODE})
+    assert values(found, "owner") == {"the code": value}
+    assert values(found, "code") == {"the code": "Bare"}
+
+
 def erc1967() -> Profile:
     text = '[account.create2]\nsalt = ["account"]\ntypes = ["bytes16"]\ninit_code = "TestEscrow"\n'
     text += 'arguments = ["implementation", "0x"]\nargument_types = ["address", "bytes"]\n'
