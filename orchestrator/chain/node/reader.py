@@ -199,7 +199,9 @@ class ChainReader:
         wallet = named if created is None else created.wallet
         assert wallet is not None, "one of the two names it"
         log = None if creation is None else creation[0]
-        seen = [block for block in (known.deployed, known.change and known.change.block) if block and log is None]
+        told = self.profile.state_topic is not None
+        since = (None if log else known.deployed, None if told or not known.change else known.change.block)
+        seen = [block for block in since if block is not None]
         logged = {one.block.number: one.block for one in (*([log] if log else ()), *changes[-1:])}
         blocks = {block.number: block for block in seen if block.number <= head.number} | logged
         reads = self.profile.first_reads(account_id, wallet, self.factory, created)
@@ -224,7 +226,7 @@ class ChainReader:
         )
         if not deployment.code_accepted:
             return deployment, None
-        if self.profile.state_topic is not None:
+        if told:
             return deployment, last_change(self.profile, deployment, changes, found.stored, head)
         kept = known.change if known.change is not None and known.change.block in (*there, deployment.block) else None
         known = replace(known, deployed=first if log is None else known.deployed, change=kept)
