@@ -86,7 +86,7 @@ def load_profile(name_or_path: str) -> Profile:
             "ends with .toml",
             code="profile_unreadable",
         )
-    path = Path(name_or_path).expanduser()
+    path = Path(name_or_path)
     try:
         text = _read(path, MAX_BYTES).decode("utf-8")
     except ValueError as error:

@@ -35,8 +35,8 @@ class Release:
     def is_code(self, code: bytes) -> bool:
         """Whether this runtime code is the contract's, whatever its immutables; no code is nobody's."""
         if self.artifact is not None:
-            return bool(code) and self.artifact.matches(code)
-        return bool(code) and "0x" + keccak(code).hex() == self.code_hash
+            return self.artifact.matches(code)
+        return "0x" + keccak(code).hex() == self.code_hash
 
     def immutables(self, code: bytes) -> Mapping[str, bytes]:
         """The immutables' words by name. Raises ValueError where the copies of one differ."""

@@ -12,6 +12,7 @@ from orchestrator.wallet.contract import account_word, word_account
 
 ACCOUNT_TYPES: Final = ("bytes16", "bytes32", "uint128", "uint256", "string")
 """How an account's UUID is encoded: its 16 bytes (in ``bytes32`` the first ones), its number, its text."""
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def account_value(account_id: AccountId, kind: str) -> object:
@@ -24,6 +25,8 @@ def account_value(account_id: AccountId, kind: str) -> object:
 
 def value_account(value: object) -> AccountId | None:
     """The account of ``account_value``; None for what no account's UUID gives."""
+    if isinstance(value, str):
+        return AccountId(value) if _UUID.fullmatch(value) else None
     if isinstance(value, int) and 0 <= value < 1 << 128:
         return word_account(value.to_bytes(16, "big"))
     if isinstance(value, bytes) and len(value) in (16, 32) and not any(value[16:]):

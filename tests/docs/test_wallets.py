@@ -31,8 +31,8 @@ def test_what_is_not_checked_has_a_meaning():
 
 def test_every_member_is_described():
     schema = json.loads(schemas.text("wallet-profile"))
-    described = " ".join(f"{row[0]} {row[1]}" for row in table("profile"))
-    words = set(re.findall(r"`\"?([a-z0-9_]+)", described)) | set(re.findall(r"\.([a-z0-9_]+)`", described))
+    described = text(PAGE).split("## All members")[1].split("## What happens")[0]
+    words = set(re.findall(r"[a-z0-9_]+", " ".join(codes(described))))
     parts = [schema, *schema["$defs"].values()]
     members = {name for part in parts for name in part.get("properties", {})}
     assert members - words == set()

@@ -145,6 +145,29 @@ def test_a_value_of_another_type_is_refused(kind: str, value: object) -> None:
         abi.encode([kind], [value])
 
 
+WORD = 32
+
+
+@pytest.mark.parametrize(
+    ("types", "encoded", "wrong"),
+    [
+        (["bytes"], [WORD, 1, b"a".ljust(31, b"\0") + b"\1"], "padded"),
+        (["string"], [WORD, 1, b"a\1"], "padded"),
+        (["bytes", "bytes"], [2 * WORD, 2 * WORD, 1, b"a"], "not behind"),
+        (["bytes", "bytes"], [4 * WORD, 2 * WORD, 1, b"a", 1, b"b"], "not behind"),
+        (["bytes"], [WORD, 33, b"a"], "33 long"),
+        (["uint8[]"], [WORD, 2, 1], "2 long"),
+        (["uint8[]"], [WORD, 1 << 255, 1], "long"),
+        (["uint8"], [1, 0], "32 bytes behind"),
+        (["uint8"], [], "expected the encoding"),
+    ],
+)
+def test_an_encoding_that_no_compiler_writes_is_refused(types: list[str], encoded: list[Any], wrong: str) -> None:
+    words = [part.to_bytes(32, "big") if isinstance(part, int) else part.ljust(32, b"\0") for part in encoded]
+    with pytest.raises(ValueError, match=wrong):
+        abi.decode(types, b"".join(words))
+
+
 def test_packed_words() -> None:
     types, given_values = ["address", "bytes16", "uint64", "bool"], ["0x" + "ab" * 20, b"\1" * 16, 5, True]
     assert abi.packed(types, given_values) == b"\xab" * 20 + b"\1" * 16 + (5).to_bytes(8, "big") + b"\1"

@@ -343,7 +343,17 @@ def test_what_it_says_changes_the_hash(old: str, new: str) -> None:
 def test_another_artifact_of_the_same_name_changes_the_hash(tmp_path: Path) -> None:
     text = BARE.replace(f'hash = "{HASH}"', 'artifact = "a.json"')
     hashes = set()
-    for code in ("0x6001", "0x6002"):
-        (tmp_path / "a.json").write_text(json.dumps({"contractName": "A", "deployedBytecode": code}))
+    push32, push20 = "7f" + "00" * 32, "73" + "00" * 20
+    masked = [{"start": 1, "length": 32}]
+    linked = {"a.sol": {"A": [{"start": 34, "length": 20}]}}
+    for artifact in (
+        {"deployedBytecode": "0x6001"},
+        {"deployedBytecode": "0x6002"},
+        {"deployedBytecode": push32 + push20},
+        {"deployedBytecode": push32 + push20, "immutableReferences": {"a": masked}},
+        {"deployedBytecode": push32 + push20, "immutableReferences": {"b": masked}},
+        {"deployedBytecode": push32 + push20, "deployedLinkReferences": linked},
+    ):
+        (tmp_path / "a.json").write_text(json.dumps(artifact))
         hashes.add(load_profile(write(tmp_path, text)).sha256)
-    assert len(hashes) == 2
+    assert len(hashes) == 6, "what is masked counts, too"

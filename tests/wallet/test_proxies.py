@@ -69,6 +69,11 @@ def test_immutable_arguments_are_those_that_the_code_counts(variant: str) -> Non
         assert read_clone(code[:-1]) is None
 
 
+@pytest.mark.parametrize("variant", [name for name in WITH_ARGUMENTS if "clone with" in name and "Sudo" not in name])
+def test_arguments_whose_own_length_field_lies_are_no_published_clones(variant: str) -> None:
+    assert read_clone(bytes.fromhex(WITH_ARGUMENTS[variant])[:-2] + b"\0\1") is None
+
+
 @pytest.mark.parametrize(
     ("code", "address"),
     [

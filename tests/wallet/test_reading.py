@@ -433,6 +433,14 @@ def test_an_account_in_an_event_is_read_as_it_is_searched_for(uuid: object, kind
     assert created.account == account
 
 
+@pytest.mark.parametrize(("text", "account"), [(ACCOUNT, ACCOUNT), (ACCOUNT.upper(), None), ("", None), ("é", None)])
+def test_an_account_in_an_event_as_text(text: str, account: AccountId | None) -> None:
+    rest = '[account.event]\nsignature = "Made(address indexed wallet, string id)"\nwallet = "wallet"\naccount = "id"\n'
+    log = Log((keccak(b"Made(address,string)"), word(WALLET)), abi.encode(["string"], [text]))
+    created = bare(rest).created(log)
+    assert (created.account if created else None) == account
+
+
 # --- proxies ----------------------------------------------------------------------------------------------------------
 
 CLONE = bytes.fromhex("363d3d373d3d3d363d73" + IMPLEMENTATION[2:].lower() + "5af43d82803e903d91602b57fd5bf3")
