@@ -51,13 +51,12 @@ class SafeFamily(Family):
         signature = "createProxyWithNonce(address,bytes,uint256)"
         return Sent.of(self.factory, signature, SINGLETON, _initializer(owner), _nonce(account_id, number))
 
-    async def deployed(self, owner: str, account_id: str, number: int = 0) -> str | None:
+    async def predict(self, owner: str, account_id: str, number: int = 0) -> str:
         answer = bytes.fromhex((await self.chain.call(self.factory, "proxyCreationCode()"))[2:])
         creation = answer[64 : 64 + int.from_bytes(answer[32:64], "big")] + encode(["address"], [SINGLETON])
         salt = keccak(keccak(_initializer(owner)) + _nonce(account_id, number).to_bytes(32, "big"))
         hashed = keccak(b"\xff" + bytes.fromhex(self.factory[2:]) + salt + keccak(creation))
-        wallet = to_address("0x" + hashed[12:].hex())
-        return wallet if await self.chain.has_code(wallet) else None
+        return to_address("0x" + hashed[12:].hex())
 
     def suspend(self, wallet: str) -> None: ...
 

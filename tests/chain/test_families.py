@@ -140,7 +140,7 @@ async def test_a_safe_is_open_to_its_owners(node, wallets, verdict_on):
     account_id = str(uuid.uuid4())
     sent = family.deploy(OWNER.address, account_id, b"creation")
     await wallets.send(sent.to, sent.data)
-    wallet = await family.deployed(OWNER.address, account_id)
+    wallet = await family.predict(OWNER.address, account_id)
     await family.chain.stop()
     verdict = await verdict_on(wallet)
     assert (verdict.verdict, verdict.reason) == ("reversible", "acting")

@@ -12,7 +12,7 @@ from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.contracts import deploy_contracts
 from orchestrator.devnet.devnet import devnet
 from orchestrator.devnet.simulator.answers import ApiError
-from orchestrator.devnet.simulator.chain import encode_call, keccak
+from orchestrator.devnet.simulator.chain import account_bytes, address_of, encode_call, keccak
 from orchestrator.devnet.simulator.families import FAMILIES, State
 from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
@@ -70,7 +70,7 @@ async def test_from_creation_to_closed(start, node, name):
     world, family = await start(name)
     account = await world.active()
     wallet = wallet_of(account)
-    assert await family.deployed(world.programme.owner, account["id"]) == wallet
+    assert await family.predict(world.programme.owner, account["id"]) == wallet
     assert await family.state(wallet) is State.ACTIVE
     for action, status in (("deactivate", State.INACTIVE), ("activate", State.ACTIVE)):
         assert (await world.client.ok("PATCH", f"/accounts/{account['id']}/{action}"))["status"] == status.value
@@ -118,7 +118,7 @@ async def test_a_factory_that_deploys_twice_for_one_account(start, node, name):
     before = len(await events(anvil, deployed[name].factory))
     world.simulator.fault("deploy_twice")
     account = await world.active()
-    first, second = [await family.deployed(world.programme.owner, account["id"], number) for number in (0, 1)]
+    first, second = [await family.predict(world.programme.owner, account["id"], number) for number in (0, 1)]
     assert wallet_of(account) == first != second
     named = [topics[1][-40:] for topics in (await events(anvil, deployed[name].factory))[before:]]
     assert named == [first[2:].lower(), second[2:].lower()]
@@ -132,7 +132,7 @@ async def test_a_wallet_of_another_factory(start, node, name):
     world.simulator.fault("deploy_by_another")
     account = await world.active()
     assert await family.state(wallet_of(account)) is State.ACTIVE
-    assert await family.deployed(world.programme.owner, account["id"]) is None
+    assert await family.predict(world.programme.owner, account["id"]) != wallet_of(account)
     assert await events(anvil, deployed[name].factory) == before
 
 
@@ -142,7 +142,8 @@ async def test_a_register_that_names_another_wallet_than_the_event(start, node, 
     world, family = await start(name)
     world.simulator.fault("confuse_register")
     account = await world.active()
-    assert await family.deployed(world.programme.owner, account["id"]) == deployed[name].escrow
+    named = await family.chain.call(family.factory, "walletOf(bytes16)", account_bytes(account["id"]))
+    assert address_of(named) == deployed[name].escrow
     assert (await events(anvil, deployed[name].factory))[-1][1][-40:] == wallet_of(account)[2:].lower()
     assert await family.state(wallet_of(account)) is State.ACTIVE
 

@@ -55,11 +55,11 @@ def account_bytes(account_id: str) -> bytes:
     return uuid.UUID(account_id).bytes
 
 
-def address_of(word: str) -> str | None:
-    """The address (EIP-55) in a word that a call has answered; None for zero."""
+def address_of(word: str) -> str:
+    """The address (EIP-55) in a word that a call has answered."""
     from eth_utils.address import to_checksum_address
 
-    return str(to_checksum_address("0x" + word[-40:])) if int(word, 16) else None
+    return str(to_checksum_address("0x" + word[-40:]))
 
 
 def selector(signature: str) -> bytes:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 from . import accounts, challenges, wallet_faults
-from .chain import ChainDown
 from .families import Family, Sent, State
 from .platform import Platform
 from .store import Row
@@ -85,16 +84,10 @@ class ChainJobs:
 
     async def _deploy_one(self, job: Row, family: Family, owner: str, challenge: bytes, number: int = 0) -> str:
         account_id = str(job["account_id"])
+        wallet = await family.predict(owner, account_id, number)
         sent = family.deploy(owner, account_id, challenge, number)
         step = replace(sent, step=f"{sent.step} {number + 1}") if number else sent
-
-        async def done() -> bool:
-            return await family.deployed(owner, account_id, number) is not None
-
-        await self._send(job, step, done)
-        wallet = await family.deployed(owner, account_id, number)
-        if wallet is None:
-            raise ChainDown("the chain has lost the wallet again")  # the job is begun anew
+        await self._send(job, step, lambda: family.chain.has_code(wallet))
         return wallet
 
     async def _commit(self, job: Row, data: dict[str, str]) -> None:

@@ -38,7 +38,7 @@ async def another_factory(family: Family) -> Family:
         data = load(creation.artifact).bytecode + creation.arguments(factory)
         transaction = {"from": _SENDER, "data": "0x" + data.hex(), "gas": hex(8_000_000)}
         receipt = await _mined(family.chain, str(await family.chain.rpc("eth_sendTransaction", transaction)))
-        factory = address_of(receipt["contractAddress"]) or ""
+        factory = address_of(receipt["contractAddress"])
     return type(family)(family.chain, factory, family.escrow)
 
 

@@ -72,8 +72,8 @@ class Family(ABC):
         """Deploys the account's wallet. ``number``: another than 0 deploys another one for it."""
 
     @abstractmethod
-    async def deployed(self, owner: str, account_id: str, number: int = 0) -> str | None:
-        """The wallet that :meth:`deploy` has made (EIP-55); None before."""
+    async def predict(self, owner: str, account_id: str, number: int = 0) -> str:
+        """The address (EIP-55) at which :meth:`deploy` makes the wallet, or has made it."""
 
     def activate(self, wallet: str, challenge: bytes, signature: bytes) -> Sent | None:  # noqa: ARG002
         """What activates a deployed wallet; None where it is active by its deployment."""

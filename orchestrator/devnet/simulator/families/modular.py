@@ -28,10 +28,9 @@ class ModularFamily(StatesOfSmartWallet):
             keccak(challenge),
         )
 
-    async def deployed(self, owner: str, account_id: str, number: int = 0) -> str | None:
+    async def predict(self, owner: str, account_id: str, number: int = 0) -> str:
         signature = "predictModularWallet(address,bytes32)"
-        wallet = address_of(await self.chain.call(self.factory, signature, owner, _salt(account_id, number)))
-        return wallet if wallet is not None and await self.chain.has_code(wallet) else None
+        return address_of(await self.chain.call(self.factory, signature, owner, _salt(account_id, number)))
 
 
 def _salt(account_id: str, number: int) -> bytes:

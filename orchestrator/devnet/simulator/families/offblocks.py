@@ -29,10 +29,9 @@ class OffBlocksFamily(Family):
     def deploy(self, owner: str, account_id: str, challenge: bytes, number: int = 0) -> Sent:  # noqa: ARG002
         return Sent.of(self.factory, f"deploySmartWallet{_ARGUMENTS}", *self._arguments(owner, account_id, number))
 
-    async def deployed(self, owner: str, account_id: str, number: int = 0) -> str | None:
+    async def predict(self, owner: str, account_id: str, number: int = 0) -> str:
         arguments = self._arguments(owner, account_id, number)
-        wallet = address_of(await self.chain.call(self.factory, f"predictSmartWallet{_ARGUMENTS}", *arguments))
-        return wallet if wallet is not None and await self.chain.has_code(wallet) else None
+        return address_of(await self.chain.call(self.factory, f"predictSmartWallet{_ARGUMENTS}", *arguments))
 
     def suspend(self, wallet: str) -> Sent | None:
         return Sent.of(wallet, "pause()")

@@ -60,15 +60,15 @@ class SmartWalletFamily(StatesOfSmartWallet):
             keccak(challenge),
         )
 
-    async def deployed(self, owner: str, account_id: str, number: int = 0) -> str | None:  # noqa: ARG002
-        return address_of(await self.chain.call(self.factory, "walletOf(bytes16)", account_bytes(account_id)))
+    async def predict(self, owner: str, account_id: str, number: int = 0) -> str:  # noqa: ARG002
+        signature = "predictSmartWallet(address,address,bytes16)"
+        return address_of(await self.chain.call(self.factory, signature, owner, self.escrow, account_bytes(account_id)))
 
 
 class CloneFamily(SmartWalletFamily):
     """``SmartWallet`` behind an ERC-1167 clone."""
 
     name = "smart-wallet-clone"
-    registry_slot = 1
     artifact = "CloneWalletFactory"
 
 
@@ -76,6 +76,5 @@ class ProxyFamily(SmartWalletFamily):
     """``SmartWallet`` behind an ERC-1967 proxy without an admin."""
 
     name = "smart-wallet-proxy"
-    registry_slot = 1
     upgradable_slot = 0x360894A13BA1A3210667C828492DB98DCA3E2076CC3735A920A3CA505D382BBC
     artifact = "ProxyWalletFactory"
