@@ -201,6 +201,7 @@ def test_foreign_toml_identifiers_and_times_are_parsed_in_few_places():
     )
     assert calling("parsedate_to_datetime", "parsedate", "parsedate_tz", "fromisoformat", "strptime") == {
         "challenge/eip4361.py",
+        "foreign.py",
         "journal/rows.py",
         "journal/signatures.py",
         "oversight/history.py",
