@@ -13,7 +13,7 @@ from tests.profile import FULL
 _SLOW_HERE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 settings.register_profile(
-    "default", max_examples=15, stateful_step_count=20, derandomize=True, database=None, deadline=None,
+    "default", max_examples=8, stateful_step_count=15, derandomize=True, database=None, deadline=None,
     suppress_health_check=_SLOW_HERE,
 )  # fmt: skip
 settings.register_profile(

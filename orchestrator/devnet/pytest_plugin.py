@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sqlite3
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -122,6 +121,8 @@ def _empty_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def orchestrator_settings(devnet: Devnet, tmp_path: Path, _empty_journal: Path) -> Settings:
     """Settings for ``devnet``, with a journal and a folder for certificates of the test's own."""
+    import sqlite3
+
     from orchestrator.settings import load_settings
 
     journal = tmp_path / "journal.db"
