@@ -16,7 +16,22 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 CONTRACTS_DIR = ROOT / "contracts"
 ARTIFACTS_DIR = ROOT / "orchestrator" / "artifacts"
-CONTRACTS = ("SmartWallet", "SmartWalletFactory", "TestEscrow", "TestToken")
+OPENZEPPELIN = "node_modules/@openzeppelin/contracts"
+CONTRACTS = {
+    "SmartWallet": "src/SmartWallet.sol",
+    "SmartWalletFactory": "src/SmartWalletFactory.sol",
+    "TestEscrow": "src/TestEscrow.sol",
+    "TestToken": "src/TestToken.sol",
+    "OffBlocksSmartWallet": "src/offblocks/OffBlocksSmartWallet.sol",
+    "OffBlocksSmartWalletFactory": "src/offblocks/OffBlocksSmartWalletFactory.sol",
+    "CloneWalletFactory": "src/proxied/CloneWalletFactory.sol",
+    "ProxyWalletFactory": "src/proxied/ProxyWalletFactory.sol",
+    "ERC1967Proxy": f"{OPENZEPPELIN}/proxy/ERC1967/ERC1967Proxy.sol",
+    "ModularWallet": "src/modular/ModularWallet.sol",
+    "ModularWalletFactory": "src/modular/ModularWalletFactory.sol",
+    "TestExecutor": "src/modular/TestExecutor.sol",
+}
+"""Each contract that has an artifact, and its source."""
 
 
 class BuildError(Exception):
@@ -52,7 +67,7 @@ def compile_contracts(settings: dict[str, Any]) -> dict[str, Any]:
     wanted = ["abi", "storageLayout", "evm.bytecode.object", "evm.deployedBytecode"]
     request = {
         "language": "Solidity",
-        "sources": {f"src/{name}.sol": {"content": source(name)} for name in CONTRACTS},
+        "sources": {path: {"content": source(path)} for path in CONTRACTS.values()},
         "settings": {**settings, "outputSelection": {"*": {"": ["ast"], "*": wanted}}},
     }
     answer: dict[str, Any] = json.loads(run_solc("--standard-json", json.dumps(request)))
@@ -67,8 +82,8 @@ def is_complaint(message: dict[str, Any]) -> bool:
     return message["severity"] == "error" or (message["severity"] == "warning" and ours)
 
 
-def source(name: str) -> str:
-    return (CONTRACTS_DIR / "src" / f"{name}.sol").read_text(encoding="utf-8")
+def source(path: str) -> str:
+    return (CONTRACTS_DIR / path).read_text(encoding="utf-8")
 
 
 def walk(node: object) -> Iterator[dict[str, Any]]:
@@ -92,7 +107,7 @@ def variable_names(answer: dict[str, Any]) -> dict[str, str]:
 
 
 def artifact(answer: dict[str, Any], name: str, version: str, settings: dict[str, Any]) -> dict[str, Any]:
-    source_name = f"src/{name}.sol"
+    source_name = CONTRACTS[name]
     compiled = answer["contracts"][source_name][name]
     deployed = compiled["evm"]["deployedBytecode"]
     names = variable_names(answer)

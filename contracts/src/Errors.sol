@@ -40,3 +40,18 @@ error ZeroAddress(string role);
 
 /// @notice The platform's account already has its wallet; an account never gets a second one.
 error AlreadyDeployed(bytes16 accountId, address wallet);
+
+/// @notice The caller does not own the factory, which is who operates its wallets.
+error NotFactoryOwner(address expected, address actual);
+
+/// @notice The wallet is paused, or, where `expected` is true, it is not.
+error WrongPause(bool expected, bool actual);
+error WrongNonce(uint256 expected, uint256 actual);
+
+/// @notice Nothing was requested for this token, or it has been paid out.
+error NoWithdrawal(address token);
+error WithdrawalTooEarly(uint256 availableAt, uint256 actual);
+
+/// @notice The account has one executor at a time; zero means that it has none.
+error NotExecutor(address expected, address actual);
+error ExecutorAlreadyInstalled(address executor);

@@ -15,7 +15,20 @@ from typing import Any, Final
 
 __all__ = ["NAMES", "Artifact", "StorageEntry", "load"]
 
-NAMES: Final = ("SmartWallet", "SmartWalletFactory", "TestEscrow", "TestToken")
+NAMES: Final = (
+    "CloneWalletFactory",
+    "ERC1967Proxy",
+    "ModularWallet",
+    "ModularWalletFactory",
+    "OffBlocksSmartWallet",
+    "OffBlocksSmartWalletFactory",
+    "ProxyWalletFactory",
+    "SmartWallet",
+    "SmartWalletFactory",
+    "TestEscrow",
+    "TestExecutor",
+    "TestToken",
+)
 
 
 @dataclass(frozen=True, slots=True)

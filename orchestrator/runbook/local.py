@@ -152,7 +152,7 @@ COMMAND: Final = (
         "Set what is named, in the environment or in the file given with --config."),
     Entry("settings_invalid", STOP, "a setting has a value that cannot be taken", "Mend the setting that is named."),
     Entry("profile_unreadable", STOP, "the wallet profile is not there, or cannot be read",
-        "Set ORCHESTRATOR_WALLET_PROFILE to the name of a built-in profile, or to the path of a TOML file."),
+        "Name a built-in profile, or the path of a TOML file."),
     Entry("profile_invalid", STOP, "the wallet profile says something that cannot be; file, line and key are named",
         "Mend the line that is named; orchestrator schema wallet-profile prints what a profile may say."),
     Entry("settings", STOP, "a setting, an argument or a file is wrong", "Mend what is named, then run it again."),

@@ -1,1 +1,1 @@
-"""The wallet contract of an account: what its code, address and storage say, and which ones were released. Pure."""
+"""Wallets' contracts: what profiles know of a family of them, and which ones of this project were released. Pure."""

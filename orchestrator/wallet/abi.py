@@ -220,8 +220,8 @@ def _bounds(kind: str) -> tuple[int, int]:
 def _tail(kind: str, value: object) -> bytes:
     if kind.endswith("[]") and isinstance(value, list | tuple):
         return len(value).to_bytes(32, "big") + b"".join(word(kind[:-2], each) for each in value)
-    raw = value.encode() if kind == "string" and isinstance(value, str) else value
-    if not isinstance(raw, bytes) or kind.endswith("[]"):
+    raw = value.encode() if kind == "string" and isinstance(value, str) else value if kind == "bytes" else None
+    if not isinstance(raw, bytes):
         raise ValueError(f"{value!r:.80} is no {kind}")
     return len(raw).to_bytes(32, "big") + raw + bytes(-len(raw) % 32)
 

@@ -19,11 +19,13 @@ from orchestrator.wallet.creation import assemble_create2
 from orchestrator.wallet.problems import Wrong
 from orchestrator.wallet.proxies import IMPLEMENTATION_SLOT
 from orchestrator.wallet.reading import Profile
-from orchestrator.wallet.rules import ACCOUNT_TYPES, NOTHING, EventRule, Getter, OwnerRule, Release, Slot, StateRule
+from orchestrator.wallet.rules import NOTHING, EventRule, Getter, OwnerRule, Release, Slot, StateRule
+from orchestrator.wallet.subject import ACCOUNT_TYPES
 
 __all__ = ["Wrong", "assemble"]
 
 ReadArtifact = Callable[[str], Artifact]
+_ALL: Final = (1 << 256) - 1
 _NUMBER: Final = re.compile(r"uint\d+|bool")
 
 
@@ -37,7 +39,7 @@ def assemble(
         raise Wrong(("code", "slot"), "kind slot and the slot of the implementation go together")
     if code.proxy and code.kind in ("direct", "erc1167"):
         said = "a clone's own code is known" if code.kind == "erc1167" else "a wallet of kind direct has no proxy"
-        raise Wrong(("code", "proxy"), said)
+        raise Wrong(("code", "proxy", 0), said)
     proxies = _releases(code.proxy, ("code", "proxy"), artifact)
     immutables = _common_immutables(accepts)
     if code.factory is not None:
@@ -65,7 +67,9 @@ def assemble(
         event=event,
         registry=registry,
         create2=create2,
-        owners=tuple(_owner(owner, number, immutables, states) for number, owner in enumerate(document.owner)),
+        owners=tuple(
+            _owner(owner, number, code.kind, immutables, states) for number, owner in enumerate(document.owner)
+        ),
         states=states,
         closed_slots=tuple((each.slot, each.value, each.meaning) for each in document.closed),
     )
@@ -184,12 +188,16 @@ def _located(account: d.Account, event: EventRule | None, registry: Getter | Non
 # --- owner and state --------------------------------------------------------------------------------------------------
 
 
-def _owner(owner: d.Owner, number: int, immutables: frozenset[str], states: StateRule | None) -> OwnerRule:
+def _owner(owner: d.Owner, number: int, kind: str, immutables: frozenset[str], states: StateRule | None) -> OwnerRule:
     path = ("owner", number)
     if owner.renounced and (states is None or (states.slot is None and states.getter is None)):
         raise Wrong((*path, "renounced"), "takes a [state] with slot or call, which says when the wallet is closed")
-    source: str | Slot | Getter
-    if owner.immutable is not None:
+    source: str | int | Slot | Getter
+    if owner.appended is not None:
+        if kind != "erc1167":
+            raise Wrong((*path, "appended"), "is of kind erc1167: a clone has immutable arguments")
+        source = owner.appended
+    elif owner.immutable is not None:
         _immutable(owner.immutable, immutables, (*path, "immutable"))
         source = owner.immutable
     elif owner.slot is not None:
@@ -220,14 +228,15 @@ def _states(state: d.State) -> StateRule:
         before=state.from_,
         after=state.to,
         slot=Slot(state.slot, state.key, state.at) if state.slot is not None else None,
-        mask=state.mask,
+        mask=_ALL if state.mask is None else state.mask,
         getter=getter,
         numbers=_numbers(state),
     )
 
 
 def _numbers(state: d.State) -> Mapping[int, WalletState]:
-    most = state.mask // (state.mask & -state.mask)
+    mask = _ALL if state.mask is None else state.mask
+    most = mask // (mask & -mask)
     found: dict[int, WalletState] = {}
     names = {
         "created": WalletState.CREATED,
@@ -239,7 +248,7 @@ def _numbers(state: d.State) -> Mapping[int, WalletState]:
         for number in getattr(state, name) or ():
             if number in found:
                 raise Wrong(("state", name), f"{number} is {found[number].value} already: no number is two states")
-            if state.slot is not None and number & ~most:
+            if state.slot is not None and number > most:
                 raise Wrong(("state", name), f"the mask leaves no {number}: it is shifted down to its lowest bit")
             found[number] = meaning
     return MappingProxyType(found)

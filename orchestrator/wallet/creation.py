@@ -10,7 +10,8 @@ from orchestrator.artifacts import Artifact
 from orchestrator.wallet import abi
 from orchestrator.wallet import document as d
 from orchestrator.wallet.problems import Wrong
-from orchestrator.wallet.rules import ACCOUNT_TYPES, Create2Rule, EventRule, literal
+from orchestrator.wallet.rules import Create2Rule, EventRule
+from orchestrator.wallet.subject import ACCOUNT_TYPES, literal
 
 _LITERAL: Final = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 

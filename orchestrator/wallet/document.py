@@ -40,10 +40,6 @@ def _place(value: Any) -> Any:
     return value if value in ("wallet", "factory") else _address(value)
 
 
-def _list(value: Any) -> Any:
-    return (value,) if isinstance(value, dict) else _tuple(value)
-
-
 _WORD: Final = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^0x[0-9a-fA-F]{1,64}$"}]}
 _ADDRESS: Final = {"type": "string", "pattern": "^0x[0-9a-fA-F]{40}$"}
 _Word = Annotated[int, Field(ge=0, lt=1 << 256)]
@@ -75,17 +71,14 @@ class Accepted(_Part):
         return self
 
 
-Several = Annotated[tuple[Accepted, ...], BeforeValidator(_list)]
-
-
 class Code(_Part):
     """The wallet's own code (direct), or that of the implementation behind it."""
 
     kind: Literal["direct", "erc1167", "erc1967", "beacon", "slot"]
     slot: Number | None = None
     """Of kind ``slot``: where the proxy keeps its implementation's address (Safe: 0)."""
-    accepts: Annotated[Several, Field(min_length=1)]
-    proxy: Several = ()
+    accepts: Annotated[tuple[Accepted, ...], Field(min_length=1), BeforeValidator(_tuple)]
+    proxy: Annotated[tuple[Accepted, ...], BeforeValidator(_tuple)] = ()
     """The proxy's own code, one of these."""
     factory: Text | None = None
     """The immutable that must be the factory's address."""
@@ -134,6 +127,8 @@ class Owner(_Part):
     """One source of the owner."""
 
     immutable: Text | None = None
+    appended: Annotated[int, Field(ge=0, le=65_535)] | None = None
+    """Where its 20 bytes begin in what is appended to an ERC-1167 clone's code (immutable arguments)."""
     slot: Number | None = None
     offset: Annotated[int, Field(ge=0, le=12)] = 0
     """Bytes, from the slot's lowest."""
@@ -151,7 +146,7 @@ class Owner(_Part):
             raise ValueError("offset goes with a size of 20")
         if self.slot is None and (self.offset or self.size != 20):
             raise ValueError("offset and size go with slot")
-        _exactly_one(self, "immutable", "slot", "call", "list")
+        _exactly_one(self, "immutable", "appended", "slot", "call", "list")
         return self
 
 
@@ -164,8 +159,8 @@ class State(_Part):
     slot: Number | None = None
     key: Literal["wallet", "account"] | None = None
     """``slot`` is that of a mapping (Solidity's), and this its key."""
-    mask: Number = (1 << 256) - 1
-    """Which bits of the slot; the number is theirs, shifted down to the lowest of them."""
+    mask: Number | None = None
+    """Which bits of the slot, or all; the number is theirs, shifted down to the lowest of them."""
     call: Text | None = None
     at: Place = "wallet"
     """Whose slot and getter."""
@@ -180,7 +175,7 @@ class State(_Part):
             raise ValueError("expected an event, a slot or a call that tells the state")
         if self.event is None and (self.from_ or self.to):
             raise ValueError("from and to name arguments of an event, and there is none")
-        if self.slot is None and (self.key or "mask" in self.model_fields_set):
+        if self.slot is None and (self.key or self.mask is not None):
             raise ValueError("key and mask go with slot")
         return self
 
@@ -224,7 +219,11 @@ def _without_null(schema: Any) -> Any:
         return [_without_null(each) for each in schema if each != {"type": "null"}]
     if not isinstance(schema, dict):
         return schema
-    found = {name: _without_null(part) for name, part in schema.items() if name != "title" and part is not None}
+    found = {
+        name: _without_null(part)
+        for name, part in schema.items()
+        if part is not None and not (name == "title" and isinstance(part, str))
+    }
     alternatives = found.get("anyOf", [])
     if len(alternatives) == 1:
         found = {**found.pop("anyOf")[0], **found}

@@ -45,11 +45,11 @@ class Family:
     def unchecked(self) -> tuple[Unchecked, ...]:
         """What this profile does not check."""
         registry = self.registry is not None and self.registry.returns == "bool"
-        libraries = any(release.artifact is not None and release.artifact.link_references for release in self.accepts)
+        contracts = [release.artifact for release in (*self.accepts, *self.proxies)]
         missing: dict[Unchecked, bool] = {
             "proxy_code": self.kind in ("erc1967", "beacon", "slot") and not self.proxies,
             "beacon": self.kind == "beacon",
-            "libraries": libraries,
+            "libraries": any(contract is not None and contract.link_references for contract in contracts),
             "factory": self.event is None and not registry,
             "account": self.tie is not None,
             "create2": self.create2 is None,

@@ -13,7 +13,8 @@ from orchestrator.wallet import abi
 from orchestrator.wallet.family import ADMIN, ZERO, Family
 from orchestrator.wallet.findings import Answers, Created, Finding, Findings, Read
 from orchestrator.wallet.proxies import Clone, read_clone, word_address
-from orchestrator.wallet.rules import Release, StateRule, Subject, Values, literal
+from orchestrator.wallet.rules import Release, StateRule, Values
+from orchestrator.wallet.subject import Subject, literal
 
 _EVENT: Final = "the factory's event"
 
@@ -41,7 +42,8 @@ def find(family: Family, subject: Subject, created: Created | None, answers: Ans
     if release is not None:
         _check_immutables(family, immutables, subject, created)
         stored = _stored(family.states, subject, answers) if family.states else None
-    found += _owners(family, subject, created, immutables, answers, stored)
+    appended = clone.arguments if clone else b""
+    found += _owners(family, subject, created, immutables, appended, answers, stored)
     if created is not None and created.challenge is not None:
         found.append(Finding("challenge", _EVENT, created.challenge))
     elif family.event is not None and family.event.challenge is not None:
@@ -100,6 +102,7 @@ def _owners(
     subject: Subject,
     created: Created | None,
     immutables: Mapping[str, bytes],
+    appended: bytes,
     answers: Answers,
     stored: int | None,
 ) -> Iterator[Finding]:
@@ -107,7 +110,7 @@ def _owners(
     if family.event is not None and family.event.owner is not None:
         yield Finding("owner", _EVENT, created.owner or "" if created else "")
     for rule in family.owners:
-        value = rule.value(subject, immutables, answers)
+        value = rule.value(subject, immutables, appended, answers)
         if not (rule.renounced and state is WalletState.CLOSED and value == ZERO):
             yield Finding("owner", rule.label, value)
 

@@ -50,11 +50,24 @@ from orchestrator.wallet.toml_lines import line_of
 
 __all__ = ["BUILT_IN", "Profile", "load_profile", "parse_profile"]
 
-BUILT_IN: Final = ("smart-wallet", "safe", "safe-1-3")
+BUILT_IN: Final = (
+    "smart-wallet",
+    "smart-wallet-clone",
+    "smart-wallet-proxy",
+    "offblocks",
+    "safe",
+    "safe-1-3",
+    "modular",
+)
 """Profiles that the package ships."""
 MAX_BYTES: Final = 256 * 1024
 """The largest profile that is read."""
 _MOST_PROBLEMS: Final = 10
+_SAID: Final = {
+    "extra_forbidden": "there is no such key",
+    "missing": "is missing",
+    "tuple_type": "expected an array",
+}
 ReadArtifact = Callable[[str], Artifact]
 """The artifact of a name, as a profile has it. Raises ValueError."""
 
@@ -73,7 +86,7 @@ def load_profile(name_or_path: str) -> Profile:
             "ends with .toml",
             code="profile_unreadable",
         )
-    path = Path(name_or_path).expanduser()
+    path = Path(name_or_path)
     try:
         text = _read(path, MAX_BYTES).decode("utf-8")
     except ValueError as error:
@@ -97,7 +110,13 @@ def parse_profile(text: str, where: str, artifact: ReadArtifact) -> Profile:
     except MalformedToml as error:
         problems = [f"{where} {error}"]
     except ValidationError as error:
-        problems = [_problem(text, where, each) for each in error.errors(include_url=False)[:_MOST_PROBLEMS]]
+        found = error.errors(include_url=False)[:_MOST_PROBLEMS]
+        wrong = [each["loc"] for each in found]  # a list with a wrong member in it is also one that is too short
+        problems = [
+            _problem(text, where, each)
+            for each in found
+            if not any(other[: len(each["loc"])] == each["loc"] != other for other in wrong)
+        ]
     except Wrong as error:
         problems = [_sentence(text, where, error.path, str(error))]
     raise SettingsError("; ".join(problems), code="profile_invalid")
@@ -106,8 +125,8 @@ def parse_profile(text: str, where: str, artifact: ReadArtifact) -> Profile:
 def _problem(text: str, where: str, problem: Any) -> str:
     path = tuple(part for part in problem["loc"] if isinstance(part, int) or str(part).isidentifier())
     said = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        said = "there is no such key"
+    if problem["type"] in _SAID:
+        said = _SAID[problem["type"]]
     elif path[-1:] == ("hash",):
         said = "expected the keccak256 of the code, 0x and 64 hex digits in lower case; no profile accepts any code"
     elif path[-1:] == ("accepts",):

@@ -10,7 +10,7 @@ from orchestrator.models import AccountId, Address, WalletState
 from orchestrator.wallet.family import ADMIN, BEACON, ZERO, Family
 from orchestrator.wallet.findings import Answers, Created, EventLog, Findings, Read
 from orchestrator.wallet.meaning import find
-from orchestrator.wallet.rules import Subject
+from orchestrator.wallet.subject import Subject
 
 Topics = Sequence[bytes | Sequence[bytes] | None]
 """As of ``eth_getLogs``."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,63 +13,15 @@ from typing import Any, Final, Literal, cast
 from eth_hash.auto import keccak
 
 from orchestrator.artifacts import Artifact
-from orchestrator.models import AccountId, Address, WalletState
+from orchestrator.models import Address, WalletState, checksum
 from orchestrator.wallet import abi
-from orchestrator.wallet.contract import account_word, address_word, create2_address, word_account
+from orchestrator.wallet.contract import account_word, address_word, create2_address
 from orchestrator.wallet.findings import Answers, Created, EventLog, Read
 from orchestrator.wallet.proxies import word_address
+from orchestrator.wallet.subject import Subject, at, value_account
 
-ACCOUNT_TYPES: Final = ("bytes16", "bytes32", "uint128", "uint256", "string")
-"""How an account's UUID is encoded: its 16 bytes (in ``bytes32`` the first ones), its number, its text."""
 NOTHING: Final = "0xc5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"
 """keccak256 of nothing."""
-
-
-def account_value(account_id: AccountId, kind: str) -> object:
-    """An account's UUID as a value of one of ``ACCOUNT_TYPES``."""
-    raw = account_word(account_id)
-    if kind == "string":
-        return str(account_id)
-    return int.from_bytes(raw[:16], "big") if kind.startswith("uint") else raw[: int(kind[5:])]
-
-
-def value_account(value: object) -> AccountId | None:
-    """The account of ``account_value``; None for what no account's UUID gives."""
-    if isinstance(value, int) and 0 <= value < 1 << 128:
-        return word_account(value.to_bytes(16, "big"))
-    if isinstance(value, bytes) and len(value) in (16, 32) and not any(value[16:]):
-        return word_account(value)
-    return None
-
-
-def literal(text: str, kind: str) -> object:
-    """A value that a profile writes as ``0x…``: bytes, a number, an address. Raises ValueError."""
-    raw = bytes.fromhex(text[2:])
-    if kind == "bytes":
-        return raw
-    size = int(kind[5:]) if re.fullmatch(r"bytes\d+", kind) else 20 if kind == "address" else len(raw)
-    if abi.is_dynamic(kind) or len(raw) != size:
-        raise ValueError(f"{text[:80]} is no {kind}")
-    return abi.decode([kind], raw.ljust(32, b"\0") if kind.startswith("bytes") else raw.rjust(32, b"\0"))[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a getter, a slot's key or a salt may name: the account, its wallet, the factory, the owner by the event."""
-
-    account: AccountId
-    wallet: Address
-    factory: Address
-    owner: Address | None = None
-
-    def value(self, name: str, kind: str) -> object:
-        """Raises ValueError for an owner whom no event has named."""
-        if name == "account":
-            return account_value(self.account, kind)
-        found = {"wallet": self.wallet, "factory": self.factory, "owner": self.owner}[name]
-        if found is None:
-            raise ValueError("no event has named the owner")
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +35,8 @@ class Release:
     def is_code(self, code: bytes) -> bool:
         """Whether this runtime code is the contract's, whatever its immutables; no code is nobody's."""
         if self.artifact is not None:
-            return bool(code) and self.artifact.matches(code)
-        return bool(code) and "0x" + keccak(code).hex() == self.code_hash
+            return self.artifact.matches(code)
+        return "0x" + keccak(code).hex() == self.code_hash
 
     def immutables(self, code: bytes) -> Mapping[str, bytes]:
         """The immutables' words by name. Raises ValueError where the copies of one differ."""
@@ -174,11 +125,6 @@ class Getter:
             return None
 
 
-def at(place: str, subject: Subject) -> Address:
-    """Whose slot or getter it is."""
-    return subject.wallet if place == "wallet" else subject.factory if place == "factory" else Address(place)
-
-
 @dataclass(frozen=True, slots=True)
 class Slot:
     """A storage slot; of a mapping where it has a ``key``."""
@@ -214,22 +160,26 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class OwnerRule:
-    """One source of the owner: an immutable's name, a slot, a getter of one owner or of several."""
+    """One source of the owner: an immutable's name, a place in a clone's immutable arguments, a slot, a getter of one
+    owner or of several."""
 
-    source: str | Slot | Getter
+    source: str | int | Slot | Getter
     offset: int = 0
     size: int = 20
     renounced: bool = False
 
     @property
     def label(self) -> str:
-        return "the code" if isinstance(self.source, str) else self.source.label
+        return "the code" if isinstance(self.source, str | int) else self.source.label
 
     def read(self, subject: Subject) -> Read | None:
-        return None if isinstance(self.source, str) else self.source.read(subject)
+        return None if isinstance(self.source, str | int) else self.source.read(subject)
 
-    def value(self, subject: Subject, immutables: Mapping[str, bytes], answers: Answers) -> str:
+    def value(self, subject: Subject, immutables: Mapping[str, bytes], appended: bytes, answers: Answers) -> str:
         """The owner, or several joined by commas; empty for what is none."""
+        if isinstance(self.source, int):
+            found = appended[self.source : self.source + 20]
+            return checksum(found.hex()) if len(found) == 20 else ""
         if isinstance(self.source, str):
             return word_address(immutables.get(self.source)) or ""
         if isinstance(self.source, Slot):

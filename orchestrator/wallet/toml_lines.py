@@ -1,14 +1,13 @@
-"""On which line of a TOML file a key stands, which ``tomllib`` does not tell. For messages only. Pure."""
+"""On which line of a TOML file a key stands, which the parser does not tell. For messages only. Pure."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import Final
 
 Path = tuple[str | int, ...]
-_HEADER: Final = re.compile(r"\s*(\[\[?)([^\[\]]{1,200})\]")
-_KEY: Final = re.compile(r"\s*([\w.\"' -]{1,200}?)\s*=")
+_LONGEST: Final = 400
+"""Characters of a line that are looked at."""
 
 
 def line_of(text: str, path: Path) -> int:
@@ -19,13 +18,13 @@ def line_of(text: str, path: Path) -> int:
     found, deep = 1, 0
     table: Path = ()
     times: Counter[Path] = Counter()
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := _HEADER.match(line):
-            names = _names(header[2])
-            table = _counted(names, times, another=header[1] == "[[")
+    for number, line in enumerate(text.split("\n"), start=1):
+        before = line[:_LONGEST].strip()
+        if before.startswith("["):
+            table = _counted(_names(before.strip("[] ").partition("]")[0]), times, another=before.startswith("[["))
             here = table
-        elif key := _KEY.match(line):
-            here = table + _names(key[1])
+        elif "=" in before and not before.startswith("#"):
+            here = table + _names(before.partition("=")[0])
         else:
             continue
         for wanted in (path, tuple(part for part in path if isinstance(part, str))):

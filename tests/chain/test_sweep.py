@@ -24,6 +24,14 @@ def test_selectors_and_senders_are_what_the_account_knows():
     assert len(attempts) <= MOST
 
 
+def test_whoever_the_account_knows_is_tried_as_an_executor_module():
+    """ERC-7579's ``executeFromExecutor(bytes32,bytes)``: a mode, and a call that is packed into bytes."""
+    attempts = sweep(AccountFacts(ACCOUNT, CODE, {0: OWNER << 8 | 3}), [FINDING])
+    data = {attempt.call.calldata[4:] for attempt in attempts if attempt.call.sender == OWNER}
+    packed = CALLER.to_bytes(20, "big") + bytes(32)
+    assert any(one[:96] == bytes(63) + b"\x40" + bytes(31) + b"\x34" and one[96:148] == packed for one in data)
+
+
 def test_code_that_calls_came_to_is_searched_too():
     attempts = sweep(AccountFacts(ACCOUNT, b"\0"), [FINDING], [assemble("PUSH4:0xaabbccdd STOP")])
     assert any(attempt.call.calldata[:4].hex() == "aabbccdd" for attempt in attempts)

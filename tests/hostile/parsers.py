@@ -13,11 +13,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from orchestrator.artifacts import load
 from orchestrator.chain.examination import frames, pinned
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.endpoint import read_body
@@ -63,6 +65,8 @@ from orchestrator.signers.backends.rpc import RemoteSigner, _signature
 from orchestrator.signers.backends.uri import KeyUri, RpcUri
 from orchestrator.signers.key_files import parse_private_key
 from orchestrator.signers.signing_log import FileSigningLog
+from orchestrator.wallet.artifact_files import read_artifact
+from orchestrator.wallet.profile import parse_profile
 from tests.challenge.cases import cases
 from tests.closure.conftest import Case, make_case
 
@@ -397,6 +401,11 @@ PARSERS = (
     Parser("policy", _text(lambda text: parse_policy(text, "where")), 256 * KIB,
            (b'version = 1\n[challenge]\nkinds = ["uuid"]\n[people.alice]\naddress = "0x' + b"ab" * 20
             + b'"\nroles = ["approver"]\n',), shapes=("text", "toml"), on_loop=False),
+    Parser("wallet profile", _text(lambda text: parse_profile(text, "where", load)), 256 * KIB,
+           (files("orchestrator.wallet").joinpath("profiles/smart-wallet.toml").read_bytes(),),
+           shapes=("text", "toml"), on_loop=False),
+    Parser("compiled contract", read_artifact, MIB,
+           ((Path(__file__).parents[1] / "wallet/compiled/solc.json").read_bytes(),), (ValueError,), on_loop=False),
     Parser("settings file", _config, 256 * KIB, (b'platform_url = "https://a/v1"\nconfirmations = 2\n',),
            shapes=("text", "toml"), on_loop=False),
     Parser("signing history", lambda data: history._parse(data, "where"), MIB,

@@ -54,6 +54,7 @@ def sweep(facts: AccountFacts, targets: Sequence[Finding | Authority], reached: 
         kinds.append([Call(sender, data) for sender in senders for data in (b"", b"\xff" * 32, bytes(12_000))])
         kinds.append([_call(CALLER, selector, words) for words in _shapes() for selector in selectors])
         kinds.append([_call(one, sel, words) for words in ((), _TRANSFER) for one in others for sel in selectors])
+        kinds.append([_call(one, sel, _EXECUTION) for one in others for sel in selectors])
         kinds.append([_call(CALLER, selector, (0,) * _WORDS, _MUCH) for selector in selectors])
         if finding.opcode in DELEGATING:
             kinds.append([_helped(CALLER, sel, words) for sel in selectors for words in _TARGETS])
@@ -96,6 +97,8 @@ def _shapes() -> Iterator[tuple[int, ...]]:
 
 _TRANSFER: Final = (CALLER, *(1,) * (_WORDS - 1))
 """To somebody, a little."""
+_EXECUTION: Final = (0, 0x40, 52, CALLER << 96, 0)
+"""ERC-7579's single mode: a call to somebody, without value and data."""
 _TARGETS: Final = ((HELPER, 0x40, 0), (0x20, 32, HELPER), (0x20, 20, HELPER << 96))
 """Whose code is to be run: an address and empty bytes; bytes that are an address, or begin with one."""
 _MUCH: Final = 10**21
