@@ -17,6 +17,7 @@ from orchestrator.models import AccountId, Address, ChainAccount
 from orchestrator.ports.chain import ChainView, Examined, Holdings
 from orchestrator.ports.platform import PlatformAccount, PlatformCard
 from orchestrator.ports.signers import Signer
+from orchestrator.wallet.reading import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class ClosureCertifier:
     """
 
     folder: Path
+    profile: Profile
+    factory: Address
     signer: Callable[[], Signer | None]
     key: str | None = None
     """The name of the key that ``signer`` gives."""
@@ -65,7 +68,7 @@ class ClosureCertifier:
         return build_certificate(
             evidence,
             verdict,
-            account=AccountRecord(account, owner, view),
+            account=AccountRecord(account, owner, view, self.profile, self.factory),
             residue=residue,
             signer=self.signer(),
         )
@@ -78,7 +81,7 @@ class ClosureCertifier:
 
     def check(self, certificate: bytes) -> CertificateReport:
         """Verifies a certificate's bytes again, offline. Raises nothing."""
-        return verify(certificate)
+        return verify(certificate, profile=self.profile)
 
     def revoke(self, path: str, sha256: str) -> None:
         """SIDE EFFECTS: renames the file to ``revoked_path``, if it is there and still that certificate.

@@ -134,6 +134,8 @@ async def connect(
         journal=journal,
         certifier=ClosureCertifier(
             folder=settings.certificates,
+            profile=chain.profile,
+            factory=chain.factory,
             signer=lambda: keystore.signer(settings.certificate_key) if settings.certificate_key else None,
             key=settings.certificate_key,
         ),

@@ -51,6 +51,9 @@ def verify(
         list[str] | None, typer.Option(metavar="URL", help="A node that is asked whether the block is canonical.")
     ] = None,
     signer: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Demand that this address signed it.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The wallet's profile, where it is none of the built-in ones.")
+    ] = None,
     form: Annotated[
         Format,
         typer.Option("--format", help="text, or html: one page with nothing loaded; on stdout --json wins over it."),
@@ -76,8 +79,9 @@ def verify(
     asked = rpc_url or ([options.overrides["rpc_url"]] if options.overrides.get("rpc_url") else [])
     data = _read(file)
     from orchestrator.closure.certificate.verifier import verify as check
+    from orchestrator.wallet.profile import load_profile
 
-    report = check(data, signer=demanded)
+    report = check(data, signer=demanded, profile=None if profile is None else load_profile(profile))
     if asked:
         import asyncio
 

@@ -33,6 +33,9 @@ def register(root: typer.Typer) -> None:
 @app.command()
 def up(
     block_time: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Between two blocks.")] = 1.0,
+    wallet: Annotated[
+        str, typer.Option(metavar="NAME", help="The family of its wallets, such as offblocks.")
+    ] = "smart-wallet",
 ) -> int:
     """Start Anvil, the contracts and the platform simulator, until interrupted.
 
@@ -45,7 +48,7 @@ def up(
     from orchestrator.devnet.devnet import devnet
     from orchestrator.devnet.remote import announced
 
-    with devnet(block_time=block_time) as running, contextlib.ExitStack() as stack:
+    with devnet(block_time=block_time, wallet=wallet) as running, contextlib.ExitStack() as stack:
         document = running.document()
         try:
             stack.enter_context(announced(document))

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from orchestrator.artifacts import load
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
-from orchestrator.errors import ChainError
+from orchestrator.devnet.simulator.families import FAMILIES, Family
+from orchestrator.errors import ChainError, SettingsError
 from orchestrator.models import Address, to_address
 
-ENTRY_POINT = to_address("0x0000000071727De22E5E9d8BAf0edAc6f37da032")
-"""The canonical EntryPoint 0.7 (ERC-4337). The devnet has none: the wallets only name it."""
-
+DEFAULT_WALLET = "smart-wallet"
+"""The family of a devnet's wallets where none is chosen."""
 OPERATOR = DEV_ACCOUNTS[0]
 """The platform's own account: it deploys and operates wallets."""
 OWNER = DEV_ACCOUNTS[1]
@@ -28,18 +28,35 @@ class Contracts:
     factory: Address
     escrow: Address
     token: Address
+    wallet: str = DEFAULT_WALLET
+    """The name of the family whose factory it is."""
+
+    @property
+    def family(self) -> type[Family]:
+        """Raises SettingsError if there is none of that name."""
+        return family_of(self.wallet)
 
 
-def deploy_contracts(anvil: Anvil) -> Contracts:
-    """SIDE EFFECTS: three transactions, mined at once; no later reorganisation by ``anvil.control`` takes them.
-    Raises ChainError if one fails."""
-    from eth_abi.abi import encode
+def family_of(wallet: str) -> type[Family]:
+    """The family of that name. Raises SettingsError."""
+    if wallet not in FAMILIES:
+        raise SettingsError(f"no family of wallets is named {wallet!r}; there are {', '.join(FAMILIES)}", code="usage")
+    return FAMILIES[wallet]
 
-    arguments = encode(["address", "address"], [OPERATOR.address, ENTRY_POINT])
+
+def deploy_contracts(anvil: Anvil, wallet: str = DEFAULT_WALLET) -> Contracts:
+    """The factory of the family ``wallet``, an escrow and a token.
+
+    SIDE EFFECTS: three or four transactions, mined at once; no later reorganisation by ``anvil.control`` takes them.
+    Raises ChainError if one fails, SettingsError if there is no such family."""
+    previous = ""
+    for creation in family_of(wallet).creations(OPERATOR.address):
+        previous = _deploy(anvil, creation.artifact, creation.arguments(previous))
     made = Contracts(
-        factory=_deploy(anvil, "SmartWalletFactory", arguments),
+        factory=to_address(previous),
         escrow=_deploy(anvil, "TestEscrow", b""),
         token=_deploy(anvil, "TestToken", b""),
+        wallet=wallet,
     )
     anvil.control.contracts = (made.factory, made.escrow, made.token)
     return made

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator import files
 from orchestrator.devnet.anvil import Anvil
-from orchestrator.devnet.contracts import OPERATOR, OWNER, Contracts, deploy_contracts
+from orchestrator.devnet.contracts import DEFAULT_WALLET, OPERATOR, OWNER, Contracts, deploy_contracts, family_of
 from orchestrator.devnet.simulator import Options, Programme, SimulatorConfig, SimulatorThread
 from orchestrator.models import to_address
 from orchestrator.passwords import FixedPassword, NoPassword, Secret
@@ -65,7 +65,9 @@ class Devnet:
     def environment(self) -> dict[str, str]:
         """``ORCHESTRATOR_*``: all that another command needs, but for a journal's database of its own."""
         credentials = self.programme.credentials
-        return {
+        wallet = self.contracts.wallet
+        profile = {} if wallet == DEFAULT_WALLET else {"ORCHESTRATOR_WALLET_PROFILE": wallet}
+        return profile | {
             "ORCHESTRATOR_PLATFORM_URL": self.programme.url,
             "ORCHESTRATOR_API_KEY": credentials.api_key,
             "ORCHESTRATOR_API_SECRET": credentials.api_secret,
@@ -112,6 +114,7 @@ def devnet(
     *,
     anvil: Anvil | None = None,
     contracts: Contracts | None = None,
+    wallet: str = DEFAULT_WALLET,
     folder: Path | None = None,
     keys: Path | None = None,
     options: Options | None = None,
@@ -119,20 +122,23 @@ def devnet(
 ) -> Iterator[Devnet]:
     """Starts what is not given, and ends what it started.
 
-    ``anvil``: a running node to use; ``contracts``: those already deployed on it; ``folder``: an empty one to keep the
-    state in (default: a temporary one); ``keys``: what ``make_keys`` made, to be copied. Raises SettingsError if Anvil
-    cannot be found or installed.
+    ``anvil``: a running node to use; ``contracts``: those already deployed on it; ``wallet``: without them, the family
+    of wallets whose factory is deployed; ``folder``: an empty one to keep the state in (default: a temporary one);
+    ``keys``: what ``make_keys`` made, to be copied. Raises SettingsError if Anvil cannot be found or installed, or if
+    there is no such family.
     """
+    family_of(wallet)  # before anything is started
     with contextlib.ExitStack() as stack:
         if anvil is None:
             anvil = stack.enter_context(Anvil(block_time=block_time, states=STATES))
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orchestrator-devnet-")))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        contracts = contracts or deploy_contracts(anvil)
+        contracts = contracts or deploy_contracts(anvil, wallet)
         config = SimulatorConfig(
             database=folder / "platform.db",
             rpc_url=anvil.url,
+            family=contracts.family,
             factory=contracts.factory,
             operator_key=OPERATOR.private_key,
             escrow=contracts.escrow,

@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.connect import make_rpc
+from orchestrator.connect import make_profile, make_rpc
 from orchestrator.doctor.check import CheckFailed
 from orchestrator.settings import Settings
+from orchestrator.wallet.reading import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from orchestrator.chain.node.parse import Header
@@ -146,8 +147,9 @@ class Chain:
         return f"block {head.number} is of {head.fork.names}, by its header: a fork that this release knows"
 
     async def factory(self) -> str:
-        """The factory has code, and answers as a factory does."""
+        """The factory has code, and that of the default profile's wallets answers as it does."""
         self._settings.need("factory")
+        profile = make_profile(self._settings)
         from eth_hash.auto import keccak
 
         from orchestrator.artifacts import load
@@ -168,7 +170,7 @@ class Chain:
         if not code:
             raise CheckFailed(f"there is no contract at {factory} on this chain", fix)
         word = b"" if isinstance(predicted, RpcFailure) else parse.data(predicted, "predictSmartWallet")
-        if len(word) != 32 or any(word[:12]) or not any(word[12:]):
+        if profile.id == DEFAULT_PROFILE and (len(word) != 32 or any(word[:12]) or not any(word[12:])):
             raise CheckFailed(f"the contract at {factory} is not a factory: it cannot say where it would deploy", fix)
         head = await self._head()
         if self._settings.factory_block > head.block.number:
@@ -176,5 +178,8 @@ class Chain:
                 f"the setting factory_block is {self._settings.factory_block}, the chain's head is {head.block.number}",
                 "Set ORCHESTRATOR_FACTORY_BLOCK to the block of the factory's deployment, or leave it unset.",
             )
+        if profile.id != DEFAULT_PROFILE:
+            missing = ", ".join(profile.unchecked) or "nothing is left out"
+            return f"{factory} has a contract; profile of its wallets: {profile.name}, NOT checked: {missing}"
         known = load("SmartWalletFactory").matches(code)
         return f"{factory} is a factory, {'with' if known else 'not with'} the code that this package ships"

@@ -210,7 +210,11 @@ _ORDER: Final = ("factory", "address", "code", "proxy_code", "implementation", "
 
 def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: str) -> Halt | None:
     """One of the wallet's sources that says something else than the others. ``owner``: the customer's address."""
-    wallet = deployed.wallet
+    wallet, first = deployed.wallet, state.first
+    if first is not None and first.wallet != wallet:
+        return Halt(
+            "address_disagreement", f"the account's wallet was {first.wallet} when first seen, and is {wallet} now"
+        )
     closing = state.operation is not None and state.operation.kind is OperationKind.CLOSE
     for said in sorted(deployed.sources, key=lambda said: _ORDER.index(said.check)):
         match said.check:
@@ -247,10 +251,10 @@ def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: 
                     f"{said.value} may still replace the code of {wallet} ({said.source}): a wallet that is closed "
                     "while somebody can do that can be opened again",
                 )
-            case "implementation" if state.implementation not in (None, said.value):
+            case "implementation" if first is not None and said.value != first.implementation():
                 return Halt(
                     "implementation_changed",
-                    f"the wallet {wallet} ran the code of {state.implementation} when it was first seen, and runs that "
-                    f"of {said.value} now",
+                    f"the wallet {wallet} ran the code of {first.implementation()} when it was first seen, and runs "
+                    f"that of {said.value or 'nobody'} now",
                 )
     return None

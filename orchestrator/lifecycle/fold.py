@@ -91,8 +91,8 @@ class AccountState:
     """The customer's wallet (CAIP-10) when the account was first seen: it never changes."""
     deployed: e.WalletDeployed | None = None
     wallet: e.WalletStateSeen | None = None
-    implementation: str | None = None
-    """Whose code the wallet, a proxy, ran when it was first seen: it never changes."""
+    first: e.WalletDeployed | None = None
+    """The wallet as it was first seen: its address and whose code it runs, if it is a proxy, never change."""
     closed: bool = False
     """Whether the chain has shown it closed, in a block that was final."""
     finality_violated: e.BlockFact | None = None
@@ -141,8 +141,7 @@ def _apply(state: AccountState, event: Event, at: datetime) -> AccountState:
             seen = replace(state, platform=event, owner=state.owner or event.owner)
             return _touch(seen, at if moved else None)
         case e.WalletDeployed():
-            implementation = state.implementation or event.implementation()
-            return _touch(replace(state, deployed=event, implementation=implementation), at)
+            return _touch(replace(state, deployed=event, first=state.first or event), at)
         case e.WalletStateSeen():
             closed = state.closed or (event.final and event.state is WalletState.CLOSED)
             return _touch(replace(state, wallet=event, closed=closed), at)
@@ -292,10 +291,10 @@ def _touch(state: AccountState, at: datetime | None) -> AccountState:
 def _withdraw(state: AccountState, event: e.ChainFactsWithdrawn) -> AccountState:
     """Takes back whatever rested on the block or on a later one: later blocks are its children or nothing."""
     deployed, wallet, closure, op = state.deployed, state.wallet, state.closure, state.operation
-    implementation, closed = state.implementation, state.closed
+    first, closed = state.first, state.closed
     gone = event.block.number
     if deployed is not None and deployed.block.number >= gone:
-        deployed = implementation = None
+        deployed = first = None
     if wallet is not None and wallet.block.number >= gone:
         wallet, closed = None, False
     if closure is not None and closure.block.number >= gone:
@@ -307,7 +306,7 @@ def _withdraw(state: AccountState, event: e.ChainFactsWithdrawn) -> AccountState
         state,
         deployed=deployed,
         wallet=wallet,
-        implementation=implementation,
+        first=first,
         closed=closed,
         closure=closure,
         operation=op,

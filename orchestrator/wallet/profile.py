@@ -92,7 +92,11 @@ def load_profile(name_or_path: str) -> Profile:
     except ValueError as error:
         what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         raise SettingsError(f"wallet profile {path} {what}", code="profile_unreadable") from None
-    return parse_profile(text, str(path), lambda name: _beside(path.parent, name))
+    profile = parse_profile(text, str(path), lambda name: _beside(path.parent, name))
+    if profile.name in BUILT_IN:  # journals and certificates know those by their names
+        said = _sentence(text, str(path), ("name",), f"{profile.name} is a built-in profile's name: choose another")
+        raise SettingsError(said, code="profile_invalid")
+    return profile
 
 
 def parse_profile(text: str, where: str, artifact: ReadArtifact) -> Profile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from orchestrator.models import AccountId, Address, WalletState
@@ -118,6 +118,21 @@ class Profile(Family):
         be read, ``wrong_factory`` and ``wrong_value`` where the code's immutables are not those of the event.
         """
         return find(self, subject_of(account_id, wallet, factory, created), created, answers)
+
+    def proven_findings(self, account_id: AccountId, wallet: Address, factory: Address, answers: Answers) -> Findings:
+        """What code and storage say by themselves, as far as they are among the answers: what a proof can show.
+        Raises Disagreement, as ``findings``."""
+        subject, states = Subject(account_id, wallet, factory, None), self.states
+        owners = [owner for owner in self.owners if (read := owner.read(subject)) is None or read in answers]
+        told = states is not None and states.slot is not None and states.slot.read(subject) in answers
+        known = replace(
+            self,
+            event=None,
+            registry=None,
+            owners=tuple(owners),
+            states=replace(states, getter=None) if states is not None and told else None,
+        )
+        return find(known, subject, None, answers)
 
 
 def subject_of(account_id: AccountId, wallet: Address, factory: Address, created: Created | None) -> Subject:

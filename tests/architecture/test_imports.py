@@ -149,7 +149,6 @@ OWN_JSON = {
     "schemas/__init__.py": "the shipped schemas",
     "wallet/releases.py": "the shipped artifacts",
     "artifacts/__init__.py": "the shipped artifacts",
-    "devnet/simulator/chain.py": "the shipped artifacts",
     "journal/replay.py": "the journal's own rows",
     "journal/rows.py": "the journal's own rows",
     "journal/migrations/versions/r0002_signing.py": "the journal's own rows",

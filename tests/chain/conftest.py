@@ -202,7 +202,7 @@ def certify(rpc):
         assert examination.evidence is not None, examination.verdict.detail
         platform = PlatformAccount(account_id, customer, AccountStatus.CLOSED, None, ("EUR",), now, now)
         owner = ChainAccount(await reader.chain_id(), Address(OWNER.address))
-        record = AccountRecord(platform, owner, await reader.view(account_id))
+        record = AccountRecord(platform, owner, await reader.view(account_id), reader.profile, reader.factory)
         return build_certificate(examination.evidence, examination.verdict, account=record)
 
     return make

@@ -13,8 +13,10 @@ from orchestrator.chain.examination.examiner import examine
 from orchestrator.chain.node.rpc import Rpc
 from orchestrator.devnet.anvil import Anvil
 from orchestrator.devnet.dev_accounts import DEV_ACCOUNTS
+from orchestrator.devnet.simulator.chain import Chain
 from orchestrator.models import to_address
 from tests.chain.conftest import ENTRY_POINT, Wallets, call_data, personal_sign
+from tests.safe import SafeFamily, install
 
 OPERATOR, OWNER, OTHER = (DEV_ACCOUNTS[index] for index in range(3))
 EXECUTOR = 2
@@ -130,6 +132,19 @@ async def test_a_closed_modular_account_is_open_to_its_executor(wallets, verdict
     else:
         assert (closed.verdict, closed.reason) == ("irreversible", "inert")
         assert dict(closed.slots)[0] == 3
+
+
+async def test_a_safe_is_open_to_its_owners(node, wallets, verdict_on):
+    """Whatever the platform says of the account: closing a Safe would mean that nobody can sign for it any more."""
+    family = SafeFamily(Chain(node.url, OPERATOR.private_key), install(node), wallets.escrow)
+    account_id = str(uuid.uuid4())
+    sent = family.deploy(OWNER.address, account_id, b"creation")
+    await wallets.send(sent.to, sent.data)
+    wallet = await family.predict(OWNER.address, account_id)
+    await family.chain.stop()
+    verdict = await verdict_on(wallet)
+    assert (verdict.verdict, verdict.reason) == ("reversible", "acting")
+    assert (verdict.witness.sender, verdict.witness.confirmed) == (OWNER.address, True)
 
 
 def test_the_code_of_a_clone_is_the_published_one():

@@ -40,6 +40,7 @@ from orchestrator.ports.chain import ChainView, Deployment, StateChange
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.wallet.contract import Immutables, address_word, wallet_address
 from orchestrator.wallet.findings import Finding
+from orchestrator.wallet.profile import load_profile
 
 ACCOUNT = AccountId("0b7c1a52-6f0e-4f43-9d55-6b1f0f5b7a01")
 CUSTOMER = CustomerId("7f1d1d2e-1111-4222-8333-444455556666")
@@ -214,7 +215,8 @@ class Case:
 
     @property
     def account(self) -> AccountRecord:
-        return AccountRecord(self.platform, ChainAccount(ChainId(31337), VALUES.owner), self.view)
+        owner = ChainAccount(ChainId(31337), VALUES.owner)
+        return AccountRecord(self.platform, owner, self.view, load_profile("smart-wallet"), VALUES.factory)
 
     @property
     def block(self) -> BlockRef:

@@ -240,7 +240,7 @@ FORGERIES = [
     (put("analysis", "rules", 1), "rests_on"),
     (put("analysis", "rules", 2), "rests_on"),
     (put("analysis", "rules", 4), "schema"),
-    (put("version", 3), "format"),
+    (put("version", 4), "format"),
     (put("version", True), "format"),
     (put("version", 1), "schema"),
     (put("more", "than the schema has"), "schema"),
@@ -540,7 +540,8 @@ def test_a_certificate_stays_valid_when_the_shipped_wallet_changes(case, monkeyp
 
 
 def test_a_revoked_certificates_file_is_marked_and_its_bytes_stay(case, tmp_path):
-    certifier = ClosureCertifier(folder=tmp_path, signer=lambda: None)
+    whose = case.account
+    certifier = ClosureCertifier(tmp_path, whose.profile, whose.factory, signer=lambda: None)
     data = build(case)
     sha256 = hashlib.sha256(data).hexdigest()
     path = Path(certifier.write(case.platform.id, data))

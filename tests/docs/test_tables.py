@@ -13,7 +13,6 @@ import pytest
 import typer
 
 from orchestrator import schemas
-from orchestrator.artifacts import load
 from orchestrator.cli.main import app
 from orchestrator.devnet import pytest_plugin
 from orchestrator.devnet.simulator.faults import IMMEDIATE, KINDS
@@ -21,7 +20,6 @@ from orchestrator.devnet.toolchain import FOUNDRY_VERSION
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.platform.probe import SETTLED
 from orchestrator.settings import FROM_FILES, OTHER_VARIABLES, PLATFORM_TABLE, PREFIX, Settings, load_settings
-from orchestrator.wallet.profile import BUILT_IN, load_profile, parse_profile
 from tests.docs.markdown import DOCUMENTS, PAGES, ROOT, anchors, codes, links, paths, table, tables, text
 from tests.docs.runbook_page import PAGE, page
 
@@ -133,17 +131,6 @@ def test_the_table_of_documents_is_that_of_the_schemas():
     described = {name: json.loads(schemas.text(name)) for name in schemas.names()}
     rows = {codes(row[0])[0]: (row[1], codes(row[2])) for row in table("documents")}
     assert rows == {name: (schema["title"], list(schema.get("properties", {}))) for name, schema in described.items()}
-
-
-def test_the_table_of_wallet_profiles_says_what_each_leaves_out():
-    rows = {codes(row[0])[0]: tuple(codes(row[2])) for row in table("profiles")}
-    assert rows == {name: load_profile(name).unchecked for name in BUILT_IN}
-
-
-def test_the_example_of_a_wallet_profile_is_one():
-    example = text("docs/wallet-profiles.md").split("<!-- profile: example -->\n```toml\n")[1].split("```")[0]
-    profile = parse_profile(example, "docs/wallet-profiles.md", load)
-    assert "factory" not in profile.unchecked
 
 
 def test_the_tables_of_events_are_whole():

@@ -296,6 +296,7 @@ CODE_ROWS = [
     ("challenge_disagreement", Halt, [platform(S.ACTIVE), A, fetched(2), signed(2), *ON_CHAIN]),
     ("status_disagreement", Halt, [platform(S.INITIATING), A, *ON_CHAIN]),
     ("address_disagreement", Halt, [platform(S.ACTIVE), A, said(address=OTHER)]),
+    ("address_disagreement", Halt, [platform(S.ACTIVE), A, said(), deployed(wallet=OTHER, create2=OTHER)]),
     ("wrong_factory_wallet", Halt, [platform(S.ACTIVE), A, said(factory="")]),
     ("code_mismatch", Halt, [platform(S.ACTIVE), A, said(proxy_code="")]),
     ("owner_disagreement", Halt, [platform(S.ACTIVE), A, said(owner="")]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -357,3 +358,11 @@ def test_another_artifact_of_the_same_name_changes_the_hash(tmp_path: Path) -> N
         (tmp_path / "a.json").write_text(json.dumps(artifact))
         hashes.add(load_profile(write(tmp_path, text)).sha256)
     assert len(hashes) == 6, "what is masked counts, too"
+
+
+def test_no_file_has_a_built_in_profiles_name(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text((resources.files("orchestrator.wallet") / "profiles" / "safe.toml").read_text())
+    with pytest.raises(SettingsError, match=r"mine\.toml, line \d+, name: safe is a built-in profile's name") as caught:
+        load_profile(str(file))
+    assert caught.value.code == "profile_invalid"

@@ -12,4 +12,8 @@ contract CloneWalletFactory is ProxiedWalletFactory {
     function _deploy(address implementation, bytes32 salt_) internal override returns (address) {
         return Clones.cloneDeterministic(implementation, salt_);
     }
+
+    function _predict(address implementation, bytes32 salt_) internal view override returns (address) {
+        return Clones.predictDeterministicAddress(implementation, salt_, address(this));
+    }
 }

@@ -85,17 +85,21 @@ abstract contract WholeLife is WalletTest {
         vm.expectRevert(abi.encodeWithSelector(NotOperator.selector, operator, caller));
         vm.prank(caller);
         proxied.deploySmartWallet(owner, address(escrow), bytes16(uint128(2)), keccak256(CREATION));
-        vm.expectRevert(abi.encodeWithSelector(NotOperator.selector, operator, caller));
-        vm.prank(caller);
-        proxied.deployImplementation(owner, address(escrow));
     }
 
-    function test_OneImplementationForEachOwner() public {
+    function testFuzz_WhereItWasPredicted(address walletOwner, address escrow_, bytes16 accountId) public {
+        vm.assume(walletOwner != address(0) && accountId != ACCOUNT_ID);
+        address predicted = proxied.predictSmartWallet(walletOwner, escrow_, accountId);
+        vm.prank(operator);
+        vm.assertEq(proxied.deploySmartWallet(walletOwner, escrow_, accountId, keccak256(CREATION)), predicted);
+        vm.assertEq(proxied.walletOf(accountId), predicted);
+    }
+
+    function test_OneImplementationForEachOwner() public view {
         address first = proxied.implementationOf(owner, address(escrow));
-        vm.prank(operator);
-        vm.assertEq(proxied.deployImplementation(owner, address(escrow)), first);
-        vm.prank(operator);
-        vm.assertFalse(proxied.deployImplementation(stranger, address(escrow)) == first, "another owner's");
+        vm.assertTrue(first.code.length != 0, "deployed with the first wallet");
+        vm.assertFalse(proxied.implementationOf(stranger, address(escrow)) == first, "another owner's");
+        vm.assertEq(address(proxied.implementationOf(stranger, address(escrow))).code.length, 0);
     }
 }
 

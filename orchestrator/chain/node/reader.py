@@ -59,7 +59,7 @@ class ChainReader:
         self._reads = HeadReads(rpc)
         self._together = Together(self._reads)
         self._searches = LogSearch(rpc)
-        self._factory = factory
+        self.factory = factory
         self.profile = profile
         self._factory_exists = False
         self._looking = asyncio.Lock()
@@ -146,7 +146,7 @@ class ChainReader:
                 await self.follower.mend(version, self._key(account_id, wallet), found)
             logs = found
         made = [one.log for one in logs if one.creates is not None]
-        creation = the_creation(self.profile, self._factory, made, account_id, wallet)
+        creation = the_creation(self.profile, self.factory, made, account_id, wallet)
         nothing = ChainView(heads.head, heads.safe, heads.finalized, None, None)
         if creation is None and wallet is None:
             await self._look_for_factory()
@@ -160,7 +160,7 @@ class ChainReader:
         yet."""
         if self.profile.located_by != "registry":
             return known.claimed if self.profile.located_by == "platform" else None
-        read = self.profile.registry_read(account_id, self._factory)
+        read = self.profile.registry_read(account_id, self.factory)
         assert read is not None, "a profile that locates by a registry names its getter"
         head = (await self.follower.fresh(age)).head
         return self.profile.registered((await self._answers(head, [read]))[0][read])
@@ -170,10 +170,10 @@ class ChainReader:
         topics, key = self.profile.created_topics(account_id, wallet), self._key(account_id, wallet)
         logs: list[AccountLog] = []
         if topics is not None:
-            found = await self._searches.logs(self._factory, topics, self._from_block, head.number)
+            found = await self._searches.logs(self.factory, topics, self._from_block, head.number)
             if wallet is not None:  # where it is no topic, others are among them
                 found = [log for log in found if (made := self.profile.created(log)) and made.wallet == wallet]
-            creation = the_creation(self.profile, self._factory, found, account_id, wallet)
+            creation = the_creation(self.profile, self.factory, found, account_id, wallet)
             if creation is None:
                 return []
             wallet = creation[1].wallet
@@ -199,10 +199,12 @@ class ChainReader:
         wallet = named if created is None else created.wallet
         assert wallet is not None, "one of the two names it"
         log = None if creation is None else creation[0]
-        seen = [block for block in (known.deployed, known.change and known.change.block) if block and log is None]
+        told = self.profile.state_topic is not None
+        since = (None if log else known.deployed, None if told or not known.change else known.change.block)
+        seen = [block for block in since if block is not None]
         logged = {one.block.number: one.block for one in (*([log] if log else ()), *changes[-1:])}
         blocks = {block.number: block for block in seen if block.number <= head.number} | logged
-        reads = self.profile.first_reads(account_id, wallet, self._factory, created)
+        reads = self.profile.first_reads(account_id, wallet, self.factory, created)
         answers, there = await self._answers(head, reads, list(blocks.values()))
         if any(block not in there for block in logged.values()):
             raise Moved
@@ -211,7 +213,7 @@ class ChainReader:
         code = answers[Read("code", wallet)] or b""
         if not code and creation is None:
             return None
-        found = self.profile.findings(account_id, wallet, self._factory, created, answers)
+        found = self.profile.findings(account_id, wallet, self.factory, created, answers)
         first = known.deployed if known.deployed in there else None
         deployment = Deployment(
             wallet=wallet,
@@ -224,7 +226,7 @@ class ChainReader:
         )
         if not deployment.code_accepted:
             return deployment, None
-        if self.profile.state_topic is not None:
+        if told:
             return deployment, last_change(self.profile, deployment, changes, found.stored, head)
         kept = known.change if known.change is not None and known.change.block in (*there, deployment.block) else None
         known = replace(known, deployed=first if log is None else known.deployed, change=kept)
@@ -260,7 +262,7 @@ class ChainReader:
         """Once it was there, it is there for good: what its code is does not matter here."""
         async with self._looking:
             if not self._factory_exists:
-                answer = await self._rpc.call("eth_getCode", [self._factory, "latest"])
+                answer = await self._rpc.call("eth_getCode", [self.factory, "latest"])
                 self._factory_exists = parse.data(answer, "the factory's code") != b""
 
     async def is_canonical(self, block: BlockRef) -> bool:

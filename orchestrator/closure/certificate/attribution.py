@@ -38,7 +38,7 @@ class Attribution:
         checks.check("create2_address", self._check_create2, code)
         if slots is not None:
             checks.check("closed_state", lambda: _check_closed(slots), code)
-        checks.check("account_record", lambda: self._check_record(block), block is not None)
+        checks.check("account_record", lambda: check_record(self._account, block), block is not None)
         checks.skip("closing_transaction", "as reported by a node when this was made; --rpc-url asks one again")
 
     def _check_code(self) -> str:
@@ -86,18 +86,19 @@ class Attribution:
             raise Failed(f"account {account} has its wallet at {address}, the certificate is for another address")
         return f"the wallet of account {account}: factory, owner, account and init code give this address (EIP-1014)"
 
-    def _check_record(self, block: BlockRef | None) -> str:
-        assert block is not None
-        deployed = self._account["deployment"]["block"]["number"]
-        closed = self._account["closing"]["block"]
-        if not deployed <= closed["number"] <= block.number:
-            raise Failed(
-                f"expected deployment, closing and proof in this order, got the blocks {deployed}, "
-                f"{closed['number']}, {block.number}"
-            )
-        if closed["number"] == block.number and closed["hash"] != block.hash:
-            raise Failed(f"block {block.number} has two hashes: {closed['hash']} and {block.hash}")
-        return f"closed in block {closed['number']}, proven at block {block.number}; platform: closed (as reported)"
+
+def check_record(account: Mapping[str, Any], block: BlockRef | None) -> str:
+    """Deployment, closing and proof are in this order. Raises Failed."""
+    assert block is not None
+    deployed, closed = account["deployment"]["block"]["number"], account["closing"]["block"]
+    if not deployed <= closed["number"] <= block.number:
+        raise Failed(
+            f"expected deployment, closing and proof in this order, got the blocks {deployed}, "
+            f"{closed['number']}, {block.number}"
+        )
+    if closed["number"] == block.number and closed["hash"] != block.hash:
+        raise Failed(f"block {block.number} has two hashes: {closed['hash']} and {block.hash}")
+    return f"closed in block {closed['number']}, proven at block {block.number}; platform: closed (as reported)"
 
 
 def contract(artifact: Artifact) -> dict[str, str]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from orchestrator.closure.certificate import envelope
 from orchestrator.closure.certificate.attribution import contract, named
+from orchestrator.closure.certificate.profiled import attribution_of
 from orchestrator.closure.certificate.rerun import rests_on, slots_of, summary_of
 from orchestrator.closure.certificate.verifier import verify
 from orchestrator.closure.proof.evidence import Evidence, Target
@@ -25,14 +26,17 @@ from orchestrator.closure.proof.state import one_spelling
 from orchestrator.closure.verdict import Residue, Verdict
 from orchestrator.errors import Disagreement, ProofInvalid
 from orchestrator.foreign import shown
-from orchestrator.models import AccountStatus, ChainAccount, WalletState
+from orchestrator.models import AccountStatus, Address, ChainAccount, WalletState
 from orchestrator.ports.chain import ChainView
 from orchestrator.ports.platform import PlatformAccount
 from orchestrator.ports.signers import Signer
 from orchestrator.wallet.contract import wallet_immutables, wallet_salt
+from orchestrator.wallet.reading import DEFAULT_PROFILE, Profile
 from orchestrator.wallet.releases import recognise
 
 VERSION: Final = 2
+VERSION_BY_PROFILE: Final = 3
+"""Of a wallet that another profile than the default one describes."""
 TOOL: Final = "offblocks-orchestrator"
 _MAX_RESIDUE: Final = 1000
 
@@ -45,6 +49,9 @@ class AccountRecord:
     owner: ChainAccount
     view: ChainView
     """Supplies deployment and closing transaction."""
+    profile: Profile
+    """What the wallet was followed by."""
+    factory: Address
 
 
 def build_certificate(
@@ -69,7 +76,7 @@ def build_certificate(
         )
     document: dict[str, Any] = {
         "format": envelope.FORMAT,
-        "version": VERSION,
+        "version": VERSION if account is None or account.profile.id == DEFAULT_PROFILE else VERSION_BY_PROFILE,
         "verdict": verdict.verdict,
         "reason": verdict.reason,
         "analysis": summary_of(verdict),
@@ -89,7 +96,7 @@ def build_certificate(
         document["account"] = _account(account, evidence)
     document["restsOn"] = rests_on(document)
     unsigned = envelope.seal(document, None)
-    report = verify(unsigned)
+    report = verify(unsigned, profile=None if account is None else account.profile)
     if not report.valid or report.verdict != "irreversible":
         raise ProofInvalid(f"no certificate was made: {report.detail}")
     return unsigned if signer is None else envelope.seal(document, signer)
@@ -98,22 +105,28 @@ def build_certificate(
 def _account(account: AccountRecord, evidence: Evidence) -> dict[str, Any]:
     platform, view = account.platform, account.view
     deployment, change = view.deployment, view.change
-    if deployment is None or change is None or change.state is not WalletState.CLOSED:
+    if deployment is None or change is None or change.state not in (WalletState.CLOSED, WalletState.UNKNOWN):
         state = "no wallet" if deployment is None or change is None else change.state.value
         raise Disagreement(f"a certificate needs a closed wallet, the chain has: {state}", code="not_closed")
     if platform.status is not AccountStatus.CLOSED:
         raise Disagreement(
             f"a certificate needs a closed account, the platform says {platform.status}", code="not_closed"
         )
-    artifact = recognise(evidence.code)
-    values = None if artifact is None else wallet_immutables(artifact, evidence.code)
-    if artifact is None or values is None:
-        raise ProofInvalid("code: expected a released wallet's code with immutables masked, the proven code differs")
+    if account.profile.id == DEFAULT_PROFILE:
+        artifact = recognise(evidence.code)
+        values = None if artifact is None else wallet_immutables(artifact, evidence.code)
+        if artifact is None or values is None:
+            raise ProofInvalid(
+                "code: expected a released wallet's code with immutables masked, the proven code differs"
+            )
+        whose: dict[str, Any] = {"contract": contract(artifact)}
+        deployed = {**named(values), "salt": "0x" + wallet_salt(values.owner, platform.id).hex()}
+    else:
+        whose, deployed = attribution_of(account.profile, account.factory, deployment), {}
     return {
-        "contract": contract(artifact),
+        **whose,
         "deployment": {
-            **named(values),
-            "salt": "0x" + wallet_salt(values.owner, platform.id).hex(),
+            **deployed,
             "transaction": deployment.tx_hash,
             "block": {"number": deployment.block.number, "hash": deployment.block.hash},
         },

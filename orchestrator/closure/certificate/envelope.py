@@ -27,7 +27,7 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 """A wallet's certificate has some 25 kB; code and proofs have limits of their own."""
 _LONGEST_TEXT: Final = 2 + 2 * 64 * 1024
 """Characters: of 64 KiB of code. The schemas' patterns take some 60 bytes of memory for each byte of a text."""
-SCHEMAS: Final = {1: "certificate-v1", 2: "certificate"}
+SCHEMAS: Final = {1: "certificate-v1", 2: "certificate", 3: "certificate-v3"}
 """The shipped schema of each version."""
 _SIGNATURES: Final = {
     "unsigned": {"sha256": re.compile(r"[0-9a-f]{64}")},
@@ -157,8 +157,10 @@ def _addresses(document: Mapping[str, Any]) -> Iterator[str]:
     """Every address that the certificate itself states."""
     yield document["address"]
     account = document.get("account", document)
+    if "findings" in account:
+        yield account["factory"]
     for name in ("factory", "owner", "operator", "escrow", "entryPoint"):
-        if "deployment" in account:
+        if name in account.get("deployment", ()):
             yield account["deployment"][name]
     for target in document.get("targets", ()):
         yield target["address"]

@@ -156,6 +156,8 @@ def _account(document: Mapping[str, Any]) -> str:
             "Account", "<p>Not applicable: this is about a contract, not about an account of a platform.</p>"
         )
     deployment, closing, platform = account["deployment"], account["closing"], account["platform"]
+    if "profile" in account:
+        return _section("Account", _pairs(_by_profile(account)))
     rows = [
         ("Account", platform["accountId"]),
         ("Customer", platform["customerId"]),
@@ -170,6 +172,26 @@ def _account(document: Mapping[str, Any]) -> str:
         ("Closed", f"block {closing['block']['number']}, transaction {closing['transaction']}"),
     ]
     return _section("Account", _pairs(rows))
+
+
+def _by_profile(account: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The account section of a wallet that a profile describes."""
+    platform, profile = account["platform"], account["profile"]
+    places = [(name, account[section]) for name, section in (("Deployed", "deployment"), ("Closed", "closing"))]
+    return [
+        ("Account", platform["accountId"]),
+        ("Customer", platform["customerId"]),
+        ("Customer's wallet", platform["owner"]),
+        ("Platform's record", f"{platform['status']}, last changed {platform['updatedAt']} (as reported)"),
+        ("Wallet profile", f"{profile['name']}: {profile['title']} ({profile['sha256']})"),
+        ("Factory", account["factory"]),
+        *((f"{one['check'].capitalize()}, by {one['source']}", one["value"]) for one in account["findings"]),
+        ("NOT checked", ", ".join(account["notChecked"]) or "nothing is left out"),
+        *(
+            (name, f"block {place['block']['number']}, transaction {place['transaction'] or 'not told by an event'}")
+            for name, place in places
+        ),
+    ]
 
 
 def _evidence(document: Mapping[str, Any]) -> str:

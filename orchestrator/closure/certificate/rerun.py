@@ -194,6 +194,12 @@ def rests_on(document: Mapping[str, Any], rules: int | None = None) -> list[str]
             "The record: deployment, closing transaction and the platform's record are as reported, outside of the "
             "proofs; a verifier with a node asks for the closing transaction's receipt."
         )
+    if "profile" in document.get("account", {}):
+        profile, missing = document["account"]["profile"], document["account"]["notChecked"]
+        assumptions.append(
+            f"Whose contract it is, was judged by the wallet profile {profile['name']} ({profile['sha256']}). "
+            f"NOT checked: {', '.join(missing) or 'nothing is left out'}."
+        )
     return assumptions
 
 

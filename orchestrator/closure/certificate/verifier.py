@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.closure.certificate import envelope
 from orchestrator.closure.certificate.attribution import Attribution
+from orchestrator.closure.certificate.profiled import ProfiledAttribution
 from orchestrator.closure.certificate.report import REISSUE, CertificateReport, Checklist, Failed
 from orchestrator.closure.certificate.rerun import (
     RULES,
@@ -30,13 +31,14 @@ from orchestrator.closure.certificate.rerun import (
 )
 from orchestrator.closure.certificate.verifier_v1 import check_v1
 from orchestrator.models import Address
+from orchestrator.wallet.reading import Profile
 
 
-def verify(data: bytes, *, signer: Address | None = None) -> CertificateReport:
+def verify(data: bytes, *, signer: Address | None = None, profile: Profile | None = None) -> CertificateReport:
     """Checks a certificate's bytes, of which anyone may be the author. Raises nothing for any bytes.
 
     ``signer`` demands that signer; without it a certificate that somebody changed AND signed or hashed again is not
-    noticed, so the signer is only reported.
+    noticed, so the signer is only reported. ``profile``: of the wallet, where it is none of the built-in ones.
     """
     checks = Checklist()
     document: dict[str, Any] = {}
@@ -57,14 +59,18 @@ def verify(data: bytes, *, signer: Address | None = None) -> CertificateReport:
         check_v1(document, checks)
         return _report(checks, document, actual)
     again = _check_proof(document, checks)
-    if "account" in document:
+    block = None if again.proven is None else again.proven.block
+    if document["version"] == 3:
+        profiled = ProfiledAttribution(document["account"], evidence_of(document), profile)
+        profiled.run(checks, block, dict(again.verdict.slots))
+    elif "account" in document:
         account = Attribution(
             document["account"],
             document["chainId"],
             document["address"],
             bytes.fromhex(document["code"][2:]),
         )
-        account.run(checks, None if again.proven is None else again.proven.block, dict(again.verdict.slots))
+        account.run(checks, block, dict(again.verdict.slots))
     else:
         checks.skip("attribution", "not applicable: this is about a contract, not about an account of a platform")
     return _report(checks, document, actual, again)

@@ -83,7 +83,8 @@ def plan(platform: Platform, account_id: str, kind: str, *, key: str | None = No
 
 
 def plan_deletion_challenge(platform: Platform, account_id: str, *, key: str | None = None) -> None:
-    """A deletion challenge that is issued as soon as its hash stands on the chain. Inside a transaction."""
+    """A deletion challenge that is issued as soon as its hash stands on the chain, where the family binds it there.
+    Inside a transaction."""
     challenges.retire(platform, account_id, "expired")
     row = challenges.issue(platform, account_id, "deletion", challenges.account_text(), state="committing")
     plan(platform, account_id, "commit", key=key, challenge=row["id"])

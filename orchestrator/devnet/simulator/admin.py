@@ -13,6 +13,7 @@ from .answers import Answer, ApiError
 from .faults import IMMEDIATE, parsed
 from .platform import Call, Platform
 from .schemas import CARD_STATUSES
+from .wallet_faults import impossible
 
 __all__ = ["collect_records", "order_fault", "resubmit_lost"]
 
@@ -37,6 +38,9 @@ def order_fault(platform: Platform, order: dict[str, Any]) -> dict[str, Any]:
     given = dict(order)
     kind = given.pop("kind", None)
     values = parsed(kind, given)
+    family = platform.config.family
+    if (reason := impossible(str(kind), family)) is not None:
+        raise ApiError(400, "invalid_request", f"{kind}: not with wallets of the family {family.name}: {reason}")
     if kind not in IMMEDIATE:
         return platform.faults.add(str(kind), **values).document()
     changed = 0

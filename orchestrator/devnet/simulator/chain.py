@@ -1,30 +1,28 @@
-"""The chain as the platform's operator uses it: plain JSON-RPC, the contracts' calls, and signed transactions.
+"""The chain as the platform's operator uses it: plain JSON-RPC, calls of contracts, and signed transactions.
 
-Knows nothing of accounts or jobs. ``eth_account`` and ``eth_abi`` are imported when first used.
+Knows nothing of jobs, nor of any contract but ERC-20: see :mod:`families`. ``eth_account`` and ``eth_abi`` are imported
+when first used.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import ssl
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import httpx
 
+from orchestrator.artifacts import NAMES, load
 from orchestrator.foreign import read_json
 from orchestrator.process import lazy_py_ecc
 
 _MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 __all__ = ["CallReverted", "Chain", "ChainDown", "NonceUsed"]
-
-CREATION, DELETION = 0, 1
-CREATED, ACTIVE, INACTIVE, CLOSED = 0, 1, 2, 3
 
 
 class ChainDown(Exception):
@@ -39,28 +37,37 @@ class CallReverted(Exception):
     """A call or transaction reverts; the message names the contract's error."""
 
 
-@cache
-def artifact(name: str) -> dict[str, Any]:
-    """A compiled contract as the package ships it."""
-    text = resources.files("orchestrator.artifacts").joinpath(f"{name}.json").read_text()
-    value: dict[str, Any] = json.loads(text)
-    return value
+def keccak(data: bytes) -> bytes:
+    from eth_utils.crypto import keccak as keccak_256
+
+    return keccak_256(data)
 
 
-def _keccak(data: bytes) -> bytes:
-    from eth_utils.crypto import keccak
+def encode(types: Sequence[str], values: Sequence[object]) -> bytes:
+    """ABI-encoded values."""
+    from eth_abi.abi import encode as encode_abi
 
-    return keccak(data)
+    return encode_abi(types, values)
+
+
+def account_bytes(account_id: str) -> bytes:
+    """The 16 bytes of an account's UUID."""
+    return uuid.UUID(account_id).bytes
+
+
+def address_of(word: str) -> str:
+    """The address (EIP-55) in a word that a call has answered."""
+    from eth_utils.address import to_checksum_address
+
+    return str(to_checksum_address("0x" + word[-40:]))
 
 
 def selector(signature: str) -> bytes:
-    return _keccak(signature.encode())[:4]
+    return keccak(signature.encode())[:4]
 
 
 def encode_call(signature: str, *values: object) -> str:
     """Call data for ``name(type,…)`` as 0x-hex."""
-    from eth_abi.abi import encode
-
     types = signature[signature.index("(") + 1 : -1]
     return "0x" + (selector(signature) + encode(types.split(",") if types else [], values)).hex()
 
@@ -68,8 +75,8 @@ def encode_call(signature: str, *values: object) -> str:
 @cache
 def _errors() -> dict[bytes, str]:
     names = {selector("Error(string)"): "Error(string)", selector("Panic(uint256)"): "Panic(uint256)"}
-    for contract in ("SmartWallet", "SmartWalletFactory", "TestToken", "TestEscrow"):
-        for item in artifact(contract)["abi"]:
+    for contract in NAMES:
+        for item in load(contract).abi:
             if item["type"] == "error":
                 signature = f"{item['name']}({','.join(part['type'] for part in item['inputs'])})"
                 names[selector(signature)] = signature
@@ -105,12 +112,10 @@ class Signed:
 
 
 class Chain:
-    """One node, one operator key, one factory."""
+    """One node, one operator key."""
 
-    def __init__(self, rpc_url: str, operator_key: str, factory: str, escrow: str) -> None:
+    def __init__(self, rpc_url: str, operator_key: str) -> None:
         self.rpc_url = rpc_url
-        self.factory = factory
-        self.escrow = escrow
         self._key = operator_key
         # Without the system's certificates, whose loading takes longer than most calls: the node is on loopback.
         self._client = httpx.AsyncClient(timeout=30, trust_env=False, verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
@@ -157,25 +162,8 @@ class Chain:
 
     # --- what the platform reads ---------------------------------------------------------------------------------
 
-    async def predict(self, owner: str, account_id: str) -> str:
-        """The address that the factory gives the account's wallet (EIP-55)."""
-        from eth_utils.address import to_checksum_address
-
-        signature = "predictSmartWallet(address,address,bytes16)"
-        result = await self.call(self.factory, signature, owner, self.escrow, uuid.UUID(account_id).bytes)
-        return str(to_checksum_address("0x" + result[-40:]))
-
     async def has_code(self, address: str) -> bool:
         return len(str(await self.rpc("eth_getCode", address, "latest"))) > 2
-
-    async def state(self, wallet: str) -> int:
-        """The wallet's state, 0 to 3."""
-        return int(await self.call(wallet, "state()"), 16)
-
-    async def committed(self, wallet: str, challenge: bytes) -> bool:
-        """Whether the wallet holds the commitment to this deletion challenge."""
-        wanted = await self.call(wallet, "computeCommitment(uint8,bytes32)", DELETION, _keccak(challenge))
-        return await self.call(wallet, "challengeCommitment(uint8)", DELETION) == wanted
 
     async def tokens_held(self, wallet: str, tokens: list[str]) -> list[str]:
         """Those of ``tokens`` of which the wallet has a balance; an address without code is none."""
@@ -193,13 +181,6 @@ class Chain:
         return value if isinstance(value, dict) else None
 
     # --- what the operator sends ---------------------------------------------------------------------------------
-
-    def deploy_data(self, owner: str, account_id: str, challenge: bytes) -> str:
-        signature = "deploySmartWallet(address,address,bytes16,bytes32)"
-        return encode_call(signature, owner, self.escrow, uuid.UUID(account_id).bytes, _keccak(challenge))
-
-    def commit_data(self, challenge: bytes) -> str:
-        return encode_call("commitChallenge(uint8,bytes32)", DELETION, _keccak(challenge))
 
     async def sign(self, to: str | None, data: str) -> Signed:
         """Signs the operator's next transaction (EIP-1559) without sending it. One at a time: the nonce is the chain's.

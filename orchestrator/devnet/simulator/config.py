@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .families import Family, SmartWalletFamily
+
 __all__ = ["Credentials", "Options", "Programme", "SimulatorConfig"]
 
 
@@ -74,6 +76,8 @@ class SimulatorConfig:
 
     database: Path
     rpc_url: str = ""
+    family: type[Family] = SmartWalletFamily
+    """Of the wallets that the factory deploys."""
     factory: str = ""
     operator_key: str = field(default="", repr=False)
     """Private key of the factory's operator, 0x and 64 hex digits."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
-from . import accounts, challenges
-from .chain import ACTIVE, CLOSED, CREATED, INACTIVE, Chain, encode_call
+from . import accounts, challenges, wallet_faults
+from .families import Family, Sent, State
 from .platform import Platform
 from .store import Row
 from .transactions import JobFailed, Step, Transactions
@@ -22,9 +23,9 @@ __all__ = ["ChainJobs"]
 class ChainJobs:
     """What the worker runs."""
 
-    def __init__(self, platform: Platform, chain: Chain, transactions: Transactions) -> None:
+    def __init__(self, platform: Platform, family: Family, transactions: Transactions) -> None:
         self._platform = platform
-        self._chain = chain
+        self._family = family
         self._transactions = transactions
         self._kinds: dict[str, Callable[[Row, dict[str, str]], Awaitable[None]]] = {
             "deploy": self._deploy,
@@ -36,6 +37,8 @@ class ChainJobs:
 
     async def perform(self, job: Row) -> None:
         """Does the job and marks it done. Raises JobFailed, CallReverted, ChainDown."""
+        if job["kind"] != "deploy" and self._platform.faults.take("upgrade_implementation") is not None:
+            await wallet_faults.upgrade(self._family, self._wallet(job))
         await self._kinds[job["kind"]](job, json.loads(job["data"]))
 
     def fail(self, job: Row, reason: str) -> None:
@@ -52,28 +55,21 @@ class ChainJobs:
 
     async def _deploy(self, job: Row, data: dict[str, str]) -> None:
         await self._until_not_held()
-        platform, chain, account_id = self._platform, self._chain, str(job["account_id"])
+        platform, family, account_id = self._platform, self._family, str(job["account_id"])
         challenge, owner = self._challenge(data["challenge"]), self._owner(account_id)
         if platform.faults.take("fail_deployment") is not None:
             raise JobFailed("the deployment was ordered to fail")
-        wallet = await chain.predict(owner, account_id)
-        await self._transactions.perform(
+        if platform.faults.take("deploy_by_another") is not None:
+            family = await wallet_faults.another_factory(family)
+        wallet = await self._deploy_one(job, family, owner, challenge)
+        if platform.faults.take("deploy_twice") is not None:
+            await self._deploy_one(job, family, owner, challenge, 1)
+        if platform.faults.take("confuse_register") is not None:
+            await wallet_faults.confuse_register(family, account_id)
+        await self._send(
             job,
-            Step(
-                "deploySmartWallet",
-                lambda: chain.has_code(wallet),
-                chain.factory,
-                _ready(chain.deploy_data(owner, account_id, challenge)),
-            ),
-        )
-        await self._transactions.perform(
-            job,
-            Step(
-                "activate",
-                lambda: self._left(wallet, CREATED),
-                wallet,
-                _ready(encode_call("activate(bytes,bytes)", challenge, bytes.fromhex(data["signature"]))),
-            ),
+            family.activate(wallet, challenge, bytes.fromhex(data["signature"])),
+            lambda: self._left(wallet, State.CREATED),
         )
         with platform.store.transaction():
             platform.store.write(
@@ -86,50 +82,45 @@ class ChainJobs:
             if accounts.require(platform, account_id)["status"] == "pending":
                 accounts.set_status(platform, account_id, "active")
 
+    async def _deploy_one(self, job: Row, family: Family, owner: str, challenge: bytes, number: int = 0) -> str:
+        account_id = str(job["account_id"])
+        wallet = await family.predict(owner, account_id, number)
+        sent = family.deploy(owner, account_id, challenge, number)
+        step = replace(sent, step=f"{sent.step} {number + 1}") if number else sent
+        await self._send(job, step, lambda: family.chain.has_code(wallet))
+        return wallet
+
     async def _commit(self, job: Row, data: dict[str, str]) -> None:
-        chain, wallet = self._chain, self._wallet(job)
+        family, wallet = self._family, self._wallet(job)
         challenge = self._challenge(data["challenge"])
-        if await chain.state(wallet) == CLOSED:
+        if await family.state(wallet) is State.CLOSED:
             raise JobFailed("the wallet is closed on the chain already")
-        await self._transactions.perform(
-            job,
-            Step(
-                "commitChallenge",
-                lambda: chain.committed(wallet, challenge),
-                wallet,
-                _ready(chain.commit_data(challenge)),
-            ),
-        )
+        await self._send(job, family.commit(wallet, challenge), lambda: family.committed(wallet, challenge))
         with self._platform.store.transaction():
             challenges.offer(self._platform, data["challenge"])
             self._close_job(job)
 
     async def _deactivate(self, job: Row, _: dict[str, str]) -> None:
-        await self._change_state(job, "deactivate", INACTIVE, "inactive")
+        await self._change_state(job, self._family.suspend, State.INACTIVE)
 
     async def _reactivate(self, job: Row, _: dict[str, str]) -> None:
-        await self._change_state(job, "reactivate", ACTIVE, "active")
+        await self._change_state(job, self._family.resume, State.ACTIVE)
 
-    async def _change_state(self, job: Row, function: str, state: int, status: str) -> None:
+    async def _change_state(self, job: Row, change: Callable[[str], Sent | None], state: State) -> None:
         wallet = self._wallet(job)
-        await self._transactions.perform(
-            job, Step(function, lambda: self._reached(wallet, state), wallet, _ready(encode_call(f"{function}()")))
-        )
+        await self._send(job, change(wallet), lambda: self._reached(wallet, state))
         with self._platform.store.transaction():
             self._close_job(job)
             if accounts.require(self._platform, job["account_id"])["status"] != "closed":
-                accounts.set_status(self._platform, job["account_id"], status)
+                accounts.set_status(self._platform, job["account_id"], state.value)
 
     async def _close(self, job: Row, data: dict[str, str]) -> None:
-        chain, wallet = self._chain, self._wallet(job)
+        family, wallet = self._family, self._wallet(job)
         challenge, signature = self._challenge(data["challenge"]), bytes.fromhex(data["signature"])
-
-        async def call_data() -> str:
-            known = [str(row["address"]) for row in self._platform.store.all("SELECT address FROM tokens")]
-            held = await chain.tokens_held(wallet, known)
-            return encode_call("close(bytes,bytes,address[])", challenge, signature, held)
-
-        await self._transactions.perform(job, Step("close", lambda: self._reached(wallet, CLOSED), wallet, call_data))
+        known = [str(row["address"]) for row in self._platform.store.all("SELECT address FROM tokens")]
+        held = await family.chain.tokens_held(wallet, known)
+        sent = family.close(wallet, challenge, signature, held)
+        await self._send(job, sent, lambda: self._reached(wallet, State.CLOSED))
         with self._platform.store.transaction():
             self._close_job(job)
             challenges.retire(self._platform, job["account_id"], "void")
@@ -151,11 +142,16 @@ class ChainJobs:
         while self._platform.faults.active("hold_deployments"):  # noqa: ASYNC110  # faults are plain memory
             await asyncio.sleep(0.05)
 
-    async def _reached(self, wallet: str, state: int) -> bool:
-        return await self._chain.state(wallet) == state
+    async def _send(self, job: Row, sent: Sent | None, done: Callable[[], Awaitable[bool]]) -> None:
+        """Brings a call onto the chain, where the family has it, unless that is ``done``."""
+        if sent is not None:
+            await self._transactions.perform(job, Step(sent, done))
 
-    async def _left(self, wallet: str, state: int) -> bool:
-        return await self._chain.state(wallet) != state
+    async def _reached(self, wallet: str, state: State) -> bool:
+        return await self._family.state(wallet) is state
+
+    async def _left(self, wallet: str, state: State) -> bool:
+        return await self._family.state(wallet) is not state
 
     def _challenge(self, identifier: str) -> bytes:
         row: Any = self._platform.store.one("SELECT text FROM challenges WHERE id = ?", identifier)
@@ -172,10 +168,3 @@ class ChainJobs:
         if row["wallet"] is None:
             raise JobFailed(f"account {job['account_id']} has no wallet on the chain")
         return str(row["wallet"])
-
-
-def _ready(value: str) -> Callable[[], Awaitable[str]]:
-    async def data() -> str:
-        return value
-
-    return data

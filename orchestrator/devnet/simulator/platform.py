@@ -12,6 +12,7 @@ from .chain import Chain
 from .clock import Clock
 from .config import Options, SimulatorConfig
 from .deliveries import Deliveries
+from .families import Family
 from .faults import Fault, Faults
 from .http_signatures import Message
 from .idempotency import IdempotencyKeys, request_fingerprint
@@ -54,9 +55,10 @@ class Platform:
         """Continues unfinished deployments and undelivered webhooks."""
         config = self.config
         if config.rpc_url:
-            self.chain = Chain(config.rpc_url, config.operator_key, config.factory, config.escrow)
+            self.chain = Chain(config.rpc_url, config.operator_key)
             self.transactions = Transactions(self.store, self.clock, self.options, self.chain)
-            self.worker.start(self._jobs(self, self.chain, self.transactions))
+            family = config.family(self.chain, config.factory, config.escrow)
+            self.worker.start(self._jobs(self, family, self.transactions))
         self.deliveries.start()
 
     async def stop(self) -> None:
@@ -134,7 +136,7 @@ class Call:
 
 
 Handler: TypeAlias = Callable[[Platform, Call], Awaitable[Answer]]
-MakeJobs: TypeAlias = Callable[[Platform, Chain, Transactions], Jobs]
+MakeJobs: TypeAlias = Callable[[Platform, Family, Transactions], Jobs]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from typing import Protocol
 from .chain import CallReverted, Chain, ChainDown, NonceUsed, Signed
 from .clock import Clock
 from .config import Options
+from .families import Sent
 from .store import Row, Store
 
 __all__ = ["JobFailed", "Jobs", "Step", "Transactions", "Worker"]
@@ -40,10 +41,8 @@ class JobFailed(Exception):
 class Step:
     """One transaction of a job: what the chain says when it is done, and how it is sent."""
 
-    name: str
+    sent: Sent
     done: Callable[[], Awaitable[bool]]
-    to: str
-    data: Callable[[], Awaitable[str]]
 
 
 class Transactions:
@@ -69,7 +68,9 @@ class Transactions:
         """
         while True:
             row = self._store.one(
-                "SELECT * FROM transactions WHERE job_id = ? AND step = ? AND state = 'signed'", job["id"], step.name
+                "SELECT * FROM transactions WHERE job_id = ? AND step = ? AND state = 'signed'",
+                job["id"],
+                step.sent.step,
             )
             if row is None:
                 if await step.done():
@@ -81,10 +82,9 @@ class Transactions:
                 return
 
     async def _sign(self, job: Row, step: Step) -> Row | None:
-        data = await step.data()
         async with self._sending:
             try:
-                signed = await self._chain.sign(step.to, data)
+                signed = await self._chain.sign(step.sent.to, step.sent.data)
             except CallReverted:
                 if await step.done():  # somebody else was faster
                     return None
@@ -103,7 +103,7 @@ class Transactions:
                 self._store.write(
                     "UPDATE transactions SET job_id = ?, step = ?, state = 'signed', block_number = NULL WHERE id = ?",
                     job["id"],
-                    step.name,
+                    step.sent.step,
                     known["id"],
                 )
                 return int(known["id"])
@@ -111,7 +111,7 @@ class Transactions:
                 "transactions",
                 job_id=job["id"],
                 account_id=job["account_id"],
-                step=step.name,
+                step=step.sent.step,
                 nonce=signed.nonce,
                 hash=signed.hash,
                 raw=signed.raw,
@@ -137,7 +137,7 @@ class Transactions:
                 block = int(receipt["blockNumber"], 16)
                 if int(receipt["status"], 16) != 1:
                     self._mark(row, "reverted", block)
-                    raise JobFailed(f"{step.name} reverted in transaction {row['hash']}")
+                    raise JobFailed(f"{step.sent.step} reverted in transaction {row['hash']}")
                 if options.confirmations <= 1 or await chain.block_number() - block + 1 >= options.confirmations:
                     self._mark(row, "mined", block)
                     return True
