@@ -2,71 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from orchestrator.app import Orchestrator
 from orchestrator.artifacts import load
 from orchestrator.closure.certificate.verifier import verify
-from orchestrator.devnet.anvil import Anvil
-from orchestrator.devnet.contracts import OPERATOR, OWNER, deploy_contracts
+from orchestrator.devnet.contracts import OPERATOR, OWNER
 from orchestrator.devnet.simulator.chain import encode_call
 from orchestrator.devnet.simulator.families import FAMILIES
-from orchestrator.models import ChainAccount, to_address
+from orchestrator.models import to_address
 from orchestrator.wallet.profile import load_profile
-from tests.safe import SafeFamily, install
+from tests.e2e.wallets import LIVES, activated, events, of, sent
+from tests.safe import SafeFamily
 
-LIVES = ["offblocks", "smart-wallet-clone", "smart-wallet-proxy", "modular"]
 EXECUTOR = 2
 """ERC-7579's number of that type of module."""
-
-
 CHECKED = {"profile", "wallet_code", "wallet_address", "wallet_factory", "owner", "closed_state", "account_record"}
 NODE = {"finality", "closing_transaction"}
 """What only a node can say, which is not asked here."""
 
 
 @pytest.fixture(scope="module")
-def anvil():
-    with Anvil() as node:
-        yield node
-
-
-@pytest.fixture(scope="module")
-def deployed(anvil):
-    made = {name: deploy_contracts(anvil, name) for name in LIVES}
-    return made | {"safe": replace(made["offblocks"], factory=install(anvil), wallet="safe")}
+def anvil(wallets):
+    return wallets[0]
 
 
 @pytest.fixture
-def contracts(request, deployed, monkeypatch):
+def contracts(request, wallets, monkeypatch):
     """Those of the family that the test is for."""
     monkeypatch.setitem(FAMILIES, "safe", SafeFamily)
-    return deployed[request.param]
-
-
-def of(*names):
-    return pytest.mark.parametrize("contracts", names, indirect=True)
-
-
-async def activated(orchestrator, devnet):
-    account = await orchestrator.create_account(devnet.programme.customer_id, "EUR")
-    report = await orchestrator.activate(account.account_id, timeout=60)
-    assert (report.outcome, report.status, report.error) == ("done", "active", None)
-    return account.account_id, ChainAccount.parse(report.address).address
-
-
-async def sent(devnet, sender, to, data):
-    """The receipt of a transaction; without ``to`` it deploys a contract."""
-    call = {"from": sender.address, "data": data, "gas": hex(3_000_000)} | ({"to": to} if to else {})
-    receipt = await devnet.anvil.rpc("eth_getTransactionReceipt", await devnet.anvil.rpc("eth_sendTransaction", call))
-    assert receipt["status"] == "0x1"
-    return receipt
-
-
-async def events(orchestrator, account, kind):
-    return [one.event for one in await orchestrator.journal.read(account) if one.event.type == kind]
+    return wallets[1][request.param]
 
 
 async def polled(orchestrator, account, state):
