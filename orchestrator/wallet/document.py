@@ -167,6 +167,8 @@ class State(_Part):
     slot: Number | None = None
     key: Literal["wallet", "account"] | None = None
     """``slot`` is that of a mapping (Solidity's), and this its key."""
+    key_type: Literal["bytes16", "bytes32", "uint128", "uint256", "string"] | None = None
+    """Of the key ``account``; ``bytes16`` where nothing is said."""
     mask: Number | None = None
     """Which bits of the slot, or all; the number is theirs, shifted down to the lowest of them."""
     call: Text | None = None
@@ -185,6 +187,8 @@ class State(_Part):
             raise ValueError("from and to name arguments of an event, and there is none")
         if self.slot is None and (self.key or self.mask is not None):
             raise ValueError("key and mask go with slot")
+        if self.key_type is not None and self.key != "account":
+            raise ValueError('key_type goes with key = "account"')
         return self
 
 

@@ -64,8 +64,9 @@ def test_the_wheel_has_everything_and_nothing_else(tmp_path):
         "orchestrator/schemas/certificate.json",
         "orchestrator/schemas/certificate-v1.json",
         "orchestrator/wallet/released/ceb6923eaa40b141.json",
+        "orchestrator/wallet/profiles/safe.toml",
     } <= packed
-    assert {Path(name).suffix for name in packed} == {".py", ".json", ".typed", ".md"}
+    assert {Path(name).suffix for name in packed} == {".py", ".json", ".toml", ".typed", ".md"}
     assert any(name.endswith("/licenses/LICENSE") for name in names)
     assert (metadata["Name"], metadata["License-Expression"]) == ("offblocks-orchestrator", "MIT")
     assert metadata["Requires-Python"] == ">=3.11"
