@@ -128,7 +128,15 @@ def _number(number: int) -> str:
 
 
 def _shipped(code: bytes) -> Artifact | None:
-    return next((found for name in NAMES if code and (found := load(name)).matches(code)), None)
+    """The contract of this package that the code is. Code whose copies of one immutable differ is none."""
+    for artifact in map(load, NAMES if code else ()):
+        if artifact.matches(code):
+            try:
+                artifact.immutables(code)
+            except ValueError:
+                continue
+            return artifact
+    return None
 
 
 def _code(learned: Learned, artifact: Artifact | None) -> Iterator[str]:
