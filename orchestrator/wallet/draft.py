@@ -17,6 +17,7 @@ from orchestrator.models import Address, checksum
 from orchestrator.wallet import abi
 from orchestrator.wallet.family import ZERO
 from orchestrator.wallet.findings import EventLog
+from orchestrator.wallet.metadata import compiler
 from orchestrator.wallet.profile import BUILT_IN, load_profile
 from orchestrator.wallet.proxies import read_clone
 from orchestrator.wallet.rules import EventRule
@@ -26,8 +27,6 @@ OWNERS: Final = "getOwners() returns (address[])"
 STATES: Final = tuple(f"{name}() returns (uint8)" for name in ("state", "status", "getState"))
 GETTERS: Final = (OWNER, OWNERS, *STATES)
 """What a wallet is asked for, where its code has the selector."""
-_SOLC: Final = re.compile(rb"\x64solc\x43(...)", re.DOTALL)
-_VYPER: Final = re.compile(rb"\x65vyper\x83(...)", re.DOTALL)
 _ADDRESS_MASKS: Final = 160
 _STATE_BITS: Final = 8
 
@@ -77,16 +76,6 @@ class Learned:
 def has_selector(code: bytes, signature: str) -> bool:
     """Whether the code compares something with the function's selector, or only holds it by chance."""
     return abi.Signature.parse(signature).call({})[:4].lstrip(b"\0") in code
-
-
-def compiler(code: bytes) -> str | None:
-    """By the metadata at the end of the code (CBOR); None where there is none."""
-    end = code[-2 - int.from_bytes(code[-2:], "big") :] if len(code) > 2 else b""
-    for name, pattern in (("solc", _SOLC), ("vyper", _VYPER)):
-        match = pattern.search(end)
-        if match is not None:
-            return f"{name} {'.'.join(map(str, match[1]))}"
-    return None
 
 
 def draft(learned: Learned) -> str:

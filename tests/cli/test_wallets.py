@@ -243,6 +243,7 @@ def test_a_draft_of_each_family_holds_once_it_is_confirmed(alone, node, families
     assert ("[state]\n" in text) == (profile.states is not None)
     if profile.states is not None:
         assert f'mask = "{profile.states.mask:#x}"' in text
+    assert ("compiled by solc 0.7.6" in text) == (name == "safe")
     for line in text.split("\n"):
         assert not line or line[0] in "#[" or line == "format = 1" or "# found: " in line or "# guessed: " in line
     refused = alone.here("wallets", "check", str(file))
