@@ -13,7 +13,7 @@ from typing import Final
 
 from orchestrator.closure.evm.facts import AccountFacts, Limits
 from orchestrator.closure.evm.frame import run_frame
-from orchestrator.closure.evm.machine import Exhausted, Inputs, Machine
+from orchestrator.closure.evm.machine import Inputs, Machine
 from orchestrator.closure.evm.path import Storage
 from orchestrator.closure.evm.words import ONES, AnyWord, Word
 
@@ -44,7 +44,7 @@ def guards(address: int, code: bytes, limits: Limits | None = None) -> tuple[Gua
     facts = AccountFacts(address, code)
     inputs = Inputs.anything(address)
     machine = Machine(facts, inputs, limits or Limits(), any_storage=True, all_ends=True)
-    with contextlib.suppress(Exhausted):
+    with contextlib.suppress(Exception):  # whatever ends it, what was found until then may help a person
         run_frame(machine, machine.parsed(address, code), inputs.calldata, Storage(), depth=0)
     trails = [trail for end, trail in machine.outermost.items() if end.acted is not None or not end.storage.proven]
     times: Counter[Bits] = Counter()

@@ -17,6 +17,7 @@ from orchestrator.models import Address, checksum
 from orchestrator.wallet import abi
 from orchestrator.wallet.family import ZERO
 from orchestrator.wallet.findings import EventLog
+from orchestrator.wallet.metadata import compiler
 from orchestrator.wallet.profile import BUILT_IN, load_profile
 from orchestrator.wallet.proxies import read_clone
 from orchestrator.wallet.rules import EventRule
@@ -26,8 +27,6 @@ OWNERS: Final = "getOwners() returns (address[])"
 STATES: Final = tuple(f"{name}() returns (uint8)" for name in ("state", "status", "getState"))
 GETTERS: Final = (OWNER, OWNERS, *STATES)
 """What a wallet is asked for, where its code has the selector."""
-_SOLC: Final = re.compile(rb"\x64solc\x43(...)", re.DOTALL)
-_VYPER: Final = re.compile(rb"\x65vyper\x83(...)", re.DOTALL)
 _ADDRESS_MASKS: Final = 160
 _STATE_BITS: Final = 8
 
@@ -79,24 +78,14 @@ def has_selector(code: bytes, signature: str) -> bool:
     return abi.Signature.parse(signature).call({})[:4].lstrip(b"\0") in code
 
 
-def compiler(code: bytes) -> str | None:
-    """By the metadata at the end of the code (CBOR); None where there is none."""
-    end = code[-2 - int.from_bytes(code[-2:], "big") :] if len(code) > 2 else b""
-    for name, pattern in (("solc", _SOLC), ("vyper", _VYPER)):
-        match = pattern.search(end)
-        if match is not None:
-            return f"{name} {'.'.join(map(str, match[1]))}"
-    return None
-
-
 def draft(learned: Learned) -> str:
     """The profile, as TOML."""
     artifact = _shipped(learned.running)
-    owner, owners = _owner(learned, artifact)
     return "\n".join(
         [
-            f"# A draft, read from the wallet {learned.wallet}. Confirm each line that was guessed, and fill in what",
-            "# begins with TODO: orchestrator wallets check refuses the profile until then.",
+            f"# A draft, read from the wallet {learned.wallet}.",
+            "# Confirm each line that was guessed, and fill in what begins with TODO: until then",
+            "# orchestrator wallets check refuses the profile.",
             "format = 1",
             _line("name", _text(f"draft-{learned.wallet[2:10].lower()}"), "guessed: any name that no other has"),
             _line("title", _text("TODO: one sentence for people"), "guessed: nothing tells it"),
@@ -105,9 +94,8 @@ def draft(learned: Learned) -> str:
             "",
             *_account(learned),
             "",
-            *owners,
-            "",
-            *_state(learned, owner),
+            *_owner(learned, artifact),
+            *_state(learned),
             "",
         ]
     )
@@ -129,7 +117,15 @@ def _number(number: int) -> str:
 
 
 def _shipped(code: bytes) -> Artifact | None:
-    return next((found for name in NAMES if code and (found := load(name)).matches(code)), None)
+    """The contract of this package that the code is. Code whose copies of one immutable differ is none."""
+    for artifact in map(load, NAMES if code else ()):
+        if artifact.matches(code):
+            try:
+                artifact.immutables(code)
+            except ValueError:
+                continue
+            return artifact
+    return None
 
 
 def _code(learned: Learned, artifact: Artifact | None) -> Iterator[str]:
@@ -139,7 +135,9 @@ def _code(learned: Learned, artifact: Artifact | None) -> Iterator[str]:
         yield _line("slot", "0", "guessed: it holds the address of a contract, and the code delegates")
     factory = _immutable(learned, artifact, learned.birth.to if learned.birth else None)
     if factory is not None:
-        yield _line("factory", _text(factory), "found: the code has the called contract's address there")
+        yield _line(
+            "factory", _text(factory), "guessed: the code has the address there of the contract that was called"
+        )
     yield ""
     yield "[[code.accepts]]"
     where = "the wallet's code" if learned.kind == "direct" else f"the code at {learned.implementation}"
@@ -225,8 +223,7 @@ def _returned(learned: Learned, signature: str) -> object:
         return None
 
 
-def _owner(learned: Learned, artifact: Artifact | None) -> tuple[Address | None, list[str]]:
-    """Who it is, and the lines."""
+def _owner(learned: Learned, artifact: Artifact | None) -> list[str]:
     lines: list[str] = []
     told = _returned(learned, OWNER)
     owner = Address(told) if isinstance(told, str) and told != ZERO else None
@@ -247,8 +244,8 @@ def _owner(learned: Learned, artifact: Artifact | None) -> tuple[Address | None,
     lines += _owner_slot(learned, owner)
     if not lines:
         why = "guessed: nothing was found; leave the table out, and no owner is checked"
-        lines = ["[[owner]]", _line("call", _text("TODO: what tells the owner"), why)]
-    return owner, lines
+        lines = ["[[owner]]", _line("call", _text("TODO: what tells the owner"), why), ""]
+    return lines
 
 
 def _owner_slot(learned: Learned, owner: Address | None) -> list[str]:
@@ -257,7 +254,11 @@ def _owner_slot(learned: Learned, owner: Address | None) -> list[str]:
         for offset in range(13):
             if owner is not None and value >> 8 * offset & ((1 << 160) - 1) == int(owner, 16):
                 lines = ["[[owner]]", _line("slot", _number(slot), f"found: it holds {owner}")]
-                return lines + ([_line("offset", str(offset), "found: in bytes, from its lowest")] if offset else [])
+                return [
+                    *lines,
+                    *([_line("offset", str(offset), "found: bytes, from the lowest")] if offset else ()),
+                    "",
+                ]
     for guard in learned.guards if owner is None else ():
         shift = (guard.mask & -guard.mask).bit_length() - 1
         value = (learned.slots.get(guard.slot, 0) & guard.mask) >> shift
@@ -266,14 +267,14 @@ def _owner_slot(learned: Learned, owner: Address | None) -> list[str]:
                 "[[owner]]",
                 _line("slot", _number(guard.slot), f"guessed: the code compares its address 0x{value:040x}"),
             ]
-            return lines + ([_line("offset", str(shift // 8), "guessed: with it")] if shift else [])
+            return [*lines, *([_line("offset", str(shift // 8), "guessed: with it")] if shift else ()), ""]
     return []
 
 
 # --- state ------------------------------------------------------------------------------------------------------------
 
 
-def _state(learned: Learned, owner: Address | None) -> Iterator[str]:
+def _state(learned: Learned) -> Iterator[str]:
     small = [guard for guard in learned.guards if guard.mask.bit_count() <= _STATE_BITS]
     others = [guard for guard in learned.guards if guard not in small and guard.numbers and guard.slot < 1 << 64]
     if not small:
@@ -299,6 +300,5 @@ def _state(learned: Learned, owner: Address | None) -> Iterator[str]:
 
 
 def _seen(guard: Guard) -> str:
-    return (
-        f"slot {guard.slot:#x}, bits {guard.mask:#x}, is compared on {guard.ways} of {guard.of} ways that do something"
-    )
+    bits = "" if guard.mask == (1 << 256) - 1 else f", bits {guard.mask:#x},"
+    return f"slot {guard.slot:#x}{bits} is compared on {guard.ways} of {guard.of} ways that do something"

@@ -43,7 +43,7 @@ async def _learn(reads: HeadReads, wallet: Address, head: BlockRef) -> Learned:
     if not code:
         raise SettingsError(f"there is no code at {wallet} in block {head.number}", code="usage")
     slots = {number: int.from_bytes(answers[_slot(wallet, number)] or b"", "big") for number in _FIRST}
-    kind, how, implementation = await _kind(reads, head, wallet, code, slots)
+    kind, how, implementation = await _kind(reads, head, code, slots)
     running = code
     if implementation is not None:
         there = Read("code", implementation)
@@ -60,7 +60,7 @@ async def _learn(reads: HeadReads, wallet: Address, head: BlockRef) -> Learned:
 
 
 async def _kind(
-    reads: HeadReads, head: BlockRef, wallet: Address, code: bytes, slots: dict[int, int]
+    reads: HeadReads, head: BlockRef, code: bytes, slots: dict[int, int]
 ) -> tuple[str, str, Address | None]:
     """The kind of proxy, how that was found, and where the code is."""
     clone = read_clone(code)
@@ -83,7 +83,7 @@ async def _kind(
 async def _birth(rpc: Rpc, wallet: Address, head: BlockRef) -> Birth | None:
     """By halving the chain: the first block with code there, and its transaction. None where the node does not tell
     (it has no old state), or the answers make no sense."""
-    low, high = -1, head.number
+    low, high = -1, int(head.number)
     while high - low > 1:
         middle = (low + high) // 2
         answer = await rpc.call_or_failure("eth_getCode", [wallet, hex(middle)])
