@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from orchestrator.models import Address
 from orchestrator.wallet import abi
-from orchestrator.wallet.findings import Answers, Read, Unchecked
+from orchestrator.wallet.findings import NOT_CHECKED, Answers, Read, Unchecked
 from orchestrator.wallet.proxies import ADMIN_SLOT, BEACON_SLOT, read_clone, word_address
 from orchestrator.wallet.rules import Create2Rule, EventRule, Getter, OwnerRule, Release, Slot, StateRule
 
@@ -15,7 +15,6 @@ ZERO: Final = Address("0x" + "0" * 40)
 ADMIN: Final = Slot(ADMIN_SLOT, called="the admin slot (ERC-1967)")
 BEACON: Final = Slot(BEACON_SLOT, called="the beacon slot (ERC-1967)")
 _IMPLEMENTATION: Final = "implementation() returns (address)"
-_NO_TIE: Final = "nothing but the platform's word ties this wallet to the account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Family:
             self.registry.returns == "address" and self.registry.signature.argument("account") is not None
         )
         by_address = self.create2 is not None and "account" in (*self.create2.salt, *self.create2.arguments)
-        return None if by_event or by_registry or by_address else _NO_TIE
+        return None if by_event or by_registry or by_address else NOT_CHECKED["account"]
 
     def beacon(self, wallet: Address, answers: Answers) -> Read | None:
         """The call that tells a beacon's implementation; None while the beacon is not known, or there is none."""

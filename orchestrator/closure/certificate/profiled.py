@@ -15,7 +15,7 @@ from orchestrator.closure.proof.evidence import Evidence
 from orchestrator.errors import Disagreement, SettingsError
 from orchestrator.models import AccountId, Address, BlockRef, ChainAccount
 from orchestrator.ports.chain import Deployment
-from orchestrator.wallet.findings import Finding, Findings, Read
+from orchestrator.wallet.findings import NOT_CHECKED, Finding, Findings, Read
 from orchestrator.wallet.profile import BUILT_IN, load_profile
 from orchestrator.wallet.reading import Profile
 
@@ -81,7 +81,7 @@ class ProfiledAttribution:
         checks.check("account_record", lambda: check_record(self._account, block), block is not None)
         checks.skip("closing_transaction", "as reported by a node when this was made; --rpc-url asks one again")
         for name in self._account["notChecked"]:
-            checks.skip(f"not_checked_{name}", "the wallet's profile cannot tell")
+            checks.skip(f"not_checked_{name}", f"the wallet's profile cannot tell: {NOT_CHECKED.get(name, name)}")
 
     def _check_profile(self, profile: Profile) -> str:
         if self._account["notChecked"] != list(profile.unchecked):
