@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from orchestrator.models import Address
 from orchestrator.wallet import abi
-from orchestrator.wallet.findings import Answers, Check, Read, Unchecked
+from orchestrator.wallet.findings import NOT_CHECKED, Answers, Check, Read, Unchecked
 from orchestrator.wallet.proxies import ADMIN_SLOT, BEACON_SLOT, read_clone, word_address
 from orchestrator.wallet.rules import Create2Rule, EventRule, Getter, OwnerRule, Release, Slot, StateRule
 
@@ -16,7 +16,6 @@ ADMIN: Final = Slot(ADMIN_SLOT, called="the admin slot (ERC-1967)")
 BEACON: Final = Slot(BEACON_SLOT, called="the beacon slot (ERC-1967)")
 EVENT: Final = "the factory's event"
 _IMPLEMENTATION: Final = "implementation() returns (address)"
-_NO_TIE: Final = "nothing but the platform's word ties this wallet to the account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Family:
             self.registry.returns == "address" and self.registry.signature.argument("account") is not None
         )
         by_address = self.create2 is not None and "account" in (*self.create2.salt, *self.create2.arguments)
-        return None if by_event or by_registry or by_address else _NO_TIE
+        return None if by_event or by_registry or by_address else NOT_CHECKED["account"]
 
     def sources(self) -> dict[tuple[Check, str], bool]:
         """Every (check, source) that a closed wallet has a finding of; False: where closing may leave none."""

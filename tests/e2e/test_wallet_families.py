@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from rich.console import Console
 
 from orchestrator.app import Orchestrator
 from orchestrator.artifacts import load
+from orchestrator.cli.operations import show
 from orchestrator.closure.certificate.verifier import verify
 from orchestrator.devnet.contracts import OPERATOR, OWNER
 from orchestrator.devnet.simulator.chain import encode_call
 from orchestrator.devnet.simulator.families import FAMILIES
 from orchestrator.models import to_address
+from orchestrator.wallet.findings import NOT_CHECKED
 from orchestrator.wallet.profile import load_profile
 from tests.e2e.wallets import LIVES, activated, events, of, sent
 from tests.safe import SafeFamily
@@ -69,6 +74,10 @@ async def test_from_creation_to_a_proven_end(orchestrator, devnet, contracts, tm
     shown = (await events(orchestrator, account, "wallet_deployed"))[-1]
     assert (shown.profile, list(shown.unchecked)) == (profile.id, list(profile.unchecked))
     assert (await orchestrator.journal.verify()).valid
+    console = Console(file=StringIO(), width=80)
+    show(console, closed)
+    for name in profile.unchecked:
+        assert f"  NOT checked  {name}: {NOT_CHECKED[name]}\n" in console.file.getvalue()
 
 
 @of("safe")

@@ -16,7 +16,7 @@ from orchestrator.errors import Disagreement, UnsupportedChain
 from orchestrator.models import AccountId, Address, BlockRef, ChainAccount, WalletState
 from orchestrator.ports.chain import Deployment
 from orchestrator.wallet.family import ZERO
-from orchestrator.wallet.findings import Finding, Findings, Read
+from orchestrator.wallet.findings import NOT_CHECKED, Finding, Findings, Read
 from orchestrator.wallet.profile import BUILT_IN, load_profile
 from orchestrator.wallet.reading import DEFAULT_PROFILE, Profile
 
@@ -84,7 +84,7 @@ class ProfiledAttribution:
         checks.check("account_record", lambda: check_record(self._account, block), proven)
         checks.skip("closing_transaction", "as reported by a node when this was made; --rpc-url asks one again")
         for name in self._account["notChecked"]:
-            checks.skip(f"not_checked_{name}", "the wallet's profile cannot tell")
+            checks.skip(f"not_checked_{name}", f"the wallet's profile cannot tell: {NOT_CHECKED.get(name, name)}")
 
     def _check_customer(self) -> str:
         """The customer's wallet is an account of this chain; whose, the platform reports."""
