@@ -45,10 +45,11 @@ artifacts: setup ## compile the contracts and rewrite the artifacts that the pac
 halmos: setup .halmos/.ready ## check formally that the closed wallet can do nothing
 	$(BIN)/python -m tests.contracts.halmos
 
-benchmark: setup ## measure the closure proof, signing with each back end, and waiting accounts
+benchmark: setup ## measure the closure proof, signing with each back end, waiting accounts, and the start of commands
 	$(BIN)/python scripts/benchmark_closure.py
 	$(BIN)/python scripts/benchmark_signing.py
 	$(BIN)/python scripts/benchmark_index.py
+	$(BIN)/python scripts/benchmark_start.py
 
 lock: $(VENV)/.ready ## resolve the dependencies again
 	scripts/lock.sh

@@ -6,18 +6,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator import files
-from orchestrator.closure.certificate.builder import AccountRecord, build_certificate
-from orchestrator.closure.certificate.report import CertificateReport
-from orchestrator.closure.certificate.verifier import verify
-from orchestrator.closure.verdict import Certifiable, Residue
 from orchestrator.errors import SettingsError
 from orchestrator.models import AccountId, Address, ChainAccount
 from orchestrator.ports.chain import ChainView, Examined, Holdings
 from orchestrator.ports.platform import PlatformAccount, PlatformCard
 from orchestrator.ports.signers import Signer
 from orchestrator.wallet.reading import Profile
+
+if TYPE_CHECKING:
+    from orchestrator.closure.certificate.report import CertificateReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ class ClosureCertifier:
         cards: Sequence[PlatformCard],
     ) -> bytes:
         """The canonical bytes of a certificate that verifies. Raises as ``build_certificate``."""
+        from orchestrator.closure.certificate.builder import AccountRecord, build_certificate
+        from orchestrator.closure.verdict import Certifiable, Residue
+
         if not isinstance(examined, Certifiable) or (evidence := examined.examination.evidence) is None:
             raise AssertionError("what the prover found irreversible comes with its evidence")
         verdict = examined.examination.verdict
@@ -81,6 +84,8 @@ class ClosureCertifier:
 
     def check(self, certificate: bytes) -> CertificateReport:
         """Verifies a certificate's bytes again, offline. Raises nothing."""
+        from orchestrator.closure.certificate.verifier import verify
+
         return verify(certificate, known=self.profile)
 
     def revoke(self, path: str, sha256: str) -> None:

@@ -22,7 +22,7 @@ from orchestrator.session import Services
 from orchestrator.settings import Settings, state_directory
 
 if TYPE_CHECKING:
-    from orchestrator.chain.examination.examiner import NodeProver
+    from orchestrator.chain.examination.prover import NodeProver
     from orchestrator.chain.node.follower import Follower
     from orchestrator.chain.node.reader import ChainReader
     from orchestrator.chain.node.rpc import Rpc
@@ -229,7 +229,7 @@ def make_chain(settings: Settings, journal: Journal) -> ChainReader:
 
 def make_prover(settings: Settings) -> NodeProver:
     """The prover of closures on the node that the settings name."""
-    from orchestrator.chain.examination.examiner import NodeProver
+    from orchestrator.chain.examination.prover import NodeProver
 
     return NodeProver(make_rpc(settings))
 

@@ -6,11 +6,15 @@ The nonce of a signature is RFC 6979's, so the same key and message give the sam
 
 from __future__ import annotations
 
-from coincurve import PrivateKey, PublicKey
+from typing import TYPE_CHECKING
+
 from eth_hash.auto import keccak
 
 from orchestrator.errors import Disposition, SigningError
 from orchestrator.models import Address, checksum
+
+if TYPE_CHECKING:
+    from coincurve import PrivateKey, PublicKey
 
 ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 """The order of secp256k1's group (SEC 2). A private key is 1 to ORDER - 1."""
@@ -64,6 +68,8 @@ def _recovered(message: bytes, signature: bytes) -> PublicKey:
         raise _malformed("v of 27 or 28", f"v of {signature[64]}")
     if int.from_bytes(signature[32:64], "big") > ORDER // 2:
         raise _malformed("an s in the lower half (EIP-2)", "a high s")
+    from coincurve import PublicKey  # here: commands that only read the journal recover nothing
+
     try:
         return PublicKey.from_signature_and_message(
             signature[:64] + bytes((signature[64] - 27,)), personal_hash(message), hasher=None

@@ -21,7 +21,7 @@ from orchestrator.runbook import advice, advice_for
 class _Document(BaseModel):
     """A ``--json`` document: camelCase, times in ISO-8601 UTC."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, defer_build=True)
 
     def document(self) -> dict[str, Any]:
         """The JSON form, as a dict."""

@@ -72,7 +72,7 @@ Addresses = Annotated[tuple[AddressSetting, ...], BeforeValidator(_words)]
 class Settings(BaseModel):
     """All settings. A command asks for those that it needs with ``need``; the others may stay unset."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     platform_url: str | None = None
     """The platform's base URL with ``/v1``."""

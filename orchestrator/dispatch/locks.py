@@ -13,8 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from orchestrator.errors import Disposition, JournalError, SettingsError
 
 TURN_SECONDS = 10.0
@@ -38,6 +36,8 @@ class AccountLocks:
         Raises JournalError ``account_busy`` (retry) if another worker still holds it at the deadline, and
         SettingsError ``lock_unusable`` where the folder takes no locks.
         """
+        from filelock import FileLock, Timeout  # here: commands that only read take no lock
+
         path = self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.lock"
         # No soft lock where the file system has no locks: that one would outlive its process.
         lock = FileLock(path, timeout=0, mode=0o600, thread_local=False, fallback_to_soft=False)

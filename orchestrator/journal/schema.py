@@ -59,8 +59,7 @@ signatures = sa.Table(
         "account_id",
         "purpose",
         unique=True,
-        sqlite_where=sa.text("live"),
-        postgresql_where=sa.text("live"),
+        sqlite_where=sa.text("live"),  # and on PostgreSQL, whose own word for it would load that dialect
     ),
     # For the limits per key and time.
     sa.Index("signatures_by_time", "at", "key"),

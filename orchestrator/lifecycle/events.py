@@ -19,7 +19,7 @@ from orchestrator.wallet.findings import Finding
 class Fact(BaseModel):
     """The base of all events, those of ``oversight_events`` too: immutable, no unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class BlockFact(Fact):

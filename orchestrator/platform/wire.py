@@ -163,6 +163,7 @@ class _Wire(BaseModel):
         strict=True,
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
+        defer_build=True,
     )
 
 

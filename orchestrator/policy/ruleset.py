@@ -30,7 +30,7 @@ class Change(StrEnum):
 class Ruleset(BaseModel):
     """What decides whether something is signed, and when a block counts as final."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     policy: Policy
     domains: tuple[str, ...]

@@ -16,7 +16,7 @@ _HEX: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 def _tuple(value: Any) -> Any:
@@ -218,11 +218,29 @@ class Document(_Part):
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the document."""
     schema = _without_null(Document.model_json_schema())
+    _describe(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": Document.model_config["title"],
         **schema,
     }
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Puts what stands below each field here into the schema. Not by pydantic: it reads the source at every import."""
+    import ast
+    import inspect
+    import sys
+
+    for part in ast.parse(inspect.getsource(sys.modules[__name__])).body:
+        if not isinstance(part, ast.ClassDef) or part.name == _Part.__name__:
+            continue
+        found = schema if part.name == Document.__name__ else schema["$defs"][part.name]
+        fields = globals()[part.name].model_fields
+        for pair in zip(part.body, part.body[1:], strict=False):
+            match pair:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found["properties"][fields[name].alias or name]["description"] = inspect.cleandoc(text)
 
 
 def _without_null(schema: Any) -> Any:

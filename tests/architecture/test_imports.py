@@ -1,6 +1,7 @@
 """The directions of imports (.importlinter), the command line's speed, and rules that no linter knows."""
 
 import ast
+import os
 import pkgutil
 import re
 import subprocess
@@ -14,6 +15,7 @@ from importlinter.application.use_cases import read_user_options
 from importlinter.cli import lint_imports
 
 import orchestrator
+from orchestrator.journal.store import Journal
 
 PACKAGE = Path(orchestrator.__file__).parent
 TOP = Path(__file__).parents[2]
@@ -114,15 +116,53 @@ def test_no_module_imports_itself_in_a_circle():
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
-def test_what_the_command_line_imports_at_its_start_is_light():
-    code = (
-        "import sys, orchestrator, orchestrator.errors, orchestrator.models, orchestrator.settings\n"
-        "import orchestrator.cli.main\n"
-        "heavy = {'web3', 'eth_account', 'sqlalchemy', 'alembic', 'httpx', 'aiohttp', 'starlette', 'cryptography'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
+CONNECTED = ("certifier", "chain.node.reader", "chain.examination.prover", "platform.client", "signers.keyring")
+PROVING = ("chain.examination.examiner", "chain.node.canonical", "closure.certificate.verifier")
+PROOF = {"web3", "eth_account", "eth_keyfile", "py_ecc", "alembic", "jsonschema", "starlette"}
+NO_PROOF = PROOF | {"rlp", "eth_utils", "eth_abi", "sqlalchemy.dialects.postgresql"}
+NO_NETWORK = NO_PROOF | {
+    "httpx",
+    "aiohttp",
+    "cryptography",
+    "coincurve",
+    "filelock",
+    "structlog",
+    "orchestrator.closure",
+}
+STARTS = [
+    ("--help", "pass", NO_NETWORK | {"sqlalchemy", "asyncio", "rich"}),
+    ("a command's settings", "import orchestrator.settings", NO_NETWORK | {"sqlalchemy", "asyncio", "rich"}),
+    ("status --json, journal --json", "for words in (['status'], ['journal']): run([*words, '--json'])", NO_NETWORK),
+    ("accounts show, activate", "import " + ", ".join(map("orchestrator.".__add__, CONNECTED)), NO_PROOF),
+    ("verify-closure, certificate verify", "import " + ", ".join(map("orchestrator.".__add__, PROVING)), PROOF),
+]
+"""What a kind of command does before it asks anybody, and what it must not have imported by then: each after those
+above it, in one process. No time is measured: ``scripts/benchmark_start.py`` does."""
+
+
+async def test_each_kind_of_command_imports_only_what_it_uses(tmp_path):
+    lines = [
+        "import contextlib, io, sys",
+        "from orchestrator.cli.main import main",
+        "def run(words):",
+        "    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):",
+        "        try: main(words)",
+        "        except SystemExit as ended: assert not ended.code, words",
+        "run(['--help'])",
+    ]
+    for _, work, heavy in STARTS:
+        lines += [work, f"print(sorted({heavy!r} & sys.modules.keys()))"]
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+    environment["ORCHESTRATOR_DATABASE_URL"] = url = f"sqlite:///{tmp_path}/journal.db"
+    async with await Journal.open(url):
+        pass  # it is there
+    found = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, env=environment, check=False
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert (found.stderr, found.returncode) == ("", 0)
+    assert dict(zip([name for name, *_ in STARTS], found.stdout.splitlines(), strict=True)) == {
+        name: "[]" for name, *_ in STARTS
+    }
 
 
 @pytest.mark.parametrize("part", ["errors.py", "models.py", "lifecycle", "challenge"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.chain.examination.examiner import NodeProver
+from orchestrator.chain.examination.prover import NodeProver
 from orchestrator.chain.node.rpc import Rpc
 
 

@@ -17,9 +17,9 @@ from orchestrator.chain.examination.pinned import TAGS, PinnedBlock, parse_block
 from orchestrator.chain.examination.record import Ended, Record
 from orchestrator.chain.examination.settling import settle
 from orchestrator.chain.examination.witnesses import Search
-from orchestrator.chain.node.rpc import Rpc, RpcFailure
+from orchestrator.chain.node.rpc import Rpc
 from orchestrator.closure.evm.facts import AccountFacts, Analysis
-from orchestrator.closure.verdict import Certifiable, Examination, Standing, Trouble, Verdict
+from orchestrator.closure.verdict import Examination, Standing, Trouble
 from orchestrator.errors import ChainError, OrchestratorError
 from orchestrator.models import Address
 
@@ -29,21 +29,6 @@ _ATTEMPTS: Final = 3
 """Examinations before a block that is named by a tag and keeps being replaced is given up."""
 _SEARCH_SECONDS: Final = 60.0
 """For all of the search for a witness; a verdict without one is better than none."""
-
-
-TRANSIENT: Final = frozenset(
-    {
-        "chain_unreachable",
-        "rpc_overload",
-        "answer_unreadable",
-        "chain_moving",
-        "chain_behind",
-        "latest_unknown",
-        "not_canonical",
-    }
-)
-"""Reasons of an inconclusive verdict that the same question may not meet again: the node was away, or lagged, or its
-finalized block was replaced while it was read."""
 
 
 async def examine(
@@ -109,61 +94,3 @@ async def _search_witness(
         _LOG.info("the search for a witness ended early: %s", error)  # the verdict stands, merely unconfirmed
     finally:
         record.witness = search.witness
-
-
-class NodeProver:
-    """Implements ``ports.chain.Prover``, for the closing step: examines contracts at the node's finalized block.
-
-    ``rpc`` is closed with it.
-    """
-
-    def __init__(self, rpc: Rpc) -> None:
-        self._rpc = rpc
-
-    async def examine(self, wallet: Address) -> Certifiable:
-        """As ``Prover.examine``; some 5 round trips."""
-        examination = await examine(self._rpc, wallet, "finalized")
-        verdict = examination.verdict
-        return Certifiable(
-            verdict=verdict.verdict,
-            analysis=verdict.analysis,
-            reason=verdict.reason,
-            detail=_sentence(verdict),
-            chain=verdict.chain_id,
-            block=verdict.block,
-            code_hash=verdict.code_hash,
-            states=verdict.states,
-            steps=verdict.steps,
-            transient=verdict.verdict == "inconclusive" and await self._is_transient(verdict.reason),
-            examination=examination,
-        )
-
-    async def _is_transient(self, reason: str) -> bool:
-        """``not_final`` is transient where the node knows finality: another node behind the same address lagged.
-
-        Where it does not, it stays."""
-        if reason != "not_final":
-            return reason in TRANSIENT
-        try:
-            finalized = await self._rpc.call_or_failure("eth_getBlockByNumber", ["finalized", False])
-        except ChainError as error:
-            return error.code in TRANSIENT
-        return isinstance(finalized, dict) or (isinstance(finalized, RpcFailure) and finalized.busy)
-
-    async def close(self) -> None:
-        """Ends the connections to the node."""
-        await self._rpc.close()
-
-
-def _sentence(verdict: Verdict) -> str:
-    """The verdict's sentence, and the call that shows it."""
-    witness = verdict.witness
-    if witness is None or witness.calldata is None:
-        return verdict.detail
-    calldata = "0x" + witness.calldata.hex()
-    shown = calldata if len(calldata) <= 500 else calldata[:500] + "…"
-    how = "shown by executing it" if witness.confirmed else "not confirmed"
-    return (
-        f"{verdict.detail}; witness ({how}): from {witness.sender} to {verdict.address}, value {witness.value} wei, "
-        f"calldata {shown}"
-    )
