@@ -97,7 +97,7 @@ class AccountQueries:
         """The account, and what is left of it, by name: wei, tokens (each in its smallest unit), cards' status."""
         services = await self._connected()
         account = await services.platform.account(account_id)
-        claimed = None if account.wallet is None else account.wallet.address
+        claimed = None if account.wallet is None else account.wallet.address  # shown only
         view = await services.chain.view(account_id, Known(claimed))
         left: dict[str, str] = {}
         if view.deployment is not None:

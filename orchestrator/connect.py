@@ -119,10 +119,11 @@ async def connect(
     from orchestrator.certifier import ClosureCertifier
     from orchestrator.signers.signing_log import FileSigningLog
 
-    keys, ruleset = keys or make_keys(settings), make_ruleset(settings)
+    profile = make_profile(settings)  # once: what is adopted is what is read by
+    keys, ruleset = keys or make_keys(settings), make_ruleset(settings, profile)
     keystore = keys.managed
     platform = await stack.enter_async_context(make_platform(settings, keys.request_keys))
-    chain = make_chain(settings, journal)
+    chain = make_chain(settings, journal, profile)
     stack.push_async_callback(chain.close)
     prover = make_prover(settings)
     stack.push_async_callback(prover.close)
@@ -209,7 +210,7 @@ def make_rpc(settings: Settings, *, timeout: float | None = None) -> Rpc:
     return Rpc(settings.rpc_urls, timeout=timeout or settings.request_timeout, batch_size=settings.rpc_batch)
 
 
-def make_chain(settings: Settings, journal: Journal) -> ChainReader:
+def make_chain(settings: Settings, journal: Journal, profile: Profile) -> ChainReader:
     """The chain's reader on the node that the settings name, with its index in the journal's database."""
     settings.need(*CHAIN_SETTINGS)
     from orchestrator.chain.node.reader import ChainReader
@@ -219,7 +220,7 @@ def make_chain(settings: Settings, journal: Journal) -> ChainReader:
     return ChainReader(
         make_rpc(settings),
         settings.factory,
-        make_profile(settings),
+        profile,
         journal.chain_index,
         from_block=settings.factory_block,
         confirmations=settings.confirmations,
@@ -278,7 +279,7 @@ def parameters(settings: Settings, ruleset: Ruleset) -> Parameters:
     )
 
 
-def make_ruleset(settings: Settings) -> Ruleset:
+def make_ruleset(settings: Settings, profile: Profile | None = None) -> Ruleset:
     """What the policy's file and the settings ask for. Raises SettingsError ``policy_unreadable``, ``policy_invalid``.
 
     It is in force once the journal says that it was adopted.
@@ -288,7 +289,7 @@ def make_ruleset(settings: Settings) -> Ruleset:
         policy=Policy() if settings.policy is None else read_policy(settings.policy),
         domains=tuple(sorted({domain for domain in domains if domain})),
         confirmations=settings.confirmations,
-        wallets=make_profile(settings).id,
+        wallets=(profile or make_profile(settings)).id,
     )
 
 

@@ -145,5 +145,5 @@ class Runner:
 
 def _ends_a_wallet(action: Action, session: AccountSession) -> bool:
     """Whether a closing begins, or a signature is made or handed over for a wallet that is there."""
-    steps = (Step.PREFLIGHT, Step.SIGN, Step.SUBMIT)
+    steps = (Step.PREFLIGHT, Step.TAKE_APPROVAL, Step.REQUEST, Step.SIGN, Step.SUBMIT)
     return isinstance(action, Act) and action.step in steps and session.state.deployed is not None

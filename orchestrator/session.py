@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from orchestrator.lifecycle.events import PlatformObserved
 from orchestrator.lifecycle.fold import AccountState, Operation, fold
 from orchestrator.lifecycle.recorded import Event
 from orchestrator.lifecycle.stages import Parameters
@@ -138,11 +139,10 @@ class AccountSession:
     @property
     def known(self) -> Known:
         """What is known of the account's wallet."""
-        deployed, wallet, platform = self.state.deployed, self.state.wallet, self.state.platform
-        claim = None if platform is None else platform.wallet
+        deployed, wallet = self.state.deployed, self.state.wallet
         tx_hash = None if wallet is None or wallet.tx_hash is None else TxHash(wallet.tx_hash)
         return Known(
-            claimed=None if claim is None else ChainAccount.parse(claim).address,
+            claimed=claim_of(self.state.platform),
             profile=None if deployed is None else deployed.profile,
             deployed=None if deployed is None else deployed.block.ref,
             change=None if wallet is None else StateChange(wallet.state, wallet.block.ref, tx_hash),
@@ -164,6 +164,14 @@ class AccountSession:
         )
         self.length += len(recorded)
         self.state = fold(recorded, self.state)
+
+
+def claim_of(platform: PlatformObserved | None) -> Address | None:
+    """The wallet that the platform names, if it is on the chain of the customer's own."""
+    if platform is None or platform.wallet is None:
+        return None
+    claim = ChainAccount.parse(platform.wallet)
+    return claim.address if claim.chain == ChainAccount.parse(platform.owner).chain else None
 
 
 def new_idempotency_key() -> str:

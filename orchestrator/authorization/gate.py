@@ -43,10 +43,12 @@ async def read_oversight(journal: Journal) -> Oversight:
     return fold_oversight(await journal.read(DECISIONS_STREAM))
 
 
-async def confirmations_in_force(services: Services) -> int:
-    """Confirmations by the ruleset in force; by the settings before any was adopted. Reads only."""
+async def reading_in_force(services: Services) -> tuple[int, bool]:
+    """Confirmations by the ruleset in force (by the settings before any was adopted), and whether this process reads
+    wallets by the profile of that ruleset. Reads only."""
     seen = await read_oversight(services.journal)
-    return (seen.ruleset or services.ruleset).confirmations
+    ruleset = seen.ruleset or services.ruleset
+    return ruleset.confirmations, ruleset.wallets == services.ruleset.wallets
 
 
 async def adopt_ruleset_or_wait(services: Services) -> Wait | None:

@@ -10,6 +10,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import AccountState
 from orchestrator.lifecycle.stages import FOR_A_SIGNATURE, STAGES, Parameters, StageContext, Step
 from orchestrator.models import AccountStatus, ChainAccount, OperationKind, WalletState
+from orchestrator.wallet.family import ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +247,11 @@ def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: 
                     f"the challenge signed here hashes to {' or '.join(sorted(state.signed_digests))}, "
                     f"{said.source} has {said.value}",
                 )
-            case "admin" if closing and int(said.value or "0", 16):
+            case "admin" if closing and said.value != ZERO:
                 return Halt(
                     "proxy_admin_remains",
-                    f"{said.value} may still replace the code of {wallet} ({said.source}): a wallet that is closed "
-                    "while somebody can do that can be opened again",
+                    f"{said.value or 'somebody'} may still replace the code of {wallet} ({said.source}): a wallet that "
+                    "is closed while somebody can do that can be opened again",
                 )
             case "implementation" if first is not None and said.value != first.implementation():
                 return Halt(

@@ -92,9 +92,10 @@ class AccountState:
     deployed: e.WalletDeployed | None = None
     wallet: e.WalletStateSeen | None = None
     first: e.WalletDeployed | None = None
-    """The wallet as it was first seen: its address and whose code it runs, if it is a proxy, never change."""
-    closed: bool = False
-    """Whether the chain has shown it closed, in a block that was final."""
+    """The wallet as it was first seen, by the profile that it is read by now, with code that this accepts and where the
+    platform says: its address and whose code it runs, if it is a proxy, never change."""
+    closed: e.BlockFact | None = None
+    """Where the chain has shown it closed, in a block that was final."""
     finality_violated: e.BlockFact | None = None
     digests: frozenset[str] = frozenset()
     """Digests of all creation challenges seen: none of them may be signed as a deletion challenge."""
@@ -141,10 +142,10 @@ def _apply(state: AccountState, event: Event, at: datetime) -> AccountState:
             seen = replace(state, platform=event, owner=state.owner or event.owner)
             return _touch(seen, at if moved else None)
         case e.WalletDeployed():
-            return _touch(replace(state, deployed=event, first=state.first or event), at)
+            return _touch(_deployed(state, event), at)
         case e.WalletStateSeen():
-            closed = state.closed or (event.final and event.state is WalletState.CLOSED)
-            return _touch(replace(state, wallet=event, closed=closed), at)
+            ended = event.block if event.final and event.state is WalletState.CLOSED else None
+            return _touch(replace(state, wallet=event, closed=state.closed or ended), at)
         case e.ChainFactsWithdrawn():
             return _touch(_withdraw(state, event), at)
         case e.OperationStarted():
@@ -169,6 +170,15 @@ def _apply(state: AccountState, event: Event, at: datetime) -> AccountState:
     if state.operation is None or state.operation.ended is not None:
         return state
     return replace(state, operation=_advance(state.operation, event, at))
+
+
+def _deployed(state: AccountState, event: e.WalletDeployed) -> AccountState:
+    """What was read by another profile means nothing by this one."""
+    if state.deployed is not None and state.deployed.profile != event.profile:
+        state = replace(state, first=None, closed=None, wallet=None)
+    claim = state.platform.wallet if state.platform is not None else None
+    fits = event.code_matches and claim in (None, f"{event.chain_id}:{event.wallet}")
+    return replace(state, deployed=event, first=state.first or (event if fits else None))
 
 
 def _start(state: AccountState, started: e.OperationStarted, at: datetime) -> AccountState:
@@ -296,7 +306,9 @@ def _withdraw(state: AccountState, event: e.ChainFactsWithdrawn) -> AccountState
     if deployed is not None and deployed.block.number >= gone:
         deployed = first = None
     if wallet is not None and wallet.block.number >= gone:
-        wallet, closed = None, False
+        wallet = None
+    if closed is not None and closed.number >= gone:
+        closed = None
     if closure is not None and closure.block.number >= gone:
         closure = None
     if op is not None and op.proven is not None and op.proven.block.number >= gone:

@@ -72,6 +72,8 @@ WALLETS: Final = (
         "Stop: ask the platform who has upgraded the wallet, and to what."),
     Entry("proxy_admin_remains", OPERATOR, "somebody can still replace the code of a wallet that is to be closed",
         "Ask the platform to give the proxy's administration up for good, then resolve ACCOUNT_ID --retry."),
+    Entry("wallet_vanished", RETRY, "a wallet that was there is named by no source any more",
+        "Check the node (orchestrator doctor) and what the platform says of the account's address; ask the platform."),
     Entry("wallet_reopened", OPERATOR, "a wallet that was closed for good is not closed any more",
         "Stop all that rests on the closure; show the platform both blocks."),
     Entry("owner_changed", OPERATOR,

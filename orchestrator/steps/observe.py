@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from orchestrator.authorization.gate import confirmations_in_force
+from orchestrator.authorization.gate import reading_in_force
 from orchestrator.errors import ChainUnreachable, SettingsError
 from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle.fold import PURPOSE
@@ -24,7 +24,10 @@ from orchestrator.models import (
 )
 from orchestrator.ports.chain import ChainView, Known
 from orchestrator.ports.platform import PlatformAccount
-from orchestrator.session import AccountSession
+from orchestrator.session import AccountSession, claim_of
+
+_LATER = 3
+"""How often the chain is read anew because the platform says something else meanwhile."""
 
 
 async def observe(session: AccountSession, *, read_chain: bool = False) -> None:
@@ -34,24 +37,24 @@ async def observe(session: AccountSession, *, read_chain: bool = False) -> None:
     Raises SettingsError ``wrong_chain`` if the node serves another chain than the customer's wallet is on, and
     MalformedAnswer for an account that is odd.
     """
-    chain, depth = session.services.chain, await confirmations_in_force(session.services)
+    chain = session.services.chain
+    depth, in_force = await reading_in_force(session.services)
     chain_id = await chain.chain_id()
     known = session.known
-    view = await (chain.view(session.account_id, known) if read_chain else _chain_view(session, known, depth))
-    account = await session.services.platform.account(session.account_id)
-    if view is None and session.state.deployed is None and account.known_status() is AccountStatus.CLOSED:
+    view: ChainView | None = None
+    if in_force:  # what another wallet profile than the one in force would say is nobody's business
+        view = await (chain.view(session.account_id, known) if read_chain else _chain_view(session, known, depth))
+    platform = await _platform_word(session, chain_id)
+    if in_force and view is None and session.state.deployed is None and platform.status is AccountStatus.CLOSED:
         view = await chain.view(session.account_id, known)  # that there is no wallet decides now
-    later = _read_later(session, account, known)
-    if later is not None:
+    for _ in range(_LATER):
+        later = _read_later(session, platform, known) if in_force else None
+        if later is None:
+            break
         view = await chain.view(session.account_id, later)
-        account = await session.services.platform.account(session.account_id)
-    customer = await session.services.customer(account.customer_id)
-    if customer.wallet.chain != chain_id:
-        raise SettingsError(
-            f"wrong chain: customer {customer.id} has its wallet on {customer.wallet.chain}, the node at "
-            f"ORCHESTRATOR_RPC_URL serves {chain_id}",
-            code="wrong_chain",
-        )
+        said, platform = platform, await _platform_word(session, chain_id)
+        if (platform.status, platform.wallet) == (said.status, said.wallet):
+            break
     if view is not None and not view.factory_exists:
         raise SettingsError(
             f"wrong factory: {chain_id} has no contract at the address in ORCHESTRATOR_FACTORY, so no wallet can ever "
@@ -60,21 +63,44 @@ async def observe(session: AccountSession, *, read_chain: bool = False) -> None:
         )
     if view is not None:
         await _withdraw_reorged(session, view)
-    news: list[Event] = []
-    platform = _platform_observation(account, str(customer.wallet))
-    before = session.state.platform
-    if before is not None and _older(platform, before, session):
-        again = _platform_observation(await session.services.platform.account(session.account_id), str(customer.wallet))
-        # An old answer is a replica's that lags, unless it is given twice: then it is the truth, whatever its time.
-        platform = again if again == platform or not _older(again, before, session) else before
-    if platform != before:
-        news.append(platform)
-    session.confirmations, session.chain_read = depth, view is not None
+        _require_the_wallet(session, view)
+    news: list[Event] = [platform] if platform != session.state.platform else []
+    session.confirmations, session.chain_read = depth if in_force else None, view is not None
     if view is not None:
         news += _chain_news(session, view, chain_id, depth)
     if news:
         await session.record(*news)
     await _notice_no_effect(session)
+
+
+async def _platform_word(session: AccountSession, chain_id: ChainId) -> e.PlatformObserved:
+    """What the platform says now. An old answer is a replica's that lags, unless it is given twice: then it is the
+    truth, whatever its time. Raises SettingsError ``wrong_chain``."""
+    account = await session.services.platform.account(session.account_id)
+    customer = await session.services.customer(account.customer_id)
+    if customer.wallet.chain != chain_id:
+        raise SettingsError(
+            f"wrong chain: customer {customer.id} has its wallet on {customer.wallet.chain}, the node at "
+            f"ORCHESTRATOR_RPC_URL serves {chain_id}",
+            code="wrong_chain",
+        )
+    said, before = _platform_observation(account, str(customer.wallet)), session.state.platform
+    if before is None or not _older(said, before, session):
+        return said
+    again = _platform_observation(await session.services.platform.account(session.account_id), str(customer.wallet))
+    return again if again == said or not _older(again, before, session) else before
+
+
+def _require_the_wallet(session: AccountSession, view: ChainView) -> None:
+    """A wallet that was there is there: no source may lose it. Raises ChainUnreachable ``wallet_vanished`` (retry): a
+    node or a platform that lags looks the same for a while."""
+    deployed = session.state.deployed
+    if deployed is not None and view.deployment is None:
+        raise ChainUnreachable(
+            f"the wallet {deployed.wallet} was found in block {deployed.block.number}, which is still canonical, and "
+            f"at block {view.head.number} no source names a wallet of this account",
+            code="wallet_vanished",
+        )
 
 
 async def _chain_view(session: AccountSession, known: Known, depth: int) -> ChainView | None:
@@ -85,14 +111,14 @@ async def _chain_view(session: AccountSession, known: Known, depth: int) -> Chai
     return await session.services.chain.news(session.account_id, known, depth)
 
 
-def _read_later(session: AccountSession, account: PlatformAccount, known: Known) -> Known | None:
+def _read_later(session: AccountSession, platform: e.PlatformObserved, known: Known) -> Known | None:
     """Where the platform's new word needs a chain that is read after it: what is known then; else None. So it is where
     nothing but that word tells which the wallet is; and where nothing on the chain tells the wallet's state, what the
     platform calls changed may have changed in any block up to then."""
     before, wallet = session.state.platform, session.state.wallet
-    claimed = None if account.wallet is None else account.wallet.address
+    claimed = claim_of(platform)
     silent = wallet is not None and wallet.state is WalletState.UNKNOWN
-    changed = before is None or before.status is not account.known_status()
+    changed = before is None or before.status is not platform.status
     if silent and changed:
         return replace(known, claimed=claimed, change=None)
     if claimed != known.claimed and session.services.chain.needs_claim:

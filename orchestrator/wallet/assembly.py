@@ -49,6 +49,10 @@ def assemble(
     _located(account, event, registry)
     create2 = assemble_create2(account.create2, code.kind, immutables, event, artifact) if account.create2 else None
     states = _states(document.state) if document.state else None
+    if states is not None and states.event is not None and event is None:
+        raise Wrong(
+            ("state", "event"), "takes [account.event]: only whose creation is found, is followed by its events"
+        )
     slots = [closed.slot for closed in document.closed]
     twice = next((number for number, slot in enumerate(slots) if slot in slots[:number]), None)
     if twice is not None:

@@ -26,6 +26,16 @@ class Profile(Family):
         """Its name and hash; of the default one the name alone, which no file may have."""
         return self.name if self.name == DEFAULT_PROFILE else f"{self.name}:{self.sha256}"
 
+    @property
+    def names_account(self) -> bool:
+        """Whether the factory's event has the account's id."""
+        return self.event is not None and self.event.account is not None
+
+    @property
+    def told_by_event_alone(self) -> bool:
+        """Whether neither a slot nor a getter tells the state that events do."""
+        return self.states is not None and self.states.slot is None and self.states.getter is None
+
     # --- logs -----------------------------------------------------------------------------------------------------
 
     @property

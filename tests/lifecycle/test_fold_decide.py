@@ -53,6 +53,9 @@ def said(**findings: str) -> e.WalletDeployed:
     return deployed(profile="p:1", findings=tuple(Finding(check, "a source", one) for check, one in right.items()))
 
 
+MOVED = said(address="0x" + "aa" * 20).model_copy(update={"wallet": "0x" + "aa" * 20})
+
+
 def wallet(state: WalletState, *, final: bool = True, number: int = 6) -> e.WalletStateSeen:
     finality = "finalized" if final else "latest"
     return e.WalletStateSeen(state=state, block=block(number), tx_hash=digest(8), finality=finality, final=final)
@@ -296,7 +299,7 @@ CODE_ROWS = [
     ("challenge_disagreement", Halt, [platform(S.ACTIVE), A, fetched(2), signed(2), *ON_CHAIN]),
     ("status_disagreement", Halt, [platform(S.INITIATING), A, *ON_CHAIN]),
     ("address_disagreement", Halt, [platform(S.ACTIVE), A, said(address=OTHER)]),
-    ("address_disagreement", Halt, [platform(S.ACTIVE), A, said(), deployed(wallet=OTHER, create2=OTHER)]),
+    ("address_disagreement", Halt, [platform(S.ACTIVE), A, said(), MOVED]),
     ("wrong_factory_wallet", Halt, [platform(S.ACTIVE), A, said(factory="")]),
     ("code_mismatch", Halt, [platform(S.ACTIVE), A, said(proxy_code="")]),
     ("owner_disagreement", Halt, [platform(S.ACTIVE), A, said(owner="")]),
@@ -321,6 +324,34 @@ def test_each_code(code, kind, events):
 def test_a_wallet_of_several_owners_is_the_customers_if_she_is_one_of_them():
     found = action(platform(S.ACTIVE), A, said(owner=f"{OTHER},{OWNER}"), wallet(_W.ACTIVE))
     assert found == End("done")
+
+
+def test_an_administrator_that_cannot_be_read_may_be_one():
+    found = action(platform(S.ACTIVE), C, said(admin=""), wallet(_W.ACTIVE))
+    assert isinstance(found, Halt)
+    assert found.code == "proxy_admin_remains"
+
+
+def test_what_another_profile_has_read_is_forgotten():
+    other = deployed(profile="q:2", findings=said(implementation=OTHER).findings)
+    before = (said(implementation=OWNER), wallet(_W.CLOSED))
+    assert action(platform(S.ACTIVE), A, *before, other, wallet(_W.ACTIVE)) == End("done")
+
+
+def test_a_claim_that_is_put_right_is_followed():
+    wrong = said(code="", address=OTHER).model_copy(update={"wallet": OTHER, "code_matches": False})
+    foreign = said(address=OTHER).model_copy(update={"wallet": OTHER})
+    right = [platform(S.ACTIVE, f"{CHAIN}:{WALLET}"), said(), wallet(_W.ACTIVE)]
+    assert action(platform(S.ACTIVE, f"{CHAIN}:{OTHER}"), A, wrong, *right) == End("done")
+    assert action(platform(S.ACTIVE, f"eip155:1:{OTHER}"), A, foreign, *right) == End("done")
+
+
+def test_a_reorg_of_the_reopening_does_not_undo_the_closing():
+    gone = e.ChainFactsWithdrawn(block=block(9), was_final=False)
+    events = (said(), wallet(_W.CLOSED, number=8), wallet(_W.ACTIVE, number=9), gone, wallet(_W.ACTIVE, number=10))
+    found = action(platform(S.CLOSED), C, *events)
+    assert isinstance(found, Halt)
+    assert found.code == "wallet_reopened"
 
 
 def test_an_administrator_is_of_no_interest_before_the_closing():

@@ -110,21 +110,22 @@ class ChainReader:
         storage (Anvil 1.7.1 does, about once in 140 reads when every block changes the slot), and no operator has to
         see that.
         """
-        return await self._read(account_id, known, 0.0)
+        return await self._read(account_id, known, 0.0, search=self.profile.told_by_event_alone)
 
     def _key(self, account_id: AccountId, wallet: Address | None) -> AccountId:
         """What the index has the account's logs under: its id, or its wallet's address where no event has the id."""
-        if self.profile.located_by == "event" or wallet is None:
+        if self.profile.names_account or wallet is None:
             return account_id
         self.follower.name(AccountId(wallet), account_id)
         return AccountId(wallet)
 
-    async def _read(self, account_id: AccountId, known: Known, age: float) -> ChainView:
-        """``view``, at a head that was read so many seconds ago at most if it is still there."""
+    async def _read(self, account_id: AccountId, known: Known, age: float, *, search: bool = False) -> ChainView:
+        """``view``, at a head that was read so many seconds ago at most if it is still there. ``search``: the account's
+        own logs are asked for, whatever the index has."""
         disagreement: Disagreement | None = None
         for attempt in range(ATTEMPTS):
             try:
-                search = disagreement is not None or attempt >= 2
+                search = search or disagreement is not None or attempt >= 2
                 return await self._view(account_id, known, age if attempt == 0 else 0.0, search=search)
             except Moved:
                 continue
@@ -139,7 +140,8 @@ class ChainReader:
         heads, version, logs = await self.follower.logs(self._key(account_id, wallet), age)
         if any(one.log.block.number > heads.head.number for one in logs):
             raise Moved  # the node lags behind what another process has read from it
-        if search or not logs:
+        lacks = self.profile.created_topic is not None and not any(one.creates for one in logs)
+        if search or lacks or not logs:
             found = await self._search(account_id, wallet, heads.head)
             if found != logs:
                 await self.follower.mend(version, self._key(account_id, wallet), found)

@@ -41,6 +41,8 @@ class WalletEvents:
         self._search = LogSearch(rpc)
         self._factory = factory
         self._profile = profile
+        self._alone = factory if profile.state_topic is None else None
+        """Who logs what is asked for: the factory alone, or (None) the wallets, too, which are too many to be named."""
         self._topics = [topic for topic in (profile.created_topic, profile.state_topic) if topic is not None]
         self._named_until = float("-inf")
 
@@ -78,11 +80,13 @@ class WalletEvents:
     async def _between(self, first: int, last: int, index: ChainIndex) -> list[Log]:
         if not self._named:
             try:
-                return await self._search.logs(None, [self._topics], first, last)
+                return await self._search.logs(self._alone, [self._topics], first, last)
             except ChainError as error:
                 if error.code not in _TOO_MANY:
                     raise
                 self._named_until = time.monotonic() + _NAMED_FOR
+        if self._alone is not None:
+            return await self._of_contracts([self._alone], first, last)
         wallets = [one.creates for one in await index.between(0, last) if one.creates is not None]
         found = await self._of_contracts([self._factory, *wallets], first, last)
         made = {created.wallet for log in found if (created := self._created(log))} - {*wallets}
@@ -153,7 +157,8 @@ class WalletEvents:
 
     def _by_hash(self, header: Header) -> Call:
         topics = ["0x" + topic.hex() for topic in self._topics]
-        return ("eth_getLogs", [{"blockHash": header.block.hash, "topics": [topics]}])
+        question = {"blockHash": header.block.hash, "topics": [topics]}
+        return ("eth_getLogs", [question if self._alone is None else {**question, "address": self._alone}])
 
 
 async def _logs(answer: Any) -> list[Log]:

@@ -105,8 +105,9 @@ def last_change(
 def stored_change(
     profile: Profile, deployment: Deployment, stored: int | None, known: Known, head: BlockRef
 ) -> StateChange:
-    """The state of a wallet that has no event of it: since it is known to be that, else since the head; at first, since
-    its deployment. Raises Disagreement ``state_disagreement`` for a state that the profile does not name."""
+    """The state of a wallet that has no event of it: since it is known to be that, else since the head: what was
+    between the deployment and now, nobody tells. Raises Disagreement ``state_disagreement`` for a state that the
+    profile does not name."""
     state = profile.state(stored) if stored is not None else WalletState.UNKNOWN
     if state is None:
         raise Disagreement(
@@ -116,6 +117,6 @@ def stored_change(
         )
     if known.change is not None and known.change.state is state:
         return known.change
-    if known.deployed is None and state is profile.initial:
-        return StateChange(state, deployment.block, deployment.tx_hash)
+    if deployment.block == head:
+        return StateChange(state, head, deployment.tx_hash)
     return StateChange(state, head, None)
