@@ -904,3 +904,29 @@ def test_an_index_that_hides_a_closure_delays_it(here, active, monkeypatch):
     monkeypatch.setattr(here.chain, "news", nothing)
     here.start(active, CLOSE)
     assert here.settle(active, rounds=300) == End("done"), "read before an operator is asked for"
+
+
+def test_a_wallet_that_no_source_names_any_more_is_not_taken_for_the_one_that_was_there(here, active, monkeypatch):
+    """The platform took its claim back, or a registry answers nothing: no fact is new, and none holds any more."""
+    read = here.chain._read
+    monkeypatch.setattr(here.chain, "_read", lambda account: replace(read(account), deployment=None, change=None))
+    for kind in (DEACTIVATE, CLOSE):
+        with pytest.raises(ChainUnreachable, match="no source names a wallet") as caught:
+            here.begin(active, kind)
+        assert caught.value.code == "wallet_vanished"
+
+
+def test_chain_facts_are_read_by_the_profile_in_force_alone(here, active):
+    """A process whose profile nobody has adopted notes what the platform says, and nothing of the chain."""
+    here.chain.send(active, "inactive")
+    here.chain.mine(10)
+    here.services = replace(here.services, ruleset=here.services.ruleset.model_copy(update={"wallets": "other:1"}))
+
+    async def observing():
+        session = await here._session(active)
+        await observe(session)
+        return session
+
+    session = here.run(observing())
+    assert session.state.wallet.state is WalletState.ACTIVE
+    assert session.confirmations is None, "so that it is read back before anything is decided"
