@@ -74,6 +74,8 @@ def check(
     Exit codes: 0 valid, and all of the wallet holds; 1 something does not; 2 the profile is invalid; 3 something could
     not be read.
 
+    The node and the factory are the settings': --rpc-url, --factory.
+
     Example: orchestrator wallets check smart-wallet
     """
     import asyncio
@@ -117,6 +119,8 @@ def learn(
     force: Force = False,
 ) -> int:
     """Write a draft of a profile from a deployed wallet; each line says whether it was found or guessed.
+
+    The node is the settings': --rpc-url.
 
     Example: orchestrator wallets learn 0x5FbDB2315678afecb367f032d93F642f64180aa3 --output my-wallet.toml
     """

@@ -112,7 +112,11 @@ def _common_immutables(accepts: tuple[Release, ...]) -> frozenset[str]:
 def _immutable(name: str, immutables: frozenset[str], path: tuple[str | int, ...]) -> None:
     if name not in immutables:
         known = ", ".join(sorted(immutables)) or "none (a code hash tells none)"
-        raise Wrong(path, f"not every accepted contract has an immutable {name}; they all have {known}")
+        raise Wrong(
+            path,
+            f"not every accepted contract has an immutable {name}; they all have {known}"
+            + (" (numbers: the file has no syntax tree; forge build --ast writes it)" if known.isdigit() else ""),
+        )
 
 
 # --- account ----------------------------------------------------------------------------------------------------------

@@ -99,6 +99,8 @@ def possible(profile: Profile, question: Question) -> tuple[Profile, list[Row]]:
             leave("owner", owner.label, why)
             changes["owners"] = tuple(each for each in changes.get("owners", profile.owners) if each is not owner)
     states = profile.states
+    if profile.told_by_event_alone:
+        leave("state", "its events", "they tell of a whole life, and nothing here of one block: add a slot or a call")
     for name, source in (("slot", states.slot), ("getter", states.getter)) if states else ():
         if source is None or states is None:
             continue
@@ -152,7 +154,7 @@ def _findings(
                 rows.append(Row("factory", f"immutable {profile.factory_immutable}", "", "fails", error.message))
                 profile = replace(profile, factory_immutable=None)
             elif error.code == "state_disagreement" and profile.states is not None:
-                rows.append(Row("state", "its sources", "", "fails", error.message))
+                rows.append(Row("state", "slot and call", "they differ", "fails", error.message))
                 profile = replace(profile, states=None)
             elif created is not None and created.values:
                 rows.append(Row("value", _EVENT, "", "fails", error.message))

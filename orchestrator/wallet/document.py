@@ -185,6 +185,8 @@ class State(_Part):
             raise ValueError("expected an event, a slot or a call that tells the state")
         if self.event is None and (self.from_ or self.to):
             raise ValueError("from and to name arguments of an event, and there is none")
+        if self.slot is None and self.call is None and self.at != "wallet":
+            raise ValueError("at goes with slot and call: events are the wallet's own")
         if self.slot is None and (self.key or self.mask is not None):
             raise ValueError("key and mask go with slot")
         if self.key_type is not None and self.key != "account":

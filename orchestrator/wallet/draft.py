@@ -279,7 +279,7 @@ def _state(learned: Learned) -> Iterator[str]:
     others = [guard for guard in learned.guards if guard not in small and guard.numbers and guard.slot < 1 << 64]
     if not small:
         yield "# guessed: no small part of a slot is compared before something is done, so no [state] is proposed:"
-        yield "# the chain cannot tell the state of such a wallet, and that is named as not checked."
+        yield "# its own storage does not tell its state. If another contract does, such as its factory: at, key, call."
         yield from (f"# guessed: {_seen(guard)}" for guard in others[:3])
         return
     first, *more = small

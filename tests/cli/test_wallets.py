@@ -191,8 +191,8 @@ def test_a_getter_that_lies_against_the_slot_is_shown(held, tmp_path):
     states = '[state]\nslot = 1\ncall = "state() returns (uint8)"\nactive = 0\nclosed = 3\n'
     file.write_text(MINE.replace(f'hash = "0x{"ab" * 32}"', 'artifact = "SmartWallet"') + states)
     code, rows = held(str(file), "smart-wallet")
-    assert (code, failing(rows)) == (1, {("state", "its sources")})
-    assert "state() says 0" in rows["state", "its sources"]["detail"]
+    assert (code, failing(rows)) == (1, {("state", "slot and call")})
+    assert "state() says 0" in rows["state", "slot and call"]["detail"]
 
 
 def test_without_a_factory_what_it_would_tell_cannot_be_told(held):
