@@ -4,6 +4,8 @@
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
+// The compiler is a program in WebAssembly that runs for seconds: V8 takes longer to optimise it than that saves.
+require("node:v8").setFlagsFromString("--liftoff-only");
 const solc = require("solc");
 
 function readImport(name) {

@@ -81,7 +81,7 @@ class ClosureCertifier:
 
     def check(self, certificate: bytes) -> CertificateReport:
         """Verifies a certificate's bytes again, offline. Raises nothing."""
-        return verify(certificate, profile=self.profile)
+        return verify(certificate, known=self.profile)
 
     def revoke(self, path: str, sha256: str) -> None:
         """SIDE EFFECTS: renames the file to ``revoked_path``, if it is there and still that certificate.

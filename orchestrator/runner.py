@@ -107,8 +107,9 @@ class Runner:
         step: Step | None = None
         for _ in range(_MOST_STEPS):
             action = next_action(session.account_id, session.state, session.now(), self._services.parameters)
-            if isinstance(action, Halt | End) and not session.chain_read:
-                # That the index has nothing new may delay what is done, and decides nothing: a node may hide logs.
+            if not session.chain_read and (isinstance(action, Halt | End) or _ends_a_wallet(action, session)):
+                # That the index has nothing new may delay what is done, and decides nothing: a node may hide logs, and
+                # of a wallet's code, owner or administrator no log tells.
                 await observe(session, read_chain=True)
                 continue
             if isinstance(action, Act):
@@ -140,3 +141,9 @@ class Runner:
             case Wait():
                 if halted is not None:
                     await session.record(e.OperationContinued())
+
+
+def _ends_a_wallet(action: Action, session: AccountSession) -> bool:
+    """Whether a closing begins, or a signature is made or handed over for a wallet that is there."""
+    steps = (Step.PREFLIGHT, Step.SIGN, Step.SUBMIT)
+    return isinstance(action, Act) and action.step in steps and session.state.deployed is not None

@@ -1,6 +1,7 @@
 """Hypothesis profiles: a small fixed slice by default, the full count with ORCHESTRATOR_TEST_PROFILE=full; the same
 examples in each run. New ones: ``pytest --hypothesis-profile new``, which prints how to see a failure again."""
 
+import gc
 import logging
 
 import pytest
@@ -12,7 +13,7 @@ from tests.profile import FULL
 _SLOW_HERE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 settings.register_profile(
-    "default", max_examples=15, stateful_step_count=20, derandomize=True, database=None, deadline=None,
+    "default", max_examples=8, stateful_step_count=15, derandomize=True, database=None, deadline=None,
     suppress_health_check=_SLOW_HERE,
 )  # fmt: skip
 settings.register_profile(
@@ -25,6 +26,12 @@ settings.load_profile("full" if FULL else "default")
 
 def pytest_configure():
     logging.getLogger(LOGGER).addHandler(Departures())
+    gc.disable()  # until all is collected: thousands of tests and modules, none of which is garbage
+
+
+def pytest_collection_finish():
+    gc.freeze()  # else every full collection would look at them again
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -568,7 +568,8 @@ class Lab:
             self.run(self.journal.append(DECISIONS_STREAM, [made], after=0, at=self.now))
 
     def run(self, coroutine):
-        return self.loop.run(coroutine)
+        # Not Runner.run: its handler for Ctrl-C makes Python write out the task, with all that it returns, each time.
+        return self.loop.get_loop().run_until_complete(coroutine)
 
     def stop(self) -> None:
         if not Path(self.folder.name).exists():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.output import clean, emit, fail, table
+from orchestrator.cli.output import clean, emit, fail, not_checked, table
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.errors import OrchestratorError, SettingsError
 
@@ -101,7 +101,7 @@ def _row(account: AccountReport) -> tuple[str, ...]:
 
 def _show(console: Console, account: AccountReport) -> None:
     journal = account.journal
-    lines = {
+    lines: dict[str, str | list[str] | None] = {
         "account": account.account_id,
         "reference": account.reference,
         "customer": account.customer_id,
@@ -111,9 +111,9 @@ def _show(console: Console, account: AccountReport) -> None:
         "wallet": account.address or "not deployed yet",
         "created": f"{account.created_at:%Y-%m-%d %H:%M:%S} UTC",
         "journal": f"{journal.operation or 'no operation'}, {journal.outcome}" if journal else "no operation yet",
-        "NOT checked": ", ".join(journal.not_checked) or None if journal else None,
+        "NOT checked": not_checked(journal.not_checked if journal else ()),
         "chain": (f"{journal.address}, block {journal.block.number}" if journal and journal.block else None),
     }
-    for name, text in lines.items():
-        if text is not None:
-            console.print(f"{name:<11} {clean(str(text))}", soft_wrap=True)
+    for name, said in lines.items():
+        for text in [said] if isinstance(said, str) else said or ():
+            console.print(f"{name:<11} {clean(text)}", soft_wrap=True)

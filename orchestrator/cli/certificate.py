@@ -81,7 +81,7 @@ def verify(
     from orchestrator.closure.certificate.verifier import verify as check
     from orchestrator.wallet.profile import load_profile
 
-    report = check(data, signer=demanded, profile=None if profile is None else load_profile(profile))
+    report = check(data, signer=demanded, profile=None if profile is None else load_profile(profile, earlier=True))
     if asked:
         import asyncio
 

@@ -32,6 +32,7 @@ from orchestrator.cli import (
     stops,
     streams,
     verify_closure,
+    wallets,
     webhooks,
 )
 from orchestrator.cli.output import INTERRUPTED, OPERATOR, USAGE, debugging, err, fail, options
@@ -101,6 +102,7 @@ app.add_typer(history.app, name="history")
 keys.app.add_typer(request_keys.app, name="request")
 app.add_typer(keys.app, name="keys")
 app.add_typer(policy.app, name="policy")
+app.add_typer(wallets.app, name="wallets")
 app.add_typer(webhooks.app, name="webhooks")
 operations.register(app)
 approve.register(app)

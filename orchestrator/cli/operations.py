@@ -12,7 +12,19 @@ import typer
 
 from orchestrator.cli import person
 from orchestrator.cli.journal_access import warn_if_new
-from orchestrator.cli.output import EXIT_CODES, clean, emit, err, exit_code, fail, options, out, settings, worst
+from orchestrator.cli.output import (
+    EXIT_CODES,
+    clean,
+    emit,
+    err,
+    exit_code,
+    fail,
+    not_checked,
+    options,
+    out,
+    settings,
+    worst,
+)
 from orchestrator.cli.run import progress, with_orchestrator
 from orchestrator.cli.stops import show_stops
 from orchestrator.errors import OrchestratorError, SettingsError
@@ -294,19 +306,19 @@ def show(console: Console, report: OperationReport) -> None:
         f"  (platform: {clean(report.status or 'unknown')})",
         soft_wrap=True,
     )
-    lines: dict[str, str | None] = {
+    lines: dict[str, str | list[str] | None] = {
         "reference": report.reference,
         "wallet": report.address,
         "block": f"{report.block.number} {report.block.hash} ({report.block.finality})" if report.block else None,
-        "NOT checked": ", ".join(report.not_checked) or None,
+        "NOT checked": not_checked(report.not_checked),
         "waiting for": report.waiting_for,
         "since": f"{report.since:%Y-%m-%d %H:%M:%S} UTC" if report.since and report.waiting_for else None,
         "until": f"{report.deadline:%Y-%m-%d %H:%M:%S} UTC" if report.deadline else None,
         "error": f"{report.error.code}: {report.error.message}" if report.error else None,
         "certificate": report.certificate,
     }
-    for name, text in lines.items():
-        if text is not None:
+    for name, said in lines.items():
+        for text in [said] if isinstance(said, str) else said or ():
             console.print(f"  {name:<12} {clean(text)}", soft_wrap=True)
     if report.error is not None:
         console.print(f"  [yellow]{'→':<12}[/] {clean(report.error.fix)}", soft_wrap=True)

@@ -18,6 +18,7 @@ import typer
 from orchestrator.errors import Disposition, KeyUnavailable, OrchestratorError, SettingsError
 from orchestrator.foreign import shown
 from orchestrator.models import Outcome
+from orchestrator.wallet.findings import NOT_CHECKED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,6 +167,11 @@ def clean(text: str) -> str:
     from rich.markup import escape
 
     return escape(shown(text, keep="\t\n"))
+
+
+def not_checked(names: Sequence[str]) -> list[str]:
+    """What a wallet's profile does not check, a line for each."""
+    return [f"{name}: {NOT_CHECKED[name]}" if name in NOT_CHECKED else name for name in names]
 
 
 def fail(error: OrchestratorError, *, waiting: bool) -> int:

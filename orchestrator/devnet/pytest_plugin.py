@@ -14,7 +14,10 @@ comes with this package, or ``asyncio`` with pytest-asyncio.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.devnet.simulator import SimulatorThread
     from orchestrator.settings import Settings
 
-_BLOCK_SECONDS = 0.05
+_BLOCK_SECONDS = 0.1
 
 try:
     from pytest_asyncio import fixture as _async_fixture
@@ -83,7 +86,7 @@ def _devnet_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def devnet(chain: Anvil, contracts: Contracts, tmp_path: Path, _devnet_keys: Path) -> Iterator[Devnet]:
-    """A whole devnet for one test: chain, contracts, a fresh platform, a keystore. Blocks come 20 times a second, so
+    """A whole devnet for one test: chain, contracts, a fresh platform, a keystore. Blocks come 10 times a second, so
     that finality does too."""
     from orchestrator.devnet.devnet import devnet as start
 
@@ -98,15 +101,38 @@ def platform(devnet: Devnet) -> SimulatorThread:
     return devnet.simulator
 
 
+@pytest.fixture(scope="session")
+def _empty_journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A journal's database, migrated once: that takes 40 ms."""
+    import asyncio
+
+    from orchestrator.journal.database import open_database
+
+    path = tmp_path_factory.mktemp("empty-journal") / "journal.db"
+
+    async def make() -> None:
+        await (await open_database(f"sqlite:///{path}")).close()
+
+    with asyncio.Runner() as runner:
+        runner.run(make())
+    return path
+
+
 @pytest.fixture
-def orchestrator_settings(devnet: Devnet, tmp_path: Path) -> Settings:
+def orchestrator_settings(devnet: Devnet, tmp_path: Path, _empty_journal: Path) -> Settings:
     """Settings for ``devnet``, with a journal and a folder for certificates of the test's own."""
+    import sqlite3
+
     from orchestrator.settings import load_settings
 
+    journal = tmp_path / "journal.db"
+    shutil.copy(_empty_journal, journal)
+    with contextlib.closing(sqlite3.connect(journal)) as database, database:  # another journal, so with another id
+        database.execute("UPDATE meta SET value = ? WHERE name = 'journal_id'", (str(uuid.uuid4()),))
     return load_settings(
         devnet.environment,
         overrides={
-            "database_url": f"sqlite:///{tmp_path / 'journal.db'}",
+            "database_url": f"sqlite:///{journal}",
             "certificates": tmp_path / "certificates",
             "poll_interval": 0.1,
         },

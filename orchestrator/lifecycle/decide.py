@@ -204,8 +204,9 @@ def _disagreement(state: AccountState) -> Halt | None:
     return None
 
 
-_ORDER: Final = ("factory", "address", "code", "proxy_code", "implementation", "owner", "challenge", "admin")
-"""Which disagreement is named, where there are several."""
+_ORDER: Final = ("factory", "implementation", "code", "proxy_code", "address", "owner", "challenge", "admin")
+"""Which disagreement is named, where there are several: causes before effects. Another implementation is
+other code, and CREATE2 gives another address for other code."""
 
 
 def _disagreeing_source(state: AccountState, deployed: e.WalletDeployed, owner: str) -> Halt | None:

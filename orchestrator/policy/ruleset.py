@@ -7,8 +7,10 @@ it was adopted, and the one before it says how many people that takes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, Self
 
 import rfc8785
 from pydantic import BaseModel, ConfigDict, Field
@@ -53,10 +55,15 @@ class Ruleset(BaseModel):
             del document["wallets"]
         return document
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256, 64 hex digits, of the RFC 8785 form of the document: files that mean the same have the same."""
         return hashlib.sha256(rfc8785.dumps(self.document)).hexdigest()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("hash", None)  # pydantic copies what was computed, too
+        return copied
 
     def changes(self, after: Ruleset) -> frozenset[Change]:
         """What ``after`` changes of this one."""

@@ -131,8 +131,9 @@ def _artifact(
         for places in _mapping(contracts, f"{where}: linkReferences").values()
         for place in _places(places, len(code), _LIBRARY, where)
     )
+    pushed = _pushed(code)
     for start, length in (*libraries, *(place for places in references.values() for place in places)):
-        if start == 0 or code[start - 1] != _PUSH + length:  # so that nothing else can be masked
+        if pushed.get(start) != length:  # so that nothing else can be masked
             raise ValueError(f"{where}: byte {start} is masked, and is not what a PUSH{length} pushes")
         code[start : start + length] = bytes(length)
     return Artifact(
@@ -147,6 +148,17 @@ def _artifact(
         storage_layout=(),
         link_references=libraries,
     )
+
+
+def _pushed(code: bytes | bytearray) -> dict[int, int]:
+    """Where what instructions push begins, and how many bytes it has. Data behind the code is walked as code, too."""
+    found, at = {}, 0
+    while at < len(code):
+        length = code[at] - _PUSH if _PUSH < code[at] <= _PUSH + 32 else 0
+        if length:
+            found[at + 1] = length
+        at += 1 + length
+    return found
 
 
 def _code(value: Any, what: str) -> bytes:

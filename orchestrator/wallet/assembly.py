@@ -75,6 +75,10 @@ def assemble(
     )
 
 
+def _key_type(state: d.State) -> str:
+    return "address" if state.key == "wallet" else state.key_type or "bytes16"
+
+
 # --- code -------------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +231,7 @@ def _states(state: d.State) -> StateRule:
         event=event,
         before=state.from_,
         after=state.to,
-        slot=Slot(state.slot, state.key, state.at) if state.slot is not None else None,
+        slot=None if state.slot is None else Slot(state.slot, state.key, _key_type(state), state.at),
         mask=_ALL if state.mask is None else state.mask,
         getter=getter,
         numbers=_numbers(state),

@@ -77,10 +77,12 @@ class _Known:
         types: tuple[str, ...]
         if name.startswith("0x"):
             try:
-                literal(name if _LITERAL.fullmatch(name) else "0x" + "00" * 64, kind)
+                if _LITERAL.fullmatch(name):
+                    literal(name, kind)
+                    return
             except ValueError:
-                raise Wrong(path, f"{name[:80]} is no {kind}") from None
-            return
+                pass
+            raise Wrong(path, f"{name[:80]} is no {kind}")
         if name == "account":
             types = ACCOUNT_TYPES
         elif name == "implementation" and self._kind != "direct":

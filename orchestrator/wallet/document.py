@@ -23,8 +23,16 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _filled(value: Any) -> Any:
+    """Not what ``wallets learn`` leaves to a person. Raises ValueError."""
+    if isinstance(value, str) and value.startswith("TODO"):
+        raise ValueError("this is still to be filled in")
+    return value
+
+
 def _number(value: Any) -> Any:
     """A word's number, in decimal or as text in hexadecimal: TOML's own end at 2^63."""
+    value = _filled(value)
     return int(value, 16) if isinstance(value, str) and _HEX.fullmatch(value) else value
 
 
@@ -52,7 +60,7 @@ Numbers = Annotated[
 ]
 AddressText = Annotated[Address, BeforeValidator(_address), WithJsonSchema(_ADDRESS)]
 Place = Annotated[str, BeforeValidator(_place), WithJsonSchema({"anyOf": [{"enum": ["wallet", "factory"]}, _ADDRESS]})]
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Text = Annotated[str, Field(min_length=1, max_length=1000), BeforeValidator(_filled)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_tuple)]
 
 
@@ -159,6 +167,8 @@ class State(_Part):
     slot: Number | None = None
     key: Literal["wallet", "account"] | None = None
     """``slot`` is that of a mapping (Solidity's), and this its key."""
+    key_type: Literal["bytes16", "bytes32", "uint128", "uint256", "string"] | None = None
+    """Of the key ``account``; ``bytes16`` where nothing is said."""
     mask: Number | None = None
     """Which bits of the slot, or all; the number is theirs, shifted down to the lowest of them."""
     call: Text | None = None
@@ -177,6 +187,8 @@ class State(_Part):
             raise ValueError("from and to name arguments of an event, and there is none")
         if self.slot is None and (self.key or self.mask is not None):
             raise ValueError("key and mask go with slot")
+        if self.key_type is not None and self.key != "account":
+            raise ValueError('key_type goes with key = "account"')
         return self
 
 

@@ -7,15 +7,15 @@ from typing import Final, Literal
 
 from orchestrator.models import Address
 from orchestrator.wallet import abi
-from orchestrator.wallet.findings import Answers, Read, Unchecked
+from orchestrator.wallet.findings import NOT_CHECKED, Answers, Check, Read, Unchecked
 from orchestrator.wallet.proxies import ADMIN_SLOT, BEACON_SLOT, read_clone, word_address
 from orchestrator.wallet.rules import Create2Rule, EventRule, Getter, OwnerRule, Release, Slot, StateRule
 
 ZERO: Final = Address("0x" + "0" * 40)
 ADMIN: Final = Slot(ADMIN_SLOT, called="the admin slot (ERC-1967)")
 BEACON: Final = Slot(BEACON_SLOT, called="the beacon slot (ERC-1967)")
+EVENT: Final = "the factory's event"
 _IMPLEMENTATION: Final = "implementation() returns (address)"
-_NO_TIE: Final = "nothing but the platform's word ties this wallet to the account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,31 @@ class Family:
             self.registry.returns == "address" and self.registry.signature.argument("account") is not None
         )
         by_address = self.create2 is not None and "account" in (*self.create2.salt, *self.create2.arguments)
-        return None if by_event or by_registry or by_address else _NO_TIE
+        return None if by_event or by_registry or by_address else NOT_CHECKED["account"]
+
+    def sources(self) -> dict[tuple[Check, str], bool]:
+        """Every (check, source) that a closed wallet has a finding of; False: where closing may leave none."""
+        found: list[tuple[Check, str]] = [("code", "the code")]
+        if self.kind == "erc1167" or (self.kind != "direct" and self.proxies):
+            found.append(("proxy_code", "the code"))
+        if self.kind != "direct":
+            found.append(("implementation", self.implementation_source))
+        if self.kind == "erc1967":
+            found.append(("admin", ADMIN.label))
+        if self.event is not None:
+            found += [("address", EVENT), ("factory", EVENT)]
+            found += [("owner", EVENT)] if self.event.owner is not None else []
+            found += [("challenge", EVENT)] if self.event.challenge is not None else []
+        if self.registry is not None and self.registry.returns == "bool":
+            found.append(("factory", self.registry.label))
+        elif self.registry is not None:
+            found.append(("address", "the registry"))
+        if self.create2 is not None:
+            found.append(("address", "CREATE2"))
+        owners: list[tuple[tuple[Check, str], bool]] = [
+            (("owner", one.label), not one.renounced) for one in self.owners
+        ]
+        return {**dict(owners), **dict.fromkeys(found, True)}
 
     def beacon(self, wallet: Address, answers: Answers) -> Read | None:
         """The call that tells a beacon's implementation; None while the beacon is not known, or there is none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from orchestrator.models import AccountId, Address
 
@@ -14,6 +14,20 @@ Unchecked = Literal[
 ]
 """What a profile does not check. ``beacon``: whoever owns the beacon changes the code, and no proof rules that out.
 ``libraries``: the code calls libraries whose addresses are masked."""
+
+NOT_CHECKED: Final[Mapping[str, str]] = {
+    "account": "nothing but the platform's word ties this wallet to the account",
+    "factory": "whether the factory has made the wallet",
+    "create2": "whether the wallet's address follows from factory, salt and code (EIP-1014)",
+    "proxy_code": "the proxy's own code; that of its implementation is compared",
+    "libraries": "the libraries that the code is linked with",
+    "beacon": "whoever owns the beacon can replace the code: such a closure is never proven",
+    "owner": "who owns the wallet",
+    "challenge": "which challenge the wallet was given",
+    "state": "the wallet's state: the platform's word decides up to the proof",
+    "closed_slots": "what closing leaves in storage",
+}
+"""What is not known where a profile does not check it, for people."""
 
 
 class EventLog(Protocol):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, cast
+from dataclasses import replace
+from typing import cast
 
 from eth_hash.auto import keccak
 
 from orchestrator.errors import Disagreement
 from orchestrator.models import Address, WalletState
 from orchestrator.wallet import abi
-from orchestrator.wallet.family import ADMIN, ZERO, Family
+from orchestrator.wallet.family import ADMIN, EVENT, ZERO, Family
 from orchestrator.wallet.findings import Answers, Created, Finding, Findings, Read
 from orchestrator.wallet.proxies import Clone, read_clone, word_address
 from orchestrator.wallet.rules import Release, StateRule, Values
 from orchestrator.wallet.subject import Subject, literal
-
-_EVENT: Final = "the factory's event"
 
 
 def find(family: Family, subject: Subject, created: Created | None, answers: Answers) -> Findings:
@@ -39,15 +38,17 @@ def find(family: Family, subject: Subject, created: Created | None, answers: Ans
             address = ""
         found.append(Finding("address", "CREATE2", address))
     stored = None
-    if release is not None:
+    if family.event is not None and family.event.owner is not None:
+        found.append(Finding("owner", EVENT, created.owner or "" if created else ""))
+    if release is not None:  # what another contract's getters and storage say means nothing
         _check_immutables(family, immutables, subject, created)
         stored = _stored(family.states, subject, answers) if family.states else None
-    appended = clone.arguments if clone else b""
-    found += _owners(family, subject, created, immutables, appended, answers, stored)
+        appended = clone.arguments if clone else b""
+        found += _owners(family, subject, immutables, appended, answers, stored)
     if created is not None and created.challenge is not None:
-        found.append(Finding("challenge", _EVENT, created.challenge))
+        found.append(Finding("challenge", EVENT, created.challenge))
     elif family.event is not None and family.event.challenge is not None:
-        found.append(Finding("challenge", _EVENT, ""))
+        found.append(Finding("challenge", EVENT, ""))
     return Findings(
         findings=tuple(found),
         code_hash="0x" + keccak(own).hex(),
@@ -55,6 +56,28 @@ def find(family: Family, subject: Subject, created: Created | None, answers: Ans
         admin=admin if admin != ZERO else None,
         stored=stored,
     )
+
+
+def proven(family: Family, subject: Subject, answers: Answers) -> Findings:
+    """The findings of those sources alone that the answers, of code and slots, reach: each of them is decided. Raises
+    Disagreement as ``find``."""
+    owners = [owner for owner in family.owners if (read := owner.read(subject)) is None or read in answers]
+    states = family.states
+    told = states is not None and states.slot is not None and states.slot.read(subject) in answers
+    known = replace(
+        family,
+        event=None,
+        registry=None,
+        owners=tuple(owners),
+        states=replace(states, getter=None) if states is not None and told else None,
+    )
+    found = find(known, subject, None, answers)
+    beyond = set() if ADMIN.read(subject) in answers else {("admin", "")}
+    beyond.add(("address", ""))  # of CREATE2: some value is the event's alone
+    if not told:  # whether it was closing that has made the owner nobody is not known then
+        beyond |= {("owner", ZERO)} if any(owner.renounced for owner in owners) else set()
+    reached = tuple(one for one in found.findings if (one.check, one.value) not in beyond)
+    return replace(found, findings=reached)
 
 
 def _recognised(releases: tuple[Release, ...], code: bytes) -> tuple[Release | None, Mapping[str, bytes]]:
@@ -87,8 +110,8 @@ def _located(family: Family, subject: Subject, created: Created | None, answers:
     """Which wallet the factory's event and the registry say it is, and that it is this factory's."""
     if family.event is not None:
         own = created is not None and created.account in (None, subject.account)
-        yield Finding("address", _EVENT, created.wallet if created and own else "")
-        yield Finding("factory", _EVENT, subject.factory if own else "")
+        yield Finding("address", EVENT, created.wallet if created and own else "")
+        yield Finding("factory", EVENT, subject.factory if own else "")
     if family.registry is not None:
         value = family.registry.value(subject, answers)
         if family.registry.returns == "bool":
@@ -100,15 +123,12 @@ def _located(family: Family, subject: Subject, created: Created | None, answers:
 def _owners(
     family: Family,
     subject: Subject,
-    created: Created | None,
     immutables: Mapping[str, bytes],
     appended: bytes,
     answers: Answers,
     stored: int | None,
 ) -> Iterator[Finding]:
     state = family.states.numbers.get(stored) if family.states and stored is not None else None
-    if family.event is not None and family.event.owner is not None:
-        yield Finding("owner", _EVENT, created.owner or "" if created else "")
     for rule in family.owners:
         value = rule.value(subject, immutables, appended, answers)
         if not (rule.renounced and state is WalletState.CLOSED and value == ZERO):

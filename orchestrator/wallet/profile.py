@@ -72,10 +72,11 @@ ReadArtifact = Callable[[str], Artifact]
 """The artifact of a name, as a profile has it. Raises ValueError."""
 
 
-def load_profile(name_or_path: str) -> Profile:
+def load_profile(name_or_path: str, *, earlier: bool = False) -> Profile:
     """A built-in profile by its name, or the file at a path that ends with ``.toml``, with the artifacts beside it.
 
-    Raises SettingsError: ``profile_unreadable``, or ``profile_invalid`` with file, line and key.
+    ``earlier``: a file may have a built-in profile's name, as one of an earlier release has. Raises SettingsError:
+    ``profile_unreadable``, or ``profile_invalid`` with file, line and key.
     """
     if name_or_path in BUILT_IN:
         file = resources.files(__package__ or "").joinpath("profiles", f"{name_or_path}.toml")
@@ -93,9 +94,11 @@ def load_profile(name_or_path: str) -> Profile:
         what = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         raise SettingsError(f"wallet profile {path} {what}", code="profile_unreadable") from None
     profile = parse_profile(text, str(path), lambda name: _beside(path.parent, name))
-    if profile.name in BUILT_IN:  # journals and certificates know those by their names
+    if profile.name in BUILT_IN and profile.sha256 != load_profile(profile.name).sha256:
+        # Journals know the default one by its name alone. That of an earlier release is read, to verify certificates.
         said = _sentence(text, str(path), ("name",), f"{profile.name} is a built-in profile's name: choose another")
-        raise SettingsError(said, code="profile_invalid")
+        if not earlier:
+            raise SettingsError(said, code="profile_invalid")
     return profile
 
 
@@ -202,6 +205,7 @@ def _plain(value: Any, artifact: ReadArtifact) -> Any:
         found = {name: _plain(member, artifact) for name, member in value.items()}
         if "artifact" in value:
             contract = artifact(value["artifact"])
+            found.setdefault("name", contract.name or value["artifact"])
             found["artifact"] = {
                 "runtime": "0x" + keccak(contract.deployed_bytecode).hex(),
                 "immutables": {name: [*map(list, places)] for name, places in contract.immutable_references.items()},

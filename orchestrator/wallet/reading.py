@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, cast
 
 from orchestrator.models import AccountId, Address, WalletState
 from orchestrator.wallet.family import ADMIN, BEACON, ZERO, Family
 from orchestrator.wallet.findings import Answers, Created, EventLog, Findings, Read
-from orchestrator.wallet.meaning import find
+from orchestrator.wallet.meaning import find, proven
 from orchestrator.wallet.subject import Subject
 
 Topics = Sequence[bytes | Sequence[bytes] | None]
@@ -120,19 +120,9 @@ class Profile(Family):
         return find(self, subject_of(account_id, wallet, factory, created), created, answers)
 
     def proven_findings(self, account_id: AccountId, wallet: Address, factory: Address, answers: Answers) -> Findings:
-        """What code and storage say by themselves, as far as they are among the answers: what a proof can show.
-        Raises Disagreement, as ``findings``."""
-        subject, states = Subject(account_id, wallet, factory, None), self.states
-        owners = [owner for owner in self.owners if (read := owner.read(subject)) is None or read in answers]
-        told = states is not None and states.slot is not None and states.slot.read(subject) in answers
-        known = replace(
-            self,
-            event=None,
-            registry=None,
-            owners=tuple(owners),
-            states=replace(states, getter=None) if states is not None and told else None,
-        )
-        return find(known, subject, None, answers)
+        """What code and storage say by themselves, as far as they are among the answers: what a proof can show. A
+        source that they do not reach has no finding. Raises Disagreement, as ``findings``."""
+        return proven(self, Subject(account_id, wallet, factory, None), answers)
 
 
 def subject_of(account_id: AccountId, wallet: Address, factory: Address, created: Created | None) -> Subject:

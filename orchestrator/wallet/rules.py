@@ -15,7 +15,7 @@ from eth_hash.auto import keccak
 from orchestrator.artifacts import Artifact
 from orchestrator.models import Address, WalletState, checksum
 from orchestrator.wallet import abi
-from orchestrator.wallet.contract import account_word, address_word, create2_address
+from orchestrator.wallet.contract import create2_address
 from orchestrator.wallet.findings import Answers, Created, EventLog, Read
 from orchestrator.wallet.proxies import word_address
 from orchestrator.wallet.subject import Subject, at, value_account
@@ -131,6 +131,7 @@ class Slot:
 
     number: int
     key: str | None = None
+    key_type: str = "address"
     at: str = "wallet"
     called: str = ""
 
@@ -144,8 +145,7 @@ class Slot:
     def read(self, subject: Subject) -> Read:
         slot = self.number.to_bytes(32, "big")
         if self.key is not None:
-            key = account_word(subject.account) if self.key == "account" else address_word(subject.wallet)
-            slot = keccak(key + slot)
+            slot = keccak(subject.key(self.key, self.key_type) + slot)
         return Read("slot", at(self.at, subject), slot)
 
     def read_of(self, wallet: Address) -> Read:
@@ -156,6 +156,10 @@ class Slot:
         """The 32 bytes; None where there is no such answer."""
         answer = answers.get(self.read(subject))
         return answer if answer is not None and len(answer) == 32 else None
+
+
+MOST_OWNERS: Final = 256
+"""Owners of one wallet; a list that is longer is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,9 @@ class OwnerRule:
                 word = bytes(12) + word[12 - self.offset : 32 - self.offset]
             return word_address(word) or ""
         value = self.source.value(subject, answers)
-        return ",".join(value) if isinstance(value, list) else cast("str", value or "")
+        if isinstance(value, list):
+            return ",".join(value) if len(value) <= MOST_OWNERS else ""
+        return cast("str", value or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,10 @@ class Subject:
             raise ValueError("no event has named the owner")
         return found
 
+    def key(self, name: str, kind: str) -> bytes:
+        """As a mapping's key: a word, or a text's bytes (Solidity, "Layout of State Variables in Storage")."""
+        return str(self.account).encode() if kind == "string" else abi.word(kind, self.value(name, kind))
+
 
 def at(place: str, subject: Subject) -> Address:
     """Whose slot or getter it is."""

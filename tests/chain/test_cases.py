@@ -1,8 +1,8 @@
 """Every contract case on a real Anvil, through the whole examination: verdict, reason, and the witness executed.
 
 ``tests/closure/test_cases.py`` asks the analysis alone. Here proofs are made and verified, targets are found and
-proven, witnesses are searched and tried. Every tenth case of some configurations by default; all of these, and every
-third of the others, in the full profile.
+proven, witnesses are searched and tried. Every twentieth case of some configurations by default; all of these, and
+every third of the others, in the full profile.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ LIMITS = {case.name for case in honest.LIMITS}
     [
         pytest.param(name, configuration, id=f"{name}-{configuration}")
         for configuration in (CONFIGURATIONS if FULL else SOME)
-        for name in sorted(load(configuration))[:: (1 if configuration in SOME else 3) if FULL else 10]
+        for name in sorted(load(configuration))[:: (1 if configuration in SOME else 3) if FULL else 20]
     ],
 )
 async def test_a_case_on_a_node(node, name, configuration):

@@ -59,7 +59,8 @@ def alone(alone):
 
 def into(sink: str, cli: CommandLine, *arguments: str, **environment: str) -> tuple[int, str]:
     """A process of its own, its stdout (and stderr) such a sink. The exit code, and stderr."""
-    redirection = {"closed": ">&-", "all closed": "<&- >&- 2>&-"}.get(sink, "")
+    command = [*COMMAND, *arguments]
+    redirection = {"closed": ">&-", "all closed": "<&- >&- 2>&-"}.get(sink)
     with ExitStack() as stack:
         streams_given = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
         if "full" in sink:
@@ -69,8 +70,8 @@ def into(sink: str, cli: CommandLine, *arguments: str, **environment: str) -> tu
             os.close(reading)
             stack.callback(os.close, writing)
             streams_given["stderr" if "stderr" in sink else "stdout"] = writing
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *arguments],
+        process = (Forked if redirection is None else subprocess.Popen)(
+            command if redirection is None else ["/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *command],
             env={**cli.environment, **environment},
             stdin=subprocess.DEVNULL,
             **streams_given,
@@ -101,10 +102,10 @@ def test_output_that_is_lost_is_74(alone, sink, name, form):
     lost(sink, code, err)
 
 
-@pytest.mark.parametrize("sink", SINKS if FULL else ["gone", "all closed"])
+@pytest.mark.parametrize("sink", SINKS if FULL else ["gone"])
 def test_a_verdict_that_nobody_can_read_is_no_verdict(alone, node, sink):  # noqa: F811
     forms: tuple[tuple[str, ...], ...] = ((), ("--json",))
-    for address, form in itertools.product((OPEN, CLOSED), forms) if FULL else ((OPEN, forms[len(sink) % 2]),):
+    for address, form in itertools.product((OPEN, CLOSED), forms) if FULL else ((OPEN, forms[0]),):
         lost(sink, *into(sink, alone, "verify-closure", address, "--rpc-url", node.url, *form))
 
 
@@ -116,7 +117,7 @@ def test_an_error_s_document_that_is_lost_is_74_and_its_text_is_not(alone, sink)
     assert (code, "could not be written" in err) == (2, False), "an error is told on stderr"
 
 
-@pytest.mark.parametrize("sink", ["gone", "all closed"] if FULL else ["all closed"])
+@pytest.mark.parametrize("sink", ["gone", "all closed"] if FULL else ["gone"])
 def test_the_work_is_done_whatever_becomes_of_its_output(devnet, cli, sink):
     with BlockingOrchestrator(cli.settings()) as orchestrator:
         ids = [orchestrator.create_account(devnet.programme.customer_id, "EUR").account_id for _ in range(2)]
@@ -160,12 +161,12 @@ ASCII = [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "
 @pytest.mark.parametrize("environment", ASCII)
 def test_an_ascii_terminal_shows_the_whole_text(alone, node, environment):  # noqa: F811
     commands = (
-        (("verify-closure", OPEN, "--rpc-url", node.url), 1),
         (("close", "--help"), 0),
         (("accounts", "list"), 2),
         (("certificate", "verify", str(CERTIFICATE)), 0),
+        (("verify-closure", OPEN, "--rpc-url", node.url), 1),
     )
-    for command, code in commands if FULL else commands[environment is ASCII[0] :: 2]:
+    for command, code in commands if FULL else commands[ASCII.index(environment) : 3 : 2]:
         there = alone.here(*command)
         words = [*COMMAND, *command]
         told = subprocess.run(words, env=alone.environment | environment, capture_output=True, text=True)

@@ -15,6 +15,7 @@ from orchestrator.passwords import FixedPassword, Secret
 from orchestrator.request_signing import key_folder
 from orchestrator.signers.signing_log import keystore_id
 from tests.cli.people import PASSWORD, Desk, private_file
+from tests.profile import FULL
 
 OWNER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
@@ -161,8 +162,12 @@ def killed_at(step: str, after: bool) -> Iterator[None]:
             yield
 
 
-@pytest.mark.parametrize("step", ["create", "intend_upload", "switch", "end", "drop_recorded_change"])
-@pytest.mark.parametrize("after", [False, True])
+def moments(*steps):
+    """Before and after each step; by default at every third moment."""
+    return [(step, after) for step in steps for after in (False, True)][:: 1 if FULL else 3]
+
+
+@pytest.mark.parametrize(("step", "after"), moments("create", "intend_upload", "switch", "end", "drop_recorded_change"))
 def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, step, after):
     request(strict, "create", "first")
     approved(strict, "upload", "first")
@@ -183,8 +188,7 @@ def test_a_rotation_that_was_killed_takes_no_second_approval(strict, simulator, 
     assert strict.json("approve")["approvals"] == [], "nothing waits, and no approval is left"
 
 
-@pytest.mark.parametrize("step", ["intend_revocation", "end", "drop_recorded_change"])
-@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("step", "after"), moments("intend_revocation", "end", "drop_recorded_change"))
 def test_a_revocation_that_was_killed_takes_no_second_approval(strict, step, after):
     request(strict, "create", "first")
     approved(strict, "upload", "first")

@@ -1,7 +1,8 @@
 """That the adversaries are none in name only: after closing, real calls in a real EVM (revm) make each of them act.
 
-For each built case, each configuration: the accounts as the fixture has them, the calls of the manifest one after the
-other (each a transaction of its own), and then what they are said to do is looked up in the state.
+For each built case, in one configuration of each compiler (in all of them in the full profile): the accounts as the
+fixture has them, the calls of the manifest one after the other (each a transaction of its own), and then what they are
+said to do is looked up in the state.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ KINDS = ("storage", "ether", "created", "code", "answer", "touched")
 BUILT = [
     pytest.param(case.name, configuration, id=f"{case.name}-{configuration}")
     for case in CASES
-    for configuration in case.configurations
+    for configuration in case.tried
     if case.name in ACTS and ACTS[case.name].on == "revm"
 ]
 ON_ANVIL = [name for name, act in ACTS.items() if act.on == "anvil"]

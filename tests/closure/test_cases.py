@@ -38,7 +38,7 @@ from tests.profile import FULL
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL: tuple[Case, ...] = (*HONEST, *LIMITS, *ADVERSARIES)
-EACH = [(each, where) for each in ALL for where in each.configurations]
+EACH = [(each, where) for each in ALL for where in each.tried]
 
 
 def parametrized(pairs: list[tuple[Case, str]]) -> pytest.MarkDecorator:

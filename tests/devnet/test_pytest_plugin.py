@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.profile import FULL
+from tests.profile import full_only
 
 PROJECT = """
 import pytest
@@ -56,8 +56,8 @@ def test_what_a_test_does_to_the_chain_is_undone(chain):
 """
 
 
-def run(folder: Path, test: str, *options: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_mine.py").write_text(test)
+def run(folder: Path, tests: str, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_mine.py").write_text(tests)
     (folder / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
     return subprocess.run(
@@ -68,12 +68,6 @@ def run(folder: Path, test: str, *options: str) -> subprocess.CompletedProcess[s
         text=True,
         timeout=240,
     )
-
-
-def test_in_a_project_of_its_own(tmp_path):
-    done = run(tmp_path, PROJECT, *(("-n", "2") if FULL else ()))
-    assert "5 passed" in done.stdout, done.stdout + done.stderr
-    assert done.returncode == 0
 
 
 HARSH = """
@@ -88,9 +82,16 @@ def test_two_has_its_contracts(chain, contracts):
 """
 
 
-def test_a_test_that_breaks_its_chain_breaks_no_other(tmp_path):
-    done = run(tmp_path, HARSH, "-p", "no:randomly")
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+def test_in_a_project_of_its_own_where_a_test_that_breaks_its_chain_breaks_no_other(tmp_path):
+    done = run(tmp_path, PROJECT + HARSH, "-p", "no:randomly")
+    assert "7 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+@full_only("two workers")
+def test_in_a_project_of_two_workers(tmp_path):
+    done = run(tmp_path, PROJECT, "-n", "2")
+    assert "5 passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
 
 

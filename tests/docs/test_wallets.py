@@ -7,7 +7,7 @@ from typing import get_args
 from orchestrator import schemas
 from orchestrator.artifacts import load
 from orchestrator.runbook import RUNBOOK
-from orchestrator.wallet.findings import Unchecked
+from orchestrator.wallet.findings import NOT_CHECKED, Unchecked
 from orchestrator.wallet.profile import BUILT_IN, load_profile, parse_profile
 from tests.docs.markdown import codes, table, text
 
@@ -26,7 +26,8 @@ def test_the_table_of_built_in_profiles_is_what_they_check():
 
 
 def test_what_is_not_checked_has_a_meaning():
-    assert {codes(row[0])[0] for row in table("unchecked")} == {*get_args(Unchecked)}
+    assert {codes(row[0])[0]: row[1] for row in table("unchecked")} == NOT_CHECKED
+    assert NOT_CHECKED.keys() == {*get_args(Unchecked)}
 
 
 def test_every_member_is_described():

@@ -78,6 +78,7 @@ def nowhere() -> Iterator[str]:
 async def test_all_is_well_on_a_devnet_before_and_after_the_first_command(
     orchestrator_settings: Settings, devnet: Devnet
 ) -> None:
+    database_file(orchestrator_settings).unlink()
     assert await failing(orchestrator_settings) == {}
     assert not database_file(orchestrator_settings).exists(), "nothing is made"
     async with Orchestrator.open(orchestrator_settings) as opened:

@@ -13,6 +13,7 @@ from orchestrator.certifier import revoked_path
 from orchestrator.closure.certificate.verifier import verify
 from orchestrator.lifecycle import events as e
 from orchestrator.models import BlockHash, BlockNumber, BlockRef, ChainAccount
+from tests.profile import FULL
 
 FIRST_RELEASE = Path(__file__).parents[1] / "closure" / "certificates" / "v1-signed.json"
 
@@ -122,7 +123,8 @@ async def test_an_audit_notices_that_a_final_block_left_the_chain_and_revokes(or
     assert (status.outcome, status.error.code, status.certificate) == ("operator", "certificate_revoked", None)
     again = await orchestrator.close(closed, timeout=60)
     assert (again.outcome, again.error.code) == ("operator", "finality_violation")
-    assert (await orchestrator.audit()).fails == 1
+    if FULL:  # a search for a witness, once more
+        assert (await orchestrator.audit()).fails == 1
 
 
 async def test_the_service_notices_it_by_itself(orchestrator_settings, reorg_to, orchestrator, closed):
@@ -202,8 +204,9 @@ def test_the_audits_exit_codes(devnet, reorg_to, cli):
     reorg_to(closed.block.number)
     told = cli.here("audit", "--json")
     assert (told.code, told.document["fails"]) == (1, 1)
-    shown = cli.here("audit")
-    assert (shown.code, shown.stdout.splitlines()[0].split()[0]) == (1, "FAILS")
+    if FULL:  # a search for a witness, once more
+        shown = cli.here("audit")
+        assert (shown.code, shown.stdout.splitlines()[0].split()[0]) == (1, "FAILS")
     status = cli.here("status", account)
     assert "certificate_revoked" in status.stdout
     assert "resolve" not in status.stdout

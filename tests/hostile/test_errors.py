@@ -101,7 +101,7 @@ def test_a_valid_text_and_every_shape_raise_nothing_else(parser):
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
 def test_no_text_raises_anything_else(parser):
     @settings(
-        max_examples=500 if FULL else 30,
+        max_examples=500 if FULL else 15,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

@@ -19,7 +19,7 @@ GROWTH = 64
 BUDGET = 6.0
 """Of reading 1 MiB of accounts, which takes some 8 ms: so 50 ms."""
 SMALL = 16
-MOST = 32 * 1024
+MOST = 8 * 1024
 """Bytes that the default profile gives a parser; the full profile goes to its limit."""
 
 

@@ -14,7 +14,7 @@ from tests.profile import FULL
 from .postgres import Server, programs, running
 
 KINDS = ["sqlite", "postgresql"]
-EXAMPLES = 400 if FULL else 20
+EXAMPLES = 400 if FULL else 10
 """Of random tests: each example is many transactions on a disk."""
 
 

@@ -18,7 +18,7 @@ from tests.profile import FULL
 
 from .facts import NOW, STARTED
 
-CANCELLED = 1000 if FULL else 60
+CANCELLED = 1000 if FULL else 30
 
 OTHER = """
 import asyncio, sys

@@ -7,6 +7,7 @@ from orchestrator.lifecycle import events as e
 from orchestrator.lifecycle import oversight_events as o
 from orchestrator.lifecycle.oversight_state import DECISIONS_STREAM
 from orchestrator.ports.journal import SignatureRow
+from tests.profile import FULL
 
 from .facts import NOW, STARTED, fetched, intended, lapsed, refused, signed
 
@@ -70,7 +71,7 @@ TAMPERINGS = {
 }
 
 
-@pytest.mark.parametrize("name", TAMPERINGS)
+@pytest.mark.parametrize("name", list(TAMPERINGS)[:: 1 if FULL else 2])
 async def test_a_hand_in_the_tables_is_found(journal, database, name):
     await filled(journal)
     before = await journal.verify()

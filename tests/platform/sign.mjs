@@ -1,13 +1,13 @@
 // Signs requests with the npm library "http-message-signatures", as the platform signs deliveries: its directory is
-// argv[2]. stdin: [{url, headers, fields, name, key, keyid, alg, created, expires, params}]; stdout: [headers].
+// argv[2]. A line of stdin: {url, headers, fields, name, key, keyid, alg, created, expires, params}; of stdout: headers.
 // Headers that are signed already keep their signatures.
 import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 
 const require = createRequire(process.argv[2] + "/");
 const { httpbis, createSigner } = require("http-message-signatures");
-const signed = [];
-for (const one of JSON.parse(readFileSync(0, "utf8"))) {
+for await (const line of createInterface({ input: process.stdin })) {
+  const one = JSON.parse(line);
   const paramValues = {};
   if (one.created !== undefined) paramValues.created = one.created === null ? null : new Date(one.created * 1000);
   if (one.expires !== undefined) paramValues.expires = new Date(one.expires * 1000);
@@ -22,6 +22,5 @@ for (const one of JSON.parse(readFileSync(0, "utf8"))) {
     },
     { method: "POST", url: one.url, headers: one.headers },
   );
-  signed.push(message.headers);
+  process.stdout.write(JSON.stringify(message.headers) + "\n");
 }
-process.stdout.write(JSON.stringify(signed));

@@ -42,8 +42,17 @@ def digest(body: bytes, name: str = "sha-512") -> str:
     return f"{name}=:{base64.b64encode(hashed).decode()}:"
 
 
+@pytest.fixture(scope="module")
+def npm():
+    """The npm library, in one process for all: a line in, a line out."""
+    command = [shutil.which("node"), str(Path(__file__).parent / "sign.mjs"), str(NPM)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        process.stdin.close()
+
+
 @pytest.fixture
-def sign(signing_keys):
+def sign(signing_keys, npm):
     """``sign(headers={}, fields=PLAIN, url=URL, created=now, …)``: the headers, by the npm library."""
 
     def signed(headers=None, fields=PLAIN, url=URL, **more):
@@ -55,15 +64,9 @@ def sign(signing_keys):
             "keyid": KEY_ID,
             "created": int(time.time()),
         } | more
-        done = subprocess.run(
-            [shutil.which("node"), str(Path(__file__).parent / "sign.mjs"), str(NPM)],
-            input=json.dumps([one]),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        return json.loads(done.stdout)[0]
+        npm.stdin.write(json.dumps(one) + "\n")
+        npm.stdin.flush()
+        return json.loads(npm.stdout.readline())
 
     return signed
 

@@ -23,6 +23,7 @@ from orchestrator.http_server import Limits, configure
 from orchestrator.service.server import LIMITS, serve
 from orchestrator.settings import Settings
 from tests.departures import deliberate
+from tests.service.conftest import NO_CERTIFICATES
 
 NEVER = 3600.0
 SHORT = 0.2
@@ -117,7 +118,7 @@ def hook(service: Any) -> str:
 
 async def healthy(service: Any) -> None:
     """``/health`` answers on a new connection."""
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30, verify=NO_CERTIFICATES) as client:
         answer = await client.get(f"{service.url}/health")
     assert (answer.status_code, answer.json()) == (200, {"status": "alive"})
 
@@ -273,7 +274,7 @@ async def test_the_service_sends_its_answers_at_once(service_settings: Settings)
     ready = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(service_settings, "127.0.0.1", 0, ready=ready.set_result))
     url = await ready
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as client:
         assert (await client.get(f"{url}/health")).status_code == 200
         assert all_at_once(url)
     signal.raise_signal(signal.SIGTERM)
@@ -282,7 +283,7 @@ async def test_the_service_sends_its_answers_at_once(service_settings: Settings)
 
 async def test_the_simulator_sends_its_answers_at_once(tmp_path: Path) -> None:
     with SimulatorThread(SimulatorConfig(database=tmp_path / "simulator.db")) as simulator:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=NO_CERTIFICATES) as client:
             with deliberate():
                 assert (await client.get(f"{simulator.url}/accounts")).status_code == 401
             assert all_at_once(simulator.url.removesuffix("/v1"))

@@ -28,7 +28,7 @@ from orchestrator.devnet.simulator.schemas import UUID, Schemas
 from tests.departures import deliberate
 from tests.profile import FULL
 
-COUNT = 50 if FULL else 5
+COUNT = 50 if FULL else 3
 OWNER = DEV_ACCOUNTS[1].address
 
 

@@ -219,5 +219,5 @@ def machine(lab):
 
 @pytest.mark.timeout(1200)
 def test_nothing_twice_and_everything_ends(lab):
-    count = 400 if FULL else 12
+    count = 400 if FULL else 8
     run_state_machine_as_test(machine(lab), settings=settings(max_examples=count, stateful_step_count=40))

@@ -362,7 +362,9 @@ def test_another_artifact_of_the_same_name_changes_the_hash(tmp_path: Path) -> N
 
 def test_no_file_has_a_built_in_profiles_name(tmp_path):
     file = tmp_path / "mine.toml"
-    file.write_text((resources.files("orchestrator.wallet") / "profiles" / "safe.toml").read_text())
+    text = (resources.files("orchestrator.wallet") / "profiles" / "safe.toml").read_text()
+    file.write_text(text.replace("title = ", 'title = "My Safe" # ', 1))
     with pytest.raises(SettingsError, match=r"mine\.toml, line \d+, name: safe is a built-in profile's name") as caught:
         load_profile(str(file))
     assert caught.value.code == "profile_invalid"
+    assert load_profile(str(file), earlier=True).title == "My Safe"

@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from orchestrator.chain.node import parse
 from orchestrator.chain.node.follower import Follower
 from orchestrator.chain.node.head import ATTEMPTS, HeadReads, Moved, optional_header
 from orchestrator.chain.node.holdings import read_holdings
 from orchestrator.chain.node.logs import LogSearch
-from orchestrator.chain.node.refusals import Kind
-from orchestrator.chain.node.rpc import Call, Rpc, RpcFailure
+from orchestrator.chain.node.reads import answer_of, call_of
+from orchestrator.chain.node.rpc import Rpc
 from orchestrator.chain.node.together import Together
 from orchestrator.chain.node.wallets import last_change, state_of, stored_change, the_creation
 from orchestrator.errors import ChainUnreachable, Disagreement
@@ -239,7 +238,7 @@ class ChainReader:
         answers = await self._together.pinned(
             head,
             lambda at: [
-                *(_call(read, at) for read in reads),
+                *(call_of(read, at) for read in reads),
                 *(("eth_getBlockByNumber", [hex(block.number), False]) for block in blocks),
             ],
         )
@@ -248,15 +247,7 @@ class ChainReader:
             now = optional_header(answer, f"block {block.number}")
             if now is not None and now.block == block:
                 there.append(block)
-        return {read: self._answer(read, one) for read, one in zip(reads, answers, strict=False)}, there
-
-    def _answer(self, read: Read, answer: Any) -> bytes | None:
-        """Bytes; None for a call that the contract refused. Raises what the node's refusal means."""
-        if read.kind == "slot":
-            return parse.quantity_or_word(self._rpc.demand(answer), "eth_getStorageAt").to_bytes(32, "big")
-        if read.kind == "call" and isinstance(answer, RpcFailure) and answer.kind is Kind.REVERTED:
-            return None
-        return parse.data(self._rpc.demand(answer), "eth_getCode" if read.kind == "code" else "eth_call")
+        return {read: answer_of(self._rpc, read, one) for read, one in zip(reads, answers, strict=False)}, there
 
     async def _look_for_factory(self) -> None:
         """Once it was there, it is there for good: what its code is does not matter here."""
@@ -292,14 +283,3 @@ class ChainReader:
             except Moved:
                 continue
         raise self._reads.moving()
-
-
-def _call(read: Read, at: Any) -> Call:
-    data = "0x" + read.data.hex()
-    match read.kind:
-        case "code":
-            return ("eth_getCode", [read.address, at])
-        case "slot":
-            return ("eth_getStorageAt", [read.address, data, at])
-        case "call":
-            return ("eth_call", [{"to": read.address, "data": data}, at])

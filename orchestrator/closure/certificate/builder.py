@@ -96,7 +96,7 @@ def build_certificate(
         document["account"] = _account(account, evidence)
     document["restsOn"] = rests_on(document)
     unsigned = envelope.seal(document, None)
-    report = verify(unsigned, profile=None if account is None else account.profile)
+    report = verify(unsigned, known=None if account is None else account.profile)
     if not report.valid or report.verdict != "irreversible":
         raise ProofInvalid(f"no certificate was made: {report.detail}")
     return unsigned if signer is None else envelope.seal(document, signer)

@@ -88,6 +88,9 @@ class Checklist:
             return True
         return False
 
+    def fail(self, name: str, detail: str) -> None:
+        self.checks.append(Check(name, "fail", detail))
+
     def skip(self, name: str, detail: str) -> None:
         self.checks.append(Check(name, "skipped", detail))
 

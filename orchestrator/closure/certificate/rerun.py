@@ -198,7 +198,8 @@ def rests_on(document: Mapping[str, Any], rules: int | None = None) -> list[str]
         profile, missing = document["account"]["profile"], document["account"]["notChecked"]
         assumptions.append(
             f"Whose contract it is, was judged by the wallet profile {profile['name']} ({profile['sha256']}). "
-            f"NOT checked: {', '.join(missing) or 'nothing is left out'}."
+            f"NOT checked: {', '.join(missing) or 'nothing is left out'}. What events, getters and a registry said "
+            "is as reported; what code and storage say is proven."
         )
     return assumptions
 

@@ -34,11 +34,14 @@ from orchestrator.models import Address
 from orchestrator.wallet.reading import Profile
 
 
-def verify(data: bytes, *, signer: Address | None = None, profile: Profile | None = None) -> CertificateReport:
+def verify(
+    data: bytes, *, signer: Address | None = None, profile: Profile | None = None, known: Profile | None = None
+) -> CertificateReport:
     """Checks a certificate's bytes, of which anyone may be the author. Raises nothing for any bytes.
 
     ``signer`` demands that signer; without it a certificate that somebody changed AND signed or hashed again is not
-    noticed, so the signer is only reported. ``profile``: of the wallet, where it is none of the built-in ones.
+    noticed, so the signer is only reported. ``profile`` demands that wallet profile, of a version 3 certificate;
+    ``known`` is one that it may have been made by, beside the built-in ones.
     """
     checks = Checklist()
     document: dict[str, Any] = {}
@@ -61,7 +64,7 @@ def verify(data: bytes, *, signer: Address | None = None, profile: Profile | Non
     again = _check_proof(document, checks)
     block = None if again.proven is None else again.proven.block
     if document["version"] == 3:
-        profiled = ProfiledAttribution(document["account"], evidence_of(document), profile)
+        profiled = ProfiledAttribution(document, evidence_of(document), known, profile)
         profiled.run(checks, block, dict(again.verdict.slots))
     elif "account" in document:
         account = Attribution(

@@ -85,7 +85,7 @@ class Store:
         # A killed process loses nothing in this mode; only a power cut could, and then only the last commits.
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.executescript(SCHEMA)
+        self._db.executescript(f"BEGIN;{SCHEMA}COMMIT;")  # one transaction: by itself each statement would be one
         self.after_commit: list[Callable[[], None]] = []
 
     def close(self) -> None:

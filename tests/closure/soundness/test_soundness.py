@@ -27,11 +27,11 @@ from .world import SUBJECT, hexed
 
 PARTS = 4
 """A full run's parts may run side by side, with xdist."""
-PROGRAMS = 28_000 // PARTS if FULL else 400 // PARTS
+PROGRAMS = 28_000 // PARTS if FULL else 240 // PARTS
 SECONDS = 110 if FULL else 9
 """Each part ends here at the latest, and says how far it came."""
 FIRST_SEED = 1
-ON_ANVIL = 60 if FULL else 8
+ON_ANVIL = 60 if FULL else 4
 
 
 def conclude(report: Report, show) -> None:
@@ -52,12 +52,12 @@ def test_nothing_that_is_called_inert_acts(part: int, show) -> None:
 
 @pytest.mark.timeout(900)
 def test_no_real_program_that_is_called_inert_acts(show) -> None:
-    conclude(unchanged(300 if FULL else 15, every=1 if FULL else 9), show)
+    conclude(unchanged(300 if FULL else 8, every=1 if FULL else 9), show)
 
 
 def test_the_slots_and_targets_that_are_named_are_all_that_is_used() -> None:
     """A proof holds those and no others; so nothing else may have a say."""
-    for seed in range(300 if FULL else 30):
+    for seed in range(300 if FULL else 15):
         program = program_of(seed)
         facts = facts_of(program)
         whole = analyse(facts)
@@ -72,7 +72,7 @@ def test_the_slots_and_targets_that_are_named_are_all_that_is_used() -> None:
 
 
 def test_facts_that_are_asked_for_one_after_the_other_lead_to_the_same_end() -> None:
-    for seed in range(300 if FULL else 30):
+    for seed in range(300 if FULL else 15):
         program = program_of(seed)
         whole = analyse(facts_of(program))
         facts = replace(facts_of(program), storage={}, codes={}, complete=False)
@@ -93,7 +93,7 @@ def test_facts_that_are_asked_for_one_after_the_other_lead_to_the_same_end() -> 
 def test_any_bytes_are_judged() -> None:
     """No exception, whatever the code; and what is not undecided by its first byte can be called for real."""
     rng = random.Random(5)
-    for _ in range(3000 if FULL else 200):
+    for _ in range(3000 if FULL else 100):
         code = rng.randbytes(rng.randrange(1, 60))
         storage = {rng.randrange(3): rng.getrandbits(256) for _ in range(rng.randrange(3))}
         assert analyse(AccountFacts(1 << 159, code, storage, {}, complete=True)).result in (
