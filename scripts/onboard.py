@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import csv
 import io
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -139,8 +140,8 @@ class Results:
             if header.startswith(text):
                 return {}
             raise Refused(f"{self._path}: expected a result of this script, got another file; name one with --result")
-        found = {}
-        for line in csv.DictReader(io.StringIO(text, newline="")):
+        found: dict[tuple[str, ...], Row] = {}
+        for line in _lines(text):
             whole = None not in line and None not in line.values()
             if whole and line["outcome"] == "done" and UUID.fullmatch(line["account"]) and line["row"].isdecimal():
                 row = Row(int(line["row"]), **{name: line[name] for name in RESULT_COLUMNS[1:]})
@@ -160,6 +161,12 @@ class Results:
         writer.writerows(asdict(row) for row in self.rows.values())
         write_whole(self._path, text.getvalue())
         self._written = time.monotonic()
+
+
+def _lines(text: str) -> Iterator[dict[str, str]]:
+    """Up to the first that is no CSV."""
+    with contextlib.suppress(csv.Error):
+        yield from csv.DictReader(io.StringIO(text, newline=""))
 
 
 def _known(row: Row, before: Mapping[tuple[str, ...], Row]) -> Row:
@@ -224,6 +231,8 @@ async def foresee(orchestrator: Orchestrator, results: Results, shown: Shown) ->
             try:
                 account = await orchestrator.account_of(row.reference)
                 found = replace(row, account=account.account_id, message=f"is {account.status}; would be activated")
+                if account.status == "active":
+                    found = replace(found, outcome="done", address=account.address or "", message="")
             except OrchestratorError as error:
                 wanted = error.code in ("reference_unknown", "creation_unsettled")
                 what = "would be created and activated" if wanted else f"{error.code}: {error.message}"
@@ -245,7 +254,8 @@ def main() -> int:
         rows = read_rows(options.file)
     except OSError as error:
         raise Refused(f"{options.file}: {error.strerror}") from None
-    with only_copy(path), Shown(len(rows), "onboarding") as shown:
+    alone = contextlib.nullcontext() if options.dry_run else only_copy(path)
+    with alone, Shown(len(rows), "onboarding") as shown:
         results = Results(path, rows)
         if options.dry_run:
             with_orchestrator(settings(options), lambda o: foresee(o, results, shown), create=None)

@@ -21,6 +21,7 @@ class Scripts(CommandLine):
     def __init__(self, environment: dict[str, str], home: Path) -> None:
         super().__init__(environment, home)
         self.home = home
+        self.environment["PYTHONPATH"] = str(SCRIPTS.parent)  # for the commands that scripts start
 
     def script(self, name: str, *arguments: object, seconds: float = 120, **environment: str) -> Finished:
         words = [sys.executable, str(SCRIPTS / name), *map(str, arguments)]
