@@ -190,7 +190,7 @@ def alert(options: argparse.Namespace, document: Mapping[str, Any]) -> bool:
 
 
 def main() -> int:
-    cli = parser(__doc__, "scripts/nightly_audit.py --folder /var/lib/audits --alert-command 'mail -s Audit ops'")
+    cli = parser(__doc__, "scripts/nightly_audit.py --folder audits --alert-command 'mail -s Audit ops'")
     cli.add_argument("--folder", metavar="DIR", type=Path, help="where the three files go; default: none are written")
     cli.add_argument("--alert-command", metavar="COMMAND", help="no shell: words as a shell would split them")
     cli.add_argument("--alert-url", metavar="URL", help="http or https; gets the JSON document")
