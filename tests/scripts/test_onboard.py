@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import importlib
 import random
+import resource
 
 import pytest
 
 from orchestrator.blocking import BlockingOrchestrator
 from tests.e2e.commands import kill, wait_for
 from tests.profile import FULL
+from tests.scripts.conftest import SCRIPTS
 
 HEADER = "customer,currency,reference\n"
 
@@ -127,7 +131,7 @@ def test_results_that_are_half_written_or_somebody_elses(office, scripts):
     assert len(created(office, scripts)) == 1
 
 
-def test_a_disk_that_is_full_is_seen_before_anything_is_created(office, scripts):
+def test_results_that_cannot_be_written_are_seen_before_anything_is_created(office, scripts):
     file = written(scripts.home / "full.csv", (office.programme.customer_id, "EUR", "d-1"))
     done = scripts.script("onboard.py", file, "--result", "/dev/full/result.csv")
     assert done.code == 74
@@ -161,3 +165,24 @@ def test_a_kill_in_the_middle_and_a_second_copy_meanwhile(office, scripts):
 def _size(journal):
     beside = journal.with_name(journal.name + "-wal")
     return journal.stat().st_size + (beside.stat().st_size if beside.exists() else 0)
+
+
+def test_a_disk_that_fills_up_in_the_middle_leaves_the_results_of_before(scripts, monkeypatch):
+    """The limit of a file's size (setrlimit(2)) stands for the disk's: writing fails half-way in the same manner."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    onboard = importlib.import_module("onboard")
+    path = scripts.home / "results.csv"
+    row = onboard.Row(2, "5df359f0-d299-40a1-8023-17c77a50144c", "EUR", "f-1")
+    results = onboard.Results(path, [row])
+    results.write()
+    results.rows[2] = dataclasses.replace(row, outcome="failed", message="x" * 4096)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            results.write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.filename == str(path)
+    assert [one.name for one in scripts.home.iterdir()] == ["results.csv"]
+    assert path.read_bytes() == before
