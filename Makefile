@@ -40,19 +40,19 @@ format: setup ## rewrite the sources in the project's format
 setup: $(VENV)/.ready .toolchain/.ready contracts/node_modules/.ready
 
 artifacts: setup ## compile the contracts and rewrite the artifacts that the package ships
-	$(BIN)/python scripts/build_artifacts.py
+	$(BIN)/python scripts/development/build_artifacts.py
 
 halmos: setup .halmos/.ready ## check formally that the closed wallet can do nothing
 	$(BIN)/python -m tests.contracts.halmos
 
 benchmark: setup ## measure the closure proof, signing with each back end, waiting accounts, and the start of commands
-	$(BIN)/python scripts/benchmark_closure.py
-	$(BIN)/python scripts/benchmark_signing.py
-	$(BIN)/python scripts/benchmark_index.py
-	$(BIN)/python scripts/benchmark_start.py
+	$(BIN)/python scripts/development/benchmark_closure.py
+	$(BIN)/python scripts/development/benchmark_signing.py
+	$(BIN)/python scripts/development/benchmark_index.py
+	$(BIN)/python scripts/development/benchmark_start.py
 
 lock: $(VENV)/.ready ## resolve the dependencies again
-	scripts/lock.sh
+	scripts/development/lock.sh
 
 clean:
 	rm -rf $(VENV) .halmos .vyper .toolchain contracts/node_modules contracts/out contracts/cache build dist

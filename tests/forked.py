@@ -108,4 +108,5 @@ def _program(
         exec(compile(words[1], "<string>", "exec"), {"__name__": "__main__"})
     else:
         sys.argv = words
+        sys.path.insert(0, str(Path(words[0]).resolve().parent))  # as the interpreter does
         runpy.run_path(words[0], run_name="__main__")

@@ -1,6 +1,7 @@
 """The compiled contracts that the package ships, and what a deployed contract's code says beside them.
 
-The JSON files are written by ``scripts/build_artifacts.py`` and nothing else; the suite rebuilds and compares them.
+The JSON files are written by ``scripts/development/build_artifacts.py`` and nothing else; the suite rebuilds and
+compares them.
 """
 
 from __future__ import annotations

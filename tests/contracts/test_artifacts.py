@@ -21,7 +21,7 @@ OPERATOR, OWNER, ENTRY_POINT, ESCROW = (account.address for account in DEV_ACCOU
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("build_artifacts", ROOT / "scripts" / "build_artifacts.py")
+    spec = importlib.util.spec_from_file_location("build_artifacts", ROOT / "scripts/development/build_artifacts.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -28,7 +28,7 @@ from orchestrator.artifacts import load
 from orchestrator.closure.evm.analysis import analyse
 from orchestrator.closure.evm.facts import AccountFacts
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TESTS = ROOT / "tests" / "closure"
 ADDRESS = 0xC0DE << 100
 LIMIT = 24_576

@@ -1,6 +1,6 @@
 """How fast each back end signs, beside raw coincurve and eth-account in the same run; what opening keys costs.
 
-    .venv/bin/python scripts/benchmark_signing.py [--seconds 2] [--check]
+    .venv/bin/python scripts/development/benchmark_signing.py [--seconds 2] [--check]
 
 Latencies are of single calls, the contenders taking turns in short rounds, so that a busy machine slows all of them
 alike. A back end whose service is not there is printed as "not here". ``--check`` ends with 1 if a promise is broken:
@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from coincurve import PrivateKey  # noqa: E402

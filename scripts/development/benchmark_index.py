@@ -1,6 +1,7 @@
 """What waiting accounts cost `serve`: requests and bytes to the node, and CPU, for each block; memory for each account.
 
-    .venv/bin/python scripts/benchmark_index.py [--accounts 10,100,1000,3000] [--settle 150] [--blocks 60] [--check]
+    .venv/bin/python scripts/development/benchmark_index.py [--accounts 10,100,1000,3000] [--settle 150] [--blocks 60]
+        [--check]
 
 A devnet with a block a second, and for each row a service of its own, all at the same time: the accounts are pending on
 the platform, and no wallet of theirs is ever deployed. It is measured from ``--settle`` seconds after the start, when
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from aiohttp import ClientSession, web  # noqa: E402
