@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Dresses npm's solc as a native compiler: answers `--version` and `--standard-json` (on stdin), as forge and
-// scripts/build_artifacts.py ask. Imports that the input does not carry are read relative to this folder.
+// scripts/development/build_artifacts.py ask. Imports that the input does not carry are read relative to this folder.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");

@@ -137,7 +137,7 @@ STARTS = [
     ("verify-closure, certificate verify", "import " + ", ".join(map("orchestrator.".__add__, PROVING)), PROOF),
 ]
 """What a kind of command does before it asks anybody, and what it must not have imported by then: each after those
-above it, in one process. No time is measured: ``scripts/benchmark_start.py`` does."""
+above it, in one process. No time is measured: ``scripts/development/benchmark_start.py`` does."""
 
 
 async def test_each_kind_of_command_imports_only_what_it_uses(tmp_path):
