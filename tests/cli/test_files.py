@@ -61,6 +61,7 @@ def writers(account: str, devnet, file: str) -> dict[tuple[str, str], tuple[str,
         ("verify-closure", "certificate"): ("verify-closure", wallet, *node, "--certificate", file),
         ("certificate verify", "output"): ("certificate", "verify", SIGNED, "--format", "html", "--output", file),
         ("history export", "file"): ("history", "export", file),
+        ("wallets learn", "output"): ("wallets", "learn", wallet, *node, "--output", file),
     }
 
 
