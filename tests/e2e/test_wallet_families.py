@@ -18,6 +18,7 @@ from orchestrator.models import to_address
 from orchestrator.wallet.findings import NOT_CHECKED
 from orchestrator.wallet.profile import load_profile
 from tests.e2e.wallets import LIVES, activated, events, of, sent
+from tests.profile import FULL
 from tests.safe import SafeFamily
 
 EXECUTOR = 2
@@ -49,7 +50,7 @@ async def polled(orchestrator, account, state):
     raise AssertionError(f"not seen to be {state}: {seen}")
 
 
-@of(*LIVES)
+@of(*(LIVES if FULL else ["offblocks", "smart-wallet-proxy"]))
 async def test_from_creation_to_a_proven_end(orchestrator, devnet, contracts, tmp_path):
     profile = load_profile(contracts.wallet)
     account, wallet = await activated(orchestrator, devnet)

@@ -16,6 +16,7 @@ from orchestrator.devnet.simulator.chain import account_bytes, address_of, encod
 from orchestrator.devnet.simulator.families import FAMILIES, State
 from orchestrator.errors import SettingsError
 from orchestrator.settings import load_settings
+from tests.profile import FULL
 from tests.safe import SafeFamily, install
 from tests.simulator.conftest import STRANGER
 
@@ -64,7 +65,7 @@ async def events(anvil, factory):
     return [log["topics"] for log in logs]
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", FAMILIES if FULL else ["offblocks", "smart-wallet-clone"])
 async def test_from_creation_to_closed(start, node, name):
     anvil, deployed = node
     world, family = await start(name)
